@@ -1,0 +1,71 @@
+"""Fixtures that every test may use: the reference data, the released models' fixtures and small made-up images."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Leave the big machine's other cores alone: the volumes of the tests are too small to feed more than four."""
+    torch.set_num_threads(min(4, torch.get_num_threads()))
+
+
+def _outside_folder(variable: str, default: Path, what: str) -> Path:
+    """The folder that the environment variable names, or the default beside the checkout; skips where there is none."""
+    folder = Path(os.environ.get(variable) or default)
+    if not folder.is_dir():
+        pytest.skip(f"{what} are not at {folder}; set {variable} to the folder that holds them.")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference_data() -> Path:
+    """Folder of real volumes: hippocampus, ct_openkbp_hn, ct_totalsegmentator, brain_tcga_lgg, odd_geometry."""
+    return _outside_folder("AUTOFOCUS_TEST_DATA", ROOT.parent / "shared" / "data", "The reference volumes")
+
+
+@pytest.fixture(scope="session")
+def fixtures_released() -> Path:
+    """Folder of checkpoints in the authors' format, with inputs, outputs and attention maps as .npz."""
+    default = ROOT.parent / "shared" / "fixtures" / "released"
+    return _outside_folder("AUTOFOCUS_TEST_FIXTURES", default, "The fixtures of the released models")
+
+
+ImageWriter = Callable[..., Path]
+
+
+@pytest.fixture
+def write_random_image(tmp_path: Path) -> ImageWriter:
+    """A function that writes a small image of noise (seeded) and returns its path.
+
+    Arguments: ``name`` (the ending chooses the format), ``shape`` (z, y, x), ``spacing`` mm, ``origin`` mm (x, y, z),
+    ``direction`` (nine cosines, row by row), ``seed``.
+    """
+
+    def write(
+        name: str = "image.nii.gz",
+        shape: tuple[int, int, int] = (12, 14, 16),
+        spacing: tuple[float, float, float] = (1.0, 1.0, 1.0),
+        origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
+        direction: tuple[float, ...] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
+        seed: int = 0,
+    ) -> Path:
+        values = np.random.default_rng(seed).normal(100.0, 20.0, shape).astype(np.float32)
+        image = sitk.GetImageFromArray(values)
+        image.SetSpacing(spacing)
+        image.SetOrigin(origin)
+        image.SetDirection(direction)
+        path = tmp_path / name
+        sitk.WriteImage(image, str(path))
+        return path
+
+    return write
