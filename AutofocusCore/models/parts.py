@@ -1,0 +1,197 @@
+"""The parts of a model's description: codes, structures, channels, normalisation.
+
+Each is a frozen dataclass that refuses, on construction, what makes no sense. Lists from JSON or TOML become tuples,
+and keys that this version does not know are passed over, so that newer models can still be read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+from ..errors import ModelError
+
+Part = TypeVar("Part")
+
+NORMALIZATION_METHODS = ("z-score", "window")
+NORMALIZATION_MASKS = ("all", "body", "nonzero")
+
+
+def require(holds: bool, field: str, value: object, remedy: str) -> None:
+    """Raise a ModelError that names the field, its value and what would do, unless the condition holds."""
+    if not holds:
+        shown = repr(value)
+        if len(shown) > 120:
+            shown = shown[:117] + "..."
+        raise ModelError(f"The model's {field} is {shown}", remedy)
+
+
+def is_number(value: object) -> bool:
+    """Whether the value is a finite int or float (booleans are neither)."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_text(value: object) -> bool:
+    """Whether the value is a string with something in it."""
+    return isinstance(value, str) and bool(value.strip())
+
+
+def pair_of_numbers(value: object, field: str) -> tuple[float, float]:
+    """Two finite numbers as a tuple of floats."""
+    holds = isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(v) for v in value)
+    require(holds, field, value, "give two numbers, the lower and the upper")
+    return (float(value[0]), float(value[1]))  # type: ignore[index]
+
+
+def from_mapping(cls: type[Part], value: object, field: str) -> Part:
+    """Build a part from a JSON object: known keys only, and a ModelError for a missing one."""
+    require(isinstance(value, Mapping), field, value, "give an object with named fields")
+    assert isinstance(value, Mapping)
+    known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name, known_field in known.items():
+        optional = (
+            known_field.default is not dataclasses.MISSING or known_field.default_factory is not dataclasses.MISSING
+        )
+        require(optional or name in value, f"{field} field {name!r}", None, f"add {name!r}, it cannot be left out")
+    return cls(**{name: value[name] for name in known if name in value})
+
+
+@dataclass(frozen=True)
+class Code:
+    """One coded concept, as in DICOM: scheme "SCT", value "41216001", meaning "Prostate"."""
+
+    scheme: str
+    value: str
+    meaning: str
+
+    def __post_init__(self) -> None:
+        scheme_fits = isinstance(self.scheme, str) and bool(re.fullmatch(r"[A-Za-z0-9_.-]{1,16}", self.scheme))
+        require(scheme_fits, "code scheme", self.scheme, "use a coding scheme designator of DICOM such as 'SCT'")
+        value_fits = isinstance(self.value, str) and bool(re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", self.value))
+        require(value_fits, "code value", self.value, "write it as a string such as '41216001'")
+        # Slicer's serialised terminology entries separate fields by ~ and ^, so that neither may stand in a meaning.
+        meaning_fits = is_text(self.meaning) and len(self.meaning) <= 64 and not set(self.meaning) & set("~^|\n\r")
+        require(meaning_fits, "code meaning", self.meaning, "use up to 64 characters without ~, ^ and |")
+        if self.scheme == "SCT":
+            remedy = "a SNOMED CT identifier has 6 to 18 digits"
+            require(bool(re.fullmatch(r"[1-9][0-9]{5,17}", self.value)), "SNOMED CT code", self.value, remedy)
+
+
+def _code(value: object, field: str) -> Code:
+    return value if isinstance(value, Code) else from_mapping(Code, value, field)
+
+
+def _code_or_none(value: object, field: str) -> Code | None:
+    return None if value is None else _code(value, field)
+
+
+@dataclass(frozen=True)
+class Structure:
+    """One class of the network's output: what it is, how it is shown and how it is coded.
+
+    Args:
+        label: value in the labelmap and index of the class; 0 is the background and never listed.
+        name: segment name shown to people.
+        color: red, green, blue, 0 to 255.
+        category, type, modifier: DICOM's segmented property, for example Anatomical Structure, Femur, Left.
+        region, region_modifier: anatomic region, for types that do not say where they are (a lesion, say).
+    """
+
+    label: int
+    name: str
+    color: tuple[int, int, int]
+    category: Code
+    type: Code
+    modifier: Code | None = None
+    region: Code | None = None
+    region_modifier: Code | None = None
+
+    def __post_init__(self) -> None:
+        label_fits = isinstance(self.label, int) and not isinstance(self.label, bool) and 1 <= self.label <= 255
+        require(label_fits, "structure label", self.label, "use a whole number from 1 to 255")
+        name_fits = is_text(self.name) and len(self.name) <= 64 and self.name.isprintable()
+        require(name_fits, "structure name", self.name, "use 1 to 64 printable characters")
+        color_fits = (
+            isinstance(self.color, (list, tuple))
+            and len(self.color) == 3
+            and all(isinstance(c, int) and not isinstance(c, bool) and 0 <= c <= 255 for c in self.color)
+        )
+        require(color_fits, f"color of {self.name}", self.color, "give red, green and blue as whole numbers, 0 to 255")
+        object.__setattr__(self, "color", tuple(self.color))
+        object.__setattr__(self, "category", _code(self.category, f"category of {self.name}"))
+        object.__setattr__(self, "type", _code(self.type, f"type of {self.name}"))
+        for field in ("modifier", "region", "region_modifier"):
+            object.__setattr__(self, field, _code_or_none(getattr(self, field), f"{field} of {self.name}"))
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One input of the network.
+
+    Args:
+        name: what a person calls it: "CT", "FLAIR".
+        modality: DICOM modality, "CT", "MR", "PT", ...
+        patterns: glob patterns of file and node names, case-insensitive: ("*flair*",).
+    """
+
+    name: str
+    modality: str
+    patterns: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        name_fits = is_text(self.name) and len(self.name) <= 64 and self.name.isprintable()
+        require(name_fits, "channel name", self.name, "use 1 to 64 printable characters")
+        modality_fits = isinstance(self.modality, str) and bool(re.fullmatch(r"[A-Z]{2,16}", self.modality))
+        require(modality_fits, f"modality of {self.name}", self.modality, "use DICOM's: 'CT', 'MR', 'PT', ...")
+        patterns_fit = isinstance(self.patterns, (list, tuple)) and all(is_text(p) for p in self.patterns)
+        require(patterns_fit, f"patterns of {self.name}", self.patterns, "give a list of patterns such as ['*flair*']")
+        object.__setattr__(self, "patterns", tuple(self.patterns))
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How intensities become network input, separately for each channel.
+
+    "z-score" takes mean and standard deviation over the voxels of the mask, applied to the whole image; first those
+    outside the percentiles, then those further from the mean than sigmas, are left out of the statistics
+    (DeepMedic's way). "window" clips to the window and maps it to 0 ... 1.
+
+    Args:
+        method: "z-score" or "window".
+        mask: voxels that statistics are taken over: "all", "body" (found in the image) or "nonzero".
+        percentiles: (lower, upper), 0 to 100, or None.
+        sigmas: (below, above) in standard deviations, both positive, or None.
+        window: (lower, upper) in the image's units; for "window" only.
+    """
+
+    method: str = "z-score"
+    mask: str = "all"
+    percentiles: tuple[float, float] | None = None
+    sigmas: tuple[float, float] | None = None
+    window: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        require(self.method in NORMALIZATION_METHODS, "normalization method", self.method, "use 'z-score' or 'window'")
+        require(self.mask in NORMALIZATION_MASKS, "normalization mask", self.mask, "use 'all', 'body' or 'nonzero'")
+        for field in ("percentiles", "sigmas", "window"):
+            value = getattr(self, field)
+            if value is not None:
+                object.__setattr__(self, field, pair_of_numbers(value, f"normalization {field}"))
+        if self.percentiles is not None:
+            low, high = self.percentiles
+            fits = 0 <= low < high <= 100
+            require(fits, "normalization percentiles", self.percentiles, "use 0 <= lower < upper <= 100")
+        if self.sigmas is not None:
+            require(min(self.sigmas) > 0, "normalization sigmas", self.sigmas, "use two positive numbers")
+        if self.method == "window":
+            fits = self.window is not None and self.window[0] < self.window[1]
+            require(fits, "normalization window", self.window, "give (lower, upper) for the method 'window'")
+            unused = (self.percentiles, self.sigmas)
+            require(unused == (None, None), "normalization cut-offs", unused, "leave them out for the method 'window'")
+        else:
+            fits = self.window is None
+            require(fits, "normalization window", self.window, "leave it out, or use the method 'window'")
