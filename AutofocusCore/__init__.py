@@ -1,0 +1,41 @@
+"""AFNet segmentation with autofocus layers: networks, exact whole-volume inference, models, images.
+
+Importing this package is cheap; torch is imported by the first call that needs it.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore._version import __version__
+
+if TYPE_CHECKING:
+    from AutofocusCore.inference import Prediction, list_devices, predict_volume
+    from AutofocusCore.networks import build_network, count_parameters
+    from AutofocusCore.released import load_released_checkpoint
+
+_HOMES = {
+    "build_network": "networks",
+    "count_parameters": "networks",
+    "load_released_checkpoint": "released",
+    "predict_volume": "inference",
+    "Prediction": "inference",
+    "list_devices": "inference",
+}
+
+__all__ = [
+    "Prediction",
+    "__version__",
+    "build_network",
+    "count_parameters",
+    "list_devices",
+    "load_released_checkpoint",
+    "predict_volume",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(import_module(f"AutofocusCore.{_HOMES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
