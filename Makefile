@@ -1,0 +1,71 @@
+# One command each; `make help` lists them. Everything is installed into .venv, and nothing outside the checkout changes.
+#     make demo INPUT="my scan.nii.gz" MODEL=hippocampus-mr OUTPUT=results
+#     make test TESTS=Testing/core/test_networks.py
+
+PYTHON ?= python3
+EXTRAS ?= test,train,slicer-host,dicom,dask
+TESTS ?=
+INPUT ?=
+MODEL ?=
+OUTPUT ?=
+
+ifeq ($(OS),Windows_NT)
+VENV_PYTHON := .venv/Scripts/python.exe
+else
+VENV_PYTHON := .venv/bin/python
+endif
+STAMP := .venv/installed
+PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
+
+export INPUT MODEL OUTPUT PYTHON
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test test-slow bench table3 lint format drawing system clean
+
+help: ## list the commands
+	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
+
+venv: $(STAMP) ## install into .venv the package, editable, with all that tests, training and demo need
+
+$(STAMP): pyproject.toml constraints.txt AutofocusCore/_version.py
+	@"$$PYTHON" -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo '"$(PYTHON)" is not there or older than Python 3.10; name a newer one: make PYTHON=python3.12' >&2; exit 1; }
+	@"$$PYTHON" -c 'import ensurepip, venv' || { echo 'This Python cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	@test -x $(VENV_PYTHON) && $(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || "$$PYTHON" -m venv --clear .venv
+	@echo 'Installing into .venv; the first time this takes minutes.'
+	@$(PIP) install --quiet -c constraints.txt -e ".[$(EXTRAS)]" || { echo 'The installation failed. Where a package has no wheel for this Python or system, try Python 3.10 to 3.13 (make PYTHON=python3.12), or do without its extra, for example without the pictures: make EXTRAS=test,train,dicom,dask' >&2; exit 1; }
+	@touch $(STAMP)
+
+demo: venv ## segment a phantom CT, or INPUT= with MODEL=, and draw the pictures, into OUTPUT=
+	@$(VENV_PYTHON) -m Demo.demo $${INPUT:+--input "$$INPUT"} $${MODEL:+--model "$$MODEL"} $${OUTPUT:+--output "$$OUTPUT"}
+
+test: venv drawing ## run the tests, but for those that take minutes each
+	$(VENV_PYTHON) -m pytest $(TESTS)
+
+test-slow: venv drawing ## run the tests that take minutes each
+	$(VENV_PYTHON) -m pytest -m slow --timeout 3600 $(TESTS)
+
+bench: venv ## time exact mode against tiles as released and MONAI's sliding window
+	$(VENV_PYTHON) Benchmarks/bench.py
+
+table3: venv ## count the parameters of the ten networks beside the paper's Table 3
+	@$(VENV_PYTHON) -m Training.table3
+
+lint: venv ## check style and types
+	$(VENV_PYTHON) -m ruff check .
+	$(VENV_PYTHON) -m ruff format --check .
+	$(VENV_PYTHON) -m mypy
+
+format: venv ## put the style right where a program can
+	$(VENV_PYTHON) -m ruff check --fix .
+	$(VENV_PYTHON) -m ruff format .
+
+# Says in one sentence what is missing for drawing without a screen; the tests of pictures are then skipped.
+drawing: venv
+	@$(VENV_PYTHON) -c 'from Demo.offscreen import why_not; print(why_not() or "Pictures can be drawn here.")'
+
+system: ## install, as root on Debian or Ubuntu, the libraries that draw without a screen
+	@"$$PYTHON" -c 'import ctypes; [ctypes.CDLL(name) for name in ("libEGL.so.1", "libEGL_mesa.so.0")]' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends libegl1 libegl-mesa0 libgl1-mesa-dri; }
+
+clean: ## remove caches and builds; .venv, models and results stay
+	rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache ./*.egg-info
+	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +
