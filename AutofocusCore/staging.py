@@ -1,0 +1,172 @@
+"""Write aside, then rename: a file has its final name only when all of it is there.
+
+    with Staging() as staging:
+        write(staging.aside("out.seg.nrrd"))      # .autofocus-part-<random>.seg.nrrd in the same folder
+        write(staging.aside("volumes.csv"))
+    # here, and not before, both have their names; after an error or Ctrl-C neither is there
+
+The aside name is noted before the file exists, so `discard_all` (called last by the command line) and
+`remove_leftovers` (called by a batch that finds the remains of a killed one) miss nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from types import TracebackType
+
+from AutofocusCore.errors import OutputError
+
+PREFIX = ".autofocus-part-"
+SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz")  # two-part extensions, which writers look at as a whole
+
+_noted: set[Path] = set()
+
+
+def suffix_of(path: str | os.PathLike[str]) -> str:
+    """Extension in lower case, two-part ones whole: `A.Seg.NRRD` -> `.seg.nrrd`."""
+    name = Path(path).name.lower()
+    return next((suffix for suffix in SUFFIXES if name.endswith(suffix)), Path(name).suffix)
+
+
+def stem_of(path: str | os.PathLike[str]) -> str:
+    """File name without its (two-part) extension."""
+    name = Path(path).name
+    return name[: len(name) - len(suffix_of(name))] or name
+
+
+class Staging:
+    """Files written aside that get their names together when the block ends well, and vanish when it does not."""
+
+    def __init__(self) -> None:
+        self._pairs: list[tuple[Path, Path]] = []
+        self._folders: list[Path] = []
+
+    def __enter__(self) -> Staging:
+        return self
+
+    def aside(self, final: str | os.PathLike[str]) -> Path:
+        """The path to write to; it becomes `final` (same folder, hence a rename on one file system)."""
+        final = Path(final)
+        part = final.parent / f"{PREFIX}{secrets.token_hex(8)}{suffix_of(final)}"
+        _noted.add(part)
+        self._pairs.append((part, final))
+        return part
+
+    def folder(self, path: str | os.PathLike[str]) -> Path:
+        """Make a folder (and its parents) for what follows; folders made here vanish with a failure."""
+        path = Path(path)
+        missing = [folder for folder in (path, *path.parents) if not folder.exists()]
+        self._folders += missing
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise cannot_write(path, error) from error
+        return path
+
+    @property
+    def finals(self) -> list[Path]:
+        """The final names, in the order in which they were asked for."""
+        return [final for _, final in self._pairs]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            try:
+                self._commit()
+                return
+            except BaseException as failure:
+                self._discard()
+                if isinstance(failure, OSError):
+                    raise cannot_write(self._place_of(failure), failure) from failure
+                raise
+        self._discard()
+        if isinstance(error, OSError):
+            raise cannot_write(self._place_of(error), error) from error
+
+    def _place_of(self, error: OSError) -> Path:
+        """The final name of the file that an error is about: the one it names, else the one written last."""
+        named = {str(part): final for part, final in self._pairs}
+        if str(error.filename) in named:
+            return named[str(error.filename)]
+        return Path(error.filename) if error.filename else self._pairs[-1][1] if self._pairs else Path("the output")
+
+    def _commit(self) -> None:
+        for part, _ in self._pairs:
+            _flush_to_disk(part)
+        for part, final in self._pairs:
+            part.replace(final)
+            _noted.discard(part)
+
+    def _discard(self) -> None:
+        for part, _ in self._pairs:
+            _remove(part)
+        for folder in self._folders:
+            with contextlib.suppress(OSError):  # not empty, or never made
+                folder.rmdir()
+
+
+@contextlib.contextmanager
+def joined(staging: Staging | None) -> Iterator[Staging]:
+    """The caller's block if there is one, else one of our own, which ends here."""
+    if staging is not None:
+        yield staging
+    else:
+        with Staging() as own:
+            yield own
+
+
+def write_text(path: str | os.PathLike[str], text: str) -> None:
+    """Write a small text file as a whole or not at all."""
+    with Staging() as staging:
+        staging.aside(path).write_text(text, encoding="utf-8", newline="")
+
+
+def cannot_write(path: Path, error: OSError) -> OutputError:
+    """The sentence for an operating system error met while writing `path`."""
+    reason = error.strerror or str(error)
+    return OutputError(
+        f"Cannot write {path}: {reason[:1].lower()}{reason[1:]}",
+        "free space there or choose another place" if _is_full(error) else "choose a place that you may write to",
+    )
+
+
+def discard_all() -> None:
+    """Remove every file of this process that is still aside."""
+    for part in list(_noted):
+        _remove(part)
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> int:
+    """Remove what a killed process left aside anywhere below `folder`; the caller knows that no other one writes there.
+
+    Returns how many files were removed.
+    """
+    leftovers = [path for path in Path(folder).rglob(f"{PREFIX}*") if path.is_file()]
+    for path in leftovers:
+        _remove(path)
+    return len(leftovers)
+
+
+def _remove(part: Path) -> None:
+    with contextlib.suppress(OSError):
+        part.unlink()
+    if not part.exists():
+        _noted.discard(part)
+
+
+def _flush_to_disk(part: Path) -> None:
+    """A file system may accept bytes that it then cannot store (quota, network); only fsync says so."""
+    with part.open("rb+") as stream:
+        os.fsync(stream.fileno())
+
+
+def _is_full(error: OSError) -> bool:
+    return error.errno in (errno.ENOSPC, errno.EFBIG, getattr(errno, "EDQUOT", errno.ENOSPC)) or getattr(
+        error, "winerror", None
+    ) in (112, 39)
