@@ -1,4 +1,4 @@
-"""The rules of the house, held by tests: who may import whom, how long a file may be, what ships, what no file names."""
+"""The rules of the house, held by tests: who may import whom, how long a file is, what ships, what no file names."""
 
 from __future__ import annotations
 
