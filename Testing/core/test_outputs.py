@@ -74,7 +74,7 @@ def test_every_format_keeps_voxels_and_geometry(tmp_path: Path, labels: sitk.Ima
 def test_seg_nrrd_binds_names_colours_and_codes_to_label_values(tmp_path: Path, labels: sitk.Image) -> None:
     write_segmentation(tmp_path / "out.seg.nrrd", labels, STRUCTURES, provenance={"model": "x"})
     back = slicerio.read_segmentation(str(tmp_path / "out.seg.nrrd"))
-    names = [s.name.encode("ascii", "ignore").decode() for s in STRUCTURES]  # all that pynrrd reads of a header
+    names = [s.name.encode("ascii", "ignore").decode().strip() for s in STRUCTURES]  # all that pynrrd reads of a header
     assert [(s["id"], s["labelValue"], s["name"]) for s in back["segments"]] == [
         (f"Segment_{s.label}", s.label, name) for s, name in zip(STRUCTURES, names, strict=True)
     ]
@@ -126,7 +126,7 @@ def test_attention_reads_back_as_rate_z_y_x(tmp_path: Path, attention: Attention
 
 SLICER_READS = """
 import json, sys
-import slicer
+import slicer, vtk
 from vtk.util.numpy_support import vtk_to_numpy
 scene = slicer.vtkMRMLScene()
 segmentation = scene.AddNewNodeByClass("vtkMRMLSegmentationNode")
@@ -137,7 +137,10 @@ assert storage.ReadData(segmentation)
 segments = []
 for i in range(segmentation.GetSegmentation().GetNumberOfSegments()):
     segment = segmentation.GetSegmentation().GetNthSegment(i)
+    terminology = vtk.reference("")
+    segment.GetTag("TerminologyEntry", terminology)
     segments.append({
+        "terminology": str(terminology),
         "id": segmentation.GetSegmentation().GetNthSegmentID(i), "name": segment.GetName(),
         "value": segment.GetLabelValue(), "color": segment.GetColor(),
     })
@@ -166,6 +169,7 @@ def test_slicer_reads_segmentation_and_attention(tmp_path: Path, labels: sitk.Im
     assert [(s["id"], s["name"], s["value"]) for s in seen["segments"]] == [
         (f"Segment_{s.label}", s.name, s.label) for s in STRUCTURES
     ]
+    assert "~SCT^71341001^Femur~SCT^7771000^Left~" in seen["segments"][1]["terminology"]
     np.testing.assert_allclose(seen["segments"][0]["color"], np.array(STRUCTURES[0].color) / 255, atol=1e-5)
     assert seen["index"] == ["dilation rate", "2", "6", "10", "14"]
     np.testing.assert_array_equal(np.array(seen["volumes"], np.float32).reshape(4, 3, 4, 5), attention.weights)
