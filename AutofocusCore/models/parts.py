@@ -13,10 +13,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from ..errors import ModelError
+from AutofocusCore.errors import ModelError
 
 Part = TypeVar("Part")
 
+DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
+"""Names that no file may have on Windows."""
 NORMALIZATION_METHODS = ("z-score", "window")
 NORMALIZATION_MASKS = ("all", "body", "nonzero")
 

@@ -14,8 +14,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..errors import ModelError
-from .parts import Channel, Code, Normalization, Structure, from_mapping, is_number, is_text, require
+from AutofocusCore.errors import ModelError
+from AutofocusCore.models.parts import (
+    DEVICE_NAMES,
+    Channel,
+    Code,
+    Normalization,
+    Structure,
+    from_mapping,
+    is_number,
+    is_text,
+    require,
+)
 
 __all__ = ["FORMAT", "METADATA_SCHEMA", "Channel", "Code", "ModelSpec", "Normalization", "Structure"]
 
@@ -29,7 +39,6 @@ MADE_WITH = {"monai": "1.6.1", "pytorch": "2.13.0", "numpy": "2.4.6", "safetenso
 """Versions that bundles are tested with. Constants, so that the same model is the same bytes on every machine."""
 
 SAFE_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
-RESERVED_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 RESEARCH_ONLY = "Research only. Not for clinical use: no diagnosis and no treatment may rest on its output."
 
 
@@ -87,10 +96,8 @@ class ModelSpec:
 
     def __post_init__(self) -> None:
         fits = isinstance(self.name, str) and bool(SAFE_NAME.fullmatch(self.name))
-        fits = fits and ".." not in self.name and not RESERVED_NAMES.fullmatch(self.name)
-        require(
-            fits, "name", self.name, "use up to 64 lower-case letters and digits, with single '-', '_', '.' between"
-        )
+        fits = fits and ".." not in self.name and not DEVICE_NAMES.fullmatch(self.name)
+        require(fits, "name", self.name, "use up to 64 lower-case letters and digits, with '-', '_', '.' between")
         for text in ("title", "description", "licence", "training_data", "intended_use"):
             require(is_text(getattr(self, text)), text, getattr(self, text), "write a text")
         require(isinstance(self.training_command, str), "training_command", self.training_command, "write a text")
@@ -207,7 +214,7 @@ class ModelSpec:
                 "The bundle's metadata.json has no 'autofocus' part, so this is not a model of AutofocusSegmentation",
                 "other MONAI bundles cannot be used here",
             )
-        version = own.get("format")
+        version: Any = own.get("format")
         version_fits = isinstance(version, int) and not isinstance(version, bool) and version >= 1
         require(version_fits, "format", version, f"it must be a whole number from 1 to {FORMAT}")
         if version > FORMAT:

@@ -1,0 +1,231 @@
+"""A model as a MONAI bundle: written as a whole or not at all, and read only when every byte of it is as it should be.
+
+configs/metadata.json       description (spec.py)
+configs/inference.json      configuration for MONAI (monai_config.py)
+models/model.safetensors    weights (weights.py)
+docs/README.md              model card (card.py)
+LICENSE
+checksums.json              SHA-256 of every other file
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.errors import ModelError
+from AutofocusCore.models.card import model_card
+from AutofocusCore.models.files import CHECKSUMS, METADATA, WEIGHTS, check_names, read_files
+from AutofocusCore.models.monai_config import check_config, inference_config, parse_json
+from AutofocusCore.models.parts import is_text, require
+from AutofocusCore.models.placing import place_folder
+from AutofocusCore.models.spec import ModelSpec
+from AutofocusCore.models.weights import check_header, check_weights, network_of, pack_weights, unpack_weights
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LICENCE = "LICENSE"
+GET_ANOTHER = "get the model from its source again"
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model on disk.
+
+    Args:
+        spec: its description.
+        path: folder or zip.
+        checksum: SHA-256 of the weights, in hexadecimal; names the model in a result's provenance.
+    """
+
+    spec: ModelSpec
+    path: Path
+    checksum: str
+
+    def build(self) -> nn.Module:
+        """The network with its weights, float32 on the CPU, in evaluation mode.
+
+        Raises:
+            ModelError: the weights changed since the model was read, do not fit the architecture or hold NaN.
+        """
+        with naming(self.path):
+            data = read_files(self.path).get(WEIGHTS, b"")
+            if sha256(data) != self.checksum:
+                raise ModelError("The weights changed while the program ran", "read the model again")
+            return _network(self.spec, data)
+
+
+def write_bundle(
+    folder: str | os.PathLike[str], spec: ModelSpec, state_dict: Mapping[str, Tensor], licence_text: str
+) -> Path:
+    """Write a bundle; a bundle that is already there is replaced. The same model is the same bytes everywhere.
+
+    Args:
+        folder: where; its last part should be the model's name.
+        spec: description; `spec.architecture` must build the network that the weights belong to.
+        state_dict: weights; floating-point ones become float32.
+        licence_text: the whole text of the weights' licence.
+
+    Raises:
+        ModelError: weights that do not fit, or a folder that exists and is no bundle.
+        OutputError: the folder cannot be written.
+    """
+    require(is_text(licence_text), "licence text", licence_text, "give the whole text of the licence")
+    weights = pack_weights(state_dict)
+    check_weights(unpack_weights(weights), network_of(spec.architecture))
+    files = {
+        METADATA: _json(spec.to_metadata()),
+        "configs/inference.json": _json(inference_config(spec)),
+        WEIGHTS: weights,
+        "docs/README.md": model_card(spec).encode("utf-8"),
+        LICENCE: (licence_text.strip() + "\n").replace("\r\n", "\n").encode("utf-8"),
+    }
+    sums = {name: sha256(files[name]) for name in sorted(files)}
+    files[CHECKSUMS] = _json({"algorithm": "sha256", "files": sums})
+    for check in CHECKS:
+        check(files)
+    return place_folder(files, Path(folder), replace=True)
+
+
+def read_bundle(path: str | os.PathLike[str]) -> Model:
+    """The model at a folder or zip: files, checksums and description checked, weights not looked into (no torch).
+
+    Raises:
+        ModelError: missing, damaged, unsafe, or another kind of thing.
+    """
+    path = Path(path).absolute()
+    with naming(path):
+        files = read_files(path)
+        for check in CHECKS:
+            check(files)
+        spec = ModelSpec.from_metadata(parse_json(files[METADATA], METADATA))
+        return Model(spec, path, sha256(files[WEIGHTS]))
+
+
+def load_bundle(path: str | os.PathLike[str]) -> Model:
+    """The model at a folder or zip, checked to the last weight; nothing is unpacked or executed.
+
+    Raises:
+        ModelError: missing, damaged, unsafe, another kind of thing, or weights that do not fit the architecture.
+    """
+    model = read_bundle(path)
+    model.build()
+    return model
+
+
+def load_network(path: str | os.PathLike[str]) -> nn.Module:
+    """The network of the model at a folder or zip, with its weights; what configs/inference.json calls."""
+    return read_bundle(path).build()
+
+
+def problems(path: str | os.PathLike[str], checksum: str | None = None) -> list[str]:
+    """All that is wrong with the model at a path, a sentence each; none for a sound one.
+
+    Args:
+        path: folder or zip.
+        checksum: the weights' SHA-256 as known from elsewhere.
+    """
+    found: list[str] = []
+    try:
+        files = read_files(path)
+        found += [str(error) for error in _checksum_errors(files)]
+        for check in CHECKS:
+            found += [] if check is _check_sums else _message(check, files)
+        spec = ModelSpec.from_metadata(parse_json(files.get(METADATA, b""), METADATA))
+        _network(spec, files.get(WEIGHTS, b""))
+        if checksum is not None and sha256(files[WEIGHTS]) != checksum:
+            found.append(str(ModelError("The weights are not those that were expected", GET_ANOTHER)))
+    except ModelError as error:
+        found.append(str(error))
+    return list(dict.fromkeys(found))
+
+
+def sha256(data: bytes) -> str:
+    """SHA-256 in hexadecimal."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def _network(spec: ModelSpec, weights: bytes) -> nn.Module:
+    state = unpack_weights(weights)
+    network = network_of(spec.architecture)
+    check_weights(state, network)
+    network.load_state_dict(state)
+    return network.eval()
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def _check_there(files: Mapping[str, bytes]) -> None:
+    for name in (METADATA, WEIGHTS, CHECKSUMS, LICENCE):
+        if name not in files:
+            raise ModelError(f"The model has no {name}", GET_ANOTHER)
+
+
+def _check_sums(files: Mapping[str, bytes]) -> None:
+    for error in _checksum_errors(files):
+        raise error
+
+
+def _checksum_errors(files: Mapping[str, bytes]) -> Iterator[ModelError]:
+    table = parse_json(files.get(CHECKSUMS, b"null"), CHECKSUMS)
+    sums = table.get("files") if isinstance(table, dict) and table.get("algorithm") == "sha256" else None
+    if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
+        yield ModelError("The model's checksums.json is not a table of SHA-256 sums", GET_ANOTHER)
+        return
+    check_names(sums)
+    for name in sorted(sums.keys() - files.keys()):
+        yield ModelError(f"The model's {name} is missing", GET_ANOTHER)
+    for name in sorted(files.keys() - sums.keys() - {CHECKSUMS}):
+        yield ModelError(f"The model holds {name!r}, which its checksums do not know", "remove that file")
+    for name in sorted(sums.keys() & files.keys()):
+        if sha256(files[name]) != sums[name].lower():
+            yield ModelError(f"The model's {name} is damaged or was changed: its checksum differs", GET_ANOTHER)
+
+
+def _check_configs(files: Mapping[str, bytes]) -> None:
+    for name, data in files.items():
+        if name.startswith("configs/") and name.endswith(".json"):
+            check_config(parse_json(data, name), name)
+
+
+def _check_weights_header(files: Mapping[str, bytes]) -> None:
+    check_header(files[WEIGHTS])
+
+
+CHECKS: tuple[Callable[[Mapping[str, bytes]], None], ...] = (
+    _check_there,
+    _check_weights_header,
+    _check_sums,
+    _check_configs,
+)
+
+
+def _message(check: Callable[[Mapping[str, bytes]], None], files: Mapping[str, bytes]) -> list[str]:
+    try:
+        check(files)
+    except ModelError as error:
+        return [str(error)]
+    except KeyError:  # a file that _check_there has already missed
+        return []
+    return []
+
+
+@contextlib.contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Put the model's path before the cause of a ModelError, so that a person knows which of several is meant."""
+    try:
+        yield
+    except ModelError as error:
+        if str(path) in error.cause:
+            raise
+        cause = error.cause[:1].lower() + error.cause[1:]
+        raise ModelError(f"Model {path}: {cause}", error.remedy) from None

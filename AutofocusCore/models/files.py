@@ -1,0 +1,188 @@
+"""The files of a model, read into memory from a folder or a zip archive, or refused.
+
+Nothing is unpacked in order to look inside: names are judged before any byte is read, sizes while bytes are read.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+from AutofocusCore.errors import ModelError
+from AutofocusCore.models.parts import DEVICE_NAMES
+
+WEIGHTS = "models/model.safetensors"
+CHECKSUMS = "checksums.json"
+METADATA = "configs/metadata.json"
+
+MOST_FILES = 1000
+MOST_BYTES = 512 * 1024**2
+MOST_NAME = 200
+HIGHEST_RATIO = 200  # of unpacked to packed size; text reaches 20, weights hardly more than 1
+RATIO_COUNTS_FROM = 10 * 1024**2
+
+DATA_SUFFIXES = {".json", ".md", ".txt", ".csv", ".png", ".jpg"}
+DATA_NAMES = {"LICENSE", "NOTICE"}
+PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ts", ".ckpt", ".tar", ".joblib", ".npy", ".npz"}
+LITTER = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
+
+GET_ANOTHER = "get the model from its source again"
+DO_NOT_USE = "do not use this model; get it from a source you trust"
+
+
+def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
+    """All files of the model at a folder or zip, by their path inside the model ("/" between folders).
+
+    Raises:
+        ModelError: nothing there, not readable, damaged, or names and sizes that no honest model has.
+    """
+    path = Path(path)
+    try:
+        if path.is_dir():
+            return _read_folder(path)
+        if path.is_file():
+            return _read_zip(path)
+    except OSError as error:
+        cause = f"The model {path} cannot be read: {error.strerror or error}"
+        raise ModelError(cause, "check that it may be read, and that its disk is connected") from None
+    raise ModelError(f"There is no model at {path}", "check the path, or list the models there are")
+
+
+def is_litter(name: str) -> bool:
+    """Whether an operating system, not a person, left this file: .DS_Store and its like."""
+    parts = name.casefold().split("/")
+    return any(part in LITTER for part in parts) or parts[-1].startswith("._")
+
+
+def check_name(name: str) -> None:
+    """Refuse a name inside a model that leads out of it, or is not the same file on every system."""
+    parts = name.split("/")
+    reason = ""
+    if not name or len(name) > MOST_NAME:
+        reason = f"is empty or longer than {MOST_NAME} characters"
+    elif "\\" in name or ":" in name or not name.isprintable():
+        reason = "holds a backslash, a colon or a control character"
+    elif name.startswith("/") or ".." in parts:
+        reason = "leads out of the model's folder"
+    elif any(not p or p == "." or p[-1] in ". " or p[0] == " " or DEVICE_NAMES.fullmatch(p) for p in parts):
+        reason = "is not a file name on every system"
+    if reason:
+        raise ModelError(f"The model holds a file named {name[:MOST_NAME]!r}, which {reason}", DO_NOT_USE)
+
+
+def check_names(names: Iterable[str]) -> None:
+    """Refuse unsafe names, names that differ only in case or accents' encoding, and kinds of file no model needs."""
+    names = list(names)
+    seen: dict[str, str] = {}
+    folders = {name.rsplit("/", depth)[0].casefold() for name in names for depth in range(1, name.count("/") + 1)}
+    for name in names:
+        check_name(name)
+        key = unicodedata.normalize("NFC", name).casefold()
+        if key in seen or key in folders:
+            other = seen.get(key, f"{name}/")
+            raise ModelError(f"The model holds {name!r} twice (the other is {other!r})", DO_NOT_USE)
+        seen[key] = name
+        last = name.rsplit("/", 1)[-1]
+        suffix = Path(last).suffix.lower()
+        if suffix in PICKLE_SUFFIXES:
+            cause = f"The model holds {name!r}, a kind of file that can run code when it is loaded"
+            raise ModelError(cause, "use a model whose weights are in models/model.safetensors alone")
+        if name != WEIGHTS and suffix not in DATA_SUFFIXES and last not in DATA_NAMES:
+            raise ModelError(f"The model holds {name!r}, which no model needs", DO_NOT_USE)
+
+
+def _check_kind(names: Iterable[str], path: Path) -> None:
+    """Say so when this is not a model at all, instead of finding fault with each of its files."""
+    if not any(name == CHECKSUMS or name.startswith(("configs/", "models/")) for name in names):
+        cause = f"{path} is not a model: it has no configs/metadata.json"
+        raise ModelError(cause, "choose the folder or zip archive of a model")
+
+
+def _check_amount(count: int, total: int) -> None:
+    if count > MOST_FILES:
+        raise ModelError(f"The model holds more than {MOST_FILES} files", DO_NOT_USE)
+    if total > MOST_BYTES:
+        raise ModelError(f"The model holds more than {MOST_BYTES // 1024**2} MiB", DO_NOT_USE)
+
+
+def _read_folder(folder: Path) -> dict[str, bytes]:
+    _check_kind((f"{entry.name}/" if entry.is_dir() else entry.name for entry in folder.iterdir()), folder)
+    found: dict[str, Path] = {}
+    total = 0
+    for place, folders, files in os.walk(folder, onerror=_raise):
+        for name in (*folders, *files):
+            entry = Path(place) / name
+            inside = entry.relative_to(folder).as_posix()
+            mode = entry.lstat().st_mode
+            if stat.S_ISLNK(mode) or getattr(entry, "is_junction", bool)():
+                cause = f"The model {folder} holds the link {inside!r}"
+                raise ModelError(cause, "copy the model with the files themselves instead of links to them")
+            if is_litter(inside) or stat.S_ISDIR(mode):
+                continue
+            if not stat.S_ISREG(mode):
+                raise ModelError(f"The model {folder} holds {inside!r}, which is not a plain file", DO_NOT_USE)
+            found[inside] = entry
+            total += entry.lstat().st_size
+            _check_amount(len(found), total)
+    check_names(found)
+    return {name: found[name].read_bytes() for name in sorted(found)}
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _read_zip(path: Path) -> dict[str, bytes]:
+    damaged = f"The archive {path} is damaged or not a zip archive"
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [info for info in archive.infolist() if not is_litter(info.filename)]
+            for info in entries:
+                _check_entry(info)
+            infos = {info.orig_filename: info for info in entries if not info.is_dir()}
+            if len(infos) < sum(not info.is_dir() for info in entries):
+                raise ModelError(f"The archive {path} holds two files of one name", DO_NOT_USE)
+            _check_amount(len(entries), sum(info.file_size for info in infos.values()))
+            prefix = _top_folder(infos)
+            inside = {name[len(prefix) :]: info for name, info in infos.items()}
+            _check_kind(inside, path)
+            check_names(inside)
+            return {name: _read_entry(archive, inside[name]) for name in sorted(inside)}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError, RuntimeError) as error:
+        raise ModelError(f"{damaged} ({error})", GET_ANOTHER) from None
+
+
+def _check_entry(info: zipfile.ZipInfo) -> None:
+    # The name as stored: zipfile itself cuts it at a NUL and turns backslashes into slashes on Windows.
+    check_name(info.orig_filename.removesuffix("/"))
+    kind = stat.S_IFMT(info.external_attr >> 16)
+    if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
+        raise ModelError(f"The archive holds {info.orig_filename!r}, a link or a device", DO_NOT_USE)
+    if info.flag_bits & 0x1:
+        raise ModelError("The archive is encrypted", "unpack it with its password and use the folder")
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise ModelError("The archive is packed in an unusual way", "pack it again as an ordinary zip archive")
+    if info.file_size > RATIO_COUNTS_FROM and info.file_size > HIGHEST_RATIO * max(info.compress_size, 1):
+        raise ModelError(f"The archive's {info.orig_filename!r} unpacks to implausibly many bytes", DO_NOT_USE)
+
+
+def _top_folder(names: Iterable[str]) -> str:
+    """The one folder that everything lies in ("name/"), or "" where the model's files lie at the top."""
+    names = list(names)
+    tops = {name.split("/", 1)[0] for name in names}
+    if METADATA in names or CHECKSUMS in names or len(tops) != 1 or any("/" not in name for name in names):
+        return ""
+    return tops.pop() + "/"
+
+
+def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
+    with archive.open(info) as stream:
+        data = stream.read(info.file_size + 1)
+    if len(data) != info.file_size:
+        raise ModelError(f"The archive's {info.orig_filename!r} has not the size it claims", DO_NOT_USE)
+    return data

@@ -1,0 +1,37 @@
+"""Exact whole-volume prediction in the shape that MONAI's configurations expect of an inferer."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+
+class WholeVolumeInferer:
+    """Called like MONAI's inferers: images (B, C, x, y, z) in, logits (B, classes, x, y, z) of the same size out.
+
+    MONAI's arrays have x first, the project's networks take (z, y, x): the axes are turned round here. Outside the
+    image, each channel's lowest value is assumed.
+
+    Args:
+        options: keyword arguments of `AutofocusCore.predict_volume`: mode, device, precision, memory_limit.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        self.options = options
+
+    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+        """Predict each image of the batch by itself; further arguments, which MONAI may pass, are not used."""
+        import torch
+
+        import AutofocusCore
+
+        predicted = []
+        for image in inputs:
+            volume = torch.as_tensor(image).permute(0, 3, 2, 1).contiguous()
+            background = float(volume.amin())
+            options = {"background": background, **self.options}
+            logits = AutofocusCore.predict_volume(network, volume, **options).logits
+            predicted.append(logits.permute(0, 3, 2, 1))
+        return torch.stack(predicted).to(inputs.device)

@@ -1,0 +1,108 @@
+"""Weights as safetensors: the same bytes on every machine, read without executing anything, checked by name."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.errors import AutofocusError, ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+LARGEST_HEADER = 16 * 1024**2
+GET_ANOTHER = "get the model from its source again"
+
+
+def network_of(architecture: Mapping[str, Any]) -> nn.Module:
+    """Build the network that the options describe.
+
+    Raises:
+        ModelError: an architecture or an option that this version does not know.
+    """
+    import AutofocusCore
+
+    try:
+        network: nn.Module = AutofocusCore.build_network(**architecture)
+    except AutofocusError as error:
+        cause = f"The model's architecture cannot be built: {error.cause}"
+        raise ModelError(cause, f"{error.remedy}, or update AutofocusSegmentation") from None
+    except TypeError as error:
+        cause = f"The model's architecture cannot be built ({error})"
+        raise ModelError(cause, "update AutofocusSegmentation, or correct the model's metadata.json") from None
+    return network
+
+
+def pack_weights(state: Mapping[str, Tensor]) -> bytes:
+    """Tensors as safetensors bytes: floating ones as float32, on the CPU, none sharing memory."""
+    import torch
+    from safetensors.torch import save
+
+    copies = {}
+    for name in sorted(state):
+        tensor = state[name].detach().to("cpu")
+        tensor = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
+        copies[name] = tensor.clone().contiguous()
+    return save(copies)
+
+
+def check_header(data: bytes) -> None:
+    """Refuse bytes that are not a whole safetensors file, naming what they are instead; torch is not needed.
+
+    The format is 8 bytes with the length of a JSON header, the header (a dtype, shape and byte range for each tensor),
+    and the tensors.
+    """
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > len(data) - 8 or length > LARGEST_HEADER or data[8:9] != b"{":
+        if data[:1] == b"\x80":
+            raise ModelError("The weights are a pickle named .safetensors; it was not opened", "do not use this model")
+        if data[:2] == b"PK":
+            cause = "The weights are a zip archive (PyTorch's pickles look so) named .safetensors; it was not opened"
+            raise ModelError(cause, "do not use this model")
+        raise ModelError("The weights are no safetensors file, or one cut short", GET_ANOTHER)
+    try:
+        header = json.loads(data[8 : 8 + length].decode("utf-8"))
+        end = max((entry["data_offsets"][1] for name, entry in header.items() if name != "__metadata__"), default=0)
+        whole = end == len(data) - 8 - length
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        raise ModelError("The weights have a damaged header", GET_ANOTHER) from None
+    if not whole:
+        raise ModelError("The weights were cut short or have bytes too many", GET_ANOTHER)
+
+
+def unpack_weights(data: bytes) -> dict[str, Tensor]:
+    """Tensors of safetensors bytes.
+
+    Raises:
+        ModelError: another format, cut short or damaged.
+    """
+    check_header(data)
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        return load(data)
+    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
+        raise ModelError(f"The weights are damaged ({error})", GET_ANOTHER) from None
+
+
+def check_weights(state: Mapping[str, Tensor], network: nn.Module) -> None:
+    """Refuse weights that do not fit the network, by name, shape and type, or that hold NaN or infinity."""
+    import torch
+
+    wanted = network.state_dict()
+    other = "use weights of the architecture that metadata.json names, or correct the architecture there"
+    for what, names in (("lack", wanted.keys() - state.keys()), ("have the unknown", state.keys() - wanted.keys())):
+        if names:
+            shown = ", ".join(sorted(names)[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+            raise ModelError(f"The weights {what} {shown}", other)
+    for name, tensor in state.items():
+        if tensor.shape != wanted[name].shape:
+            cause = f"The weights' {name} has shape {tuple(tensor.shape)}, the network's {tuple(wanted[name].shape)}"
+            raise ModelError(cause, other)
+        if tensor.dtype != wanted[name].dtype:
+            raise ModelError(f"The weights' {name} is of type {tensor.dtype}, not {wanted[name].dtype}", other)
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            cause = f"The weights' {name} holds NaN or infinite values"
+            raise ModelError(cause, "train the model again, or take an earlier checkpoint")
