@@ -1,0 +1,98 @@
+"""Boxes of voxels: three half-open intervals (z, y, x), and a tensor that knows which box it holds.
+
+All boxes of a run share one frame: the voxels of the *padded* volume, whose first voxel is 0. A feature map of a
+network with valid convolutions is smaller than the padded volume, but keeps its place in that frame:
+
+    padded volume   0 ------------------------------------- N
+    feature map         c ------------------------- N - c          c: what the layers so far took off a side
+    output                    m ----------- N - m                  m: the network's margin
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+Interval = tuple[int, int]
+Box = tuple[Interval, Interval, Interval]
+
+
+def grow(box: Box, reach: int) -> Box:
+    """``box`` with ``reach`` voxels more on each side."""
+    (a, b), (c, d), (e, f) = box
+    return (a - reach, b + reach), (c - reach, d + reach), (e - reach, f + reach)
+
+
+def intersect(box: Box, other: Box) -> Box:
+    """The voxels that two boxes share."""
+    low = [max(p[0], q[0]) for p, q in zip(box, other, strict=True)]
+    high = [min(p[1], q[1]) for p, q in zip(box, other, strict=True)]
+    return (low[0], high[0]), (low[1], high[1]), (low[2], high[2])
+
+
+def hull(box: Box, other: Box) -> Box:
+    """The smallest box around two."""
+    low = [min(p[0], q[0]) for p, q in zip(box, other, strict=True)]
+    high = [max(p[1], q[1]) for p, q in zip(box, other, strict=True)]
+    return (low[0], high[0]), (low[1], high[1]), (low[2], high[2])
+
+
+def shift(box: Box, offset: int) -> Box:
+    """``box`` moved by ``offset`` voxels on every axis."""
+    (a, b), (c, d), (e, f) = box
+    return (a + offset, b + offset), (c + offset, d + offset), (e + offset, f + offset)
+
+
+def with_planes(box: Box, planes: Interval) -> Box:
+    """``box`` with another interval on its first axis."""
+    return planes, box[1], box[2]
+
+
+def shape_of(box: Box) -> tuple[int, int, int]:
+    """Voxels along each axis."""
+    return box[0][1] - box[0][0], box[1][1] - box[1][0], box[2][1] - box[2][0]
+
+
+def voxels(box: Box) -> int:
+    """Number of voxels."""
+    depth, height, width = shape_of(box)
+    return depth * height * width
+
+
+@dataclass(frozen=True)
+class Window:
+    """Features (1, C, d, h, w) of the voxels of ``box``."""
+
+    tensor: Tensor
+    box: Box
+
+    def crop(self, box: Box) -> Tensor:
+        """The features of ``box``, which lies inside this window; a view."""
+        tensor = self.tensor
+        for axis, ((low, _), (start, stop)) in enumerate(zip(self.box, box, strict=True), start=2):
+            tensor = tensor.narrow(axis, start - low, stop - start)
+        return tensor
+
+    def convolve(self, box: Box, weight: Tensor, bias: Tensor | None, rate: int) -> Tensor:
+        """The features of ``box`` after a convolution at dilation ``rate``; voxels outside this window are zero.
+
+        Args:
+            box: the output's voxels.
+            weight: (O, C, k, k, k), k 1 or 3.
+            bias: (O,) or None.
+            rate: dilation rate.
+        """
+        reach = rate * (weight.shape[-1] // 2)
+        tensor = self.tensor
+        padding: list[Interval] = []
+        for axis, ((low, high), (start, stop)) in enumerate(zip(self.box, box, strict=True), start=2):
+            first, last = max(low, start - reach), min(high, stop + reach)
+            tensor = tensor.narrow(axis, first - low, last - first)
+            padding.append((first - (start - reach), (stop + reach) - last))
+        if any(before != after for before, after in padding):
+            tensor = functional.pad(tensor, [side for pair in reversed(padding) for side in pair])
+            padding = [(0, 0)] * 3
+        return torch.conv3d(tensor, weight, bias, padding=[before for before, _ in padding], dilation=rate)

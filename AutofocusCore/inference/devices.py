@@ -1,0 +1,105 @@
+"""Processors that can compute: their names, their memory, their precisions."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+
+import psutil
+import torch
+
+from AutofocusCore.errors import DeviceError, SettingError
+
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+SHARE_OF_FREE_MEMORY = 0.8  # of what is free, what a run takes at most unless told otherwise
+
+
+@dataclass(frozen=True)
+class Device:
+    """A processor.
+
+    Attributes:
+        id: "cpu", "cuda:0", "mps": what ``device=`` takes.
+        name: for people.
+        free_bytes, total_bytes: its memory; on Apple chips and the CPU, the computer's.
+        precisions: what it computes natively, the best for inference first.
+    """
+
+    id: str
+    name: str
+    free_bytes: int
+    total_bytes: int
+    precisions: tuple[str, ...]
+
+
+def list_devices() -> list[Device]:
+    """All processors of this computer, the fastest first; the CPU is always the last one."""
+    devices = []
+    for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
+        free, total = torch.cuda.mem_get_info(index)
+        bfloat16 = torch.cuda.get_device_capability(index) >= (8, 0)
+        precisions = ("bfloat16", "float16", "float32") if bfloat16 else ("float16", "float32")
+        devices.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), free, total, precisions))
+    memory = psutil.virtual_memory()
+    if torch.backends.mps.is_available():
+        devices.append(Device("mps", "Apple GPU", memory.available, memory.total, ("float32",)))
+    precisions = ("bfloat16", "float32") if _cpu_multiplies_bfloat16() else ("float32",)
+    devices.append(Device("cpu", _cpu_name(), memory.available, memory.total, precisions))
+    return devices
+
+
+def resolve_device(wish: str = "auto") -> Device:
+    """The device that ``wish`` names; "auto" is the first of :func:`list_devices`, "cuda" the first GPU.
+
+    Raises:
+        DeviceError: there is no such device. Nothing else is taken in its place.
+    """
+    devices = list_devices()
+    wanted = str(wish).lower()
+    if wanted == "auto":
+        return devices[0]
+    if wanted == "cuda":
+        wanted = "cuda:0"
+    for device in devices:
+        if device.id == wanted:
+            return device
+    names = ", ".join(device.id for device in devices)
+    raise DeviceError(f"There is no device {str(wish)!r} on this computer", f"choose one of auto, {names}")
+
+
+def resolve_precision(wish: str, device: Device) -> str:
+    """The precision that ``wish`` names on ``device``; "auto" is the device's best.
+
+    Raises:
+        SettingError: there is no such precision.
+    """
+    if wish == "auto":
+        return device.precisions[0]
+    if wish not in PRECISIONS:
+        raise SettingError(f"There is no precision {wish!r}", f"choose one of auto, {', '.join(PRECISIONS)}")
+    return wish
+
+
+def usable_bytes(device: Device) -> int:
+    """How much memory a run may take on ``device`` unless it is told otherwise."""
+    return int(device.free_bytes * SHARE_OF_FREE_MEMORY)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether ``error`` is an allocation that failed, on whatever device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    signs = ("out of memory", "not enough memory", "can't allocate memory", "alloc_failed", "could not create a memory")
+    return isinstance(error, RuntimeError) and any(sign in text for sign in signs)
+
+
+def _cpu_multiplies_bfloat16() -> bool:
+    """Whether the CPU has bfloat16 instructions; emulation would be slower than float32."""
+    checks = ("_is_avx512_bf16_supported", "_is_amx_tile_supported")
+    return any(bool(getattr(torch.cpu, check, bool)()) for check in checks)
+
+
+def _cpu_name() -> str:
+    name = platform.processor() or platform.machine()
+    return f"{name} CPU, {psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores"

@@ -1,0 +1,239 @@
+"""A trained network as a list of stages, each a folded operation with the stages it reads and how far it reads.
+
+BatchNorm in evaluation mode is a scale and a shift for each channel: it goes into the weights of the convolution before
+it, so that no voxel is touched twice for it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from AutofocusCore.deepmedic import RESIDUAL_LAYERS, SCALE, Activation, DeepMedic, Pathway
+from AutofocusCore.inference.operations import (
+    Autofocus,
+    Classifier,
+    Convolution,
+    Operation,
+    Perceptron,
+    Pyramid,
+    Repeat,
+    ScaledPReLU,
+    Shortcut,
+)
+from AutofocusCore.layers import (
+    AutofocusLayer,
+    ConcatenationHead,
+    ConvolutionLayer,
+    Projection,
+    ResidualBlock,
+    SumHead,
+)
+from AutofocusCore.networks import AFNet
+
+INPUT = -1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One layer of the run.
+
+    Attributes:
+        operation: its arithmetic.
+        sources: the stages it reads, by their place in the list; -1 is the padded volume.
+        reaches: how many voxels beyond an output voxel it reads of each source, on every side.
+        margin: what its output lacks on each side of the padded volume, in voxels.
+        channels: channels of its output.
+        attention: which autofocus layer it is, counted from 0, or None.
+    """
+
+    operation: Operation
+    sources: tuple[int, ...]
+    reaches: tuple[int, ...]
+    margin: int
+    channels: int
+    attention: int | None = None
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Stages in an order in which each comes after what it reads; the last one gives the logits."""
+
+    stages: tuple[Stage, ...]
+    in_channels: int
+    margin: int
+
+    def to(self, dtype: torch.dtype) -> Graph:
+        """The graph with its weights in ``dtype``."""
+        stages = tuple(replace(stage, operation=stage.operation.to(dtype)) for stage in self.stages)
+        return replace(self, stages=stages)
+
+    @property
+    def reach(self) -> int:
+        """The radius of the receptive field, in voxels: how far from an output voxel the input still matters."""
+        reach = {len(self.stages) - 1: 0}
+        for index in reversed(range(len(self.stages))):
+            for source, step in zip(self.stages[index].sources, self.stages[index].reaches, strict=True):
+                reach[source] = max(reach.get(source, 0), reach[index] + step)
+        return reach[INPUT]
+
+
+def fold(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """Weight (O, C, k, k, k) and bias (O,) of the convolution that equals a convolution and the ``norm`` after it."""
+    scale, shift = scale_and_shift(norm)
+    shift = shift if bias is None else shift + scale * bias.double()
+    return (weight.double() * scale.reshape(-1, 1, 1, 1, 1)).to(weight.dtype), shift.to(weight.dtype)
+
+
+def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """BatchNorm in evaluation mode as ``scale * x + shift``, in double precision."""
+    norm = cast(nn.BatchNorm3d, norm)
+    assert norm.running_mean is not None and norm.running_var is not None
+    scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
+    return scale, norm.bias.double() - norm.running_mean.double() * scale
+
+
+@torch.no_grad()
+def build_graph(network: AFNet) -> Graph:
+    """The stages of Basic, an ASPP network or an AFN, weights in float32 on their device."""
+    stages: list[Stage] = []
+    margin = 0
+    attention = 0
+
+    def append(layer: ConvolutionLayer | AutofocusLayer, block_input: int | None = None, shortcut: Shortcut | None = None) -> None:
+        nonlocal margin, attention
+        margin += layer.margin
+        sources: tuple[int, ...] = (len(stages) - 1,)
+        reaches: tuple[int, ...] = (max(layer.dilation_rates) if isinstance(layer, AutofocusLayer) else layer.margin,)
+        if block_input is not None:
+            sources, reaches = (*sources, block_input), (*reaches, 0)
+        channels = layer.conv.out_channels
+        if isinstance(layer, AutofocusLayer):
+            stages.append(Stage(_autofocus(layer, shortcut), sources, reaches, margin, channels, attention))
+            attention += 1
+        else:
+            weight, bias = fold(layer.conv.weight, layer.conv.bias, layer.norm)
+            operation = Convolution(weight, bias, layer.margin, shortcut=shortcut)
+            stages.append(Stage(operation, sources, reaches, margin, channels))
+
+    for layer in network.stem:
+        append(cast(ConvolutionLayer, layer))
+    for module in network.blocks:
+        block = cast(ResidualBlock, module)
+        block_input = len(stages) - 1
+        append(block.first)
+        append(block.second, block_input, _shortcut(block.projection))
+    head, reach = _head(network.head)
+    stages.append(Stage(head, (len(stages) - 1,), (reach,), margin, network.num_classes))
+    return Graph(tuple(stages), network.in_channels, margin)
+
+
+def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None) -> Autofocus:
+    conv, rates = layer.conv, layer.dilation_rates
+    if layer.norm == "branch":
+        first = conv.bias
+        folded = [fold(conv.weight, first if k == 0 else None, norm) for k, norm in enumerate(layer.norms)]
+    else:
+        weight, first_bias = fold(conv.weight, conv.bias, layer.norms[0])
+        _, bias = fold(conv.weight, None, layer.norms[0])
+        folded = [(weight, first_bias if k == 0 else bias) for k in range(len(rates))]
+    hidden, score = cast(nn.Conv3d, layer.attention[0]), cast(nn.Conv3d, layer.attention[2])
+    assert hidden.bias is not None and score.bias is not None
+    return Autofocus(
+        tuple(weight for weight, _ in folded),
+        tuple(bias for _, bias in folded),
+        rates,
+        hidden.weight.detach(),
+        hidden.bias.detach(),
+        score.weight.detach(),
+        score.bias.detach(),
+        shortcut,
+    )
+
+
+def _shortcut(projection: Projection | None) -> Shortcut:
+    if projection is None:
+        return Shortcut()
+    return Shortcut(*fold(projection.conv.weight, projection.conv.bias, projection.norm))
+
+
+def _head(head: nn.Module) -> tuple[Operation, int]:
+    """The operation of a head, and its reach."""
+    if isinstance(head, nn.Conv3d):
+        return _classifier(head), 0
+    if isinstance(head, SumHead):
+        classifiers = [_classifier(cast(nn.Conv3d, module)) for module in head.classifiers]
+        pairs = zip(head.convs, head.norms, strict=True)
+        folded = [fold(cast(Tensor, conv.weight), cast(Tensor, conv.bias), norm) for conv, norm in pairs]
+    else:
+        head = cast(ConcatenationHead, head)
+        whole, count = _classifier(head.classifier), len(head.convs)
+        zero = torch.zeros_like(whole.bias)
+        parts = whole.weight.chunk(count, dim=1)
+        classifiers = [Classifier(part, whole.bias if k == 0 else zero) for k, part in enumerate(parts)]
+        scales, shifts = (part.chunk(count) for part in scale_and_shift(head.norm))
+        folded = []
+        for conv, scale, shift in zip(head.convs, scales, shifts, strict=True):
+            weight, bias = cast(Tensor, conv.weight), cast(Tensor, conv.bias)
+            scaled = weight.double() * scale.reshape(-1, 1, 1, 1, 1)
+            folded.append((scaled.to(weight.dtype), (shift + scale * bias.double()).to(weight.dtype)))
+    weights, biases = zip(*folded, strict=True)
+    return Pyramid(weights, biases, head.dilation_rates, tuple(classifiers)), max(head.dilation_rates)
+
+
+def _classifier(conv: nn.Conv3d) -> Classifier:
+    assert conv.bias is not None
+    return Classifier(conv.weight.detach(), conv.bias.detach())
+
+
+@torch.no_grad()
+def build_coarse_graph(network: DeepMedic) -> Graph:
+    """DeepMedic's second pathway alone, on every third voxel of the padded volume."""
+    stages: list[Stage] = []
+    _append_pathway(stages, network.subsampled, start=0)
+    return Graph(tuple(stages), network.in_channels, Pathway.margin)
+
+
+@torch.no_grad()
+def build_fine_graph(network: DeepMedic, coarse: Tensor, origin: tuple[int, int, int]) -> Graph:
+    """DeepMedic around the finished second pathway ``coarse`` (1, C, d, h, w), whose first voxel is at ``origin``."""
+    stages: list[Stage] = []
+    start = DeepMedic.margin - Pathway.margin
+    _append_pathway(stages, network.normal, start=start)
+    repeat = Repeat(coarse, origin, SCALE)
+    stages.append(Stage(repeat, (), (), DeepMedic.margin, coarse.shape[1]))
+    hidden = [cast(nn.Conv3d, network.hidden1), cast(nn.Conv3d, network.hidden2)]
+    head = Perceptron(
+        tuple(conv.weight.detach() for conv in hidden),
+        tuple(cast(Tensor, conv.bias).detach() for conv in hidden),
+        _classifier(network.head),
+    )
+    fine = len(stages) - 2
+    stages.append(Stage(head, (fine, fine + 1), (0, 0), DeepMedic.margin, network.num_classes))
+    return Graph(tuple(stages), network.in_channels, DeepMedic.margin)
+
+
+def _append_pathway(stages: list[Stage], pathway: Pathway, start: int) -> None:
+    """Two stages a layer: the sums that shortcuts read, and their activation. ``start``: voxels left unread a side."""
+    sums: list[int] = []
+    previous = INPUT
+    for number, (conv, module) in enumerate(zip(pathway.convs, pathway.activations, strict=True), start=1):
+        weight = cast(Tensor, conv.weight).detach()
+        margin = start + number
+        sources: tuple[int, ...] = (previous,)
+        reaches: tuple[int, ...] = (1,)
+        shortcut = None
+        if number in RESIDUAL_LAYERS:
+            sources, reaches, shortcut = (*sources, sums[number - 3]), (1, 0), Shortcut()
+        sums.append(len(stages))
+        operation = Convolution(weight, None, 1, relu=False, shortcut=shortcut)
+        stages.append(Stage(operation, sources, reaches, margin, weight.shape[0]))
+
+        activation = cast(Activation, module)
+        scale, shift = (part.to(weight.dtype).reshape(1, -1, 1, 1, 1) for part in scale_and_shift(activation.norm))
+        previous = len(stages)
+        prelu = ScaledPReLU(scale, shift, activation.slope.detach())
+        stages.append(Stage(prelu, (sums[-1],), (0,), margin, weight.shape[0]))

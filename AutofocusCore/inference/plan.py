@@ -1,0 +1,168 @@
+"""The plan of a run, made from shapes before anything is computed: which axis, which slabs, how much memory.
+
+Peak memory of a run = the results + the sliding buffers + the temporary tensors of the largest step + a constant for
+the libraries. Everything but the constant follows from the schedule, which the planner rehearses with whole numbers.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from AutofocusCore.errors import MemoryLimitError
+from AutofocusCore.inference.boxes import Box, shape_of, voxels, with_planes
+from AutofocusCore.inference.graph import INPUT, Graph
+from AutofocusCore.inference.schedule import Layout, lay_out, schedule
+from AutofocusCore.inference.stream import capacities
+
+SLABS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
+SLAB_VOXELS = 1_000_000  # beyond this a thicker slab costs memory and saves no time
+OVERHEAD = 48 * 2**20  # bytes that the convolution library takes for itself, whatever the shapes
+SMALLEST_TILE = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a volume is going to be computed.
+
+    Attributes:
+        mode: "exact" or "paper".
+        axis: the axis of the volume along which slabs move: 0, 1 or 2 for z, y or x.
+        slab: planes in a slab.
+        slabs: number of slabs of logits, over all splits.
+        splits: into how many boxes the volume is cut, each computed with the full receptive field around it; 1 unless
+            memory forces it. In paper mode, the number of tiles.
+        peak_bytes: predicted peak of memory on the device that computes, results included where they lie there.
+        work: multiplications of the whole run.
+        tiles: the boxes of logits, in the frame of the padded volume, streamed axis first.
+    """
+
+    mode: str
+    axis: int
+    slab: int
+    slabs: int
+    splits: int
+    peak_bytes: int
+    work: int
+    tiles: tuple[Box, ...]
+
+    @property
+    def predicted_peak_bytes(self) -> int:
+        """The same as ``peak_bytes``."""
+        return self.peak_bytes
+
+    def describe(self) -> str:
+        """One sentence for a person."""
+        memory = f"{self.peak_bytes / 2**30:.1f} GiB at the peak"
+        if self.mode == "paper":
+            return f"paper mode: {self.splits} tiles, {memory}"
+        axis = "zyx"[self.axis]
+        sentence = f"exact: {self.slabs} slabs of {self.slab} planes along {axis}, {memory}"
+        if self.splits > 1:
+            sentence += f"; memory is short, so the volume is split into {self.splits} parts, each with its whole context"
+        return sentence
+
+
+def make_plan(
+    graph: Graph,
+    size: tuple[int, int, int],
+    target: Box,
+    *,
+    itemsize: int,
+    limit: int,
+    result_bytes: int = 0,
+    coarse_bytes: int = 0,
+) -> Plan:
+    """The fastest plan for the logits of ``target`` that stays under ``limit`` bytes.
+
+    Args:
+        graph: the network.
+        size: voxels of the padded volume (z, y, x).
+        target: the wanted logits in the frame of the padded volume (z, y, x).
+        itemsize: bytes of a feature.
+        limit: bytes that the run may take, results included.
+        result_bytes: bytes of the results that lie on the computing device.
+        coarse_bytes: bytes of a second pathway's finished features.
+
+    Raises:
+        MemoryLimitError: not even the smallest split fits.
+    """
+    axis = max(range(3), key=lambda index: shape_of(target)[index])
+    size, target = streamed_first(size, axis), streamed_first(target, axis)
+    smallest = None
+    for splits in _splits(target):
+        tiles = tuple(_cut(target, *splits))
+        layouts = [lay_out(graph, size, tile) for tile in tiles]
+        largest = max(layouts, key=lambda layout: sum(voxels(box) for box in layout.boxes))
+        for slab in _slabs(target, tiles):
+            peak = result_bytes + coarse_bytes + OVERHEAD + run_bytes(graph, largest, slab, itemsize)
+            smallest = min(peak, smallest or peak)
+            if peak <= limit:
+                count = math.ceil((target[0][1] - target[0][0]) / slab) * len(tiles)
+                work = sum(step_work(graph, layout, layout.boxes) for layout in layouts)
+                return Plan("exact", axis, slab, count, len(tiles), peak, work, tiles)
+    raise MemoryLimitError(
+        f"The volume needs at least {(smallest or 0) / 2**20:.0f} MiB, and only {limit / 2**20:.0f} MiB may be used",
+        "raise the memory limit, close other programs, or segment inside a smaller region of interest",
+    )
+
+
+def streamed_first(triple: tuple, axis: int) -> tuple:  # type: ignore[type-arg]
+    """A (z, y, x) triple with ``axis`` moved to the front."""
+    return (triple[axis], *triple[:axis], *triple[axis + 1 :])
+
+
+def run_bytes(graph: Graph, layout: Layout, slab: int, itemsize: int) -> int:
+    """Bytes of the buffers, and of the temporary tensors of the largest step."""
+    total = 0
+    for index, planes in capacities(graph, layout, slab).items():
+        channels = graph.in_channels if index == INPUT else graph.stages[index].channels
+        total += planes * voxels(with_planes(layout.boxes[index], (0, 1))) * channels * itemsize
+    return total + max(
+        stage.operation.workspace(_slab_box(layout.boxes[index], slab), itemsize)
+        for index, stage in enumerate(graph.stages)
+    )
+
+
+def step_work(graph: Graph, layout: Layout, boxes: tuple[Box, ...]) -> int:
+    """Multiplications of all stages over ``boxes``."""
+    return sum(voxels(boxes[i]) * stage.operation.multiplications() for i, stage in enumerate(graph.stages))
+
+
+def count_steps(graph: Graph, layout: Layout, slab: int) -> int:
+    """Number of steps of a run."""
+    return sum(1 for _ in schedule(graph, layout, slab))
+
+
+def _slab_box(box: Box, slab: int) -> Box:
+    start, stop = box[0]
+    return with_planes(box, (start, min(start + slab, stop)))
+
+
+def _slabs(target: Box, tiles: tuple[Box, ...]) -> Iterator[int]:
+    """Thicknesses worth trying, thickest first."""
+    length = target[0][1] - target[0][0]
+    plane = max(voxels(with_planes(tile, (0, 1))) for tile in tiles)
+    for slab in SLABS:
+        if slab == 1 or (slab < 2 * length and slab * plane <= SLAB_VOXELS):
+            yield slab
+
+
+def _splits(target: Box) -> list[tuple[int, int]]:
+    """Numbers of parts along the two axes across the stream, fewest parts first, then squarest parts."""
+    _, height, width = shape_of(target)
+    counts = itertools.product(range(1, height // SMALLEST_TILE + 2), range(1, width // SMALLEST_TILE + 2))
+    return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:400]
+
+
+def _cut(target: Box, rows: int, columns: int) -> Iterator[Box]:
+    """``target`` in rows x columns parts of nearly equal size."""
+    planes, (top, bottom), (left, right) = target
+    for i, j in itertools.product(range(rows), range(columns)):
+        yield (
+            planes,
+            (top + i * (bottom - top) // rows, top + (i + 1) * (bottom - top) // rows),
+            (left + j * (right - left) // columns, left + (j + 1) * (right - left) // columns),
+        )

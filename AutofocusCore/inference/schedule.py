@@ -1,0 +1,105 @@
+"""The order in which slabs are computed, worked out with whole numbers before anything is computed.
+
+The volume streams through all layers along its first axis. Each layer computes the next slab of planes as soon as the
+planes that it reads are there, and planes that nobody will read again are forgotten:
+
+    volume    . . . . . . . . . . . . . . . . > > >
+    layer 1   . . . . . . . . . . . > > > >
+    layer 2   . . . . . . . > > > >                    >  still held
+    logits    . . . . > >                              .  computed and forgotten (the logits are kept elsewhere)
+
+No voxel is computed twice, and the memory does not depend on the volume's length along that axis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from AutofocusCore.inference.boxes import Box, Interval, grow, hull, intersect
+from AutofocusCore.inference.graph import INPUT, Graph
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Which voxels of each stage a run computes, in the frame of the padded volume.
+
+    Attributes:
+        boxes: the box of each stage; the last entry is that of the padded volume (index -1, as in ``Stage.sources``).
+        held: for each stage, the planes that its buffer passes on: ``boxes`` and the planes of zeros around it, which
+            stand for the zero-padding of the far branches where a feature map ends.
+    """
+
+    boxes: tuple[Box, ...]
+    held: tuple[Interval, ...]
+
+
+def lay_out(graph: Graph, size: tuple[int, int, int], target: Box) -> Layout:
+    """The boxes that the logits of ``target`` need, for a padded volume of ``size`` (z, y, x) voxels."""
+    stages = graph.stages
+    last = len(stages) - 1
+    wanted: dict[int, Box] = {last: target}
+    for index in reversed(range(len(stages))):
+        for source, reach in zip(stages[index].sources, stages[index].reaches, strict=True):
+            margin = 0 if source == INPUT else stages[source].margin
+            extent: Box = tuple((margin, length - margin) for length in size)  # type: ignore[assignment]
+            box = intersect(grow(wanted[index], reach), extent)
+            wanted[source] = hull(wanted[source], box) if source in wanted else box
+    held = {index: box[0] for index, box in wanted.items()}
+    for index, stage in enumerate(stages):
+        for source, reach in zip(stage.sources, stage.reaches, strict=True):
+            start, stop = wanted[index][0]
+            held[source] = (min(held[source][0], start - reach), max(held[source][1], stop + reach))
+    order = [*range(len(stages)), INPUT]
+    return Layout(tuple(wanted[index] for index in order), tuple(held[index] for index in order))
+
+
+@dataclass(frozen=True)
+class Step:
+    """One slab of one stage.
+
+    Attributes:
+        stage: index of the stage; -1 loads planes of the volume.
+        planes: the planes to append.
+        zeros: they lie beyond the feature map and are zero.
+        keep: the first plane of this stage's buffer that is still going to be read.
+    """
+
+    stage: int
+    planes: Interval
+    zeros: bool
+    keep: int
+
+
+def schedule(graph: Graph, layout: Layout, slab: int) -> Iterator[Step]:
+    """All steps of a run in order, at most ``slab`` planes each."""
+    stages = graph.stages
+    last = len(stages) - 1
+    position = {index: layout.held[index][0] for index in range(INPUT, len(stages))}
+    readers: dict[int, list[tuple[int, int]]] = {index: [] for index in range(INPUT, len(stages))}
+    for index, stage in enumerate(stages):
+        for source, reach in zip(stage.sources, stage.reaches, strict=True):
+            readers[source].append((index, reach))
+
+    def first_needed(index: int) -> int:
+        """The lowest plane of ``index`` that a reader has yet to see."""
+        needs = [max(position[reader], layout.boxes[reader][0][0]) - reach for reader, reach in readers[index]]
+        return min(needs, default=position[index])
+
+    def advance(index: int, goal: int) -> Iterator[Step]:
+        start, stop = layout.boxes[index][0]
+        goal = min(goal, layout.held[index][1])
+        while position[index] < goal:
+            begin = position[index]
+            zeros = begin < start or begin >= stop
+            edge = start if begin < start else layout.held[index][1] if begin >= stop else stop
+            end = min(begin + slab, goal, edge)
+            if not zeros and index != INPUT:
+                for source, reach in zip(stages[index].sources, stages[index].reaches, strict=True):
+                    yield from advance(source, end + reach)
+            yield Step(index, (begin, end), zeros, first_needed(index))
+            position[index] = end
+
+    begin, stop = layout.boxes[last][0]
+    for goal in range(begin + slab, stop + slab, slab):
+        yield from advance(last, goal)

@@ -1,0 +1,118 @@
+"""The run: steps of a schedule carried out on tensors, through buffers that forget what nobody reads any more."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from AutofocusCore.inference.boxes import Box, Interval, Window, shape_of, with_planes
+from AutofocusCore.inference.graph import INPUT, Graph
+from AutofocusCore.inference.schedule import Layout, Step, schedule
+
+Load = Callable[[Box], Tensor]  # the padded volume's voxels of a box, (1, C, d, h, w)
+Store = Callable[[Tensor, Box], None]
+
+
+class SlidingBuffer:
+    """The newest planes of one feature map, channels last: appended at the end, forgotten at the beginning.
+
+    The storage is longer than what is held at a time, so that the held planes move to its front only now and then.
+
+    Args:
+        channels: C.
+        box: the feature map's voxels; its first interval is ignored, planes come one slab after another.
+        capacity: planes of storage.
+        start: number of the first plane that will be appended.
+        options: ``dtype`` and ``device`` of the storage.
+    """
+
+    def __init__(self, channels: int, box: Box, capacity: int, start: int, **options: Any) -> None:
+        _, height, width = shape_of(box)
+        self.box = box
+        self.storage = torch.empty((capacity, height, width, channels), **options)
+        self.offset = start  # the number of the plane at the front of the storage
+        self.end = start
+
+    def append(self, planes: Interval, keep: int, features: Tensor | None) -> None:
+        """Append ``features`` (1, C, d, h, w), or zeros, as ``planes``; planes before ``keep`` may be forgotten."""
+        start, stop = planes
+        assert start == self.end, "planes are appended in order"
+        if stop - self.offset > len(self.storage):
+            self._slide(min(keep, start))
+        target = self.storage[start - self.offset : stop - self.offset]
+        if features is None:
+            target.zero_()
+        else:
+            target.copy_(features[0].permute(1, 2, 3, 0))
+        self.end = stop
+
+    def window(self) -> Window:
+        """All planes from the storage's front to the newest."""
+        held = self.storage[: self.end - self.offset].permute(3, 0, 1, 2)[None]
+        return Window(held, with_planes(self.box, (self.offset, self.end)))
+
+    def _slide(self, keep: int) -> None:
+        distance, held = keep - self.offset, self.end - keep
+        for first in range(0, held, max(distance, 1)):  # pieces no longer than the distance never overlap
+            count = min(distance, held - first)
+            self.storage[first : first + count] = self.storage[first + distance : first + distance + count]
+        self.offset = keep
+
+
+def capacities(graph: Graph, layout: Layout, slab: int) -> dict[int, int]:
+    """Planes of storage for each stage that is read, by rehearsing the schedule; -1 is the volume."""
+    spans: dict[int, int] = {}
+    for step in schedule(graph, layout, slab):
+        spans[step.stage] = max(spans.get(step.stage, 0), step.planes[1] - step.keep)
+    spans.pop(len(graph.stages) - 1)
+    lengths = {index: layout.held[index][1] - layout.held[index][0] for index in spans}
+    return {index: min(span + max(slab, span // 2), lengths[index]) for index, span in spans.items()}
+
+
+def stream(
+    graph: Graph,
+    layout: Layout,
+    slab: int,
+    load: Load,
+    store: Store,
+    store_attention: Mapping[int, Store],
+    **options: Any,
+) -> Iterator[Step]:
+    """Compute the logits of the last stage's box, slab by slab.
+
+    Args:
+        graph: the network, with its weights in the run's dtype and device.
+        layout, slab: what to compute, and how many planes at a time.
+        load: gives the padded volume's voxels of a box.
+        store: takes the logits (1, classes, d, h, w) of a box.
+        store_attention: for each autofocus layer that is wanted, takes the attention (1, K, d, h, w) of a box.
+        options: ``dtype`` and ``device`` of the features.
+
+    Yields:
+        each step just before it is carried out.
+    """
+    last = len(graph.stages) - 1
+    channels = {index: stage.channels for index, stage in enumerate(graph.stages)} | {INPUT: graph.in_channels}
+    buffers = {
+        index: SlidingBuffer(channels[index], layout.boxes[index], planes, layout.held[index][0], **options)
+        for index, planes in capacities(graph, layout, slab).items()
+    }
+    for step in schedule(graph, layout, slab):
+        yield step
+        features: Tensor | None = None
+        box = with_planes(layout.boxes[step.stage], step.planes)
+        if step.stage == INPUT and not step.zeros:
+            features = load(box)
+        elif not step.zeros:
+            stage = graph.stages[step.stage]
+            features, attention = stage.operation([buffers[source].window() for source in stage.sources], box)
+            if attention is not None and stage.attention in store_attention:
+                store_attention[stage.attention](attention, box)
+        if step.stage == last:
+            assert features is not None
+            store(features, box)
+        else:
+            buffers[step.stage].append(step.planes, step.keep, features)
