@@ -48,7 +48,7 @@ bench: venv ## time exact mode against tiles as released and MONAI's sliding win
 	$(VENV_PYTHON) Benchmarks/bench.py
 
 table3: venv ## count the parameters of the ten networks beside the paper's Table 3
-	@$(VENV_PYTHON) -m Training.table3
+	@$(VENV_PYTHON) -m AutofocusCore.cli networks
 
 lint: venv ## check style and types
 	$(VENV_PYTHON) -m ruff check .
