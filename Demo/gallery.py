@@ -1,0 +1,111 @@
+"""The demo's pictures: slices with segments, slices with the attention overlay, surfaces, and one sheet of them all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from Demo.layout import GAP, WHITE, Picture, band, below, beside, save_png, write
+from Demo.planes import Planes, choose_planes
+from Demo.scene import Scene, segment_names_and_colours
+from Demo.views import SliceView, ThreeDView
+
+ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
+SLICE_SIZE = (440, 420)  # pixels
+SURFACE_SIZE = ((3 * SLICE_SIZE[0] + GAP) // 2, 440)  # two of them are as wide as three slices
+OVERLAY_OPACITY = 0.5
+FROM_THE_FRONT = (0.10, 1.0, 0.22)
+FROM_BEHIND = (-0.75, -1.0, 0.35)
+
+
+@dataclass(frozen=True)
+class Views:
+    """The four views of Slicer's default layout, the last one twice as wide."""
+
+    slices: dict[str, SliceView]
+    surfaces: ThreeDView
+
+
+def open_views(scene: Scene) -> Views:
+    """The views of an empty scene: they come before what they show, as in the application."""
+    slices = {orientation: SliceView(scene, orientation, SLICE_SIZE) for orientation in ORIENTATIONS}
+    return Views(slices, ThreeDView(scene, SURFACE_SIZE))
+
+
+def draw(views: Views, scan: Any, segmentation: Any, dilation: Any | None, folder: Path, *, what: str) -> list[Path]:
+    """Draw every picture into `folder`; `dilation` None leaves the attention overlay out.
+
+    Args:
+        what: what the scan is, for the captions ("synthetic pelvic CT").
+
+    Returns:
+        The files, the sheet first.
+    """
+    planes = choose_planes(segmentation, scan)
+    keys = segment_names_and_colours(segmentation)
+    segments = _segment_slices(views, scan, planes)
+    rows = [("segments", band(segments.shape[1], "Segments", keys, remark=what), segments)]
+    if dilation is not None:
+        overlay = _attention_slices(views, scan, segmentation, dilation, planes)
+        caption = band(overlay.shape[1], "Attention", remark="blue: zoomed in · red: zoomed out")
+        rows.append(("attention", caption, overlay))
+    surfaces = _surfaces(views, segments.shape[1])
+    rows.append(("surfaces", band(surfaces.shape[1], "Surfaces", remark="from the front · from behind"), surfaces))
+    pictures = {name: below([caption, row]) for name, caption, row in rows}
+    files = []
+    for name, picture in {"sheet": below(list(pictures.values())), **pictures}.items():
+        files.append(folder / f"{name}.png")
+        save_png(files[-1], picture)
+    return files
+
+
+def _segment_slices(views: Views, scan: Any, planes: Planes) -> Picture:
+    pictures = []
+    for view in views.slices.values():
+        view.node.SetRulerType(view.node.RulerTypeThin)
+        view.show(scan)
+        pictures.append(_slice(view, planes))
+    return beside(pictures)
+
+
+def _attention_slices(views: Views, scan: Any, segmentation: Any, dilation: Any, planes: Planes) -> Picture:
+    """The overlay without the segments' fill, which would tint it; the outlines stay, as landmarks."""
+    display = segmentation.GetDisplayNode()
+    display.SetVisibility2DFill(False)
+    display.SetOpacity2DOutline(0.0)
+    pictures = []
+    for view in views.slices.values():
+        view.node.SetRulerType(view.node.RulerTypeNone)  # its place is the legend's
+        view.show(scan, dilation, OVERLAY_OPACITY)
+        pictures.append(_slice(view, planes))
+    display.SetVisibility2DFill(True)
+    display.SetOpacity2DOutline(1.0)
+    return beside(pictures)
+
+
+def _slice(view: SliceView, planes: Planes) -> Picture:
+    """One slice with the plane's name and the letters of the patient's sides."""
+    view.look_at(planes.crossing, planes.middle, planes.field_of_view)
+    picture = view.picture()
+    height, width, _ = picture.shape
+    write(picture, view.node.GetOrientation(), (10, 8), size=14, anchor=(0, 0), shadow=True)
+    left, right, top, bottom = view.sides()
+    for letter, at, anchor in (
+        (left, (10, height / 2), (0.0, 0.5)),
+        (right, (width - 10, height / 2), (1.0, 0.5)),
+        (top, (width / 2, 8), (0.5, 0.0)),
+    ):
+        write(picture, letter, at, size=15, colour=WHITE, anchor=anchor, bold=True, shadow=True)
+    return picture
+
+
+def _surfaces(views: Views, width: int) -> Picture:
+    view = views.surfaces
+    pictures = []
+    for direction in (FROM_THE_FRONT, FROM_BEHIND):
+        view.look_from(direction)
+        pictures.append(view.picture())
+    return beside(pictures)

@@ -1,0 +1,95 @@
+"""Can this machine draw without a screen? To be asked before VTK is, because VTK crashes where it cannot.
+
+On Linux the pictures are drawn through EGL, which needs neither a display nor a graphics card. VTK looks for it only when
+the first window is drawn, and ends the process when it is not there: so the library is looked for beforehand, and one
+small picture is drawn in a process of its own.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import subprocess
+import sys
+
+from AutofocusCore.errors import AutofocusError
+
+WINDOW_VARIABLE = "VTK_DEFAULT_OPENGL_WINDOW"
+PROBE_SECONDS = 60
+
+
+class DrawingError(AutofocusError):
+    """No picture can be drawn on this machine as it is."""
+
+    code = "drawing"
+
+
+def choose_window() -> None:
+    """Make VTK draw through EGL on Linux, unless the user has chosen a window class. Must precede the import of VTK."""
+    if sys.platform.startswith("linux"):
+        os.environ.setdefault(WINDOW_VARIABLE, "vtkEGLRenderWindow")
+
+
+def why_not() -> DrawingError | None:
+    """The reason why nothing can be drawn here, with the exact remedy, or None when a test picture came out right."""
+    if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("vtkmodules") is None:
+        return DrawingError(
+            "The pictures are drawn by Slicer's own code, and the package slicer-core is not installed",
+            f"install it with: {sys.executable} -m pip install 'autofocus-segmentation[slicer-host]'",
+        )
+    choose_window()
+    if os.environ.get(WINDOW_VARIABLE) == "vtkEGLRenderWindow" and (missing := _missing_egl()):
+        return DrawingError(
+            f"The pictures are drawn through EGL, and {missing}",
+            "install it with: apt-get install libegl1 libegl-mesa0 (Debian, Ubuntu), "
+            "or dnf install mesa-libEGL mesa-dri-drivers (Fedora, Red Hat)",
+        )
+    return _probe()
+
+
+def _missing_egl() -> str | None:
+    try:
+        ctypes.CDLL("libEGL.so.1")
+    except OSError as error:
+        return f"its library cannot be loaded ({error})"
+    return None
+
+
+def _probe() -> DrawingError | None:
+    remedy = "install a driver that draws in software: apt-get install libegl-mesa0 libgl1-mesa-dri (Debian, Ubuntu)"
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", _PROBE],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=PROBE_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return DrawingError(f"A test picture was not drawn within {PROBE_SECONDS} s", remedy)
+    if done.returncode == 0:
+        return None
+    said = [line.strip() for line in done.stderr.splitlines() if line.strip()]
+    reason = said[-1] if said else f"the process ended with status {done.returncode}"
+    return DrawingError(f"A test picture could not be drawn ({reason})", remedy)
+
+
+# A red picture, read back. Anything else than red, or no picture at all, is a failure.
+_PROBE = """
+import sys
+import vtkmodules.vtkRenderingOpenGL2
+from vtkmodules.vtkCommonCore import vtkUnsignedCharArray
+from vtkmodules.vtkRenderingCore import vtkRenderer, vtkRenderWindow
+window, renderer = vtkRenderWindow(), vtkRenderer()
+window.SetOffScreenRendering(1)
+window.SetSize(16, 16)
+renderer.SetBackground(1, 0, 0)
+window.AddRenderer(renderer)
+window.Render()
+pixels = vtkUnsignedCharArray()
+window.GetRGBACharPixelData(0, 0, 15, 15, 1, pixels)
+seen = tuple(int(pixels.GetComponent(100, i)) for i in range(3))
+sys.exit(0 if seen == (255, 0, 0) else f"expected red, got {seen}")
+"""

@@ -1,0 +1,202 @@
+"""A real MRML scene: scan, segmentation and attention, as Slicer would hold them.
+
+Points are millimetres (x, y, z) in Slicer's world, RAS: x grows to the patient's right, y to the front, z to the head.
+Voxel arrays are (z, y, x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import slicer
+from numpy.typing import NDArray
+from vtkmodules.util.numpy_support import vtk_to_numpy
+from vtkmodules.vtkCommonCore import vtkCollection
+from vtkmodules.vtkCommonMath import vtkMatrix4x4
+
+from AutofocusCore.errors import InputError, OutputError
+from Demo.colours import add_zoom_colours
+
+SOFT_TISSUE = (400.0, 40.0)  # window and level in HU, as the pelvis is read
+LEGEND_TITLE = "Effective dilation (mm)"
+LEGEND_SIZE = (0.11, 0.5)  # height and width, as shares of the view's
+HIDDEN = -10000.0
+
+
+@dataclass(frozen=True)
+class Scene:
+    """The scene and the logics that fill it; nothing here draws."""
+
+    mrml: Any  # vtkMRMLScene
+    application: Any  # vtkSlicerApplicationLogic
+    volumes: Any  # vtkSlicerVolumesLogic
+    segmentations: Any  # vtkSlicerSegmentationsModuleLogic
+
+
+def new_scene() -> Scene:
+    """An empty scene that knows volumes, segmentations, colour legends and the radiological slice orientations."""
+    mrml = slicer.vtkMRMLScene()
+    application = slicer.vtkSlicerApplicationLogic()
+    application.SetMRMLScene(mrml)
+
+    mrml.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
+    application.GetColorLogic().SetMRMLScene(mrml)
+    application.SetModuleLogic("Colors", application.GetColorLogic())
+    application.SetSliceLogics(vtkCollection())  # the views enter themselves here, and the legends look for them
+    application.SetViewLogics(vtkCollection())
+
+    def register(logic: Any, name: str) -> Any:
+        logic.SetMRMLApplicationLogic(application)
+        logic.SetMRMLScene(mrml)
+        application.SetModuleLogic(name, logic)  # which does not keep it alive
+        return logic
+
+    volumes = register(slicer.vtkSlicerVolumesLogic(), "Volumes")
+    segmentations = register(slicer.vtkSlicerSegmentationsModuleLogic(), "Segmentations")
+    slicer.vtkMRMLSliceNode.AddDefaultSliceOrientationPresets(mrml, True)  # the patient's right is the screen's left
+    return Scene(mrml, application, volumes, segmentations)
+
+
+def load_scan(scene: Scene, path: Path, *, name: str, window_level: tuple[float, float] | None = SOFT_TISSUE) -> Any:
+    """A volume file as a scalar volume node; `window_level` None leaves the choice to Slicer, as for MR."""
+    node = _load_volume(scene, path, name)
+    if window_level is not None:
+        node.GetDisplayNode().SetAutoWindowLevel(False)
+        node.GetDisplayNode().SetWindowLevel(*window_level)
+    return node
+
+
+def load_segmentation(scene: Scene, path: Path, *, name: str, scan: Any) -> Any:
+    """A `.seg.nrrd` as a segmentation node in the scan's geometry: filled and outlined slices, smooth closed surfaces."""
+    node = scene.segmentations.LoadSegmentationFromFile(str(path), True, name)
+    if node is None or node.GetSegmentation().GetNumberOfSegments() == 0:
+        raise InputError(f"{path} holds no segment that Slicer can read", "write it again with: autofocus segment")
+    node.SetReferenceImageGeometryParameterFromVolumeNode(scan)
+    node.GetSegmentation().SetConversionParameter("Smoothing factor", "0.5")
+    node.CreateClosedSurfaceRepresentation()
+    display = node.GetDisplayNode()
+    display.SetPreferredDisplayRepresentationName3D("Closed surface")
+    display.SetVisibility2DFill(True)
+    display.SetVisibility2DOutline(True)
+    display.SetAllSegmentsOpacity2DFill(0.35)
+    display.SetAllSegmentsOpacity3D(1.0)
+    display.SetSliceIntersectionThickness(2)
+    place_beside(scene, node, scan)
+    return node
+
+
+def load_effective_dilation(
+    scene: Scene, path: Path, *, name: str, scan: Any, rates_mm: Sequence[float], inside: NDArray[np.bool_] | None = None
+) -> Any:
+    """The effective dilation of one layer (a scalar volume in mm) as an overlay with a colour legend.
+
+    Args:
+        rates_mm: the layer's dilation rates in mm. The colours run from the smallest to the largest, between which every
+            effective dilation lies; with rates evenly apart, as the paper's are, the legend's labels are the rates.
+        inside: where to show it, (z, y, x) on the file's grid; None is everywhere.
+    """
+    node = _load_volume(scene, path, name)
+    low, high = min(rates_mm), max(rates_mm)
+    display = node.GetDisplayNode()
+    display.SetAndObserveColorNodeID(add_zoom_colours(scene.mrml).GetID())
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(low, high)
+    if inside is not None:
+        _hide(node, ~inside, below=low - 1.0)
+    legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
+    legend.SetTitleText(LEGEND_TITLE)
+    legend.SetNumberOfLabels(len(rates_mm) if 2 <= len(rates_mm) <= 7 else 5)
+    legend.SetLabelFormat("%.0f" if all(float(rate).is_integer() for rate in rates_mm) else "%.1f")
+    legend.SetOrientation(legend.Horizontal)
+    legend.SetSize(*LEGEND_SIZE)
+    legend.SetPosition(0.5, 0.02)
+    legend.GetLabelTextProperty().SetFontFamilyToArial()
+    place_beside(scene, node, scan)
+    return node
+
+
+def _hide(volume: Any, where: NDArray[np.bool_], *, below: float) -> None:
+    """Make voxels transparent: values so far under the threshold that no interpolation with a neighbour passes it."""
+    voxels(volume)[where] = HIDDEN
+    volume.GetImageData().Modified()
+    display = volume.GetDisplayNode()
+    display.SetAutoThreshold(False)
+    display.SetThreshold(below, -HIDDEN)
+    display.SetApplyThreshold(True)
+
+
+def segment_names_and_colours(segmentation: Any) -> list[tuple[str, tuple[int, int, int]]]:
+    """Name and colour (0 to 255) of every segment, in their order."""
+    segments = segmentation.GetSegmentation()
+    found = (segments.GetNthSegment(index) for index in range(segments.GetNumberOfSegments()))
+    return [(segment.GetName(), tuple(round(255 * part) for part in segment.GetColor())) for segment in found]
+
+
+def segment_points(segmentation: Any) -> list[NDArray[np.float64]]:
+    """Where the voxels of every segment are, each (n, 3), in RAS."""
+    segments = segmentation.GetSegmentation()
+    points = []
+    for index in range(segments.GetNumberOfSegments()):
+        name = segments.GetNthSegmentID(index)
+        labelmap = segmentation.GetBinaryLabelmapInternalRepresentation(name)
+        x0, _, y0, _, z0, _ = labelmap.GetExtent()
+        found = np.argwhere(_image_array(labelmap) == segments.GetSegment(name).GetLabelValue())
+        matrix = vtkMatrix4x4()
+        labelmap.GetImageToWorldMatrix(matrix)
+        points.append(_transformed(found[:, ::-1] + (x0, y0, z0), _as_array(matrix)))
+    return points
+
+
+def place_beside(scene: Scene, node: Any, scan: Any) -> None:
+    """Put `node` where the scan is: under the same transform and the same parent in the subject hierarchy."""
+    node.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
+    hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene.mrml)
+    item = hierarchy.GetItemByDataNode(scan) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), scan)
+    hierarchy.CreateItem(hierarchy.GetItemParent(item), node)
+
+
+def voxels(volume: Any) -> NDArray[Any]:
+    """The voxels of a scalar volume node (z, y, x), not copied."""
+    return _image_array(volume.GetImageData())
+
+
+def ijk_to_ras(volume: Any) -> NDArray[np.float64]:
+    """The 4 × 4 matrix from voxel indices (i, j, k), that is (x, y, z), to RAS in mm."""
+    matrix = vtkMatrix4x4()
+    volume.GetIJKToRASMatrix(matrix)
+    return _as_array(matrix)
+
+
+def save(scene: Scene, path: Path) -> None:
+    """The whole scene in one `.mrb` file, which Slicer opens."""
+    aside = path.with_name(path.stem + ".part.mrb")
+    try:
+        if not scene.mrml.WriteToMRB(str(aside)) or not aside.is_file():
+            raise OutputError(f"The scene could not be written to {path}", "check the free space and the rights there")
+        aside.replace(path)
+    finally:
+        aside.unlink(missing_ok=True)
+
+
+def _load_volume(scene: Scene, path: Path, name: str) -> Any:
+    node = scene.volumes.AddArchetypeVolume(str(path), name)
+    if node is None or node.GetImageData() is None:
+        raise InputError(f"Slicer cannot read {path}", "convert it to .nii.gz, .nrrd or .mha")
+    node.GetDisplayNode().SetInterpolate(True)
+    return node
+
+
+def _image_array(image: Any) -> NDArray[Any]:
+    return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def _as_array(matrix: vtkMatrix4x4) -> NDArray[np.float64]:
+    return np.array([[matrix.GetElement(row, column) for column in range(4)] for row in range(4)])
+
+
+def _transformed(points: NDArray[Any], matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    return points @ matrix[:3, :3].T + matrix[:3, 3]
