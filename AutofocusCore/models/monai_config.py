@@ -30,6 +30,7 @@ TARGETS = (
     "AutofocusCore.models.inferer.WholeVolumeInferer",
     *TRANSFORMS,
 )
+AXES = [["L", "R"], ["P", "A"], ["I", "S"]]  # MONAI's default, which it is about to change
 NOTE = (
     "For use with MONAI. Percentile and sigma cut-offs, body masks and the resampling of probabilities to the input's"
     " grid are done by AutofocusCore only: its figures are those of the model card."
@@ -43,7 +44,7 @@ def inference_config(spec: ModelSpec) -> dict[str, Any]:
     transforms: list[dict[str, Any]] = [
         {"_target_": "LoadImaged", **image},
         {"_target_": "EnsureChannelFirstd", **image},
-        {"_target_": "Orientationd", **image, "axcodes": spec.orientation},
+        {"_target_": "Orientationd", **image, "axcodes": spec.orientation, "labels": AXES},
     ]
     if spec.spacing is not None:
         transforms.append({"_target_": "Spacingd", **image, "pixdim": list(spec.spacing), "mode": "bilinear"})

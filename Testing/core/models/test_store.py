@@ -1,0 +1,228 @@
+"""The model folders: listing, finding, importing, sharing."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from AutofocusCore.errors import ModelError, OutputError
+from AutofocusCore.models import (
+    damaged_models,
+    export_zip,
+    find_model,
+    import_model,
+    list_models,
+    load_bundle,
+    user_model_folder,
+    verify_model,
+    write_bundle,
+)
+
+from .conftest import LICENCE, make_spec
+
+WEIGHTS = "models/model.safetensors"
+
+
+def _names() -> list[str]:
+    return [model.spec.name for model in list_models()]
+
+
+def test_without_any_folder_there_are_no_models(user_folder: Path) -> None:
+    assert list_models() == []
+    assert damaged_models() == []
+    with pytest.raises(ModelError, match=r"no model 'test-model', nor any other; import one"):
+        find_model("test-model")
+
+
+def test_the_folder_is_the_systems_unless_the_environment_names_one(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert user_model_folder() == user_folder
+    monkeypatch.setenv("AUTOFOCUS_MODELS", "")
+    assert user_model_folder().parts[-2:] == ("autofocus-segmentation", "models")
+
+
+@pytest.mark.parametrize("kind", ["folder", "zip"])
+def test_an_imported_model_is_listed_found_and_sound(kind: str, bundle: Path, archive: Path, user_folder: Path) -> None:
+    imported = import_model(bundle if kind == "folder" else archive)
+    assert imported.path == user_folder / "test-model"
+    assert _names() == ["test-model"]
+    assert find_model("test-model") == find_model("Test-Model") == find_model(user_folder / "test-model") == imported
+    assert find_model(str(archive)).checksum == imported.checksum
+    assert verify_model(imported) == []
+    assert list(user_folder.iterdir()) == [imported.path]
+
+
+def test_an_unknown_name_is_answered_with_the_closest_and_all(bundle: Path, user_folder: Path) -> None:
+    import_model(bundle)
+    with pytest.raises(ModelError, match=r"no model 'tets-model'; did you mean 'test-model'\? There are test-model"):
+        find_model("tets-model")
+    with pytest.raises(ModelError, match=r"no model 'xyz'; there are test-model"):
+        find_model("xyz")
+    with pytest.raises(ModelError, match=r"There is no model at .*nowhere"):
+        find_model("./nowhere")
+
+
+def test_a_damaged_model_hides_no_other(bundle: Path, user_folder: Path, network: torch.nn.Module) -> None:
+    import_model(bundle)
+    for name in ("changed", "no-weights"):
+        write_bundle(user_folder / name, make_spec(name=name), network.state_dict(), LICENCE)
+    (user_folder / "changed" / "LICENSE").write_text("mine", encoding="utf-8")
+    (user_folder / "no-weights" / WEIGHTS).unlink()
+    (user_folder / "empty").mkdir()
+    (user_folder / "a file.txt").write_text("not a model", encoding="utf-8")
+    (user_folder / ".hidden").mkdir()
+    assert _names() == ["test-model"]
+    assert [(path.name, reason[-1]) for path, reason in damaged_models()] == [
+        ("changed", "."),
+        ("empty", "."),
+        ("no-weights", "."),
+    ]
+    with pytest.raises(ModelError, match="LICENSE is damaged"):
+        find_model("changed")
+
+
+def test_verify_tells_what_became_of_a_model_after_it_was_listed(bundle: Path, user_folder: Path) -> None:
+    model = import_model(bundle)
+    (model.path / "LICENSE").unlink()
+    (model.path / WEIGHTS).write_bytes((model.path / WEIGHTS).read_bytes()[:-1])
+    told = " ".join(verify_model(model))
+    assert "LICENSE" in told
+    assert "cut short" in told
+    shutil.rmtree(model.path)
+    assert "no model at" in verify_model(model)[0]
+
+
+def test_a_model_is_not_replaced_unless_asked(bundle: Path, user_folder: Path, network: torch.nn.Module) -> None:
+    import_model(bundle)
+    newer = write_bundle(bundle.parent / "newer", make_spec(version="2.0.0"), network.state_dict(), LICENCE)
+    with pytest.raises(ModelError, match="already a model"):
+        import_model(newer)
+    assert find_model("test-model").spec.version == "1.2.0"
+    import_model(newer, replace=True)
+    assert find_model("test-model").spec.version == "2.0.0"
+    assert [p.name for p in user_folder.iterdir()] == ["test-model"]
+
+
+def test_a_bundled_model_is_hidden_only_when_asked(
+    bundle: Path, user_folder: Path, tmp_path: Path, network: torch.nn.Module
+) -> None:
+    write_bundle(tmp_path / "bundled" / "test-model", make_spec(version="0.1.0"), network.state_dict(), LICENCE)
+    assert find_model("test-model").spec.version == "0.1.0"
+    with pytest.raises(ModelError, match="comes with the program"):
+        import_model(bundle)
+    assert not user_folder.exists()
+    import_model(bundle, replace=True)
+    assert find_model("test-model").spec.version == "1.2.0"
+    assert _names() == ["test-model"]
+
+
+def test_the_published_checksum_decides(archive: Path, bundle: Path, user_folder: Path) -> None:
+    right = hashlib.sha256(archive.read_bytes()).hexdigest()
+    for wrong, said in (("0" * 64, "not the expected one"), ("abc", "no SHA-256")):
+        with pytest.raises(ModelError, match=said):
+            import_model(archive, checksum=wrong)
+    assert not user_folder.exists()
+    import_model(archive, checksum="SHA256:" + right.upper())
+    import_model(bundle, checksum=hashlib.sha256((bundle / WEIGHTS).read_bytes()).hexdigest(), replace=True)
+
+
+def test_a_refused_model_leaves_no_trace(
+    bundle: Path, rezip: Callable[..., Path], user_folder: Path, tmp_path: Path
+) -> None:
+    (bundle / WEIGHTS).write_bytes(b"\x80\x04nonsense")
+    for bad in (bundle, rezip(("test-model/../../escape.txt", b"x")), tmp_path / "nowhere"):
+        with pytest.raises(ModelError):
+            import_model(bad)
+    assert not user_folder.exists()
+    assert not list(tmp_path.rglob("escape.txt"))
+
+
+def test_a_user_folder_that_cannot_be_made_is_an_output_error(bundle: Path, user_folder: Path) -> None:
+    user_folder.write_bytes(b"a file is in the way")
+    with pytest.raises(OutputError, match="Cannot write"):
+        import_model(bundle)
+
+
+def test_the_exported_archive_is_the_same_bytes_each_time_and_imports(
+    bundle: Path, archive: Path, user_folder: Path, tmp_path: Path
+) -> None:
+    model = import_model(archive)
+    again = export_zip(model, tmp_path / "again.zip")
+    assert again.read_bytes() == archive.read_bytes()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["again.zip", "source", "user models"]
+
+
+def test_a_damaged_model_is_not_exported(bundle: Path, tmp_path: Path) -> None:
+    model = load_bundle(bundle)
+    (bundle / "LICENSE").write_text("mine", encoding="utf-8")
+    with pytest.raises(ModelError, match="LICENSE is damaged"):
+        export_zip(model, tmp_path / "out.zip")
+    assert not (tmp_path / "out.zip").exists()
+
+
+IMPORT = """
+import sys
+from AutofocusCore.errors import ModelError
+from AutofocusCore.models import import_model
+for _ in range(3):
+    for path in sys.argv[2:]:
+        try:
+            import_model(path, replace=sys.argv[1] == "replace")
+        except ModelError as error:
+            if "already a model" not in str(error) and "keep writing" not in str(error):
+                raise
+"""
+
+
+@pytest.mark.parametrize("mode", ["replace", "keep"])
+def test_imports_at_once_leave_one_whole_model(
+    mode: str, bundle: Path, user_folder: Path, network: torch.nn.Module
+) -> None:
+    other = write_bundle(bundle.parent / "other", make_spec(version="9.0.0"), network.state_dict(), LICENCE)
+    root = Path(__file__).resolve().parents[3]
+    command = [sys.executable, "-c", IMPORT, mode]
+    running = [
+        subprocess.Popen([*command, *map(str, paths)], cwd=root, stderr=subprocess.PIPE, text=True)
+        for paths in ((bundle, other), (other, bundle), (bundle, other))
+    ]
+    for process in running:
+        _, stderr = process.communicate(timeout=120)
+        assert process.returncode == 0, stderr
+    assert [p.name for p in user_folder.iterdir()] == ["test-model"]
+    model = find_model("test-model")
+    assert verify_model(model) == []
+    assert model.spec.version in ("1.2.0", "9.0.0")
+
+
+def test_a_killed_import_leaves_no_model_by_half(bundle: Path, user_folder: Path) -> None:
+    script = f"""
+import os
+from pathlib import Path
+from AutofocusCore.models import import_model, placing
+placing._rename = lambda *args, **kwargs: os._exit(9)
+import_model({str(bundle)!r})
+"""
+    root = Path(__file__).resolve().parents[3]
+    assert subprocess.run([sys.executable, "-c", script], cwd=root, check=False, timeout=120).returncode == 9
+    assert list_models() == []
+    assert damaged_models() == []
+    import_model(bundle)
+    assert _names() == ["test-model"]
+
+
+def test_listing_needs_no_torch(bundle: Path, user_folder: Path) -> None:
+    import_model(bundle)
+    script = "import sys, json; from AutofocusCore.models import list_models, find_model; find_model('test-model'); "
+    script += "print(json.dumps([[m.spec.name for m in list_models()], 'torch' in sys.modules]))"
+    root = Path(__file__).resolve().parents[3]
+    run = subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=120, capture_output=True)
+    assert json.loads(run.stdout) == [["test-model"], False]
