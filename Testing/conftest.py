@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave the big machine's other cores alone: the volumes of the tests are too small to feed more than four."""
+    """Leave a big machine's other cores alone: the volumes of the tests are too small to feed more than four."""
     torch.set_num_threads(min(4, torch.get_num_threads()))
+    # The same examples on every run, and no limit on the time of one: the machines of the tests are often busy.
+    settings.register_profile("house", deadline=None, derandomize=True, database=None)
+    settings.load_profile("house")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def models_of_the_user_stay_untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """An empty model folder for this process and those that it starts: no test sees or changes the user's models."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AUTOFOCUS_MODELS", str(tmp_path_factory.mktemp("models")))
+        yield
 
 
 def _outside_folder(variable: str, default: Path, what: str) -> Path:
