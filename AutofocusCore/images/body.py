@@ -1,0 +1,113 @@
+"""Where the patient is: the body in a CT or MR, without the table and the air, and the box around it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from .geometry import Grid, Region
+from .intensity import AIR_HU, look
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+
+COARSE_MM = 3.0
+"""The body is looked for in voxels of about this size, which is fine enough and quick."""
+TABLE_MM = 9.0
+"""Sheets thinner than twice this (table, mattress, mask) are not the body."""
+AIR_TO_TISSUE_HU = 500.0
+DARK = 0.1
+"""Share of the bright tissue's value below which MR is background."""
+SHARE_KEPT = 0.5
+MARGIN_MM = 6.0
+
+
+def body_mask(values: Floats, grid: Grid) -> Mask:
+    """The largest compact object: for CT what is denser than -500 HU, for other images what is not dark.
+
+    Holes (lungs, bowel gas, sinuses) are filled slice by slice, and thin things beside the body fall off by opening.
+
+    Args:
+        values: the image (z, y, x), not yet normalised.
+        grid: its grid, of which the spacing and the axis that runs from feet to head are used.
+
+    Returns:
+        Mask (z, y, x); all true where no body stands out, as in an image that lies wholly within it.
+    """
+    step = [max(1, round(COARSE_MM / s)) for s in reversed(grid.spacing)]  # (z, y, x)
+    coarse = values[:: step[0], :: step[1], :: step[2]]
+    seen = look(values)
+    sheets = TABLE_MM
+    if seen.air is None:
+        sheets = 0.0  # no table is seen in MR, and its dark tissue would tear
+        dense = coarse > coarse.min() + DARK * (np.percentile(coarse, 99) - coarse.min())
+    else:
+        dense = coarse > seen.air + AIR_TO_TISSUE_HU + (24 if seen.air > AIR_HU else 0)
+    if dense.mean() > 0.95 or not dense.any():
+        return np.ones(values.shape, dtype=bool)
+    spacing = [s * n for s, n in zip(reversed(grid.spacing), step, strict=True)]
+    body = _filled(_largest(dense, spacing, sheets), _axis_to_head(grid))
+    fine = body
+    for axis in range(3):
+        fine = np.repeat(fine, step[axis], axis=axis)
+    return np.ascontiguousarray(fine[: values.shape[0], : values.shape[1], : values.shape[2]])
+
+
+def bounding_region(mask: Mask, margins: tuple[int, int, int]) -> Region:
+    """The box around a mask's true voxels, wider by the margins (z, y, x) but within the array.
+
+    Raises:
+        ValueError: nothing is true.
+    """
+    ends = []
+    for axis in range(3):
+        others = tuple(a for a in range(3) if a != axis)
+        found = np.flatnonzero(mask.any(axis=others))
+        if not len(found):
+            raise ValueError("the mask is empty")
+        ends.append((max(0, int(found[0]) - margins[axis]), min(mask.shape[axis], int(found[-1]) + 1 + margins[axis])))
+    return (ends[0], ends[1], ends[2])
+
+
+def margins_of(grid: Grid, millimetres: float = MARGIN_MM) -> tuple[int, int, int]:
+    """Voxels (z, y, x) that are at least so many millimetres."""
+    x, y, z = (int(np.ceil(millimetres / s)) for s in grid.spacing)
+    return (z, y, x)
+
+
+def _largest(dense: Mask, spacing: list[float], sheets: float) -> Mask:
+    """The largest object once thin sheets are gone, given back the surface that opening took off it."""
+    sizes = zip(reversed(spacing), reversed(dense.shape), strict=True)
+    radius = [min(round(sheets / s), n // 8) for s, n in sizes]  # (x, y, z)
+    image = sitk.GetImageFromArray(dense.astype(np.uint8))
+    largest = sitk.GetArrayFromImage(_first_part(image))
+    if any(radius):
+        core = _first_part(sitk.BinaryErode(image, radius, sitk.sitkBall, 0.0, 1.0))
+        core = _first_part(sitk.BinaryDilate(core, [r + 1 for r in radius], sitk.sitkBall) & image)
+        compact = sitk.GetArrayFromImage(core)
+        # What is all sheets, like an empty skull, is better kept than torn.
+        if compact.sum() > SHARE_KEPT * largest.sum():
+            largest = compact
+    return largest.astype(bool)
+
+
+def _first_part(image: sitk.Image) -> sitk.Image:
+    return sitk.RelabelComponent(sitk.ConnectedComponent(image), sortByObjectSize=True) == 1
+
+
+def _filled(mask: Mask, axis: int) -> Mask:
+    """Holes filled in each slice across the axis."""
+    result = np.empty_like(mask)
+    for k in range(mask.shape[axis]):
+        at: list[slice | int] = [slice(None)] * 3
+        at[axis] = k
+        plane = sitk.GetImageFromArray(np.ascontiguousarray(mask[tuple(at)]).astype(np.uint8))
+        result[tuple(at)] = sitk.GetArrayFromImage(sitk.BinaryFillhole(plane)) != 0
+    return result
+
+
+def _axis_to_head(grid: Grid) -> int:
+    """The axis of an array (z, y, x) that runs most nearly from feet to head."""
+    rows = np.abs(np.asarray(grid.direction).reshape(3, 3)[2])
+    return 2 - int(np.argmax(rows))

@@ -1,0 +1,160 @@
+"""What the numbers in an image mean: CT or MR, air or tissue, and the scale on which a network reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..models.parts import Normalization
+
+Floats = npt.NDArray[np.float32]
+Mask = npt.NDArray[np.bool_]
+Numbers = npt.NDArray[Any]
+
+AIR_HU = -1000.0
+STORED_OFFSET = 1024.0
+"""Some CTs are stored as HU + 1024, without saying so."""
+SAMPLE = 200_000
+"""Voxels that are enough to see what an image looks like."""
+SMALLEST_STD = 1e-6
+EMPTY_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the intensities say.
+
+    Attributes:
+        kind: "CT", "CT+1024" (HU stored with an offset) or None: of no recognisable scale, as MR is.
+        air: the value of air where the kind is known.
+    """
+
+    kind: str | None
+    air: float | None
+
+
+def look(values: Numbers) -> Look:
+    """Recognise the Hounsfield scale by its air and its soft tissue, which lie at the same values in every scanner.
+
+    Args:
+        values: an image, or a sample of its voxels.
+    """
+    sample = values.ravel()[:: max(1, values.size // SAMPLE)].astype(np.float64)
+    if _hounsfield(sample):
+        return Look("CT", AIR_HU)
+    whole = np.array_equal(sample[:1000], np.rint(sample[:1000]))
+    if sample.min() >= 0 and whole and sample.max() > STORED_OFFSET and _hounsfield(sample - STORED_OFFSET, 0.8):
+        return Look("CT+1024", 0.0)
+    return Look(None, None)
+
+
+def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> bool:
+    """Whether values look like HU: air near -1000 and, of the rest, a good share of soft tissue; or hardly else."""
+    low, high = np.percentile(sample, [1, 99])
+    tissue = sample[(sample > -300) & (sample < 3000)]
+    # Water and muscle lie at 0 ... 60 HU and fat at -100 in every scanner; MR knows no such place.
+    soft = float(((tissue > -200) & (tissue < 200)).mean()) if tissue.size >= 0.02 * sample.size else 1.0
+    if -3100 < low < -700:
+        return soft > soft_share
+    return soft > 0.8 and high - low > 100 and float((sample < -20).mean()) > 0.02
+
+
+def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None, channel: str) -> str | None:
+    """A warning when an image is plainly not of the modality that the model wants.
+
+    Args:
+        name: the image's name.
+        wanted: the model's DICOM modality for this channel.
+        values: the image's voxels.
+        stated: the DICOM modality that came with the image, None where none did.
+        channel: the channel's name.
+    """
+    seen = look(values).kind
+    if stated is not None and stated != wanted:
+        evidence = f"its DICOM header says {stated}"
+    elif wanted == "CT" and seen is None:
+        low, high = float(values.min()), float(values.max())
+        evidence = f"its values ({low:g} to {high:g}) are not those of CT in Hounsfield units"
+    elif wanted == "MR" and seen is not None:
+        evidence = "its values look like CT in Hounsfield units"
+    else:
+        return None
+    return (
+        f'{name} may be the wrong image: the model wants {wanted} for its input "{channel}", but {evidence}. '
+        "Check the result with care."
+    )
+
+
+def outside_value(values: Numbers, modality: str) -> float:
+    """What lies beyond the image: air for CT; else 0 where the image has an empty background, or its lowest value.
+
+    Interpolation leaves negative values in skull-stripped MR, so that its lowest value is not its background.
+    """
+    air = look(values).air if modality == "CT" else None
+    if air is not None:
+        return air
+    low = float(values.min())
+    return 0.0 if low < 0 and np.mean(values == 0) > EMPTY_SHARE else low
+
+
+def statistics(
+    values: Floats, percentiles: tuple[float, float] | None, sigmas: tuple[float, float] | None
+) -> tuple[float, float]:
+    """Mean and standard deviation of the voxels that lie within both cut-offs, as DeepMedic takes them.
+
+    Args:
+        values: the voxels of the mask, one-dimensional.
+        percentiles: (lower, upper) in percent; voxels beyond are left out.
+        sigmas: (below, above); voxels further from the mask's mean, in the mask's standard deviations, are left out.
+    """
+    kept = np.ones(values.shape, dtype=bool)
+    if percentiles is not None:
+        low, high = np.percentile(values, percentiles)
+        kept &= (values >= low) & (values <= high)
+    if sigmas is not None:
+        mean, std = float(values.mean(dtype=np.float64)), float(values.std(dtype=np.float64))
+        kept &= (values >= mean - sigmas[0] * std) & (values <= mean + sigmas[1] * std)
+    chosen = values[kept] if kept.any() else values
+    return float(chosen.mean(dtype=np.float64)), float(chosen.std(dtype=np.float64))
+
+
+def normalise(values: Floats, mask: Mask, how: Normalization, name: str) -> tuple[float, float]:
+    """Bring an image onto the network's scale, in place: (value - shift) / scale, all voxels alike.
+
+    Args:
+        values: float32 array (z, y, x); changed. For the method "window" also clipped to the window.
+        mask: voxels that the statistics are taken over, of the same shape.
+        how: the model's normalisation.
+        name: the image's name, for messages.
+
+    Returns:
+        Shift and scale, so that other values (air, say) can be brought onto the same scale.
+
+    Raises:
+        InputError: the mask is empty, or all its voxels are the same.
+    """
+    if how.method == "window":
+        assert how.window is not None
+        low, high = how.window
+        np.clip(values, low, high, out=values)
+        shift, scale = low, high - low
+    else:
+        chosen = values[mask]
+        if chosen.size == 0:
+            raise InputError(
+                f"{name} has no voxel to take its normalisation from (mask: {how.mask})",
+                "check that this is the image you meant",
+            )
+        shift, scale = statistics(chosen, how.percentiles, how.sigmas)
+        if scale <= SMALLEST_STD * max(1.0, abs(shift)):
+            raise InputError(
+                f"{name} has the same value, {shift:g}, in nearly all voxels (mask: {how.mask})",
+                "check that this is the image you meant",
+            )
+    values -= np.float32(shift)
+    values /= np.float32(scale)
+    return shift, scale

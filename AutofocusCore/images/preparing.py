@@ -1,0 +1,153 @@
+"""From images to the array that a network reads: one grid, one scale, and the part worth predicting."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from ..errors import InputError
+from ..models.spec import Channel, ModelSpec, Normalization
+from .body import body_mask, bounding_region, margins_of
+from .checks import (
+    check_content,
+    check_geometry,
+    check_kind,
+    check_size,
+    modality_of,
+    name_of,
+    repair_values,
+)
+from .geometry import Grid, Region, model_grid
+from .intensity import modality_warning, normalise, outside_value
+from .resampling import inside, sample
+
+Mask = npt.NDArray[np.bool_]
+
+LEAST_OVERLAP = 0.5
+"""Share of the first image that another channel should cover; with less, a warning."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a network is fed.
+
+    Attributes:
+        volume: (C, D, H, W) float32 on the grid.
+        background: for each channel the normalised value of what lies outside the image (air, or the lowest value).
+        grid: where the voxels are.
+        region: the part that can hold anything: the box round the body, or all of it.
+        warnings: sentences for the user.
+    """
+
+    volume: npt.NDArray[np.float32]
+    background: tuple[float, ...]
+    grid: Grid
+    region: Region
+    warnings: tuple[str, ...]
+
+
+def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], None] | None = None) -> Prepared:
+    """Check the images, resample them to the model's grid in millimetres, and normalise each.
+
+    Args:
+        channels: scalar 3-D images, one for each channel of the model, in its order, on any grids.
+        spec: the model's description.
+        step: called after each channel; what it raises ends the work.
+
+    Raises:
+        InputError: wrong number of channels; an image that cannot be used; channels that do not overlap.
+    """
+    images, names, warnings = check_channels(channels, spec)
+    grid = model_grid(Grid.of(images[0]), spec.orientation, spec.spacing)
+    volume = np.empty((len(images), *grid.shape), dtype=np.float32)
+    background, found = [], np.zeros(grid.shape, dtype=bool)
+    for i, (image, channel, name) in enumerate(zip(images, spec.channels, names, strict=True)):
+        original = sitk.GetArrayViewFromImage(image)
+        warning = modality_warning(name, channel.modality, original, modality_of(image), channel.name)
+        warnings += [warning] if warning else []
+        outside = outside_value(original, channel.modality)
+        volume[i] = sample(image, grid, outside)
+        seen = inside(grid, Grid.of(image))
+        if i == 0:
+            first = seen
+        else:
+            warnings += _overlap(seen & first, first, name, names[0])
+        mask = _mask(volume[i], seen, grid, spec.normalization)
+        shift, scale = normalise(volume[i], mask & seen, spec.normalization, name)
+        background.append(_scaled(outside, shift, scale, spec.normalization))
+        found |= mask
+        if step is not None:
+            step()
+    region: Region = ((0, grid.shape[0]), (0, grid.shape[1]), (0, grid.shape[2]))
+    if spec.normalization.mask != "all":
+        region = bounding_region(found, margins_of(grid))
+    return Prepared(volume, tuple(background), grid, region, tuple(warnings))
+
+
+def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> tuple[list[sitk.Image], list[str], list[str]]:
+    """The images, repaired where need be, what to call them, and warnings.
+
+    Raises:
+        InputError: wrong number of channels, or an image that cannot be used.
+    """
+    wanted = len(spec.channels)
+    if len(channels) != wanted:
+        order = ", ".join(c.name for c in spec.channels)
+        raise InputError(
+            f"The model {spec.name} takes {_images(wanted)} ({order}), but {_images(len(channels))} "
+            f"{'was' if len(channels) == 1 else 'were'} given",
+            "give one image for each channel, in this order" if wanted > 1 else "give this image alone",
+        )
+    images: list[sitk.Image] = []
+    names: list[str] = []
+    warnings: list[str] = []
+    for image, channel in zip(channels, spec.channels, strict=True):
+        name = name_of(image, _default_name(channel, spec))
+        check_kind(image, name)
+        check_geometry(image, name)
+        check_size(image, name)
+        image, repairs = repair_values(image, name)
+        check_content(image, name)
+        images.append(image)
+        names.append(name)
+        warnings.extend(repairs)
+    return images, names, warnings
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'s' * (count != 1)}"
+
+
+def _default_name(channel: Channel, spec: ModelSpec) -> str:
+    return "The image" if len(spec.channels) == 1 else f"The {channel.name} image"
+
+
+def _overlap(both: Mask, first: Mask, name: str, first_name: str) -> list[str]:
+    share = float(both.sum() / first.sum())
+    if share == 0:
+        raise InputError(
+            f"{name} and {first_name} do not overlap in space",
+            "give images of the same patient in the same position, registered to each other",
+        )
+    if share < LEAST_OVERLAP:
+        return [f"{name} covers only {100 * share:.0f} % of {first_name}: the rest was filled with background."]
+    return []
+
+
+def _mask(values: npt.NDArray[np.float32], seen: Mask, grid: Grid, how: Normalization) -> Mask:
+    if how.mask == "body":
+        return body_mask(values, grid)
+    if how.mask == "nonzero":
+        mask = (values != 0) & seen
+        return mask if mask.any() else seen
+    return seen
+
+
+def _scaled(value: float, shift: float, scale: float, how: Normalization) -> float:
+    if how.window is not None:
+        value = min(max(value, how.window[0]), how.window[1])
+    return (value - shift) / scale

@@ -1,0 +1,225 @@
+"""Segment an image: the whole way from scans to a labelmap on the first scan's own grid."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.geometry import Grid, Region
+from AutofocusCore.images.islands import remove_islands
+from AutofocusCore.images.labelling import count_steps, label_image
+from AutofocusCore.images.preparing import check_channels, prepare
+from AutofocusCore.images.resampling import to_image
+from AutofocusCore.images.roi import Roi, RoiBox, roi_mask, roi_region
+from AutofocusCore.models.spec import ModelSpec
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from AutofocusCore.inference import CancelledCallback, Plan, ProgressCallback
+
+__all__ = ["AttentionMap", "RoiBox", "Segmentation", "SegmentationModel", "segment_image"]
+
+
+class SegmentationModel(Protocol):
+    """What is needed of a model: its description and its network."""
+
+    @property
+    def spec(self) -> ModelSpec:
+        """What it takes and gives."""
+
+    def build(self) -> Any:
+        """The network, in evaluation mode."""
+
+
+@dataclass(frozen=True)
+class AttentionMap:
+    """Where one autofocus layer looked how far.
+
+    Attributes:
+        weights: (K, D, H, W) float32, summing to 1 over K.
+        rates: the K dilation rates, in voxels of the grid.
+        grid: the model's grid, cropped to what was predicted.
+    """
+
+    weights: npt.NDArray[np.float32]
+    rates: tuple[int, ...]
+    grid: Grid
+
+    def effective_dilation_mm(self) -> npt.NDArray[np.float32]:
+        """Σₖ Λᵏ rₖ in mm, (D, H, W); a voxel of unequal edges counts as a cube of its volume."""
+        effective = np.tensordot(np.asarray(self.rates, dtype=np.float32), self.weights, axes=1)
+        return (effective * np.float32(self.grid.voxel_mm3 ** (1 / 3))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Segmentation:
+    """What came of it.
+
+    Attributes:
+        labels: 8-bit image with exactly the first channel's grid; 0 is background.
+        probabilities: vector image (a component for each class, background first) on the same grid, where asked for.
+        attention: maps by index of the autofocus layer, where asked for.
+        plan: how the volume was computed.
+        device, precision: where and in what.
+        seconds: wall time of the stages "prepare", "predict", "resample".
+        warnings: sentences for the user.
+    """
+
+    labels: sitk.Image
+    probabilities: sitk.Image | None
+    attention: dict[int, AttentionMap]
+    plan: Plan
+    device: str
+    precision: str
+    seconds: dict[str, float]
+    warnings: tuple[str, ...]
+
+
+def segment_image(
+    model: SegmentationModel,
+    channels: Sequence[sitk.Image],
+    *,
+    roi: Roi | None = None,
+    mode: Literal["exact", "paper"] = "exact",
+    device: str = "auto",
+    precision: str = "auto",
+    memory_limit: int | None = None,
+    attention: Literal["all"] | Sequence[int] | None = None,
+    probabilities: bool = False,
+    smallest_island_mm3: float = 0.0,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelledCallback | None = None,
+) -> Segmentation:
+    """Segment one patient's image or images.
+
+    Every channel is resampled, in millimetres, to the model's spacing and orientation over the extent of the first
+    channel, and normalised. The network runs over the part that holds the body, or the region of interest, with all
+    of the volume as context. Its probabilities are resampled to the first channel's grid, and the largest wins.
+
+    Args:
+        model: from `AutofocusCore.models`.
+        channels: scalar 3-D images in the model's order, on any grids.
+        roi: a mask image (voxels other than 0) or a box. Outside it everything is background; inside it the result is
+            that of the whole image.
+        mode: "exact" or "paper", as for `AutofocusCore.predict_volume`.
+        device: "auto", "cpu", "cuda:N" or "mps".
+        precision: "auto", "float32", "bfloat16" or "float16".
+        memory_limit: bytes that the prediction may take on the device.
+        attention: None, "all", or indices of the autofocus layers whose maps are wanted.
+        probabilities: whether they are wanted too.
+        smallest_island_mm3: connected parts of a structure smaller than this become background.
+        progress: called with an `AutofocusCore.inference.Progress` for the stages "prepare", "predict", "resample".
+        cancelled: asked between steps whether to stop.
+
+    Raises:
+        InputError: an image or the region of interest cannot be used, or does not fit the others.
+        SettingError, DeviceError, MemoryLimitError: as in `AutofocusCore.predict_volume`.
+        Cancelled: `cancelled` said so.
+    """
+    check_channels(channels, model.spec)  # before torch is loaded
+    from AutofocusCore.inference import predict_volume
+    from AutofocusCore.inference.progress import Reporter
+
+    clock = _Clock()
+    reporter = Reporter("prepare", len(channels) + 1, progress, cancelled)
+    reporter.check()
+
+    def step(report: Reporter) -> None:
+        report.advance(1 / report.total)
+        report.check()
+
+    prepared = prepare(channels, model.spec, lambda: step(reporter))
+    region = prepared.region
+    if roi is not None:
+        region = _common(region, roi_region(roi, prepared.grid))
+    network = model.build()
+    step(reporter)
+    clock.stop("prepare")
+
+    prediction = predict_volume(
+        network,
+        prepared.volume,
+        background=float(np.mean(prepared.background)),
+        mode=mode,
+        device=device,
+        precision=precision,
+        memory_limit=memory_limit,
+        attention=attention,
+        progress=progress,
+        cancelled=cancelled,
+        region=region,
+    )
+    clock.stop("predict")
+
+    inner, target = prepared.grid.crop(region), Grid.of(channels[0])
+    warnings = prepared.warnings
+    del prepared
+    reporter = Reporter("resample", count_steps(len(prediction.logits), inner, target) + 1, progress, cancelled)
+    reporter.check()
+    scores = _softmax(prediction.logits)
+    labels, resampled = label_image(scores, inner, target, keep=probabilities, step=lambda: step(reporter))
+    if roi is not None:
+        outside = ~roi_mask(roi, target)
+        labels[outside] = 0
+        if resampled is not None:
+            resampled[outside] = np.eye(1, resampled.shape[-1], dtype=np.float32)
+    if smallest_island_mm3 > 0:
+        remove_islands(labels, target.voxel_mm3, smallest_island_mm3)
+    step(reporter)
+    clock.stop("resample")
+
+    rates = tuple(int(rate) for rate in network.dilation_rates)
+    maps = {i: AttentionMap(weights.numpy(), rates, inner) for i, weights in prediction.attention.items()}
+    return Segmentation(
+        labels=to_image(labels, target),
+        probabilities=_vector_image(resampled, target) if resampled is not None else None,
+        attention=maps,
+        plan=prediction.plan,
+        device=prediction.device,
+        precision=prediction.precision,
+        seconds=clock.seconds,
+        warnings=warnings,
+    )
+
+
+class _Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self.last = time.monotonic()
+
+    def stop(self, stage: str) -> None:
+        now = time.monotonic()
+        self.seconds[stage] = now - self.last
+        self.last = now
+
+
+def _common(region: Region, wanted: Region) -> Region:
+    ends = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(region, wanted, strict=True)]
+    if any(start >= stop for start, stop in ends):
+        raise InputError("The region of interest lies outside the body", "put it where the structures are")
+    return (ends[0], ends[1], ends[2])
+
+
+def _softmax(logits: Tensor) -> npt.NDArray[np.float32]:
+    """Probabilities (classes, D, H, W) in the memory of the logits."""
+    import torch
+
+    for plane in range(logits.shape[1]):
+        logits[:, plane] = torch.softmax(logits[:, plane], dim=0)
+    return logits.numpy()
+
+
+def _vector_image(array: npt.NDArray[np.float32], grid: Grid) -> sitk.Image:
+    image = sitk.GetImageFromArray(array, isVector=True)
+    grid.stamp(image)
+    return image
