@@ -1,0 +1,62 @@
+"""What the scanner adds: the table under the patient, blur, noise and streaks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .canvas import Canvas
+from .shapes import Field, Point
+
+
+def paint_table(canvas: Canvas, rng: np.random.Generator) -> None:
+    """A flat or hollowed couch of foam in a carbon shell, along the whole scan, touching the patient's back."""
+    body = np.flatnonzero((canvas.hu > -500).any(axis=(0, 2)))
+    x, y = canvas.axes[0][None, :], canvas.axes[1][:, None]
+    hollow = float(rng.choice([0.0, 1 / 900.0]))
+    back = float(canvas.axes[1][body[-1]]) if body.size else 120.0
+    top = np.float32(back + 3.0) - np.float32(hollow) * x * x
+    shell = np.maximum(np.maximum(top - y, y - top - np.float32(42)), np.abs(x) - np.float32(215))
+    air = np.clip((np.float32(-300) - canvas.hu) / np.float32(500), 0, 1)
+    for inset, hu in ((0.0, -20.0), (3.2, -950.0)):
+        filled = np.clip(np.float32(0.5) - (shell + np.float32(inset)) / canvas.edge, 0, 1)[None]
+        canvas.hu += filled * air * (np.float32(hu) - canvas.hu)
+
+
+def blurred(volume: Field, weights: Point) -> Field:
+    """The volume averaged with its neighbours along z, y and x; a weight of 0.25 is the widest."""
+    for axis, weight in enumerate(weights):
+        if weight > 0:
+            before, after = (np.roll(volume, step, axis) for step in (1, -1))
+            edge: list[slice | int] = [slice(None)] * 3
+            edge[axis] = 0
+            before[tuple(edge)] = volume[tuple(edge)]
+            edge[axis] = -1
+            after[tuple(edge)] = volume[tuple(edge)]
+            volume = volume * np.float32(1 - 2 * weight) + (before + after) * np.float32(weight)
+    return volume
+
+
+def scanned(canvas: Canvas, rng: np.random.Generator, dose: float, spacing: Point, skin: Field) -> Field:
+    """The painted volume as the scanner shows it, in HU.
+
+    Noise grows with the tissue that the rays cross and falls with the square root of the dose; it is correlated in the
+    slice, as filtered back-projection leaves it, and streaks run from bone to bone.
+
+    Args:
+        dose: relative to a planning CT of good quality.
+        skin: signed distance of every voxel to the skin (mm).
+    """
+    sharpness = float(rng.uniform(0.8, 1.6))  # standard deviation of the point spread in mm
+    in_plane = [min(0.25, 0.5 * (sharpness / step) ** 2) for step in spacing[:2]]
+    volume = blurred(canvas.hu, (0.0, in_plane[1], in_plane[0]))
+    depth = np.clip(-skin, 0, 160) / np.float32(100)
+    level = np.float32(11.0 / dose**0.5 * (27.0 / float(np.prod(spacing))) ** 0.25)
+    white = rng.standard_normal(volume.shape, dtype=np.float32)
+    noise = blurred(blurred(white, (0, 0.2, 0.2)), (0, 0.2, 0.2)) / np.float32(0.36)
+    noise = 0.75 * noise + 0.5 * white
+    volume = volume + noise * level * (np.float32(0.45) + np.float32(0.75) * depth)
+    bone = np.clip(canvas.hu - 250, 0, 600).mean(axis=2, keepdims=True) / np.float32(60)  # along each row of each slice
+    streaks = rng.standard_normal(volume.shape, dtype=np.float32)
+    for _ in range(10):
+        streaks = blurred(streaks, (0, 0, 0.25))
+    return volume + streaks * np.float32(2.2) * level * np.clip(bone - np.float32(0.4), 0, 2) * np.clip(depth, 0, 1)
