@@ -29,7 +29,10 @@ from AutofocusCore.models.spec import ModelSpec
 from AutofocusCore.models.weights import check_header, check_weights, network_of, pack_weights, unpack_weights
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from AutofocusCore.deepmedic import DeepMedic
+    from AutofocusCore.networks import AFNet
 
 LICENCE = "LICENSE"
 GET_ANOTHER = "get the model from its source again"
@@ -49,7 +52,7 @@ class Model:
     path: Path
     checksum: str
 
-    def build(self) -> nn.Module:
+    def build(self) -> AFNet | DeepMedic:
         """The network with its weights, float32 on the CPU, in evaluation mode.
 
         Raises:
@@ -120,7 +123,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Model:
     return model
 
 
-def load_network(path: str | os.PathLike[str]) -> nn.Module:
+def load_network(path: str | os.PathLike[str]) -> AFNet | DeepMedic:
     """The network of the model at a folder or zip, with its weights; what configs/inference.json calls."""
     return read_bundle(path).build()
 
@@ -132,19 +135,20 @@ def problems(path: str | os.PathLike[str], checksum: str | None = None) -> list[
         path: folder or zip.
         checksum: the weights' SHA-256 as known from elsewhere.
     """
-    found: list[str] = []
+    path = Path(path).absolute()
+    found: list[ModelError] = []
     try:
         files = read_files(path)
-        found += [str(error) for error in _checksum_errors(files)]
+        found += _checksum_errors(files)
         for check in CHECKS:
-            found += [] if check is _check_sums else _message(check, files)
+            found += [] if check is _check_sums else _errors(check, files)
         spec = ModelSpec.from_metadata(parse_json(files.get(METADATA, b""), METADATA))
         _network(spec, files.get(WEIGHTS, b""))
         if checksum is not None and sha256(files[WEIGHTS]) != checksum:
-            found.append(str(ModelError("The weights are not those that were expected", GET_ANOTHER)))
+            found.append(ModelError("The weights are not those that were expected", GET_ANOTHER))
     except ModelError as error:
-        found.append(str(error))
-    return list(dict.fromkeys(found))
+        found.append(error)
+    return list(dict.fromkeys(str(named(error, path)) for error in found))
 
 
 def sha256(data: bytes) -> str:
@@ -152,7 +156,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _network(spec: ModelSpec, weights: bytes) -> nn.Module:
+def _network(spec: ModelSpec, weights: bytes) -> AFNet | DeepMedic:
     state = unpack_weights(weights)
     network = network_of(spec.architecture)
     check_weights(state, network)
@@ -209,11 +213,11 @@ CHECKS: tuple[Callable[[Mapping[str, bytes]], None], ...] = (
 )
 
 
-def _message(check: Callable[[Mapping[str, bytes]], None], files: Mapping[str, bytes]) -> list[str]:
+def _errors(check: Callable[[Mapping[str, bytes]], None], files: Mapping[str, bytes]) -> list[ModelError]:
     try:
         check(files)
     except ModelError as error:
-        return [str(error)]
+        return [error]
     except KeyError:  # a file that _check_there has already missed
         return []
     return []
@@ -221,11 +225,15 @@ def _message(check: Callable[[Mapping[str, bytes]], None], files: Mapping[str, b
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the model's path before the cause of a ModelError, so that a person knows which of several is meant."""
+    """Put the model's path before the cause of a ModelError that is raised within."""
     try:
         yield
     except ModelError as error:
-        if str(path) in error.cause:
-            raise
-        cause = error.cause[:1].lower() + error.cause[1:]
-        raise ModelError(f"Model {path}: {cause}", error.remedy) from None
+        raise named(error, path) from None
+
+
+def named(error: ModelError, path: Path) -> ModelError:
+    """The same error with the model's path in it, so that a person knows which of several is meant."""
+    if str(path) in error.cause:
+        return error
+    return ModelError(f"Model {path}: {error.cause[:1].lower()}{error.cause[1:]}", error.remedy)

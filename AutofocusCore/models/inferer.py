@@ -5,7 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import Tensor
+
+    from AutofocusCore.deepmedic import DeepMedic
+    from AutofocusCore.networks import AFNet
 
 
 class WholeVolumeInferer:
@@ -21,7 +24,7 @@ class WholeVolumeInferer:
     def __init__(self, **options: Any) -> None:
         self.options = options
 
-    def __call__(self, inputs: Tensor, network: nn.Module, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: AFNet | DeepMedic, *args: Any, **kwargs: Any) -> Tensor:
         """Predict each image of the batch by itself; further arguments, which MONAI may pass, are not used."""
         import torch
 

@@ -15,6 +15,7 @@ from AutofocusCore.models.files import METADATA
 from AutofocusCore.staging import PREFIX, cannot_write
 
 DAY = 24 * 3600
+REPLACED = ".autofocus-replaced-"
 
 
 def place_folder(files: Mapping[str, bytes], final: Path, *, replace: bool) -> Path:
@@ -58,7 +59,7 @@ def _rename(part: Path, final: Path, *, replace: bool) -> None:
             if not final.exists():
                 raise
         _check_replaceable(final, replace=replace)
-        old = final.parent / f"{PREFIX}{secrets.token_hex(8)}"
+        old = final.parent / f"{REPLACED}{secrets.token_hex(8)}-{final.name}"
         try:
             final.rename(old)
         except FileNotFoundError:  # another process has just moved it away
@@ -88,8 +89,15 @@ def _check_replaceable(final: Path, *, replace: bool) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left aside, a day later."""
+    """Remove what killed processes left aside, a day later; give a model back its name if one was killed in between."""
     for left in folder.glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             if left.is_dir() and time.time() - left.stat().st_mtime > DAY:
                 shutil.rmtree(left, ignore_errors=True)
+    for left in folder.glob(f"{REPLACED}*"):
+        final = folder / left.name[len(REPLACED) :].split("-", 1)[1]
+        with contextlib.suppress(OSError):
+            if final.exists():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.rename(final)

@@ -11,11 +11,14 @@ from AutofocusCore.errors import AutofocusError, ModelError
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from AutofocusCore.deepmedic import DeepMedic
+    from AutofocusCore.networks import AFNet
+
 LARGEST_HEADER = 16 * 1024**2
 GET_ANOTHER = "get the model from its source again"
 
 
-def network_of(architecture: Mapping[str, Any]) -> nn.Module:
+def network_of(architecture: Mapping[str, Any]) -> AFNet | DeepMedic:
     """Build the network that the options describe.
 
     Raises:
@@ -24,14 +27,13 @@ def network_of(architecture: Mapping[str, Any]) -> nn.Module:
     import AutofocusCore
 
     try:
-        network: nn.Module = AutofocusCore.build_network(**architecture)
+        return AutofocusCore.build_network(**architecture)
     except AutofocusError as error:
         cause = f"The model's architecture cannot be built: {error.cause}"
         raise ModelError(cause, f"{error.remedy}, or update AutofocusSegmentation") from None
     except TypeError as error:
         cause = f"The model's architecture cannot be built ({error})"
         raise ModelError(cause, "update AutofocusSegmentation, or correct the model's metadata.json") from None
-    return network
 
 
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:

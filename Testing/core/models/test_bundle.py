@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pickle
@@ -10,6 +11,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -324,6 +326,7 @@ def test_several_problems_are_all_told(bundle: Path) -> None:
     (bundle / "LICENSE").write_text("changed", encoding="utf-8")
     (bundle / "docs" / "README.md").unlink()
     told = problems(bundle)
+    assert all(problem.startswith(f"Model {bundle}: ") for problem in told)
     assert any("LICENSE" in problem for problem in told)
     assert any("README.md is missing" in problem for problem in told)
 
@@ -349,6 +352,22 @@ def test_an_archive_with_a_flipped_bit_is_refused(archive: Path) -> None:
     data[len(data) // 2] ^= 8
     archive.write_bytes(bytes(data))
     _refused(archive, "damaged")
+
+
+def test_an_archive_spoiled_anywhere_is_either_refused_or_the_same_model(archive: Path) -> None:
+    whole = archive.read_bytes()
+    sound = read_bundle(archive)
+    random = np.random.default_rng(0)
+    for _ in range(150):
+        spoiled = bytearray(whole)
+        # The directory at the end is where archives are most fragile.
+        start = int(random.choice([0, len(whole) - 900]))
+        for place in random.integers(start, len(whole), random.integers(1, 4)):
+            spoiled[place] = random.integers(256)
+        archive.write_bytes(bytes(spoiled))
+        # Anything but a ModelError would end the test here.
+        with contextlib.suppress(ModelError):
+            assert read_bundle(archive) == sound
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -217,6 +218,33 @@ import_model({str(bundle)!r})
     assert damaged_models() == []
     import_model(bundle)
     assert _names() == ["test-model"]
+
+
+def test_an_import_killed_between_its_two_renames_gives_the_old_model_back(bundle: Path, user_folder: Path) -> None:
+    import_model(bundle).path.rename(user_folder / ".autofocus-replaced-0123456789abcdef-test-model")
+    write_bundle(user_folder / "another", make_spec(name="another"), load_bundle(bundle).build().state_dict(), LICENCE)
+    assert _names() == ["another", "test-model"]
+    assert sorted(p.name for p in user_folder.iterdir()) == ["another", "test-model"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of a process's files.")
+def test_a_full_disk_is_an_output_error_and_leaves_nothing(bundle: Path, user_folder: Path) -> None:
+    script = f"""
+import resource, signal
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+from AutofocusCore.errors import OutputError
+from AutofocusCore.models import import_model
+try:
+    import_model({str(bundle)!r})
+except OutputError as error:
+    print(error)
+"""
+    root = Path(__file__).resolve().parents[3]
+    run = subprocess.run([sys.executable, "-B", "-c", script], cwd=root, check=True, timeout=120, capture_output=True)
+    assert b"Cannot write" in run.stdout
+    assert b"free space" in run.stdout
+    assert list(user_folder.iterdir()) == []
 
 
 def test_listing_needs_no_torch(bundle: Path, user_folder: Path) -> None:
