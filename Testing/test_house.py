@@ -30,7 +30,7 @@ MAX_LINES = 300
 ORDER = [
     {"_version"},
     {"errors"},
-    {"staging"},
+    {"json_lines", "staging"},
     {"layers"},
     {"deepmedic"},
     {"networks"},
@@ -43,7 +43,9 @@ ORDER = [
     {"outputs"},
     {"jobs"},
     {"running"},
+    {"services"},
     {"batch", "worker"},
+    {"worker_client"},
     {"cli"},
 ]
 LEVEL = {part: level for level, parts in enumerate(ORDER) for part in parts}
