@@ -1,8 +1,8 @@
 """The colours of the attention overlay: blue where the network zoomed in, red where it zoomed out.
 
-A diverging map straight through CIELAB, from blue over grey to red, all of one lightness: equal steps of dilation look like
-equal steps, and light and dark are left to the scan beneath, which stays readable. Blue and red differ for colour-blind
-readers too.
+A diverging map straight through CIELAB, from blue over grey to red, all of one lightness: equal steps of dilation look
+like equal steps, and light and dark are left to the scan beneath, which stays readable. Colour-blind readers can tell
+blue from red too.
 """
 
 from __future__ import annotations

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from Demo.layout import GAP, WHITE, Picture, band, below, beside, save_png, write
+from Demo.layout import GAP, Picture, band, below, beside, save_png, write
 from Demo.planes import Planes, choose_planes
 from Demo.scene import Scene, segment_names_and_colours
 from Demo.views import SliceView, ThreeDView
 
 ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
-SLICE_SIZE = (440, 420)  # pixels
+SLICE_SIZE = (440, 384)  # pixels
 SURFACE_SIZE = ((3 * SLICE_SIZE[0] + GAP) // 2, 440)  # two of them are as wide as three slices
 OVERLAY_OPACITY = 0.5
 FROM_THE_FRONT = (0.10, 1.0, 0.22)
@@ -36,10 +34,15 @@ def open_views(scene: Scene) -> Views:
 
 
 def draw(views: Views, scan: Any, segmentation: Any, dilation: Any | None, folder: Path, *, what: str) -> list[Path]:
-    """Draw every picture into `folder`; `dilation` None leaves the attention overlay out.
+    """Draw every picture of scan and segmentation into a folder.
 
     Args:
-        what: what the scan is, for the captions ("synthetic pelvic CT").
+        views: opened before the nodes were loaded.
+        scan: volume node.
+        segmentation: segmentation node.
+        dilation: volume node of the effective dilation; None leaves the attention overlay out.
+        folder: where the pictures go.
+        what: what the scan is, for the captions ("synthetic CT").
 
     Returns:
         The files, the sheet first.
@@ -50,9 +53,11 @@ def draw(views: Views, scan: Any, segmentation: Any, dilation: Any | None, folde
     rows = [("segments", band(segments.shape[1], "Segments", keys, remark=what), segments)]
     if dilation is not None:
         overlay = _attention_slices(views, scan, segmentation, dilation, planes)
-        caption = band(overlay.shape[1], "Attention", remark="blue: zoomed in · red: zoomed out")
+        caption = band(
+            overlay.shape[1], f"Attention: {dilation.GetName().lower()}", remark="blue: zoomed in · red: zoomed out"
+        )
         rows.append(("attention", caption, overlay))
-    surfaces = _surfaces(views, segments.shape[1])
+    surfaces = _surfaces(views)
     rows.append(("surfaces", band(surfaces.shape[1], "Surfaces", remark="from the front · from behind"), surfaces))
     pictures = {name: below([caption, row]) for name, caption, row in rows}
     files = []
@@ -88,24 +93,27 @@ def _attention_slices(views: Views, scan: Any, segmentation: Any, dilation: Any,
 
 def _slice(view: SliceView, planes: Planes) -> Picture:
     """One slice with the plane's name and the letters of the patient's sides."""
-    view.look_at(planes.crossing, planes.middle, planes.field_of_view)
+    scale = planes.millimetres_per_pixel(view.size)
+    shown = [0.0, 0.0, 0.0]
+    for axis, pixels in zip(view.axes(), view.size, strict=True):
+        shown[axis] = scale * pixels
+    view.look_at(planes.crossing, planes.middle((shown[0], shown[1], shown[2])), scale)
     picture = view.picture()
     height, width, _ = picture.shape
     write(picture, view.node.GetOrientation(), (10, 8), size=14, anchor=(0, 0), shadow=True)
-    left, right, top, bottom = view.sides()
+    left, right, _, top = view.sides()
     for letter, at, anchor in (
         (left, (10, height / 2), (0.0, 0.5)),
         (right, (width - 10, height / 2), (1.0, 0.5)),
         (top, (width / 2, 8), (0.5, 0.0)),
     ):
-        write(picture, letter, at, size=15, colour=WHITE, anchor=anchor, bold=True, shadow=True)
+        write(picture, letter, at, size=15, anchor=anchor, bold=True, shadow=True)
     return picture
 
 
-def _surfaces(views: Views, width: int) -> Picture:
-    view = views.surfaces
+def _surfaces(views: Views) -> Picture:
     pictures = []
     for direction in (FROM_THE_FRONT, FROM_BEHIND):
-        view.look_from(direction)
-        pictures.append(view.picture())
+        views.surfaces.look_from(direction, zoom=1.5)
+        pictures.append(views.surfaces.picture())
     return beside(pictures)

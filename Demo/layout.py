@@ -43,27 +43,21 @@ def text_picture(text: str, size: int, *, bold: bool = False) -> NDArray[np.floa
 
 def write(picture: Picture, text: str, at: tuple[float, float], *, size: int = 14, colour: Colour = WHITE,
           anchor: tuple[float, float] = (0.0, 0.5), bold: bool = False, shadow: bool = False) -> int:  # fmt: skip
-    """Write onto a picture, in place.
+    """Write onto a picture, in place; what does not fit is cut off.
 
-    Args:
-        at: column and row, in pixels, where the anchor comes to lie.
-        anchor: the point of the text that lies there: (0, 0) its upper left corner, (1, 1) its lower right one.
-
-    Returns:
-        The width of the text in pixels.
+    The anchor is the point of the text that lies at column and row `at`: (0, 0) is its upper left corner, (1, 1) its lower
+    right one. Returns the width of the text in pixels.
     """
     ink = text_picture(text, size, bold=bold)
     height, width = ink.shape
     left, top = round(at[0] - anchor[0] * width), round(at[1] - anchor[1] * height)
     layers: list[tuple[int, Colour]] = [(1, (0, 0, 0)), (0, colour)] if shadow else [(0, colour)]
     for offset, paint in layers:
-        rows = slice(max(top + offset, 0), max(min(top + offset + height, picture.shape[0]), 0))
-        columns = slice(max(left + offset, 0), max(min(left + offset + width, picture.shape[1]), 0))
-        part = ink[
-            rows.start - top - offset : rows.stop - top - offset, columns.start - left - offset : columns.stop - left - offset
-        ][..., None]
-        under = picture[rows, columns].astype(np.float32)
-        picture[rows, columns] = np.rint(under + part * (np.float32(paint) - under)).astype(np.uint8)
+        first = max(top + offset, 0), max(left + offset, 0)
+        part = ink[first[0] - top - offset :, first[1] - left - offset :]
+        under = picture[first[0] : first[0] + part.shape[0], first[1] : first[1] + part.shape[1]]
+        part = part[: under.shape[0], : under.shape[1], None]
+        under[:] = np.rint(under + part * (np.float32(paint) - under))
     return width
 
 

@@ -1,8 +1,8 @@
 """Can this machine draw without a screen? To be asked before VTK is, because VTK crashes where it cannot.
 
-On Linux the pictures are drawn through EGL, which needs neither a display nor a graphics card. VTK looks for it only when
-the first window is drawn, and ends the process when it is not there: so the library is looked for beforehand, and one
-small picture is drawn in a process of its own.
+On Linux the pictures are drawn through EGL, which needs neither a display nor a graphics card. VTK looks for it only
+when the first window is drawn, and ends the process when it is not there: so the library is looked for beforehand, and
+one small picture is drawn in a process of its own.
 """
 
 from __future__ import annotations

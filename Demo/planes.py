@@ -15,20 +15,36 @@ from numpy.typing import NDArray
 from AutofocusCore.errors import InputError
 from Demo.scene import ijk_to_ras, segment_points
 
+Point = tuple[float, float, float]
 Points = NDArray[np.float64]  # (n, 3)
 
 BIN = 2.0  # mm; planes closer than this count as one
-AROUND = 1.3  # the field of view is this much larger than all segments together
-SMALLEST_FIELD = 60.0
+AROUND = 1.35  # what is shown is this much larger than all segments together
+SMALLEST_SHOWN = 50.0
 
 
 @dataclass(frozen=True)
 class Planes:
-    """Where the three planes cross, the middle of the view, and the height and width of what is shown."""
+    """Where the three planes cross, the box around the segments, and the box around the scan: (low, high) corners."""
 
-    crossing: tuple[float, float, float]
-    middle: tuple[float, float, float]
-    field_of_view: float
+    crossing: Point
+    segments: tuple[Point, Point]
+    scan: tuple[Point, Point]
+
+    def millimetres_per_pixel(self, size: tuple[int, int]) -> float:
+        """One scale for axial, sagittal and coronal pictures of one size (width, height) that shows all segments."""
+        x, y, z = (max((high - low) * AROUND, SMALLEST_SHOWN) for low, high in zip(*self.segments, strict=True))
+        width, height = size
+        return max(max(x, y) / width, max(y, z) / height)
+
+    def middle(self, shown: Point) -> Point:
+        """The middle of a box of this size (mm) over the segments, moved so as to show little beyond the scan."""
+        place = []
+        for length, low, high, first, last in zip(shown, *self.segments, *self.scan, strict=True):
+            roomy = last - first > length
+            wanted = (low + high) / 2
+            place.append(min(max(wanted, first + length / 2), last - length / 2) if roomy else (first + last) / 2)
+        return (place[0], place[1], place[2])
 
 
 def choose_planes(segmentation: Any, scan: Any) -> Planes:
@@ -39,24 +55,21 @@ def choose_planes(segmentation: Any, scan: Any) -> Planes:
     """
     points = [found for found in segment_points(segmentation) if len(found)]
     if not points:
-        raise InputError("Nothing was segmented, so there is nothing to cut through", "look at the scan and the model")
-    corners = scan_corners(scan)
-    low, high = np.min([p.min(0) for p in points], axis=0), np.max([p.max(0) for p in points], axis=0)
-    field = max(float((high - low).max()) * AROUND, SMALLEST_FIELD)
-    half = field / 2
-    first, last = corners.min(0), corners.max(0)
-    centre = (low + high) / 2
-    # As near to the segments as possible without showing what lies beyond the scan.
-    middle = np.where(last - first <= field, (first + last) / 2, np.clip(centre, first + half, last - half))
+        raise InputError("Nothing was segmented, so there is nothing to draw", "check that model and scan fit together")
     crossing = [most_telling(points, axis) for axis in range(3)]
-    return Planes((crossing[0], crossing[1], crossing[2]), (middle[0], middle[1], middle[2]), field)
+    return Planes((crossing[0], crossing[1], crossing[2]), _box(np.concatenate(points)), _box(scan_corners(scan)))
+
+
+def _box(points: Points) -> tuple[Point, Point]:
+    (x0, y0, z0), (x1, y1, z1) = points.min(0).tolist(), points.max(0).tolist()
+    return (x0, y0, z0), (x1, y1, z1)
 
 
 def most_telling(points: Sequence[Points], axis: int) -> float:
     """The position along an axis whose plane shows most of every segment.
 
-    Each segment counts by the square root of its area there over its largest: a small one counts as much as a large one,
-    and cutting many a little off their middles is better than cutting one through its middle and missing the rest.
+    Each segment counts by the square root of its area there over its largest: a small one counts as much as a large
+    one, and cutting many a little off their middles is better than cutting one in the middle and missing the rest.
     """
     start = min(found[:, axis].min() for found in points)
     bins = int(max(found[:, axis].max() - start for found in points) / BIN) + 1

@@ -23,7 +23,7 @@ from Demo.colours import add_zoom_colours
 
 SOFT_TISSUE = (400.0, 40.0)  # window and level in HU, as the pelvis is read
 LEGEND_TITLE = "Effective dilation (mm)"
-LEGEND_SIZE = (0.11, 0.5)  # height and width, as shares of the view's
+LEGEND_SIZE = (0.10, 0.5)  # height and width, as shares of the view's
 HIDDEN = -10000.0
 
 
@@ -71,7 +71,7 @@ def load_scan(scene: Scene, path: Path, *, name: str, window_level: tuple[float,
 
 
 def load_segmentation(scene: Scene, path: Path, *, name: str, scan: Any) -> Any:
-    """A `.seg.nrrd` as a segmentation node in the scan's geometry: filled and outlined slices, smooth closed surfaces."""
+    """A `.seg.nrrd` as a segmentation node in the scan's geometry: filled and outlined slices, smooth surfaces."""
     node = scene.segmentations.LoadSegmentationFromFile(str(path), True, name)
     if node is None or node.GetSegmentation().GetNumberOfSegments() == 0:
         raise InputError(f"{path} holds no segment that Slicer can read", "write it again with: autofocus segment")
@@ -82,21 +82,36 @@ def load_segmentation(scene: Scene, path: Path, *, name: str, scan: Any) -> Any:
     display.SetPreferredDisplayRepresentationName3D("Closed surface")
     display.SetVisibility2DFill(True)
     display.SetVisibility2DOutline(True)
-    display.SetAllSegmentsOpacity2DFill(0.35)
+    display.SetAllSegmentsOpacity2DFill(0.45)
     display.SetAllSegmentsOpacity3D(1.0)
     display.SetSliceIntersectionThickness(2)
+    display.SetAmbient(0.15)
+    display.SetDiffuse(0.92)
+    display.SetSpecular(0.12)
+    display.SetPower(12)
     place_beside(scene, node, scan)
     return node
 
 
 def load_effective_dilation(
-    scene: Scene, path: Path, *, name: str, scan: Any, rates_mm: Sequence[float], inside: NDArray[np.bool_] | None = None
+    scene: Scene,
+    path: Path,
+    *,
+    name: str,
+    scan: Any,
+    rates_mm: Sequence[float],
+    inside: NDArray[np.bool_] | None = None,
 ) -> Any:
     """The effective dilation of one layer (a scalar volume in mm) as an overlay with a colour legend.
 
     Args:
-        rates_mm: the layer's dilation rates in mm. The colours run from the smallest to the largest, between which every
-            effective dilation lies; with rates evenly apart, as the paper's are, the legend's labels are the rates.
+        scene: where the node goes.
+        path: the volume's file.
+        name: what the node is called.
+        scan: the volume node that lies beneath.
+        rates_mm: the layer's dilation rates in mm. The colours run from the smallest to the largest, between which
+            every effective dilation lies; with rates evenly apart, as the paper's are, the legend's labels are the
+            rates.
         inside: where to show it, (z, y, x) on the file's grid; None is everywhere.
     """
     node = _load_volume(scene, path, name)

@@ -107,28 +107,27 @@ class SliceView(_View):
         composite.SetForegroundOpacity(opacity)
         self.logic.EndSliceCompositeNodeInteraction()
 
-    def look_at(self, through: Point, middle: Point, field_of_view: float) -> None:
-        """Cut through one point and centre the picture on another, (x, y, z) in RAS.
+    def axes(self) -> tuple[int, int]:
+        """Which of the patient's axes (0 x, 1 y, 2 z) run from left to right and from bottom to top of the picture."""
+        matrix = self.node.GetSliceToRAS()
+        across, up = (max(range(3), key=lambda axis: abs(matrix.GetElement(axis, column))) for column in (0, 1))
+        return across, up
 
-        `field_of_view` is the length in mm that fits both into the picture's height and into its width.
-        """
-        width, height = self.size
-        scale = field_of_view / min(width, height)
-        self.node.SetFieldOfView(scale * width, scale * height, self.node.GetFieldOfView()[2])
+    def sides(self) -> tuple[str, str, str, str]:
+        """The patient's side at the left, right, bottom and top of the picture, each one of R, L, A, P, S, I."""
+        letters: list[str] = []
+        for column, axis in enumerate(self.axes()):
+            pair = ("LPI"[axis], "RAS"[axis])
+            letters += pair if self.node.GetSliceToRAS().GetElement(axis, column) > 0 else pair[::-1]
+        return (letters[0], letters[1], letters[2], letters[3])
+
+    def look_at(self, through: Point, middle: Point, millimetres_per_pixel: float) -> None:
+        """Cut through one point and centre the picture on another, (x, y, z) in RAS."""
+        width, height = (millimetres_per_pixel * pixels for pixels in self.size)
+        self.node.SetFieldOfView(width, height, self.node.GetFieldOfView()[2])
         self.node.JumpSliceByCentering(*middle)
         self.node.JumpSliceByOffsetting(*through)
         self.node.UpdateMatrices()
-
-    def sides(self) -> tuple[str, str, str, str]:
-        """The patient's side at the left, right, top and bottom of the picture, each one of R, L, A, P, S, I."""
-        matrix = self.node.GetSliceToRAS()
-        right, up = (max(range(3), key=lambda axis: abs(matrix.GetElement(axis, column))) for column in (0, 1))
-        sides = []
-        for axis, column in ((right, 0), (up, 1)):
-            towards, from_ = ("RAS"[axis], "LPI"[axis])
-            sides.append((from_, towards) if matrix.GetElement(axis, column) > 0 else (towards, from_))
-        (left, right_side), (bottom, top) = sides
-        return left, right_side, top, bottom
 
     def picture(self) -> Picture:
         self.logic.UpdatePipeline()
@@ -154,11 +153,13 @@ class ThreeDView(_View):
         self.node.SetBackgroundColor2(1.0, 1.0, 1.0)
         self.managers.SetMRMLDisplayableNode(self.node)
 
-    def look_from(self, direction: tuple[float, float, float], zoom: float = 1.0) -> None:
+    def look_from(self, direction: Point, zoom: float = 1.0) -> None:
         """See everything that is visible, from `direction` (x, y, z in RAS, pointing from the anatomy to the eye)."""
+        self.window.Render()  # which makes the surfaces known, and with them their bounds
         bounds = self.renderer.ComputeVisiblePropBounds()
         centre = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
         camera = self.renderer.GetActiveCamera()
+        camera.SetViewAngle(20)  # less distortion than Slicer's 30 degrees
         camera.SetFocalPoint(*centre)
         camera.SetPosition(*(centre[axis] + 1000 * direction[axis] for axis in range(3)))
         camera.SetViewUp(0, 0, 1)

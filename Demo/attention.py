@@ -1,0 +1,60 @@
+"""The attention that `autofocus segment --attention` wrote: which layers there are, and where to show them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+import slicerio
+from numpy.typing import NDArray
+
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.body import body_mask
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.images.resampling import sample
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One autofocus layer's effective dilation.
+
+    Attributes:
+        number: 1 is the first layer.
+        path: the volume of effective dilations in mm.
+        rates_mm: the layer's dilation rates in mm of that volume.
+    """
+
+    number: int
+    path: Path
+    rates_mm: tuple[float, ...]
+
+
+def find_layers(folder: Path, stem: str) -> list[Layer]:
+    """The layers whose attention was written for one segmentation, first layer first; none for a plain network."""
+    layers = []
+    for path in folder.glob(f"{stem}_dilation-*.nrrd"):
+        number = int(path.stem.rsplit("-", 1)[1])
+        rates = _rates(folder / f"{stem}_attention-{number}.seq.nrrd")
+        spacing = sitk.ReadImage(str(path)).GetSpacing()
+        voxel = float(np.prod(spacing)) ** (1 / 3)  # as AttentionMap turns voxels into mm
+        layers.append(Layer(number, path, tuple(round(rate * voxel, 3) for rate in rates)))
+    return sorted(layers, key=lambda layer: layer.number)
+
+
+def inside_body(layer: Layer, scan: Path) -> NDArray[np.bool_]:
+    """Where the overlay lies on the body and not on air, (z, y, x) on the layer's grid."""
+    grid = Grid.of(sitk.ReadImage(str(layer.path)))
+    image = sitk.ReadImage(str(scan))
+    darkest = float(sitk.GetArrayViewFromImage(image).min())
+    return body_mask(sample(image, grid, darkest), grid)
+
+
+def _rates(path: Path) -> tuple[float, ...]:
+    """The dilation rates in voxels: the index of the sequence in which the weights are kept."""
+    try:
+        values = slicerio.read_volume(str(path), skip_voxels=True)["sequence"]["indexValues"]
+        return tuple(float(value) for value in values)
+    except (OSError, KeyError, ValueError) as error:
+        raise InputError(f"{path} holds no attention ({error})", "write it again with: autofocus segment") from error

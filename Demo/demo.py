@@ -1,0 +1,221 @@
+"""From a scan to pictures, as a user would go: `make demo`, or `python -m Demo.demo --help`.
+
+1. A scan: a synthetic pelvic CT that no model was trained on, or the user's own.
+2. `autofocus segment`, as a process of its own: segmentation, attention of every layer, volumes.
+3. A real MRML scene with scan, segments and attention, saved as `scene.mrb`.
+4. Pictures, drawn offscreen through Slicer's own displayable managers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from AutofocusCore.cli.console import print_table, say
+from AutofocusCore.errors import AutofocusError, OutputError
+from AutofocusCore.models import Model, find_model
+from AutofocusCore.staging import stem_of
+from Demo import offscreen
+from Demo.agreement import dice
+
+PHANTOM_SEED = 2018  # no model was trained, tuned or tested on it
+PHANTOM_SIZE = (288, 224, 120)
+PHANTOM_SPACING = (1.5, 1.5, 2.0)  # mm; finer than the model's, as real scans are
+PHANTOM_MODEL = "pelvis-phantom"
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where everything goes, in one folder."""
+
+    folder: Path
+
+    @property
+    def scan(self) -> Path:
+        """The scan as the engine read it."""
+        return self.folder / "scan.nrrd"
+
+    @property
+    def truth(self) -> Path:
+        """What the phantom really consists of."""
+        return self.folder / "truth.nrrd"
+
+    @property
+    def segmentation(self) -> Path:
+        """What the model made of the scan."""
+        return self.folder / "segmentation.seg.nrrd"
+
+    @property
+    def attention(self) -> Path:
+        """Folder of attention maps."""
+        return self.folder / "attention"
+
+    @property
+    def volumes(self) -> Path:
+        """Table of volumes."""
+        return self.folder / "volumes.csv"
+
+    @property
+    def scene(self) -> Path:
+        """Everything, for Slicer."""
+        return self.folder / "scene.mrb"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the demo; the exit status is 0 when all is there, 1 when something is missing, 2 for wrong usage."""
+    args = _parser().parse_args(argv)
+    try:
+        return _run(args)
+    except AutofocusError as error:
+        print(f"demo: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("demo: Stopped.", file=sys.stderr)
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m Demo.demo", description="A scan, its segmentation and pictures.")
+    parser.add_argument("--input", nargs="+", help="a scan, one file or DICOM folder per channel; default: a phantom")
+    parser.add_argument("--model", help=f"name, folder or zip; default for the phantom: {PHANTOM_MODEL}")
+    parser.add_argument("--truth", type=Path, help="the true segmentation of the input, for Dice")
+    parser.add_argument("--output", type=Path, default=Path("Output") / "demo", help="folder; default: %(default)s")
+    parser.add_argument("--device", default="auto", help="auto (default), cpu, cuda:N or mps")
+    return parser
+
+
+def _run(args: argparse.Namespace) -> int:
+    start = time.monotonic()
+    if args.input and not args.model:
+        print("demo: An input needs a model; name one with --model (make demo INPUT=… MODEL=…).", file=sys.stderr)
+        return 2
+    no_pictures = offscreen.why_not()  # asked first, that nobody waits for it
+    if no_pictures is not None:
+        print(f"demo: No pictures, but the segmentation: {no_pictures}", file=sys.stderr, flush=True)
+    model = find_model(args.model or PHANTOM_MODEL)
+    files = Files(args.output)
+    _make_folder(files.folder)
+
+    inputs = args.input
+    if inputs is None:
+        say(f"Making a synthetic pelvic CT (patient {PHANTOM_SEED}, who does not exist) …")
+        _write_phantom(files)
+        inputs, truth = [str(files.scan)], files.truth
+    else:
+        _copy_scan(Path(inputs[0]), files)
+        truth = args.truth
+    summary = _segment(inputs, args.model or PHANTOM_MODEL, files, args.device)
+    pictures: list[Path] = []
+    if no_pictures is None:
+        say("Loading the results into a MRML scene and drawing them …")
+        pictures = _draw(files, model, synthetic=args.input is None)
+
+    labels = {structure.name: structure.label for structure in model.spec.structures}
+    agreement = dice(files.segmentation, truth, labels) if truth is not None else {}
+    _report(summary, agreement, files, pictures, time.monotonic() - start)
+    return 0 if no_pictures is None else 1
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"The folder {folder} cannot be made ({error.strerror})", "choose another OUTPUT") from error
+
+
+def _write_phantom(files: Files) -> None:
+    from AutofocusCore.outputs import write_image
+    from AutofocusCore.phantom import make_phantom
+    from AutofocusCore.staging import Staging
+
+    image, labels = make_phantom(PHANTOM_SEED, size=PHANTOM_SIZE, spacing=PHANTOM_SPACING)
+    with Staging() as staging:
+        for path, made in ((files.scan, image), (files.truth, labels)):
+            write_image(staging.aside(path), made, provenance={"synthetic": True, "seed": PHANTOM_SEED})
+
+
+def _copy_scan(path: Path, files: Files) -> None:
+    """The scan as the engine reads it (a DICOM folder, say), in a file that the scene can load."""
+    from AutofocusCore.images import read_image
+    from AutofocusCore.outputs import write_image
+    from AutofocusCore.staging import Staging
+
+    scan = read_image(path)
+    with Staging() as staging:
+        write_image(staging.aside(files.scan), scan.image)
+
+
+def _segment(inputs: Sequence[str], model: str, files: Files, device: str) -> dict[str, Any]:
+    """Run the command line as a user would, its progress on our stderr; returns its summary."""
+    words = ["segment", *inputs, "-m", model, "-o", str(files.segmentation), "--attention", str(files.attention)]
+    words += ["--stats", str(files.volumes), "--device", device]
+    say("autofocus " + " ".join(f'"{word}"' if " " in word else word for word in words))
+    done = subprocess.run(
+        [sys.executable, "-m", "AutofocusCore.cli", *words, "--json"],
+        stdout=subprocess.PIPE,
+        encoding="utf-8",
+        check=False,
+    )
+    if done.returncode != 0:
+        raise OutputError("autofocus segment failed", "see its message above")
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary
+
+
+def _draw(files: Files, model: Model, *, synthetic: bool) -> list[Path]:
+    """The scene and its pictures; imported here, as VTK must not load before the window's kind is chosen."""
+    offscreen.choose_window()
+    from Demo.attention import find_layers, inside_body
+    from Demo.gallery import draw, open_views
+    from Demo.scene import SOFT_TISSUE, load_effective_dilation, load_scan, load_segmentation, new_scene, save
+
+    scene = new_scene()
+    views = open_views(scene)
+    channel = model.spec.channels[0]
+    window_level = SOFT_TISSUE if channel.modality == "CT" else None
+    scan = load_scan(scene, files.scan, name=channel.name, window_level=window_level)
+    segmentation = load_segmentation(scene, files.segmentation, name=model.spec.title, scan=scan)
+    dilation = None
+    layers = find_layers(files.attention, stem_of(files.segmentation))
+    for layer in layers:  # the last one, nearest to the decision, is shown; the others are in the scene
+        dilation = load_effective_dilation(
+            scene,
+            layer.path,
+            name=f"Effective dilation, autofocus layer {layer.number} of {len(layers)}",
+            scan=scan,
+            rates_mm=layer.rates_mm,
+            inside=inside_body(layer, files.scan),
+        )
+    what = f"{'synthetic ' if synthetic else ''}{channel.modality}, {model.spec.name}"
+    pictures = draw(views, scan, segmentation, dilation, files.folder, what=what)
+    save(scene, files.scene)
+    return pictures
+
+
+def _report(
+    summary: dict[str, Any], agreement: dict[str, float | None], files: Files, pictures: list[Path], total: float
+) -> None:
+    say()
+    shown = {name: "–" if value is None else f"{value:.3f}" for name, value in agreement.items()}
+    rows = [(name, f"{ml:.1f}", shown.get(name, "")) for name, ml in summary["volumes_ml"].items()]
+    if agreement:
+        print_table(("Structure", "Volume (mL)", "Dice"), rows)
+    else:
+        print_table(("Structure", "Volume (mL)"), [row[:2] for row in rows])
+    say()
+    say(f"Segmented in {summary['seconds_total']:.0f} s on {summary['device']} in {summary['precision']}.")
+    say(f"All together {total:.0f} s. Written:")
+    for path in [*pictures, files.segmentation, files.attention, files.volumes, files.scan]:
+        say(f"  {path}")
+    if files.scene.is_file() and pictures:
+        say(f"  {files.scene} (all of it, for 3D Slicer)")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
