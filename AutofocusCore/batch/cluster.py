@@ -1,0 +1,123 @@
+"""Cases on a Dask cluster: one of this computer's, or one whose workers see the same files under the same names."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.jobs import Job
+
+Result = tuple[int, dict[str, Any]]
+TRIES = 2
+CONNECT_SECONDS = 15
+
+_services: Any = None  # of the process that this module is loaded in, where it keeps the network between cases
+
+
+def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) -> Iterator[Result]:
+    """The results as they come, in the form of `Pool.run`.
+
+    Args:
+        jobs: what to do; paths must be valid on every worker.
+        scheduler: address of a running scheduler, such as tcp://host:8786; None starts a cluster on this computer.
+        workers: processes of the cluster on this computer.
+
+    Raises:
+        SettingError: Dask is not installed, or the scheduler does not answer.
+    """
+    try:
+        import dask
+        from distributed import Client, LocalCluster, as_completed
+        from distributed.scheduler import KilledWorker
+    except ImportError:
+        raise SettingError(
+            "Dask is not installed", "install the extra [dask], or leave out --dask and --dask-scheduler"
+        ) from None
+    with contextlib.ExitStack() as stack:
+        # A case that kills its worker (memory) must not go on to kill others, and Dask must not spill or restart
+        # workers by its own idea of how much memory a worker may have.
+        stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}))
+        if scheduler is None:
+            scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="autofocus-dask-"))
+            cluster = stack.enter_context(
+                LocalCluster(
+                    n_workers=workers,
+                    threads_per_worker=1,
+                    processes=True,
+                    memory_limit=0,
+                    dashboard_address=None,
+                    local_directory=scratch,
+                )
+            )
+            client = stack.enter_context(Client(cluster))
+        else:
+            try:
+                client = stack.enter_context(Client(scheduler, timeout=CONNECT_SECONDS))
+            except (OSError, ValueError) as error:
+                raise SettingError(
+                    f"The Dask scheduler {scheduler} does not answer ({error})",
+                    "check the address, such as tcp://host:8786",
+                ) from None
+        share = 1.0 / workers if scheduler is None else 1.0
+        threads = _threads(workers) if scheduler is None else None
+        futures = {
+            client.submit(
+                run_here, dataclasses.asdict(job), share, threads, pure=False, key=f"autofocus-{i}-{id(jobs)}"
+            ): i
+            for i, job in enumerate(jobs)
+        }
+        stack.callback(client.cancel, list(futures))
+        for future in as_completed(list(futures)):
+            failure = future.exception()
+            if failure is None:
+                yield futures[future], future.result()
+            elif isinstance(failure, KilledWorker):
+                yield (
+                    futures[future],
+                    {
+                        "type": "error",
+                        "code": "died",
+                        "cause": f"The process that computed it ended, {TRIES} times",
+                        "remedy": "it most likely ran out of memory: use fewer workers or a smaller --memory-limit",
+                    },
+                )
+            else:
+                cause = f"The cluster failed ({type(failure).__name__}: {failure})"
+                yield futures[future], {
+                    "type": "error", "code": "cluster", "cause": cause,
+                    "remedy": "check that its workers have the same version of this program",
+                }  # fmt: skip
+
+
+def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None = None) -> dict[str, Any]:
+    """Do one job in this process; what goes wrong is part of the answer. Dask calls this on its workers."""
+    global _services
+    from AutofocusCore.services import Services
+
+    try:
+        if _services is None:
+            if threads is not None:
+                import torch
+
+                torch.set_num_threads(threads)
+            _services = Services(Path(), memory_share)
+        return {"type": "result", **_services.segment(job)}
+    except AutofocusError as error:
+        return {"type": "error", "code": error.code, "cause": error.cause, "remedy": error.remedy}
+    except MemoryError:
+        cause, remedy = "The computer has not enough memory", "use fewer workers or a smaller --memory-limit"
+        return {"type": "error", "code": "memory", "cause": cause, "remedy": remedy}
+    except Exception as error:
+        cause = f"This should not have happened ({type(error).__name__}: {error})"
+        return {"type": "error", "code": "internal", "cause": cause, "remedy": "report it with the log"}
+
+
+def _threads(workers: int) -> int:
+    import os
+
+    return max(1, (os.cpu_count() or 1) // workers)

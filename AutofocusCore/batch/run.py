@@ -1,0 +1,217 @@
+"""A batch from beginning to end: what is done already, what remains, who does it, what came of it."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.batch.cohort import Case
+from AutofocusCore.batch.pool import Pool, Result
+from AutofocusCore.batch.records import Records, fingerprint, locked
+from AutofocusCore.batch.tables import write_tables
+from AutofocusCore.errors import Cancelled, InputError, OutputError
+from AutofocusCore.jobs import Job, Outputs, Settings
+from AutofocusCore.outputs import SEGMENTATION_FORMATS, check_folder, legend_path
+from AutofocusCore.staging import Staging, remove_leftovers
+
+if TYPE_CHECKING:
+    from AutofocusCore.models import Model
+
+TABLES_EVERY_S = 5.0
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What to do.
+
+    Args:
+        cases: whom.
+        folder: where results go; made where it does not exist.
+        format: extension of the segmentations.
+        attention, probabilities: whether they are wanted too.
+        settings: for every case; what a case says of itself goes first.
+        workers: processes at a time.
+        dask: whether a Dask cluster does it; `scheduler`: address of a running one.
+    """
+
+    cases: tuple[Case, ...]
+    folder: Path
+    format: str = ".seg.nrrd"
+    attention: bool = False
+    probabilities: bool = False
+    settings: Settings = field(default_factory=Settings)
+    workers: int = 1
+    dask: bool = False
+    scheduler: str | None = None
+
+    def job(self, case: Case, model: Model) -> Job:
+        """The job of a case: `<case>.seg.nrrd`, `<case>_probabilities.nrrd`, `<case>_attention/…`."""
+        stem = str(self.folder / case.stem)
+        outputs = Outputs(
+            segmentation=f"{stem}{self.format}",
+            attention=f"{stem}_attention" if self.attention else None,
+            probabilities=f"{stem}_probabilities.nrrd" if self.probabilities else None,
+        )
+        settings = self.settings
+        if case.roi is not None:
+            settings = dataclasses.replace(settings, roi_mask=case.roi, roi_box=None)
+        if case.series is not None:
+            settings = dataclasses.replace(settings, series=(case.series,))
+        if case.frame is not None:
+            settings = dataclasses.replace(settings, frame=case.frame)
+        return Job(case.images, str(model.path), outputs, settings)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How many cases are done now (of which so many were done before) and how many failed."""
+
+    done: int
+    done_before: int
+    failed: int
+
+
+def run_batch(
+    batch: Batch,
+    model: Model,
+    *,
+    say: Callable[[str], None] = print,
+    case_done: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, Mapping[str, Any]], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Summary:
+    """Do what is not done yet. Cases that fail do not keep the others from being done.
+
+    Args:
+        batch: what to do.
+        model: with which model.
+        say: takes lines about what is redone and what failed.
+        case_done: called with the numbers of cases done and of all.
+        progress: called with a case's name and the fields of its progress.
+        cancelled: asked between events.
+
+    Raises:
+        OutputError: the folder cannot be written, another batch is writing there, or two cases write the same file.
+        Cancelled: `cancelled` said so; what is done stays done.
+    """
+    with Staging() as staging:
+        staging.folder(batch.folder)
+    check_folder(batch.folder)
+    _check_files(batch, model)
+    with locked(batch.folder):
+        remove_leftovers(batch.folder)
+        try:
+            return _run(batch, model, say, case_done, progress, cancelled)
+        finally:
+            remove_leftovers(batch.folder)  # of workers that were ended
+
+
+def _run(
+    batch: Batch,
+    model: Model,
+    say: Callable[[str], None],
+    case_done: Callable[[int, int], None] | None,
+    progress: Callable[[str, Mapping[str, Any]], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> Summary:
+    records = Records(batch.folder)
+    outcomes: dict[str, Mapping[str, Any]] = {}
+    remaining: list[tuple[Case, Job, dict[str, Any]]] = []
+    reasons: dict[str, list[str]] = collections.defaultdict(list)
+    for case in batch.cases:
+        if case.problem is not None:
+            cause, remedy = case.problem
+            outcomes[case.name] = {"type": "error", "code": InputError.code, "cause": cause, "remedy": remedy}
+            say(f"{case.name}: {cause}; {remedy}.")
+            continue
+        job = batch.job(case, model)
+        made_from = fingerprint(job, model.checksum)
+        outcome, reason = records.done(case.stem, made_from)
+        if outcome is not None:
+            outcomes[case.name] = outcome
+        else:
+            remaining.append((case, job, made_from))
+            if reason is not None:
+                reasons[reason].append(case.name)
+    before = sum(outcome["type"] == "result" for outcome in outcomes.values())
+    if before:
+        say(f"{before} of {len(batch.cases)} cases are done already.")
+    for reason, names in reasons.items():
+        say(f"{names[0]}{f' and {len(names) - 1} more' if len(names) > 1 else ''}: {reason}; done again.")
+
+    names, structures = [case.name for case in batch.cases], [s.name for s in model.spec.structures]
+    saved_at = -TABLES_EVERY_S
+
+    def report() -> None:
+        if cancelled is not None and cancelled():
+            raise Cancelled("The batch was cancelled", "start it again to go on where it stopped")
+        if case_done is not None:
+            case_done(len(outcomes), len(batch.cases))
+
+    try:
+        report()
+        for number, outcome in _results(batch, [job for _, job, _ in remaining], remaining, progress):
+            case, _, made_from = remaining[number]
+            if outcome["type"] == "result":
+                kept = {key: value for key, value in outcome.items() if key != "id"}
+                records.save(case.stem, made_from, kept)
+            else:
+                say(f"{case.name}: {outcome['cause']}; {outcome['remedy']}.")
+            outcomes[case.name] = outcome
+            report()
+            if time.monotonic() - saved_at > TABLES_EVERY_S:
+                write_tables(batch.folder, names, outcomes, structures)
+                saved_at = time.monotonic()
+    finally:
+        write_tables(batch.folder, names, outcomes, structures)
+    done = sum(outcome["type"] == "result" for outcome in outcomes.values())
+    return Summary(done, before, len(outcomes) - done)
+
+
+def _results(
+    batch: Batch,
+    jobs: Sequence[Job],
+    remaining: Sequence[tuple[Case, Job, dict[str, Any]]],
+    progress: Callable[[str, Mapping[str, Any]], None] | None,
+) -> Iterator[Result]:
+    if batch.dask or batch.scheduler is not None:
+        from AutofocusCore.batch.cluster import run_on_cluster
+
+        if jobs:
+            yield from run_on_cluster(jobs, scheduler=batch.scheduler, workers=batch.workers)
+        return
+
+    def forward(number: int, fields: Mapping[str, Any]) -> None:
+        if progress is not None:
+            progress(remaining[number][0].name, fields)
+
+    with Pool(min(batch.workers, max(1, len(jobs))), progress=forward) as pool:
+        yield from pool.run(jobs)
+
+
+def _check_files(batch: Batch, model: Model) -> None:
+    """No two cases, and no case and an input, may share a file, on systems that do not tell a from A either."""
+    if batch.format not in SEGMENTATION_FORMATS:
+        raise OutputError(f"The format {batch.format} is not known", f"use one of {', '.join(SEGMENTATION_FORMATS)}")
+    owners: dict[str, str] = {}
+    for case in batch.cases:
+        outputs = batch.job(case, model).outputs
+        legend = legend_path(outputs.segmentation)
+        wanted = (outputs.segmentation, outputs.attention, outputs.probabilities, legend)
+        for path in (Path(path) for path in wanted if path is not None):
+            key = str(path.resolve()).casefold()
+            if key in owners:
+                raise OutputError(
+                    f"The cases {owners[key]} and {case.name} would both write {path.name}",
+                    "give one of them another name",
+                )
+            owners[key] = case.name
+    for case in batch.cases:
+        for image in case.images:
+            if str(Path(image).resolve()).casefold() in owners:
+                raise OutputError(f"The result of a case would replace the image {image}", "write to another folder")

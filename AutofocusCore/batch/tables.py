@@ -1,0 +1,46 @@
+"""The two tables of a batch: results.csv, a row per case, and failures.csv, a row per case that failed."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from AutofocusCore.staging import Staging
+
+RESULTS = "results.csv"
+FAILURES = "failures.csv"
+
+
+def write_tables(
+    folder: Path, names: Sequence[str], outcomes: Mapping[str, Mapping[str, Any]], structures: Sequence[str]
+) -> None:
+    """Write both tables, in the cohort's order whatever the order in which cases were done.
+
+    Args:
+        folder: where.
+        names: all cases.
+        outcomes: by case, as a worker answers: "type" "result" or "error". Cases without one are pending.
+        structures: names of the model's structures, a column of volumes each.
+    """
+    results, failures = io.StringIO(), io.StringIO()
+    table = csv.writer(results, lineterminator="\n")
+    table.writerow(["case", "status", "seconds", "device", "warnings", *(f"{name} (mL)" for name in structures)])
+    failed = csv.writer(failures, lineterminator="\n")
+    failed.writerow(["case", "code", "cause", "remedy"])
+    for name in names:
+        outcome = outcomes.get(name)
+        if outcome is None:
+            table.writerow([name, "pending", "", "", "", *("" for _ in structures)])
+        elif outcome["type"] == "error":
+            table.writerow([name, "failed", "", "", "", *("" for _ in structures)])
+            failed.writerow([name, outcome["code"], outcome["cause"], outcome["remedy"]])
+        else:
+            volumes = [f"{outcome['volumes_ml'][s]:.4f}" if s in outcome["volumes_ml"] else "" for s in structures]
+            seconds, warnings = f"{outcome['seconds_total']:.1f}", " ".join(outcome["warnings"])
+            table.writerow([name, "done", seconds, outcome["device"], warnings, *volumes])
+    with Staging() as staging:
+        for file, content in ((RESULTS, results), (FAILURES, failures)):
+            staging.aside(folder / file).write_text(content.getvalue(), encoding="utf-8", newline="")

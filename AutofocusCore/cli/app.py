@@ -1,0 +1,107 @@
+"""The parser, and the one place where an error becomes a sentence and an exit status."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from AutofocusCore._version import __version__
+from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
+from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusCore.staging import discard_all
+
+COMMANDS = ("segment", "batch", "models", "devices", "networks", "phantom")
+SIGNED_VALUES = ("--roi",)  # options whose value may begin with a minus sign, which argparse takes for an option
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line; each command is a module of its own with `add_parser` and `run`."""
+    parser = argparse.ArgumentParser(
+        prog="autofocus",
+        description="Segment 3-D medical images with autofocus networks, and see what they attended to. "
+        "Research only, not for clinical use.",
+        epilog="Exit status: 0 all done; 1 something failed, and the reason is on stderr; 2 wrong usage.",
+    )
+    parser.add_argument("--version", action="version", version=f"autofocus {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show the traceback of an error (may stand anywhere)")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name in COMMANDS:
+        import_module(f"AutofocusCore.cli.{name}").add_parser(commands)
+    return parser
+
+
+def run(argv: Sequence[str], signals: Signals) -> int:
+    """Parse and run; the exit status."""
+    debug = "--debug" in argv or bool(os.environ.get("AUTOFOCUS_DEBUG"))
+    try:
+        args = build_parser().parse_args(_join_signed([word for word in argv if word != "--debug"]))
+        status = int(import_module(f"AutofocusCore.cli.{args.command}").run(args, signals))
+        sys.stdout.flush()
+        return 1 if signals.received else status
+    except SystemExit as error:  # argparse: help and version 0, usage 2
+        return error.code if isinstance(error.code, int) else 2
+    except BrokenPipeError:
+        _mute_stdout()
+        return 1
+    except (Exception, KeyboardInterrupt) as error:
+        signals.close()
+        if debug:
+            import traceback
+
+            traceback.print_exc()
+        _say(_sentence(error, signals.received or isinstance(error, KeyboardInterrupt | Cancelled)))
+        return 1
+    finally:
+        signals.close()
+        discard_all()
+
+
+def _sentence(error: BaseException, interrupted: bool) -> str:
+    if interrupted:
+        remedy = getattr(error, "remedy", None) if isinstance(error, Cancelled) else None
+        return f"autofocus: {error}" if remedy else INTERRUPTED
+    if isinstance(error, AutofocusError):
+        return f"autofocus: {error}"
+    if isinstance(error, MemoryError):
+        return "autofocus: The computer has not enough memory; close other programs or give a smaller --memory-limit."
+    if isinstance(error, OSError) and error.strerror:
+        place = f" {error.filename}" if error.filename else ""
+        return f"autofocus: Cannot use{place}: {error.strerror}; check that it is there and that you may use it."
+    first = next(iter(str(error).strip().splitlines()), "no message")
+    return (
+        f"autofocus: This should not have happened ({type(error).__name__}: {first}); "
+        "run it again with --debug and report what it shows."
+    )
+
+
+def _say(sentence: str) -> None:
+    try:
+        print(sentence, file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # stderr is closed: there is nobody to tell
+        return
+
+
+def _join_signed(argv: Sequence[str]) -> list[str]:
+    """`--roi -10,…` as `--roi=-10,…`."""
+    joined: list[str] = []
+    for word in argv:
+        if joined and joined[-1] in SIGNED_VALUES and word[:2] != "--":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _mute_stdout() -> None:
+    """The reader of a pipe went away (`autofocus … | head`): the interpreter must not complain at its end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def usage_error(message: str) -> NoReturn:
+    """Wrong usage that argparse cannot see, such as options that exclude each other."""
+    _say(f"autofocus: {message}")
+    raise SystemExit(2)

@@ -1,0 +1,93 @@
+"""`autofocus batch`: a cohort, resumable."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from AutofocusCore.cli import options
+from AutofocusCore.cli.console import ProgressDisplay, print_json, say, warn
+from AutofocusCore.cli.interrupt import Signals
+from AutofocusCore.errors import Cancelled
+from AutofocusCore.outputs import SEGMENTATION_FORMATS
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "batch",
+        help="segment a cohort",
+        description="Segment every case of a table or folder. Started again, it goes on where it stopped; cases whose "
+        "images, model or settings changed are done again.",
+    )
+    parser.add_argument(
+        "cohort", metavar="CSV|DIR",
+        help="table with the columns case and one per channel (paths relative to it), or a folder of images",
+    )  # fmt: skip
+    parser.add_argument("-m", "--model", required=True, help="name (see `autofocus models list`), folder or zip")
+    parser.add_argument("-o", "--output", required=True, metavar="OUTDIR", help="folder for results; made if need be")
+    parser.add_argument("--format", choices=SEGMENTATION_FORMATS, default=".seg.nrrd", help="default .seg.nrrd")
+    parser.add_argument("--attention", action="store_true", help="write the attention maps of every case too")
+    parser.add_argument("--probabilities", action="store_true", help="write the class probabilities of every case too")
+    where = parser.add_argument_group("where to compute")
+    where.add_argument("--workers", type=options.positive_int, default=1, metavar="N", help="processes; default 1")
+    where.add_argument("--dask", action="store_true", help="with a Dask cluster of N processes on this computer")
+    where.add_argument("--dask-scheduler", metavar="ADDRESS", help="on a running Dask cluster, such as tcp://host:8786")
+    options.add_engine_options(parser)
+    talk = parser.add_argument_group("talk")
+    talk.add_argument("--quiet", action="store_true", help="only what went wrong")
+    talk.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
+
+
+def run(args: argparse.Namespace, signals: Signals) -> int:
+    """Run the command."""
+    from AutofocusCore.batch import Batch, read_cohort, run_batch
+    from AutofocusCore.models import find_model
+
+    folder = Path(args.output)
+    settings = options.settings_of(args)
+    if settings.roi_mask is not None:
+        settings = dataclasses.replace(settings, roi_mask=str(Path(settings.roi_mask).absolute()))
+    model = find_model(args.model)
+    cases = read_cohort(Path(args.cohort).absolute(), model.spec.channels, leave_out=folder)
+    if model.spec.synthetic:
+        warn(f"The model {model.spec.name} was trained on synthetic images only.")
+    batch = Batch(
+        cases=tuple(cases),
+        folder=folder.absolute(),
+        format=args.format,
+        attention=args.attention,
+        probabilities=args.probabilities,
+        settings=settings,
+        workers=args.workers,
+        dask=args.dask,
+        scheduler=args.dask_scheduler,
+    )
+    try:
+        with ProgressDisplay(quiet=args.quiet) as display:
+            show_slabs = args.workers == 1
+
+            def progress(name: str, fields: Mapping[str, Any]) -> None:
+                if show_slabs:
+                    display.prefix = f"{name}: "
+                    display.show(fields["stage"], fields["done"], fields["total"], fields["seconds_left"])
+
+            def case_done(done: int, total: int) -> None:
+                display.prefix = ""
+                display.show("cases", done, total)
+
+            summary = run_batch(
+                batch, model, say=display.line, case_done=case_done, progress=progress, cancelled=signals.cancelled
+            )
+    except KeyboardInterrupt:
+        raise Cancelled("The batch was interrupted", "run the same command again to go on where it stopped") from None
+    if args.json:
+        print_json({"done": summary.done, "done_before": summary.done_before, "failed": summary.failed})
+    elif not args.quiet:
+        say(f"{summary.done} of {len(cases)} cases are done; the volumes are in {folder / 'results.csv'}.")
+    if summary.failed:
+        warn(f"{summary.failed} of {len(cases)} cases failed; the reasons are in {folder / 'failures.csv'}.")
+    return 1 if summary.failed else 0

@@ -1,0 +1,129 @@
+"""What the user sees while and after something runs: progress on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from AutofocusCore.inference import Progress
+
+STAGES = {
+    "read": "Reading",
+    "prepare": "Preparing",
+    "predict": "Computing",
+    "resample": "Resampling",
+    "write": "Writing",
+    "cases": "Cases",
+}
+LINE_EVERY_S = 10.0
+
+
+class ProgressDisplay:
+    """Bars on a terminal; elsewhere (a log file, say) a line per stage and one every ten seconds; or nothing."""
+
+    def __init__(self, *, quiet: bool = False, prefix: str = "") -> None:
+        self.prefix = prefix
+        self._quiet = quiet
+        self._bars: Any = None
+        self._task: Any = None
+        self._stage = ""
+        self._said_at = 0.0
+        self._percent = -1
+
+    def __enter__(self) -> ProgressDisplay:
+        if not self._quiet and sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            self._bars = Progress(
+                TextColumn("{task.description:<12}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.fields[left]}"),
+                console=Console(stderr=True),
+            )
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def __call__(self, progress: Progress) -> None:
+        """Show one step; the engine calls this."""
+        self.show(progress.stage, progress.done, progress.total, progress.seconds_left)
+
+    def show(self, stage: str, done: int, total: int, seconds_left: float | None = None) -> None:
+        """Show that `done` of `total` steps of a stage are done."""
+        if self._quiet:
+            return
+        name = self.prefix + STAGES.get(stage, stage)
+        left = "" if seconds_left is None or done >= total else f"{readable_seconds(seconds_left)} left"
+        if self._bars is not None:
+            if name != self._stage:
+                self._task = self._bars.add_task(name, total=total, left=left)
+            self._bars.update(self._task, completed=done, total=total, left=left)
+        elif name != self._stage or time.monotonic() - self._said_at >= LINE_EVERY_S:
+            self._said_at = time.monotonic()
+            steps = f" {done} of {total}" if total > 1 and done else ""
+            print(f"{name}{steps}{', ' if left else ''}{left}", file=sys.stderr, flush=True)
+        self._stage = name
+
+    def line(self, text: str) -> None:
+        """A line of its own above the bars."""
+        if self._bars is not None:
+            self._bars.console.print(text, markup=False, highlight=False)
+        elif not self._quiet:
+            print(text, file=sys.stderr, flush=True)
+
+
+def readable_seconds(seconds: float) -> str:
+    """7 s, 3 min 20 s, 2 h 5 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def readable_bytes(count: float) -> str:
+    """In GiB, with one decimal."""
+    return f"{count / 2**30:.1f} GiB"
+
+
+def warn(text: str) -> None:
+    """A warning on stderr; warnings are said even when the rest is quiet."""
+    print(f"autofocus: warning: {text}", file=sys.stderr, flush=True)
+
+
+def print_json(value: Any) -> None:
+    """One JSON document on stdout; ASCII, so that no console's encoding can stand in its way."""
+    print(json.dumps(value, indent=2))
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Columns as wide as they must be; all but the first that hold numbers are aligned right."""
+    table = [list(header), *[list(row) for row in rows]]
+    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
+    numeric = [i > 0 and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
+    for row in table:
+        cells = [cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True)]
+        say("  ".join(cells).rstrip())
+
+
+def say(text: str = "") -> None:
+    """A line on stdout; characters that the console does not know become question marks instead of an error."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(text.encode(encoding, "replace").decode(encoding))
+
+
+def _is_number(text: str) -> bool:
+    return not text.strip() or text.replace(",", "").replace(".", "", 1).replace("-", "", 1).strip(" %").isdigit()

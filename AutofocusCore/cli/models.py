@@ -1,0 +1,151 @@
+"""`autofocus models`: what there is, what it says of itself, whether it is whole; bringing in and giving out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.cli.console import print_json, print_table, say, warn
+from AutofocusCore.cli.interrupt import Signals
+
+if TYPE_CHECKING:
+    from AutofocusCore.models import Model
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser("models", help="list, describe, verify, import and export models")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    listing = actions.add_parser("list", help="models that there are")
+    info = actions.add_parser("info", help="what a model says of itself")
+    for action in (listing, info):
+        action.add_argument("--json", action="store_true", help="as JSON on stdout")
+    verify = actions.add_parser("verify", help="check a model to the last weight; without a name, all")
+    verify.add_argument("model", nargs="*", help="name, folder or zip")
+    bring = actions.add_parser("import", help="copy a model into your own model folder")
+    bring.add_argument("path", help="folder or zip")
+    bring.add_argument("--checksum", metavar="SHA256", help="what the checksum must be, as published beside the file")
+    bring.add_argument("--replace", action="store_true", help="replace a model of the same name")
+    export = actions.add_parser("export", help="write a model as a zip")
+    export.add_argument("path", metavar="ZIP", nargs="?", help="default: NAME-VERSION.zip")
+    for action in (info, export):
+        action.add_argument("model", help="name, folder or zip")
+    # The model comes first on the command line, the file after it.
+    export._actions[-1], export._actions[-2] = export._actions[-2], export._actions[-1]
+
+
+def run(args: argparse.Namespace, signals: Signals) -> int:
+    """Run the command."""
+    actions = {"list": _list, "info": _info, "verify": _verify, "import": _import, "export": _export}
+    return actions[args.action](args)
+
+
+def _list(args: argparse.Namespace) -> int:
+    from AutofocusCore.models import damaged_models, list_models, user_model_folder
+
+    models, damaged = list_models(), damaged_models()
+    if args.json:
+        print_json([_summary(model) for model in models])
+    else:
+        rows = []
+        for model in models:
+            spec = model.spec
+            title = (
+                f"{spec.title} (synthetic)" if spec.synthetic and "synthetic" not in spec.title.lower() else spec.title
+            )
+            channels = " + ".join(channel.name for channel in spec.channels)
+            rows.append((spec.name, spec.version, channels, str(len(spec.structures)), title))
+        print_table(("Name", "Version", "Channels", "Structures", "Title"), rows)
+        say(f"Your own models: {user_model_folder()}")
+    for _, sentence in damaged:
+        warn(sentence)
+    return 1 if damaged else 0
+
+
+def _summary(model: Model) -> dict[str, Any]:
+    return {**model.spec.to_metadata()["autofocus"], "path": str(model.path), "sha256": model.checksum}
+
+
+def _info(args: argparse.Namespace) -> int:
+    from AutofocusCore.models import find_model
+
+    model = find_model(args.model)
+    spec = model.spec
+    if args.json:
+        print_json({**spec.to_metadata(), "path": str(model.path), "sha256": model.checksum})
+        return 0
+    say(f"{spec.title} ({spec.name} {spec.version})")
+    if spec.synthetic:
+        say("Trained on SYNTHETIC images only.")
+    say(spec.description)
+    spacing = "as in the image" if spec.spacing is None else " × ".join(f"{s:g}" for s in spec.spacing) + " mm"
+    options = ", ".join(f"{k}={v}" for k, v in spec.architecture.items() if k != "architecture")
+    for name, text in (
+        ("Channels", ", ".join(f"{c.name} ({c.modality})" for c in spec.channels)),
+        ("Grid", f"{spec.orientation}, {spacing}"),
+        ("Network", f"{spec.architecture['architecture']} ({options})"),
+        ("Trained on", spec.training_data),
+        ("Intended use", spec.intended_use),
+        ("Licence", spec.licence),
+        ("Authors", ", ".join(spec.authors)),
+        ("Folder", str(model.path)),
+        ("SHA-256", model.checksum),
+    ):
+        say(f"{name + ':':<14}{text}")
+    rows = []
+    for s in spec.structures:
+        code = " ".join(c.meaning for c in (s.modifier, s.type) if c is not None)
+        dice = spec.dice.get(s.name)
+        rows.append(
+            (str(s.label), s.name, f"{code} ({s.type.scheme} {s.type.value})", "" if dice is None else f"{dice:.3f}")
+        )
+    print_table(("Label", "Structure", "Code", "Dice"), rows)
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from AutofocusCore.errors import ModelError
+    from AutofocusCore.models import damaged_models, find_model, list_models, verify_model
+
+    sound = True
+    found: list[Model] = []
+    for name in args.model:
+        try:
+            found.append(find_model(name))
+        except ModelError as error:
+            sound = False
+            warn(str(error))
+    if not args.model:
+        found = list_models()
+        for _, sentence in damaged_models():
+            sound = False
+            warn(sentence)
+    for model in found:
+        problems = verify_model(model)
+        sound = sound and not problems
+        for problem in problems:
+            warn(problem)
+        if not problems:
+            say(f"{model.spec.name} {model.spec.version} is whole (weights' SHA-256 {model.checksum}).")
+    return 0 if sound else 1
+
+
+def _import(args: argparse.Namespace) -> int:
+    from AutofocusCore.models import import_model
+
+    model = import_model(args.path, checksum=args.checksum, replace=args.replace)
+    say(f"{model.spec.name} {model.spec.version} is now in {model.path}.")
+    return 0
+
+
+def _export(args: argparse.Namespace) -> int:
+    from AutofocusCore.models import export_zip, find_model
+    from AutofocusCore.outputs import check_format, check_writable
+
+    model = find_model(args.model)
+    path = Path(args.path or f"{model.spec.name}-{model.spec.version}.zip")
+    check_format(path, (".zip",), "The archive")
+    check_writable([path], [model.path] if model.path.is_file() else [])
+    say(f"Written: {export_zip(model, path)}")
+    return 0

@@ -1,0 +1,57 @@
+"""`autofocus phantom`: a pelvic CT of a patient who does not exist."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from AutofocusCore.cli import options
+from AutofocusCore.cli.console import say
+from AutofocusCore.cli.interrupt import Signals
+from AutofocusCore.outputs import (
+    SEGMENTATION_FORMATS,
+    VOLUME_FORMATS,
+    check_format,
+    check_writable,
+    legend_path,
+    write_image,
+    write_segmentation,
+)
+from AutofocusCore.staging import Staging
+
+
+def add_parser(commands: Any) -> None:
+    """Describe the command."""
+    parser = commands.add_parser(
+        "phantom", help="make a synthetic pelvic CT", description="Make a synthetic CT of the male pelvis (HU)."
+    )
+    parser.add_argument("output", metavar="OUT", help="the scan: .nii.gz, .nii, .nrrd or .mha")
+    parser.add_argument("--seed", type=options.natural, default=0, metavar="N", help="which patient; default 0")
+    parser.add_argument("--labels", metavar="FILE", help="write the true labels too; .seg.nrrd, .nii.gz, .nrrd, .mha")
+
+
+def run(args: argparse.Namespace, signals: Signals) -> int:
+    """Run the command."""
+    scan = Path(args.output)
+    check_format(scan, VOLUME_FORMATS, "The scan")
+    files = [scan]
+    if args.labels is not None:
+        check_format(args.labels, SEGMENTATION_FORMATS, "The segmentation")
+        legend = legend_path(args.labels)
+        files += [Path(args.labels), *([legend] if legend else [])]
+    check_writable(files)
+
+    from AutofocusCore.models.terminology import structures
+    from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
+
+    image, labels = make_phantom(args.seed)
+    record = {"synthetic": True, "phantom": "pelvis", "seed": args.seed}
+    with Staging() as staging:
+        write_image(staging.aside(scan), image, provenance=record)
+        if args.labels is not None:
+            named = structures(*(name.capitalize() for name in PHANTOM_STRUCTURES.values()))
+            write_segmentation(args.labels, labels, named, provenance=record, staging=staging)
+    for path in staging.finals:
+        say(f"Written: {path}")
+    return 0

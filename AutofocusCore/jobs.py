@@ -1,0 +1,146 @@
+"""One job described: files in, a model and settings, files out. The command line, batches and the worker run these.
+
+A `Job` is plain data (strings and numbers), so that it crosses process boundaries as a pickle or as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from AutofocusCore.errors import SettingError
+from AutofocusCore.outputs import (
+    SEGMENTATION_FORMATS,
+    VOLUME_FORMATS,
+    check_folder,
+    check_format,
+    check_writable,
+    legend_path,
+)
+from AutofocusCore.staging import stem_of
+
+MODES = ("exact", "paper")
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to compute.
+
+    Args:
+        device: "auto", "cpu", "cuda:N" or "mps".
+        precision: "auto", "float32", "bfloat16" or "float16".
+        mode: "exact" or "paper" (75³ → 47³ tiles).
+        memory_limit: bytes, None for what the device has free.
+        roi_mask: image file whose voxels other than 0 are the region of interest.
+        roi_box: the region of interest in mm, LPS: (x0, y0, z0, x1, y1, z1), two opposite corners; or, for a rotated
+            box, 15 numbers: centre, edge lengths and the nine direction cosines of its axes, row by row.
+        smallest_island_mm3: islands of a structure smaller than this become background; 0 keeps all.
+        series: which series of a DICOM folder, for each channel; one stands for all channels; none: the only one.
+        frame: which volume of a 4-D image, from 0; None: the only one.
+        attention_layers: autofocus layers, from 0, whose attention is wanted; None: all.
+    """
+
+    device: str = "auto"
+    precision: str = "auto"
+    mode: Literal["exact", "paper"] = "exact"
+    memory_limit: int | None = None
+    roi_mask: str | None = None
+    roi_box: tuple[float, ...] | None = None
+    smallest_island_mm3: float = 0.0
+    series: tuple[str, ...] = ()
+    frame: int | None = None
+    attention_layers: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("roi_box", "series", "attention_layers"):  # lists, where they come from JSON
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, tuple(value))
+        for name, allowed in (("mode", MODES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in allowed:
+                raise SettingError(f"The {name} is {getattr(self, name)!r}", f"use {' or '.join(allowed)}")
+        if self.roi_box is not None and len(self.roi_box) not in (6, 15):
+            raise SettingError(f"The region of interest has {len(self.roi_box)} numbers", "give six, in millimetres")
+        if self.roi_box is not None and self.roi_mask is not None:
+            raise SettingError("The region of interest is given twice", "give a mask or a box")
+        if self.memory_limit is not None and self.memory_limit <= 0:
+            raise SettingError(f"The memory limit is {self.memory_limit} bytes", "give a positive number")
+        if not self.smallest_island_mm3 >= 0:
+            raise SettingError(f"The smallest island is {self.smallest_island_mm3} mm³", "give 0 or more")
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where the results go; None for those not wanted.
+
+    Args:
+        segmentation: file, `.seg.nrrd`, `.nii.gz`, `.nii`, `.nrrd` or `.mha`.
+        attention: folder, made where it does not exist.
+        probabilities: file, `.nrrd`, `.nii.gz`, `.nii` or `.mha`.
+        statistics: file, `.csv`.
+    """
+
+    segmentation: str
+    attention: str | None = None
+    probabilities: str | None = None
+    statistics: str | None = None
+
+    @property
+    def stem(self) -> str:
+        """What the names of the attention files begin with."""
+        return stem_of(self.segmentation)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One segmentation: an image file or DICOM folder per channel, in the model's order."""
+
+    images: tuple[str, ...]
+    model: str
+    outputs: Outputs
+    settings: Settings = field(default_factory=Settings)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Job:
+        """The inverse of `dataclasses.asdict`, for jobs that came as JSON.
+
+        Raises:
+            SettingError: a field is missing or unknown.
+        """
+        try:
+            return cls(
+                images=tuple(str(path) for path in values["images"]),
+                model=str(values["model"]),
+                outputs=Outputs(**values["outputs"]),
+                settings=Settings(**values.get("settings", {})),
+            )
+        except KeyError as error:
+            raise SettingError(f"The job has no {error.args[0]!r}", "give images, model and outputs") from None
+        except (TypeError, AttributeError) as error:
+            raise SettingError(f"The job is malformed ({error})", "give the fields that are documented") from None
+
+    def check_outputs(self) -> None:
+        """Refuse what could not be written, before anything is computed."""
+        out = self.outputs
+        check_format(out.segmentation, SEGMENTATION_FORMATS, "The segmentation")
+        files = [out.segmentation]
+        if out.probabilities is not None:
+            check_format(out.probabilities, VOLUME_FORMATS, "The file of probabilities")
+            files.append(out.probabilities)
+        if out.statistics is not None:
+            check_format(out.statistics, (".csv",), "The table of statistics")
+            files.append(out.statistics)
+        legend = legend_path(out.segmentation)
+        check_writable([*files, *([legend] if legend else [])], [*self.images, *_given(self.settings.roi_mask)])
+        if out.attention is not None:
+            folder = Path(out.attention)
+            if folder.exists() and not folder.is_dir():
+                raise SettingError(f"The attention folder {folder} is a file", "give a folder")
+            check_folder(next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir()))
+
+
+def _given(value: str | None) -> tuple[str, ...]:
+    return () if value is None else (value,)

@@ -1,0 +1,222 @@
+"""One job done: read the channels, segment, write everything or nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore._version import __version__
+from AutofocusCore.errors import Cancelled, InputError, SettingError
+from AutofocusCore.jobs import Job, Settings
+from AutofocusCore.outputs import write_attention, write_probabilities, write_segmentation
+from AutofocusCore.staging import Staging
+from AutofocusCore.statistics import Measurement, measure, write_statistics
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from AutofocusCore.inference import Progress
+    from AutofocusCore.models import Model
+    from AutofocusCore.segmentation import RoiBox, Segmentation
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a job."""
+
+    files: tuple[str, ...]
+    measurements: tuple[Measurement, ...]
+    seconds: dict[str, float]
+    device: str
+    precision: str
+    plan: str
+    warnings: tuple[str, ...]
+
+    @property
+    def volumes_ml(self) -> dict[str, float]:
+        """Volume of every structure in millilitres."""
+        return {m.structure: m.volume_ml for m in self.measurements}
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as JSON can hold it."""
+        return {**dataclasses.asdict(self), "volumes_ml": self.volumes_ml, "seconds_total": sum(self.seconds.values())}
+
+
+def run_job(
+    job: Job,
+    model: Model,
+    *,
+    progress: Callable[[Progress], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Outcome:
+    """Read, segment, write. Either every file of the job is there afterwards, or none.
+
+    Raises:
+        AutofocusError: whatever the user can mend.
+        Cancelled: `cancelled()` became true.
+    """
+    from AutofocusCore.inference import Progress
+    from AutofocusCore.segmentation import segment_image
+
+    def report(stage: str, done: int, total: int) -> None:
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        if progress is not None:
+            progress(Progress(stage, done, total, None))
+
+    job.check_outputs()
+    start = time.monotonic()
+    channels, read_warnings = _read_channels(job, model, report)
+    seconds = {"read": time.monotonic() - start}
+    layers = job.settings.attention_layers
+    result = segment_image(
+        model,
+        channels,
+        roi=_region_of_interest(job.settings),
+        mode=job.settings.mode,
+        device=job.settings.device,
+        precision=job.settings.precision,
+        memory_limit=job.settings.memory_limit,
+        attention=None if job.outputs.attention is None else "all" if layers is None else list(layers),
+        probabilities=job.outputs.probabilities is not None,
+        smallest_island_mm3=job.settings.smallest_island_mm3,
+        progress=progress,
+        cancelled=cancelled,
+    )
+    seconds |= {stage: value for stage, value in result.seconds.items() if stage not in seconds}
+    warnings = (*read_warnings, *result.warnings)
+    if job.outputs.attention is not None and not result.attention:
+        warnings += (f"The model {model.spec.name} has no autofocus layers: there is no attention to write.",)
+    start = time.monotonic()
+    measurements = measure(result.labels, model.spec.structures, channels[0])
+    record = provenance(job, model, result, seconds, warnings)
+    files = _write(job, model, result, measurements, record, report)
+    seconds["write"] = time.monotonic() - start
+    return Outcome(
+        files=tuple(str(path) for path in files),
+        measurements=tuple(measurements),
+        seconds={stage: round(value, 3) for stage, value in seconds.items()},
+        device=result.device,
+        precision=result.precision,
+        plan=str(result.plan.describe()),
+        warnings=warnings,
+    )
+
+
+def provenance(
+    job: Job, model: Model, result: Segmentation, seconds: Mapping[str, float], warnings: Sequence[str]
+) -> dict[str, Any]:
+    """How a result was made, for the headers of files; names of files only, as folders may name patients."""
+    import numpy as np
+    import SimpleITK as sitk
+    import torch
+
+    spec = model.spec
+    settings = {k: v for k, v in dataclasses.asdict(job.settings).items() if v not in (None, ())}
+    if "roi_mask" in settings:
+        settings["roi_mask"] = Path(settings["roi_mask"]).name
+    return {
+        "software": f"AutofocusSegmentation {__version__}",
+        "model": {"name": spec.name, "version": spec.version, "sha256": model.checksum, "synthetic": spec.synthetic},
+        "inputs": {c.name: Path(image).name for c, image in zip(spec.channels, job.images, strict=True)},
+        "settings": settings,
+        "device": result.device,
+        "precision": result.precision,
+        "plan": str(result.plan.describe()),
+        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
+        "warnings": list(warnings),
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "SimpleITK": sitk.Version.VersionString(),
+        },
+        "intended_use": spec.intended_use,
+    }
+
+
+def _read_channels(
+    job: Job, model: Model, report: Callable[[str, int, int], None]
+) -> tuple[list[sitk.Image], tuple[str, ...]]:
+    from AutofocusCore.images import read_image
+
+    wanted, series = model.spec.channels, job.settings.series
+    if len(job.images) != len(wanted):
+        raise InputError(
+            f"The model {model.spec.name} takes {_count(len(wanted), 'image')}, and {len(job.images)} came",
+            f"give one for each of: {', '.join(channel.name for channel in wanted)}",
+        )
+    if len(series) not in (0, 1, len(wanted)):
+        raise SettingError(
+            f"{len(series)} series are asked for", f"give one, or one for each of {len(wanted)} channels"
+        )
+    images: list[sitk.Image] = []
+    warnings: list[str] = []
+    for i, path in enumerate(job.images):
+        report("read", i, len(job.images))
+        which = None if not series else series[min(i, len(series) - 1)]
+        scan = read_image(path, series=which, frame=job.settings.frame)
+        images.append(scan.image)
+        warnings += scan.warnings
+    report("read", len(images), len(images))
+    return images, tuple(warnings)
+
+
+def _region_of_interest(settings: Settings) -> sitk.Image | RoiBox | None:
+    if settings.roi_mask is not None:
+        from AutofocusCore.images import read_image
+
+        return read_image(settings.roi_mask).image
+    if settings.roi_box is not None:
+        from AutofocusCore.segmentation import RoiBox
+
+        box = settings.roi_box
+        if len(box) == 15:
+            return RoiBox(_point(box[:3]), _point(box[3:6]), box[6:])
+        first, second = box[:3], box[3:]
+        middle = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
+        return RoiBox(_point(middle), _point([abs(a - b) for a, b in zip(first, second, strict=True)]))
+    return None
+
+
+def _write(
+    job: Job,
+    model: Model,
+    result: Segmentation,
+    measurements: Sequence[Measurement],
+    record: Mapping[str, Any],
+    report: Callable[[str, int, int], None],
+) -> list[Path]:
+    out = job.outputs
+    with Staging() as staging:
+        report("write", 0, 4)
+        if out.attention is not None and result.attention:
+            folder = staging.folder(out.attention)
+            write_attention(folder, out.stem, result.attention, provenance=record, staging=staging)
+        report("write", 1, 4)
+        if out.probabilities is not None:
+            assert result.probabilities is not None
+            write_probabilities(out.probabilities, result.probabilities, provenance=record, staging=staging)
+        report("write", 2, 4)
+        if out.statistics is not None:
+            write_statistics(out.statistics, measurements, staging=staging)
+        report("write", 3, 4)
+        write_segmentation(out.segmentation, result.labels, model.spec.structures, provenance=record, staging=staging)
+        report("write", 4, 4)
+    return staging.finals
+
+
+def _point(values: Sequence[float]) -> tuple[float, float, float]:
+    x, y, z = values
+    return float(x), float(y), float(z)
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -1,0 +1,208 @@
+"""A process that computes for another one: `python -m AutofocusCore.worker`.
+
+Slicer, and every batch, compute in such processes: a crash or an OOM kill there is an error message here. One JSON
+object a line, UTF-8. What comes in on stdin is a request; each has an "id" of the caller's choice, any JSON value, and
+its answers repeat it. Requests are done one after the other, but "hello", "cancel" and "quit", which are done at once.
+
+    {"id": 1, "request": "hello"}
+    {"id": 1, "type": "result", "protocol": 1, "version": "0.1.0", "pid": 4711, "folder": "/tmp/autofocus-x1"}
+
+    {"id": 2, "request": "devices"}        -> "devices": [{"id", "name", "free_bytes", "total_bytes", "precisions"}, …]
+    {"id": 3, "request": "models"}         -> "models": [{"name", "title", "channels", …, "path", "sha256"}, …],
+                                              "damaged": [sentence, …]
+    {"id": 4, "request": "plan", "model": "pelvis-phantom", "size": [512, 512, 200], "spacing": [1, 1, 2],
+     "settings": {…}}                      -> "plan": sentence, "peak_bytes": …; size in voxels and spacing in mm are
+                                              (x, y, z) of an image along the patient's axes, which is not cropped
+
+    {"id": 5, "request": "segment", "images": ["ct.nii.gz"], "model": "pelvis-phantom",
+     "outputs": {"segmentation": "out.seg.nrrd", "attention": "folder", "probabilities": null, "statistics": null},
+     "settings": {"device": "auto", "precision": "auto", "mode": "exact", …}}       fields: AutofocusCore/jobs.py
+    {"id": 5, "type": "progress", "stage": "predict", "done": 12, "total": 80, "seconds_left": 41.5}
+    {"id": 5, "type": "result", "files": […], "volumes_ml": {…}, "measurements": […], "seconds": {…}, "device": "cpu",
+     "precision": "float32", "plan": sentence, "warnings": […], "model": {"name", "sha256"}}
+
+    {"id": 6, "request": "cancel", "job": 5}   -> "cancelled": whether there was such a job; job 5 then ends within a
+                                                  slab, with an error of code "cancelled", and leaves no file
+    {"id": 7, "request": "quit"}               -> {}, and the process ends; running work is cancelled
+
+Images and results are files. Without "outputs", "segment" writes `labels.nrrd` (and, with "attention": true, the maps;
+with "probabilities": true, `probabilities.nrrd`) into a new folder below "folder", which is private to the user and is
+removed when the process ends. What goes wrong with a request is
+
+    {"id": 5, "type": "error", "code": "input", "cause": "…", "remedy": "…", "message": "cause; remedy."}
+
+with the codes of AutofocusCore/errors.py, "request" for a line that is no request (then id may be null) and "internal"
+for a fault of ours. None of these ends the process. It ends with "quit", at the end of stdin (that is, with its parent,
+whatever it is doing then) and on SIGTERM. Whatever libraries print goes to stderr.
+
+Arguments: `--folder DIR` takes DIR for the private folder (the caller removes it), `--threads N` limits the threads,
+`--memory-share F` takes that share of the free memory where a job has no memory_limit of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import shutil
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from AutofocusCore._version import __version__
+from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusCore.json_lines import BadLine, Lines, take_standard_streams
+from AutofocusCore.services import Services
+from AutofocusCore.staging import discard_all
+
+PROTOCOL = 1
+
+
+class Worker:
+    """Reads requests in one thread and does them in another: the main one."""
+
+    def __init__(self, lines: Lines, folder: Path, own_folder: Path | None, memory_share: float = 1.0) -> None:
+        self._lines = lines
+        self._folder = folder
+        self._own_folder = own_folder  # what to remove at the end
+        self._services = Services(folder, memory_share)
+        self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: dict[str, threading.Event] = {}  # of the jobs that wait or run, by their ids as JSON
+        self._lock = threading.Lock()
+        self._handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "devices": self._services.devices,
+            "models": self._services.models,
+            "plan": self._services.plan,
+            "segment": self._segment,
+        }
+
+    def run(self) -> None:
+        """Work until told to quit."""
+        threading.Thread(target=self._read, daemon=True, name="requests").start()
+        while (request := self._requests.get()) is not None:
+            self._answer(request)
+
+    def _read(self) -> None:
+        """The reading thread. It goes on while a job runs, so that cancelling and the parent's end are noticed."""
+        for line in self._lines.read():
+            if isinstance(line, BadLine):
+                self._lines.write(_error(None, "request", line.cause, "send one JSON object a line"))
+            else:
+                self._sort(line)
+        end_at_once(self._own_folder)
+
+    def _sort(self, request: dict[str, Any]) -> None:
+        """Do a quick request at once, queue the others."""
+        name, key = request.get("request"), request.get("id")
+        if name == "hello":
+            about = {"protocol": PROTOCOL, "version": __version__, "pid": os.getpid(), "folder": str(self._folder)}
+            self._lines.write({"id": key, "type": "result", **about})
+        elif name == "cancel":
+            with self._lock:
+                event = self._cancelled.get(_key(request.get("job")))
+            if event is not None:
+                event.set()
+            self._lines.write({"id": key, "type": "result", "cancelled": event is not None})
+        elif name == "quit":
+            with self._lock:
+                for event in self._cancelled.values():
+                    event.set()
+            self._lines.write({"id": key, "type": "result"})
+            self._requests.put(None)
+        elif isinstance(name, str) and name in self._handlers:
+            if name == "segment":
+                with self._lock:
+                    taken = _key(key) in self._cancelled
+                    self._cancelled.setdefault(_key(key), threading.Event())
+                if taken:
+                    cause = f"A job with the id {_key(key)} is not done yet"
+                    self._lines.write(_error(key, "request", cause, "give each its own"))
+                    return
+            self._requests.put(request)
+        else:
+            known = ", ".join(["hello", *self._handlers, "cancel", "quit"])
+            self._lines.write(_error(key, "request", f"There is no request {name!r}", f"send one of {known}"))
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        key = request.get("id")
+        try:
+            answer = {"id": key, "type": "result", **self._handlers[request["request"]](request)}
+        except AutofocusError as error:
+            answer = _error(key, error.code, error.cause, error.remedy)
+        except MemoryError:
+            answer = _error(key, "memory", "The computer has not enough memory", "close other programs or limit memory")
+        except Exception as error:
+            traceback.print_exc()
+            cause = f"This should not have happened ({type(error).__name__}: {error})"
+            answer = _error(key, "internal", cause, "report it with the log")
+        if request["request"] == "segment":
+            with self._lock:
+                del self._cancelled[_key(key)]
+        self._lines.write(answer)
+
+    def _segment(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        key = request.get("id")
+        cancelled = self._cancelled[_key(key)]
+        if cancelled.is_set():
+            raise Cancelled
+        return self._services.segment(
+            request, lambda fields: self._lines.write({"id": key, "type": "progress", **fields}), cancelled.is_set
+        )
+
+
+def _error(key: Any, code: str, cause: str, remedy: str) -> dict[str, Any]:
+    message = f"{cause}; {remedy}."
+    return {"id": key, "type": "error", "code": code, "cause": cause, "remedy": remedy, "message": message}
+
+
+def _key(value: Any) -> str:
+    """An id as a key of a dictionary, whatever JSON value it is."""
+    return json.dumps(value, sort_keys=True)
+
+
+def end_at_once(folder: Path | None) -> NoReturn:
+    """End from any thread, whatever the others do, and leave nothing behind."""
+    with contextlib.suppress(Exception):
+        discard_all()
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        sys.stderr.flush()
+    os._exit(0)
+
+
+def limit_threads(count: int) -> None:
+    """Share the processor with other workers; in effect for libraries that are imported after this."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ[name] = str(count)
+
+
+def main() -> None:
+    """Take the standard streams and serve."""
+    parser = argparse.ArgumentParser(prog="python -m AutofocusCore.worker", description="Compute for another process.")
+    parser.add_argument("--folder", type=Path, help="private folder; the caller removes it")
+    parser.add_argument("--threads", type=int, help="number of threads")
+    parser.add_argument("--memory-share", type=float, default=1.0, help="share of the free memory, up to 1")
+    args = parser.parse_args()
+    lines = take_standard_streams()
+    if args.threads:
+        limit_threads(args.threads)
+    folder = args.folder or Path(tempfile.mkdtemp(prefix="autofocus-"))
+    own = None if args.folder else folder
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides what it means
+    signal.signal(signal.SIGTERM, lambda number, frame: end_at_once(own))
+    try:
+        Worker(lines, folder, own, args.memory_share).run()
+    except BaseException:
+        traceback.print_exc()
+    end_at_once(own)
+
+
+if __name__ == "__main__":
+    main()
