@@ -115,6 +115,22 @@ def direction_error(name: str) -> InputError:
     )
 
 
+def choose_frame(count: int, frame: int | None, name: str) -> int:
+    """Index of the frame to read.
+
+    Raises:
+        InputError: there are several and none was asked for, or there is no such frame.
+    """
+    if frame is None:
+        if count > 1:
+            raise InputError(f"{name} holds {count} volumes (frames)", f"ask for one of them: frame 0 to {count - 1}")
+        return 0
+    if not 0 <= frame < count:
+        there = f"frames 0 to {count - 1}" if count > 1 else "frame 0 only"
+        raise InputError(f"{name} has no frame {frame}", f"it has {there}")
+    return frame
+
+
 def repair_values(image: sitk.Image, name: str) -> tuple[sitk.Image, tuple[str, ...]]:
     """Replace voxels without a usable value (NaN, infinite, beyond 1e30).
 

@@ -10,8 +10,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from .checks import choose_frame
 from .geometry import Grid, rigid_grid
-from .headers import damaged
 from .slices import Slice, is_dicom, pixels_of, read_slices
 from .stacking import stack
 
@@ -161,16 +161,9 @@ def _names(every: Sequence[Series]) -> str:
 
 
 def _load(series: Series, name: str, frame: int | None, warnings: tuple[str, ...]) -> LoadedSeries:
-    from .reading import choose_frame
-
     arranged = stack(series.slices, name)
     chosen = arranged.frames[choose_frame(len(arranged.frames), frame, name)]
-    try:
-        array = np.stack(pixels_of(chosen))
-    except (RuntimeError, ValueError, OSError) as error:
-        broken = getattr(error, "path", chosen[0].path)
-        raise damaged(Path(broken)) from None
-    image = sitk.GetImageFromArray(array)
+    image = sitk.GetImageFromArray(np.stack(pixels_of(chosen)))
     grid = arranged.grid
     if not grid.sheared:
         grid = rigid_grid(grid)

@@ -175,7 +175,7 @@ def regular_grid(grid: Grid) -> Grid:
     spacing = np.array([grid.spacing[0], grid.spacing[1], abs(third @ z)])
     along = grid.corners(0) @ axes
     low, high = along.min(axis=0), along.max(axis=0)
-    size = np.round((high - low) / spacing - 1e-3).astype(int) + 1
+    size = np.ceil((high - low) / spacing - 0.01).astype(int) + 1
     return Grid.from_matrix(size, axes * spacing, axes @ low)
 
 

@@ -18,6 +18,7 @@ from .checks import (
     check_components,
     check_geometry,
     check_kind,
+    choose_frame,
     direction_error,
     repair_values,
     spacing_error,
@@ -90,22 +91,6 @@ def frame_count(path: str | Path, *, series: str | int | None = None) -> int:
         return int(reader.GetNumberOfComponents())
     size = reader.GetSize()
     return int(size[3]) if len(size) == 4 else 1
-
-
-def choose_frame(count: int, frame: int | None, name: str) -> int:
-    """Index of the frame to read.
-
-    Raises:
-        InputError: there are several and none was asked for, or there is no such frame.
-    """
-    if frame is None:
-        if count > 1:
-            raise InputError(f"{name} holds {count} volumes (frames)", f"ask for one of them: frame 0 to {count - 1}")
-        return 0
-    if not 0 <= frame < count:
-        there = f"frames 0 to {count - 1}" if count > 1 else "frame 0 only"
-        raise InputError(f"{name} has no frame {frame}", f"it has {there}")
-    return frame
 
 
 def _check_there(path: Path) -> None:
@@ -231,6 +216,3 @@ def _straightened(image: sitk.Image, grid: Grid, name: str) -> tuple[sitk.Image,
         f"{' × '.join(map(str, straight.size))} voxels now instead of {' × '.join(map(str, grid.size))}."
     )
     return to_image(array.astype(kind), straight), note
-
-
-__all__ = ["FORMATS", "Scan", "choose_frame", "frame_count", "read_image"]

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import InputError
+from .headers import damaged
 
 
 @dataclass(frozen=True)
@@ -67,16 +68,23 @@ def read_slices(files: Iterable[Path]) -> list[Slice]:
 
 
 def pixels_of(slices: Sequence[Slice]) -> list[npt.NDArray[Any]]:
-    """Rescaled pixels (y, x) of each slice, all of one type: 16-bit where that holds them, else float32."""
+    """Rescaled pixels (y, x) of each slice, all of one type: 16-bit where that holds them, else float32.
+
+    Raises:
+        InputError: a file whose pixels cannot be decoded, by name.
+    """
     raw: dict[Path, npt.NDArray[Any]] = {}
     planes = []
     for one in slices:
-        if one.index is None:
-            array = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path)))  # rescaled by the reader
-            planes.append(array.reshape(array.shape[-2:]))
-            continue
-        if one.path not in raw:
-            raw[one.path] = _frames_of(one.path)
+        try:
+            if one.index is None:
+                array = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path)))  # rescaled by the reader
+                planes.append(array.reshape(one.rows, one.columns))
+                continue
+            if one.path not in raw:
+                raw[one.path] = _frames_of(one.path)
+        except (RuntimeError, ValueError, OSError, AttributeError, NotImplementedError):
+            raise damaged(one.path) from None
         slope, intercept = one.rescale
         plane = raw[one.path][one.index]
         planes.append(plane if (slope, intercept) == (1, 0) else plane.astype(np.float64) * slope + intercept)
