@@ -166,6 +166,14 @@ def test_the_core_imports_only_what_the_package_declares() -> None:
     assert {name.lower() for name in used - sys.stdlib_module_names} <= declared
 
 
+@pytest.mark.parametrize("check", ["ruff check .", "ruff format --check .", "mypy"])
+def test_the_checkers_of_style_and_types_find_nothing(check: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", *check.split()], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("folder", ["AutofocusCore", "Training", "Demo", "Benchmarks"])
 def test_every_source_file_fits_in_the_head(folder: str) -> None:
     lines = {str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines()) for p in (ROOT / folder).rglob("*.py")}
