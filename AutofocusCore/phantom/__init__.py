@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from ..errors import SettingError
 from .body import paint_bowel, paint_muscles_and_vessels, paint_pelvis, paint_soft_tissue
@@ -17,6 +18,7 @@ from .canvas import Canvas
 from .organs import PHANTOM_STRUCTURES, Rectum, paint_bladder_and_gland, paint_femurs, paint_rectum
 from .patient import Patient
 from .scanner import paint_table, scanned
+from .shapes import as_point
 
 __all__ = ["PHANTOM_STRUCTURES", "make_phantom"]
 
@@ -51,7 +53,7 @@ def make_phantom(
     canvas = Canvas(
         shape, size, spacing,
         rotation=_rotation(*tilt),
-        shift=tuple(where.uniform((-10, -14, -22), (10, 4, 12))),
+        shift=as_point(where.uniform((-10, -14, -22), (10, 4, 12))),
         scale=patient.scale,
         bend=float(where.uniform(2.0, 4.0)),
     )  # fmt: skip
@@ -76,7 +78,7 @@ def make_phantom(
     return image, labels
 
 
-def _rotation(about_x: float, about_y: float, about_z: float) -> np.ndarray:
+def _rotation(about_x: float, about_y: float, about_z: float) -> NDArray[np.float64]:
     matrix = np.eye(3)
     for axis, angle in enumerate((about_x, about_y, about_z)):
         step = np.eye(3)

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 import numpy as np
 
 from .canvas import Canvas, smooth_noise
 from .patient import Patient
-from .shapes import Field, Points, between, capsule, ellipsoid, smooth_intersection, smooth_union, swept_ellipse
-from .shapes import swept_plate, tube
+from .shapes import (
+    Field,
+    Points,
+    as_point,
+    between,
+    capsule,
+    ellipsoid,
+    smooth_intersection,
+    smooth_union,
+    swept_ellipse,
+    swept_plate,
+    tube,
+)
 
 _EVERYWHERE = (slice(None), slice(None), slice(None))
 SACRUM_FRONT = ((-45.0, -20.0, 15.0, 50.0, 85.0, 120.0), (46.0, 62.0, 76.0, 70.0, 44.0, 30.0))  # heights, y (mm)
@@ -35,7 +49,9 @@ def trunk(p: Points, patient: Patient, padding: float = 0.0) -> Field:
     low = np.float32(-72 - 4 * padding) - p.z
     torso = smooth_intersection(30.0, round_shape, low)
     cheeks = [
-        ellipsoid(p, (side * 68.0, 66.0, -28.0), tuple(r * bulk + padding * 0.7 * patient.fat for r in (76, 46, 66)))  # type: ignore[arg-type]
+        ellipsoid(
+            p, (side * 68.0, 66.0, -28.0), as_point([r * bulk + padding * 0.7 * patient.fat for r in (76, 46, 66)])
+        )
         for side in (-1, 1)
     ]
     thigh_radius = 72 * bulk + padding * 0.62 * patient.fat
@@ -55,16 +71,17 @@ def paint_soft_tissue(canvas: Canvas, patient: Patient, rng: np.random.Generator
     """Skin, fat, muscles with their septa, the cavity's fat. Returns the distances to the skin and to the cavity."""
     points = canvas.points
     skin = trunk(points, patient, 1.0) + np.float32(2.5) * canvas.wobble
-    canvas.paint(_EVERYWHERE, lambda p: skin, 10.0, grain=10.0)
-    canvas.paint(_EVERYWHERE, lambda p: skin + np.float32(2.2), patient.fat_hu, grain=5.0)
+    canvas.lay(_EVERYWHERE, skin, 10.0, grain=10.0)
+    canvas.lay(_EVERYWHERE, skin + np.float32(2.2), patient.fat_hu, grain=5.0)
     muscle = smooth_intersection(8.0, trunk(points, patient) + np.float32(3.0) * canvas.wobble, skin + np.float32(7.0))
-    canvas.paint(_EVERYWHERE, lambda p: muscle, patient.muscle_hu, grain=4.0)
+    canvas.lay(_EVERYWHERE, muscle, patient.muscle_hu, grain=4.0)
     for _ in range(2):  # the fat between the muscles lies where a smooth field changes sign
         septa = np.abs(smooth_noise(rng, canvas.axes, 34.0)) * np.float32(34.0) - np.float32(2.4)
-        canvas.paint(_EVERYWHERE, lambda p, septa=septa: np.maximum(septa, muscle + np.float32(6.0)), patient.fat_hu + 10)  # type: ignore[misc]
+        septa = np.maximum(septa, muscle + np.float32(6.0))
+        canvas.lay(_EVERYWHERE, septa, patient.fat_hu + 10)
     hollow = cavity(points) + np.float32(2.0) * canvas.wobble
-    canvas.paint(_EVERYWHERE, lambda p: hollow - np.float32(6.0), patient.muscle_hu, grain=4.0)
-    canvas.paint(_EVERYWHERE, lambda p: hollow, patient.fat_hu + 4, grain=7.0)
+    canvas.lay(_EVERYWHERE, hollow - np.float32(6.0), patient.muscle_hu, grain=4.0)
+    canvas.lay(_EVERYWHERE, hollow, patient.fat_hu + 4, grain=7.0)
     return skin, hollow
 
 
@@ -75,26 +92,31 @@ def paint_muscles_and_vessels(canvas: Canvas, patient: Patient, rng: np.random.G
         psoas = [(side * 48, 18.0, 150.0), (side * 62, -8.0, 80.0), (side * 84, -40.0, 15.0), (side * 94, -26.0, -45.0)]
         canvas.paint(
             canvas.box((-125, -70, -70), (125, 50, 180)),
-            lambda p, c=psoas: tube(p, c, (21, 23, 19, 13)),  # type: ignore[misc]
+            partial(tube, centreline=psoas, radii=(21, 23, 19, 13)),
             hu, grain=4.0, wobble=2.0,
         )  # fmt: skip
         canvas.paint(
             canvas.box((-90, -50, -60), (90, 60, 50)),
-            lambda p, s=side: capsule(p, (s * 58, -20.0, -12.0), (s * 58, 30.0, -2.0), 11.0),  # type: ignore[misc]
+            partial(capsule, start=(side * 58, -20.0, -12.0), end=(side * 58, 30.0, -2.0), radius=11.0),
             hu, grain=4.0, wobble=1.0,
         )  # fmt: skip
         canvas.paint(
             canvas.box((-120, 20, 0), (120, 90, 60)),
-            lambda p, s=side: capsule(p, (s * 32, 62.0, 34.0), (s * 100, 42.0, 12.0), 10.0, 7.0),  # type: ignore[misc]
+            partial(capsule, start=(side * 32, 62.0, 34.0), end=(side * 100, 42.0, 12.0), radius=10.0, end_radius=7.0),
             hu, grain=4.0,
         )  # fmt: skip
         for offset, radius in ((0.0, 5.2), (9.0, 6.2)):
-            line = [(side * 30, 8.0 + offset, 150.0), (side * 44, 2.0 + offset, 85.0),
-                    (side * 62, -36.0 + offset, 28.0), (side * (74 - offset), -54.0 + 0.6 * offset, -10.0),
-                    (side * (82 - offset), -50.0 + 0.6 * offset, -90.0), (side * 88, -40.0 + offset, -160.0)]  # fmt: skip
+            line = [
+                (side * 30, 8.0 + offset, 150.0),
+                (side * 44, 2.0 + offset, 85.0),
+                (side * 62, -36.0 + offset, 28.0),
+                (side * (74 - offset), -54.0 + 0.6 * offset, -10.0),
+                (side * (82 - offset), -50.0 + 0.6 * offset, -90.0),
+                (side * 88, -40.0 + offset, -160.0),
+            ]
             canvas.paint(
                 canvas.box((-110, -80, -180), (110, 40, 180)),
-                lambda p, c=line, r=radius: tube(p, c, [r] * len(c)),  # type: ignore[misc]
+                partial(tube, centreline=line, radii=[radius] * len(line)),
                 patient.vessel_hu - 0.3 * offset,
             )
     canvas.paint(  # levator ani, the funnel that carries the organs
@@ -104,7 +126,9 @@ def paint_muscles_and_vessels(canvas: Canvas, patient: Patient, rng: np.random.G
     )  # fmt: skip
     canvas.paint(
         canvas.box((-60, -60, -140), (60, 70, -30)),
-        lambda p: smooth_union(8.0, ellipsoid(p, (0, 22, -54), (34, 30, 14)), capsule(p, (0, -8, -62), (0, -50, -88), 13)),
+        lambda p: smooth_union(
+            8.0, ellipsoid(p, (0, 22, -54), (34, 30, 14)), capsule(p, (0, -8, -62), (0, -50, -88), 13)
+        ),
         patient.muscle_hu - 6, grain=6.0, wobble=2.0,
     )  # fmt: skip
 
@@ -118,13 +142,13 @@ def paint_bowel(canvas: Canvas, patient: Patient, rng: np.random.Generator, holl
     contents = rng.choice([-850.0, 12.0, 32.0, 180.0], size=count, p=[0.22, 0.38, 0.33, 0.07])
     inside = hollow + np.float32(3.0)
     for centre, length, radius, content in zip(centres, lengths, radii, contents, strict=True):
-        start, end = tuple(centre - length), tuple(centre + length)
+        start, end = as_point(centre - length), as_point(centre + length)
         reach = np.abs(length) + radius
-        box = canvas.box(tuple(centre - reach), tuple(centre + reach))
+        box = canvas.box(as_point(centre - reach), as_point(centre + reach))
         for wall, hu in ((0.0, patient.muscle_hu - 12), (2.6, float(content))):
             canvas.paint(
                 box,
-                lambda p, a=start, b=end, r=radius - wall: capsule(p, a, b, r),  # type: ignore[misc]
+                partial(capsule, start=start, end=end, radius=radius - wall),
                 hu, grain=9.0, wobble=2.5, within=inside + np.float32(wall),
             )  # fmt: skip
 
@@ -162,12 +186,12 @@ def sacrum(p: Points) -> Field:
     return smooth_union(8.0, column, arch)
 
 
-def paint_bone(canvas: Canvas, patient: Patient, box: tuple[slice, slice, slice], shape: object, cortex: float,
-               *, label: int | None = None, spongy: float | None = None) -> None:  # fmt: skip
+def paint_bone(canvas: Canvas, patient: Patient, box: tuple[slice, slice, slice], shape: Callable[[Points], Field],
+               cortex: float, *, label: int | None = None, spongy: float | None = None) -> None:  # fmt: skip
     """A bone: a hard shell `cortex` mm thick round a spongy inside (HU)."""
     inside = patient.bone_hu if spongy is None else spongy
-    canvas.paint(box, shape, patient.cortex_hu, label=label, grain=40.0, wobble=0.7)  # type: ignore[arg-type]
-    canvas.paint(box, lambda p: shape(p) + np.float32(cortex), inside, grain=45.0, wobble=0.7)  # type: ignore[operator]
+    canvas.paint(box, shape, patient.cortex_hu, label=label, grain=40.0, wobble=0.7)
+    canvas.paint(box, lambda p: shape(p) + np.float32(cortex), inside, grain=45.0, wobble=0.7)
 
 
 def paint_pelvis(canvas: Canvas, patient: Patient) -> None:
@@ -175,9 +199,11 @@ def paint_pelvis(canvas: Canvas, patient: Patient) -> None:
     for side in (-1.0, 1.0):
         low, high = sorted((side * 0.0, side * 140.0))
         box = canvas.box((low, -70, -85), (high, 80, 135))
-        paint_bone(canvas, patient, box, lambda p, s=side: hip_bone(p, s, patient), 1.9)  # type: ignore[misc]
-        canvas.paint(box, lambda p, s=side: ellipsoid(p, (s * 90, 0, 0), (patient.head_radius + 3.0,) * 3), 60.0)  # type: ignore[misc]
-    canvas.paint(canvas.box((-6, -60, -40), (6, -36, -6)), lambda p: capsule(p, (0, -49, -16), (0, -43, -34), 5.0), 90.0)
+        paint_bone(canvas, patient, box, partial(hip_bone, side=side, patient=patient), 1.9)
+        radius = patient.head_radius + 3.0
+        canvas.paint(box, partial(ellipsoid, centre=(side * 90, 0, 0), radii=(radius, radius, radius)), 60.0)
+    box = canvas.box((-6, -60, -40), (6, -36, -6))
+    canvas.paint(box, lambda p: capsule(p, (0, -49, -16), (0, -43, -34), 5.0), 90.0)
     box = canvas.box((-60, 20, -50), (60, 125, 160))
     paint_bone(canvas, patient, box, sacrum, 1.8)
     canvas.paint(box, lambda p: capsule(p, (0, 74, 140), (0, 92, 35), 7.0, 3.0), 5.0)

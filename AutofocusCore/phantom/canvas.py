@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .shapes import Field, Point, Points
 
@@ -54,7 +55,7 @@ class Canvas:
         size: tuple[int, int, int],
         spacing: Point,
         *,
-        rotation: np.ndarray,
+        rotation: NDArray[np.float64],
         shift: Point,
         scale: float,
         bend: float,
@@ -115,6 +116,18 @@ class Canvas:
             distance = distance + np.float32(wobble) * self.wobble[box]
         if within is not None:
             distance = np.maximum(distance, within[box])
+        self.lay(box, distance, hu, label=label, grain=grain)
+
+    def lay(
+        self,
+        box: tuple[slice, slice, slice],
+        distance: Field,
+        hu: float,
+        *,
+        label: int | None = None,
+        grain: float = 0.0,
+    ) -> None:
+        """As `paint`, for a signed distance that is known for the voxels of the box."""
         filled = np.clip(np.float32(0.5) - distance / self.edge, 0, 1)
         self.hu[box] += filled * (np.float32(hu) + np.float32(grain) * self.grain[box] - self.hu[box])
         if label is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from types import MappingProxyType
 
 import numpy as np
@@ -10,7 +11,19 @@ import numpy as np
 from .body import SACRUM_FRONT, paint_bone
 from .canvas import Canvas
 from .patient import Patient
-from .shapes import Field, Points, along_z, between, capsule, ellipsoid, smooth_intersection, smooth_union, tube
+from .shapes import (
+    Field,
+    Point,
+    Points,
+    along_z,
+    as_point,
+    between,
+    capsule,
+    ellipsoid,
+    smooth_intersection,
+    smooth_union,
+    tube,
+)
 
 PHANTOM_STRUCTURES: Mapping[int, str] = MappingProxyType(
     {1: "prostate", 2: "seminal vesicles", 3: "bladder", 4: "rectum", 5: "left femur", 6: "right femur"}
@@ -31,7 +44,7 @@ class Rectum:
         self.centre_x = [s * patient.rectum_side for s in sway]
 
     def front(self, height: float) -> float:
-        """y of the front wall at a height (mm)."""
+        """Y of the front wall at a height (mm)."""
         walls = [y - r for y, r in zip(self.centre_y, self.radii, strict=True)]
         return float(np.interp(height, _RECTUM_KNOTS, walls))
 
@@ -98,8 +111,8 @@ def paint_bladder_and_gland(canvas: Canvas, patient: Patient, rectum: Rectum, ho
 
     reach = (bx + 8, by + 8, bz + 8)
     box = canvas.box(
-        tuple(min(a - r, g - 12) for a, r, g in zip(bladder, reach, gland, strict=True)),  # type: ignore[arg-type]
-        tuple(max(a + r, g + 12) for a, r, g in zip(bladder, reach, gland, strict=True)),  # type: ignore[arg-type]
+        as_point(min(a - r, g - 12) for a, r, g in zip(bladder, reach, gland, strict=True)),
+        as_point(max(a + r, g + 12) for a, r, g in zip(bladder, reach, gland, strict=True)),
     )
     inside = hollow + np.float32(1.5)
     dent = 1.5 + 2.5 * full
@@ -113,19 +126,21 @@ def paint_bladder_and_gland(canvas: Canvas, patient: Patient, rectum: Rectum, ho
 
     for side, rise in zip((1.0, -1.0), patient.vesicle_rise, strict=True):
         root_y = rectum.front(top + 2) - 0.9 * patient.vesicle_radius
+        middle_y = min(root_y, rectum.front(top + 0.5 * rise) - 6)
         tip_z = top + 3 + rise
         line = [
             (gland[0] + side * 3, root_y, top),
-            (gland[0] + side * 0.45 * patient.vesicle_length, min(root_y, rectum.front(top + 0.5 * rise) - 6), top + 4 + 0.4 * rise),
+            (gland[0] + side * 0.45 * patient.vesicle_length, middle_y, top + 4 + 0.4 * rise),
             (gland[0] + side * patient.vesicle_length, root_y + 8.0, tip_z),
         ]
         radii = (0.75 * patient.vesicle_radius, patient.vesicle_radius, 0.7 * patient.vesicle_radius)
         box = canvas.box((-60, root_y - 30, top - 15), (60, root_y + 30, tip_z + 15))
-        canvas.paint(box, lambda p, c=line, r=radii: tube(p, c, r), patient.muscle_hu - 18, label=2, grain=9.0, wobble=1.3)  # type: ignore[misc]
+        vesicle = partial(tube, centreline=line, radii=radii)
+        canvas.paint(box, vesicle, patient.muscle_hu - 18, label=2, grain=9.0, wobble=1.3)
 
     box = canvas.box(
-        tuple(c - r - 6 for c, r in zip(gland, (rx, ry, rz), strict=True)),  # type: ignore[arg-type]
-        tuple(c + r + 6 for c, r in zip(gland, (rx, ry, rz), strict=True)),  # type: ignore[arg-type]
+        as_point(c - r - 6 for c, r in zip(gland, (rx, ry, rz), strict=True)),
+        as_point(c + r + 6 for c, r in zip(gland, (rx, ry, rz), strict=True)),
     )
     tip = (gland[0], gland[1] - 2.0, height - rz)
 
@@ -139,30 +154,31 @@ def paint_bladder_and_gland(canvas: Canvas, patient: Patient, rectum: Rectum, ho
 
 def paint_femurs(canvas: Canvas, patient: Patient) -> None:
     """Both femurs: head, neck, trochanters and as much of the shaft as the scan shows. The patient's left is +x."""
-    radius = patient.head_radius
     for label, side, turn in ((5, 1.0, patient.leg_turn[0]), (6, -1.0, patient.leg_turn[1])):
-        end = (side * 127.0, turn, -patient.neck_drop - 8)
-        shaft_top = (side * 124.0, turn - 2, -52.0)
-        shaft_end = (side * (112.0 + patient.spread), 2.0, -400.0)
-
-        def femur(p: Points, s: float = side, end: tuple[float, float, float] = end,
-                  top: tuple[float, float, float] = shaft_top, low: tuple[float, float, float] = shaft_end) -> Field:  # fmt: skip
-            head = ellipsoid(p, (s * 90, 0, 0), (radius, radius, radius))
-            neck = capsule(p, (s * 92, 0, -1), end, 14.5, 15.5)
-            greater = ellipsoid(p, (s * 133, end[1] + 5, end[2] + 5), (14, 19, 26))
-            lesser = ellipsoid(p, (s * 108, end[1] + 12, -58), (10, 10, 13))
-            shaft = capsule(p, top, low, 17.0, 13.5)
-            return smooth_union(8.0, head, neck, greater, lesser, capsule(p, end, top, 17.0), shaft)
-
+        top = (side * 124.0, turn - 2, -52.0)
+        end = (side * (112.0 + patient.spread), 2.0, -400.0)
         low, high = sorted((side * 55.0, side * 165.0))
         box = canvas.box((low, -45, -190), (high, 60, 40))
-        paint_bone(canvas, patient, box, femur, 2.2, label=label, spongy=patient.bone_hu + 60)
-        marrow = (lambda p, a=shaft_top, b=shaft_end: np.maximum(capsule(p, a, b, 9.0, 6.5), p.z + 62))
-        canvas.paint(box, marrow, -30.0, grain=25.0)  # type: ignore[arg-type]
-        canvas.paint(
-            box,
-            lambda p, s=side, a=shaft_top, b=shaft_end: np.maximum(  # type: ignore[misc]
-                np.abs(capsule(p, a, b, 14.5, 11.0)) - np.float32(3.0), p.z + 66
-            ),
-            patient.cortex_hu + 250,
-        )
+        shape = partial(_femur, patient=patient, side=side, turn=turn, top=top, end=end)
+        paint_bone(canvas, patient, box, shape, 2.2, label=label, spongy=patient.bone_hu + 60)
+        for paint_shaft, hu, grain in ((_marrow, -30.0, 25.0), (_cortex, patient.cortex_hu + 250, 0.0)):
+            canvas.paint(box, partial(paint_shaft, top=top, end=end), hu, grain=grain)
+
+
+def _femur(p: Points, patient: Patient, side: float, turn: float, top: Point, end: Point) -> Field:
+    radius = patient.head_radius
+    hip = (side * 127.0, turn, -patient.neck_drop - 8)
+    head = ellipsoid(p, (side * 90, 0, 0), (radius, radius, radius))
+    neck = capsule(p, (side * 92, 0, -1), hip, 14.5, 15.5)
+    greater = ellipsoid(p, (side * 133, hip[1] + 5, hip[2] + 5), (14, 19, 26))
+    lesser = ellipsoid(p, (side * 108, hip[1] + 12, -58), (10, 10, 13))
+    shaft = capsule(p, top, end, 17.0, 13.5)
+    return smooth_union(8.0, head, neck, greater, lesser, capsule(p, hip, top, 17.0), shaft)
+
+
+def _marrow(p: Points, top: Point, end: Point) -> Field:
+    return np.maximum(capsule(p, top, end, 9.0, 6.5), p.z + 62)
+
+
+def _cortex(p: Points, top: Point, end: Point) -> Field:
+    return np.maximum(np.abs(capsule(p, top, end, 14.5, 11.0)) - np.float32(3.0), p.z + 66)

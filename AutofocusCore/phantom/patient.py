@@ -45,7 +45,12 @@ class Patient:
             return float(rng.uniform(low, high))
 
         content = str(rng.choice(["gas", "stool", "collapsed", "mixed"], p=[0.2, 0.3, 0.3, 0.2]))
-        width = {"gas": between(13, 25), "stool": between(15, 27), "collapsed": between(8, 11), "mixed": between(12, 23)}
+        width = {
+            "gas": between(13, 25),
+            "stool": between(15, 27),
+            "collapsed": between(8, 11),
+            "mixed": between(12, 23),
+        }
         ampulla = width[content]
         gland = between(0.82, 1.3)
         obesity = float(rng.beta(1.8, 2.0))

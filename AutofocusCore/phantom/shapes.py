@@ -6,7 +6,7 @@ the same wherever it is made. Distances are approximate away from the surface, w
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,6 +14,12 @@ from numpy.typing import NDArray
 
 Field = NDArray[np.float32]
 Point = tuple[float, float, float]
+
+
+def as_point(values: Iterable[float]) -> Point:
+    """Three numbers as a point."""
+    x, y, z = (float(value) for value in values)
+    return x, y, z
 
 
 class Points(NamedTuple):
@@ -26,17 +32,19 @@ class Points(NamedTuple):
 
 def ellipsoid(p: Points, centre: Point, radii: Point) -> Field:
     """An ellipsoid with its axes along the patient's."""
-    u, v, w = ((c - m) / np.float32(r) for c, m, r in zip(p, np.float32(centre), radii, strict=True))
+    u, v, w = ((c - m) / np.float32(r) for c, m, r in zip(p, np.asarray(centre, np.float32), radii, strict=True))
     scale = [np.float32(1 / r) for r in radii]
     near = np.sqrt(u * u + v * v + w * w + np.float32(1e-6))
-    slope = np.sqrt((u * scale[0]) ** 2 + (v * scale[1]) ** 2 + (w * scale[2]) ** 2 + np.float32(1e-6 / max(radii) ** 2))
+    slope = np.sqrt(
+        (u * scale[0]) ** 2 + (v * scale[1]) ** 2 + (w * scale[2]) ** 2 + np.float32(1e-6 / max(radii) ** 2)
+    )
     return near * (near - 1) / slope
 
 
 def capsule(p: Points, start: Point, end: Point, radius: float, end_radius: float | None = None) -> Field:
     """A round rod from `start` to `end`, whose radius may change on the way."""
-    a = np.float32(start)
-    along = np.float32(end) - a
+    a = np.asarray(start, np.float32)
+    along = np.asarray(end, np.float32) - a
     dx, dy, dz = p.x - a[0], p.y - a[1], p.z - a[2]
     t = np.clip((dx * along[0] + dy * along[1] + dz * along[2]) / np.float32(max(float(along @ along), 1e-6)), 0, 1)
     distance = np.sqrt((dx - t * along[0]) ** 2 + (dy - t * along[1]) ** 2 + (dz - t * along[2]) ** 2)
@@ -45,10 +53,8 @@ def capsule(p: Points, start: Point, end: Point, radius: float, end_radius: floa
 
 def tube(p: Points, centreline: Sequence[Point], radii: Sequence[float]) -> Field:
     """A rod bent through the points of `centreline`, with a radius at each of them."""
-    parts = [
-        capsule(p, *centreline[i : i + 2], radii[i], radii[i + 1])  # type: ignore[call-arg]
-        for i in range(len(centreline) - 1)
-    ]
+    last = len(centreline) - 1
+    parts = [capsule(p, centreline[i], centreline[i + 1], radii[i], radii[i + 1]) for i in range(last)]
     return smooth_union(4.0, *parts)
 
 

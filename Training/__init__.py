@@ -1,0 +1,1 @@
+"""Training: one configuration and one command per model. Nothing in AutofocusCore depends on it."""
