@@ -45,8 +45,8 @@ def write(picture: Picture, text: str, at: tuple[float, float], *, size: int = 1
           anchor: tuple[float, float] = (0.0, 0.5), bold: bool = False, shadow: bool = False) -> int:  # fmt: skip
     """Write onto a picture, in place; what does not fit is cut off.
 
-    The anchor is the point of the text that lies at column and row `at`: (0, 0) is its upper left corner, (1, 1) its lower
-    right one. Returns the width of the text in pixels.
+    The anchor is the point of the text that lies at column and row `at`: (0, 0) is its upper left corner, (1, 1) its
+    lower right one. Returns the width of the text in pixels.
     """
     ink = text_picture(text, size, bold=bold)
     height, width = ink.shape
