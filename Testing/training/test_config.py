@@ -1,0 +1,92 @@
+"""Configurations: the committed ones are sound, and a wrong one is refused by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from AutofocusCore.errors import AutofocusError, SettingError
+from Training.config import Augmentation, Data, Optimizer, Run, Segments, load_config
+from Training.train import learning_rate
+
+CONFIGS = sorted((Path(__file__).resolve().parents[2] / "Training" / "configs").glob("*.toml"))
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+def test_a_committed_configuration_is_sound_and_opens_with_its_command(path: Path) -> None:
+    config = load_config(path)
+    assert config.model.name == path.stem
+    first = path.read_text(encoding="utf-8").splitlines()[0]
+    assert first.startswith(f"# python -m Training.train Training/configs/{path.name}")
+    assert config.model.training_command.split(" --")[0] == first[2:].split(" --")[0]
+
+
+def test_structures_that_have_a_side_are_never_flipped() -> None:
+    for path in CONFIGS:
+        config = load_config(path)
+        sided = any(structure.name.startswith(("Left", "Right")) for structure in config.model.structures)
+        assert not (sided and config.augmentation.flip), path.name
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("steps = 500", "steps = 0", "run.steps is 0"),
+        ("steps = 500", 'steps = "many"', "run.steps is 'many'"),
+        ("steps = 500", "", "run field steps"),
+        ("steps = 500", "steps = 500\nspeed = 3", "'speed'; the fields are steps, loss"),
+        ('loss = "both"', 'loss = "hinge"', "run.loss is 'hinge'"),
+        ("[run]", "[run", "is not TOML"),
+        ("foreground = 0.5", "foreground = 1.5", "segments.foreground is 1.5"),
+        ("size = [32, 42, 32]", "size = [32, 42]", "segments.size is"),
+        ('norm = "branch"', 'norm = "both"', "norm is 'both'"),
+        ('architecture = "afn-4"', 'architecture = "afn-9"', "afn-9"),
+        ('"Anterior hippocampus", ', '"Frontal hippocampus", ', "Frontal hippocampus"),
+        ('method = "z-score"', 'method = "rank"', "normalization method is 'rank'"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_its_name(tmp_path: Path, old: str, new: str, named: str) -> None:
+    text = next(path for path in CONFIGS if path.stem == "hippocampus-mr").read_text(encoding="utf-8")
+    assert old in text
+    path = tmp_path / "wrong.toml"
+    path.write_text(text.replace(old, new), encoding="utf-8")
+    with pytest.raises(AutofocusError) as refused:
+        load_config(path)
+    assert named in str(refused.value)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match=r"nothing\.toml cannot be read"):
+        load_config(tmp_path / "nothing.toml")
+
+
+@pytest.mark.parametrize(
+    ("part", "values"),
+    [
+        (Data, {"source": "web"}),
+        (Data, {"source": "folder"}),
+        (Data, {"source": "phantom"}),
+        (Segments, {"size": (0, 1, 1), "per_step": 1}),
+        (Augmentation, {"flip": (3,)}),
+        (Augmentation, {"scaling": 1.0}),
+        (Optimizer, {"name": "lion"}),
+        (Optimizer, {"schedule": "stairs"}),
+        (Optimizer, {"learning_rate": 0.0}),
+        (Run, {"steps": 10, "average": 1.0}),
+    ],
+)
+def test_each_part_checks_itself(part: type, values: dict) -> None:
+    with pytest.raises(SettingError):
+        part(**values)
+
+
+def test_schedules_end_where_they_should() -> None:
+    poly = Optimizer(learning_rate=1.0, schedule="poly", power=0.9)
+    step = Optimizer(learning_rate=1.0, schedule="step", drops=(0.5, 0.75))
+    cosine = Optimizer(learning_rate=1.0, schedule="cosine", warm_up=4)
+    assert learning_rate(poly, 0, 100) == 1.0
+    assert learning_rate(poly, 50, 100) == pytest.approx(0.5**0.9)
+    assert [learning_rate(step, s, 100) for s in (49, 50, 80)] == pytest.approx([1.0, 0.1, 0.01])
+    assert [learning_rate(cosine, s, 100) for s in (0, 3)] == [0.25, 1.0]
+    assert learning_rate(cosine, 99, 100) < 0.001

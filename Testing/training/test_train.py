@@ -1,0 +1,173 @@
+"""Whole training runs on tiny data: killed and continued, refused, exported."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.models import load_bundle
+from Training.config import load_config
+from Training.data import load_data
+from Training.export import export
+from Training.train import train
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIG = """
+[model]
+name = "tiny"
+title = "Tiny"
+description = "A test"
+version = "1.0.0"
+licence = "MIT"
+synthetic = true
+spacing = [1.0, 1.0, 1.0]
+structures = ["Bladder"]
+training_data = "Balls"
+channels = [{{ name = "T1", modality = "MR" }}]
+normalization = {{ method = "z-score", mask = "all" }}
+architecture = {{ architecture = "afn-1", dilation_rates = [2, 3] }}
+[data]
+source = "folder"
+folder = "{folder}"
+watch = 1
+[segments]
+size = [6, 6, 6]
+per_step = 2
+[augmentation]
+flip = [2]
+rotation = 10.0
+noise = 0.1
+[optimizer]
+learning_rate = {rate}
+[run]
+steps = 8
+average = 0.9
+checkpoint_every = 3
+watch_every = 4
+"""
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """Six volumes with a bright ball in each."""
+    folder = tmp_path / "data"
+    rng = np.random.default_rng(0)
+    z, y, x = np.mgrid[:14, :15, :16]
+    for i in range(6):
+        ball = ((z - 7) ** 2 + (y - 6 - i / 3) ** 2 + (x - 8) ** 2 < 16).astype(np.uint8)
+        image = (50 * ball + rng.normal(100, 5, ball.shape)).astype(np.float32)
+        for part, array in (("imagesTr", image), ("labelsTr", ball)):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+            sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / part / f"ball_{i}.nii.gz"))
+    names = [f"ball_{i}" for i in range(6)]
+    (folder / "split.json").write_text(json.dumps({"train": names[:4], "validation": names[4:]}), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def config_file(tmp_path: Path, data: Path) -> Path:
+    path = tmp_path / "tiny.toml"
+    path.write_text(CONFIG.format(folder=data.as_posix(), rate=0.001), encoding="utf-8")
+    return path
+
+
+def command(config: Path, out: Path) -> list[str]:
+    return [sys.executable, "-m", "Training.train", str(config), "--out", str(out), "--threads", "1"]
+
+
+def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(config_file: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as the other process: sums over several threads are rounded otherwise
+    train(load_config(config_file), whole)
+    torch.set_num_threads(threads)
+
+    process = subprocess.Popen(command(config_file, killed), cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while not (killed / "checkpoint.pt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
+    process.kill()  # SIGKILL: no chance to tidy up
+    process.wait()
+    again = subprocess.run(command(config_file, killed), cwd=ROOT, check=True, capture_output=True, text=True)
+    assert "going on after step" in again.stdout
+
+    states = [torch.load(run / "checkpoint.pt", weights_only=True) for run in (whole, killed)]
+    assert states[0]["step"] == states[1]["step"] == 8
+    for part in ("network", "average"):
+        for name, value in states[0][part].items():
+            assert torch.equal(value, states[1][part][name]), name
+
+
+def test_a_run_records_what_it_ran_with_and_becomes_a_model(config_file: Path, tmp_path: Path) -> None:
+    config, run = load_config(config_file), tmp_path / "run"
+    train(config, run)
+    record = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+    assert {"git_commit", "data_sha256", "torch", "config", "device"} <= set(record)
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [line["step"] for line in log] == list(range(1, 9))
+    assert "watched_dice" in log[3]
+    assert set(log[0]["cases"]) <= set(record["train"])
+
+    mean = export(config, run, tmp_path / "tiny")
+    model = load_bundle(tmp_path / "tiny")
+    assert model.spec.dice == mean
+    assert [row["case"] for row in model.spec.figures["cases"]] == ["ball_4", "ball_5"]
+    assert model.spec.synthetic
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(config_file: Path, tmp_path: Path) -> None:
+    config_file.write_text(config_file.read_text(encoding="utf-8").replace("0.001", "1e30"), encoding="utf-8")
+    with pytest.raises(SettingError, match=r"The loss of step \d is nan, on segments of ball_\d, ball_\d"):
+        train(load_config(config_file), tmp_path / "run")
+
+
+def test_another_configuration_does_not_go_on_with_a_run(config_file: Path, tmp_path: Path) -> None:
+    train(load_config(config_file), tmp_path / "run", stop_after=1)
+    config_file.write_text(config_file.read_text(encoding="utf-8").replace("0.001", "0.002"), encoding="utf-8")
+    with pytest.raises(SettingError, match="another configuration"):
+        train(load_config(config_file), tmp_path / "run")
+
+
+def test_all_problems_of_the_data_are_named_before_training(config_file: Path, data: Path) -> None:
+    (data / "labelsTr" / "ball_0.nii.gz").unlink()
+    labels = sitk.ReadImage(str(data / "labelsTr" / "ball_1.nii.gz"))
+    sitk.WriteImage(labels * 7, str(data / "labelsTr" / "ball_1.nii.gz"))
+    sitk.WriteImage(labels[1:, :, :], str(data / "labelsTr" / "ball_2.nii.gz"))
+    sitk.WriteImage(labels * 0, str(data / "labelsTr" / "ball_3.nii.gz"))
+    (data / "imagesTr" / "ball_5.nii.gz").write_bytes(b"not an image")
+    with pytest.raises(InputError) as refused:
+        load_data(load_config(config_file))
+    text = str(refused.value)
+    assert text.startswith("5 cases of ")
+    for name, why in (
+        ("ball_0", "no labels"),
+        ("ball_1", "labels hold 7"),
+        ("ball_2", "not on the same grid"),
+        ("ball_3", "all the same value"),
+        ("ball_5", "ball_5.nii.gz"),
+    ):
+        assert why in text[text.index(f"{name}:") :]
+
+
+def test_a_case_in_both_parts_of_the_split_is_refused(config_file: Path, data: Path) -> None:
+    (data / "split.json").write_text('{"train": ["ball_0", "ball_1"], "validation": ["ball_1"]}', encoding="utf-8")
+    with pytest.raises(InputError, match="ball_1 both in training and in validation"):
+        load_data(load_config(config_file))
+
+
+def test_the_command_prints_one_sentence_for_a_missing_split(config_file: Path, data: Path, tmp_path: Path) -> None:
+    (data / "split.json").unlink()
+    ended = subprocess.run(command(config_file, tmp_path / "run"), cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 1
+    assert "split.json cannot be used" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert not (tmp_path / "run").exists()
