@@ -97,7 +97,7 @@ def _run(args: argparse.Namespace) -> int:
         return 2
     no_pictures = offscreen.why_not()  # asked first, that nobody waits for it
     if no_pictures is not None:
-        print(f"demo: No pictures, but the segmentation: {no_pictures}", file=sys.stderr, flush=True)
+        print(f"demo: There will be a segmentation, but no pictures: {no_pictures}", file=sys.stderr, flush=True)
     model = find_model(args.model or PHANTOM_MODEL)
     files = Files(args.output)
     _make_folder(files.folder)
@@ -119,7 +119,10 @@ def _run(args: argparse.Namespace) -> int:
     labels = {structure.name: structure.label for structure in model.spec.structures}
     agreement = dice(files.segmentation, truth, labels) if truth is not None else {}
     _report(summary, agreement, files, pictures, time.monotonic() - start)
-    return 0 if no_pictures is None else 1
+    if no_pictures is None:
+        return 0
+    print(f"demo: The pictures and the scene are missing: {no_pictures}", file=sys.stderr)
+    return 1
 
 
 def _make_folder(folder: Path) -> None:
@@ -146,6 +149,8 @@ def _copy_scan(path: Path, files: Files) -> None:
     from AutofocusCore.outputs import write_image
     from AutofocusCore.staging import Staging
 
+    if path.resolve() == files.scan.resolve():
+        return
     scan = read_image(path)
     with Staging() as staging:
         write_image(staging.aside(files.scan), scan.image)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from AutofocusCore.errors import InputError
 from Demo.scene import ijk_to_ras, segment_points
 
 Point = tuple[float, float, float]
@@ -48,16 +47,14 @@ class Planes:
 
 
 def choose_planes(segmentation: Any, scan: Any) -> Planes:
-    """The planes for a segmentation node on its scan.
-
-    Raises:
-        InputError: nothing was segmented.
-    """
+    """The planes for a segmentation node on its scan; through the middle of the scan where nothing was segmented."""
     points = [found for found in segment_points(segmentation) if len(found)]
+    whole = _box(scan_corners(scan))
     if not points:
-        raise InputError("Nothing was segmented, so there is nothing to draw", "check that model and scan fit together")
-    crossing = [most_telling(points, axis) for axis in range(3)]
-    return Planes((crossing[0], crossing[1], crossing[2]), _box(np.concatenate(points)), _box(scan_corners(scan)))
+        x, y, z = ((low + high) / 2 for low, high in zip(*whole, strict=True))
+        return Planes((x, y, z), whole, whole)
+    x, y, z = (most_telling(points, axis) for axis in range(3))
+    return Planes((x, y, z), _box(np.concatenate(points)), whole)
 
 
 def _box(points: Points) -> tuple[Point, Point]:

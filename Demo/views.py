@@ -157,6 +157,8 @@ class ThreeDView(_View):
         """See everything that is visible, from `direction` (x, y, z in RAS, pointing from the anatomy to the eye)."""
         self.window.Render()  # which makes the surfaces known, and with them their bounds
         bounds = self.renderer.ComputeVisiblePropBounds()
+        if bounds[0] > bounds[1]:
+            return  # nothing is visible
         centre = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
         camera = self.renderer.GetActiveCamera()
         camera.SetViewAngle(20)  # less distortion than Slicer's 30 degrees

@@ -1,0 +1,106 @@
+"""The whole demo as a process: a scan and a model in, segmentation, attention, scene and pictures out."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+import AutofocusCore
+from AutofocusCore.models import Channel, ModelSpec, Normalization, write_bundle
+from AutofocusCore.models.terminology import structures
+
+from .conftest import NAMES, Case
+
+ROOT = Path(__file__).resolve().parents[2]
+ARCHITECTURE = {"architecture": "afn-1", "in_channels": 1, "num_classes": 7, "dilation_rates": [2, 6], "norm": "fused"}
+
+
+@pytest.fixture(scope="session")
+def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that has learnt nothing: what it finds is nonsense, but it finds it quickly."""
+    torch.manual_seed(0)
+    spec = ModelSpec(
+        name="untrained",
+        title="Pelvis",
+        description="A model without training, for tests.",
+        version="1.0.0",
+        channels=(Channel("CT", "CT", ("*ct*",)),),
+        structures=structures(*NAMES),
+        normalization=Normalization("window", mask="body", window=(-200, 300)),
+        architecture=ARCHITECTURE,
+        licence="MIT",
+        training_data="None at all.",
+        synthetic=True,
+        spacing=(6.0, 6.0, 6.0),
+        orientation="LPS",
+    )
+    network = AutofocusCore.build_network(**ARCHITECTURE)
+    return write_bundle(tmp_path_factory.mktemp("models") / "untrained", spec, network.state_dict(), "MIT")
+
+
+def demo(*words: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "Demo.demo", *map(str, words)],
+        env={**os.environ, "PYTHONIOENCODING": "utf-8", **environment},
+        cwd=ROOT,
+        capture_output=True,
+        encoding="utf-8",
+        check=False,
+    )
+
+
+@pytest.mark.usefixtures("drawing")
+def test_the_users_scan_becomes_segmentation_attention_scene_and_pictures(
+    case: Case, untrained: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "my results"
+    done = demo("--input", case.scan, "--model", untrained, "--output", output, "--truth", case.segmentation)
+    assert done.returncode == 0, done.stderr
+    assert {path.name for path in output.iterdir()} == {
+        "scan.nrrd", "segmentation.seg.nrrd", "attention", "volumes.csv", "scene.mrb",
+        "sheet.png", "segments.png", "attention.png", "surfaces.png",
+    }  # fmt: skip
+    assert "Dice" in done.stdout
+    assert "on cpu" in done.stdout or "on cuda" in done.stdout
+    for name in NAMES:
+        assert name in done.stdout
+    assert "sheet.png" in done.stdout
+
+
+@pytest.mark.usefixtures("drawing")
+def test_without_egl_the_segmentation_is_there_and_the_rest_is_explained(
+    case: Case, untrained: Path, tmp_path: Path
+) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("EGL is used on Linux only.")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    (hidden / "libEGL.so.1").write_bytes(b"")
+    output = tmp_path / "output"
+    done = demo(
+        "--input", case.scan, "--model", untrained, "--output", output,
+        LD_LIBRARY_PATH=str(hidden), VTK_DEFAULT_OPENGL_WINDOW="vtkEGLRenderWindow",
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert (output / "segmentation.seg.nrrd").is_file()
+    assert not list(output.glob("*.png"))
+    assert "apt-get install libegl1 libegl-mesa0" in done.stderr
+
+
+def test_an_input_without_a_model_is_wrong_usage(case: Case, tmp_path: Path) -> None:
+    done = demo("--input", case.scan, "--output", tmp_path / "output")
+    assert done.returncode == 2
+    assert "MODEL=" in done.stderr
+    assert not (tmp_path / "output").exists()
+
+
+def test_an_unknown_model_is_named_in_one_sentence(case: Case, tmp_path: Path) -> None:
+    done = demo("--input", case.scan, "--model", "no-such-model", "--output", tmp_path / "output")
+    assert done.returncode == 1
+    assert "no-such-model" in done.stderr
+    assert "Traceback" not in done.stderr
