@@ -44,8 +44,8 @@ ORDER = [
     {"jobs"},
     {"running"},
     {"services"},
-    {"batch", "worker"},
-    {"worker_client"},
+    {"worker", "worker_client"},
+    {"batch"},
     {"cli"},
 ]
 LEVEL = {part: level for level, parts in enumerate(ORDER) for part in parts}
