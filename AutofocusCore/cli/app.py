@@ -40,8 +40,10 @@ def run(argv: Sequence[str], signals: Signals) -> int:
     try:
         args = build_parser().parse_args(_join_signed([word for word in argv if word != "--debug"]))
         status = int(import_module(f"AutofocusCore.cli.{args.command}").run(args, signals))
+        signals.close()
+        signals.received = False  # one that a library swallowed at the very end: the work is done nevertheless
         sys.stdout.flush()
-        return 1 if signals.received else status
+        return status
     except SystemExit as error:  # argparse: help and version 0, usage 2
         return error.code if isinstance(error.code, int) else 2
     except BrokenPipeError:

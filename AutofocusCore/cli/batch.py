@@ -68,7 +68,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     )
     try:
         with ProgressDisplay(quiet=args.quiet) as display:
-            show_slabs = args.workers == 1
+            show_slabs = display.on_terminal and args.workers == 1
 
             def progress(name: str, fields: Mapping[str, Any]) -> None:
                 if show_slabs:

@@ -30,10 +30,9 @@ class ProgressDisplay:
         self.prefix = prefix
         self._quiet = quiet
         self._bars: Any = None
-        self._task: Any = None
+        self._tasks: dict[str, Any] = {}
         self._stage = ""
         self._said_at = 0.0
-        self._percent = -1
 
     def __enter__(self) -> ProgressDisplay:
         if not self._quiet and sys.stderr.isatty():
@@ -44,7 +43,7 @@ class ProgressDisplay:
                 TextColumn("{task.description:<12}"),
                 BarColumn(),
                 MofNCompleteColumn(),
-                TextColumn("{task.fields[left]}"),
+                TextColumn("{task.fields[left]}", style="dim"),
                 console=Console(stderr=True),
             )
             self._bars.start()
@@ -67,14 +66,19 @@ class ProgressDisplay:
         name = self.prefix + STAGES.get(stage, stage)
         left = "" if seconds_left is None or done >= total else f"{readable_seconds(seconds_left)} left"
         if self._bars is not None:
-            if name != self._stage:
-                self._task = self._bars.add_task(name, total=total, left=left)
-            self._bars.update(self._task, completed=done, total=total, left=left)
+            if stage not in self._tasks:
+                self._tasks[stage] = self._bars.add_task(name, left="")
+            self._bars.update(self._tasks[stage], description=name, completed=done, total=total, left=left)
         elif name != self._stage or time.monotonic() - self._said_at >= LINE_EVERY_S:
             self._said_at = time.monotonic()
             steps = f" {done} of {total}" if total > 1 and done else ""
             print(f"{name}{steps}{', ' if left else ''}{left}", file=sys.stderr, flush=True)
         self._stage = name
+
+    @property
+    def on_terminal(self) -> bool:
+        """Whether there are bars."""
+        return self._bars is not None
 
     def line(self, text: str) -> None:
         """A line of its own above the bars."""

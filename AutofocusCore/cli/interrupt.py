@@ -16,10 +16,12 @@ NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # as far as the system has 
 
 
 class Signals:
-    """Catches the signals that ask a process to stop, from `with` to the end of the process."""
+    """Catches the signals that ask a process to stop, from `with` to its end or, unless `restore`, the process's."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, restore: bool = False) -> None:
         self.received = False
+        self._restore = restore
+        self._before: dict[int, Any] = {}
         self._closing = False
 
     def __enter__(self) -> Signals:
@@ -28,7 +30,7 @@ class Signals:
             # What nohup or a shell's & chose to ignore stays ignored.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 try:
-                    signal.signal(number, self._handle)
+                    self._before[number] = signal.signal(number, self._handle)
                 except ValueError:  # not in the main thread, where no signal arrives anyway
                     break
         self._unraisable = sys.unraisablehook
@@ -45,7 +47,15 @@ class Signals:
 
             discard_all()
             print(INTERRUPTED, file=sys.stderr, flush=True)
+        if self.received and not self._restore:
+            # Python, where a library's C code met the KeyboardInterrupt, would at its end repeat the signal on itself.
+            sys.stdout.flush()
+            sys.stderr.flush()
             os._exit(1)
+        if self._restore:
+            sys.unraisablehook = self._unraisable
+        for number, handler in self._before.items():
+            signal.signal(number, handler if self._restore else signal.SIG_IGN)
         return None
 
     def close(self) -> None:

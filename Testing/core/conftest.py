@@ -1,0 +1,100 @@
+"""A small model with random weights, and the command line and the worker as real processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from AutofocusCore.cli import main
+from AutofocusCore.models import Channel, ModelSpec, Normalization, write_bundle
+from AutofocusCore.models.terminology import structures
+from AutofocusCore.networks import build_network
+
+ROOT = Path(__file__).resolve().parents[2]
+Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def process_environment() -> dict[str, str]:
+    """What a process of ours needs: the checkout on its path, few threads, UTF-8."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "PYTHONUTF8": "1"}
+
+
+def restore_signals() -> None:
+    """A shell that runs the tests in its background makes them ignore SIGINT, which children inherit."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle: AFN-1, one MR channel, two structures, weights such that both structures and background occur."""
+    architecture = {"architecture": "afn-1", "in_channels": 1, "num_classes": 3, "dilation_rates": [2, 6]}
+    torch.manual_seed(1)
+    network = build_network(**architecture)  # type: ignore[arg-type]
+    for weight in network.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.kaiming_normal_(weight)
+    spec = ModelSpec(
+        name="tiny",
+        title="Tiny",
+        description="Random weights, for tests.",
+        version="1.0.0",
+        channels=(Channel("MR", "MR", ("*",)),),
+        structures=structures("Anterior hippocampus", "Posterior hippocampus"),
+        normalization=Normalization(),
+        architecture=architecture,
+        licence="MIT",
+        training_data="None.",
+        synthetic=True,
+        spacing=(1.0, 1.0, 1.0),
+    )
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    return write_bundle(folder, spec, network.state_dict(), "MIT License")
+
+
+@pytest.fixture
+def autofocus(tmp_path: Path) -> Autofocus:
+    """Run the command line in a process of its own, in the test's folder."""
+
+    def run(*arguments: object, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "AutofocusCore.cli", *map(str, arguments)]
+        return subprocess.run(
+            command, cwd=tmp_path, env=process_environment(), capture_output=True, encoding="utf-8", timeout=timeout,
+            check=False,
+        )  # fmt: skip
+
+    return run
+
+
+@pytest.fixture
+def autofocus_here(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Autofocus:
+    """Run the command line in this process, where torch is loaded already."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        status = main([str(argument) for argument in arguments])
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+    return run
+
+
+@pytest.fixture
+def start_autofocus(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Start the command line, to be interrupted."""
+
+    def start(*arguments: object) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "AutofocusCore.cli", *map(str, arguments)]
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=process_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            encoding="utf-8", preexec_fn=restore_signals if os.name == "posix" else None,
+        )  # fmt: skip
+
+    return start
