@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from Demo.layout import GAP, Picture, band, below, beside, save_png, write
+from Demo.layout import GAP, INK, Picture, band, below, beside, save_png, write
 from Demo.planes import Planes, choose_planes
 from Demo.scene import Scene, segment_names_and_colours
 from Demo.views import SliceView, ThreeDView
@@ -15,8 +15,7 @@ ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
 SLICE_SIZE = (440, 384)  # pixels
 SURFACE_SIZE = ((3 * SLICE_SIZE[0] + GAP) // 2, 440)  # two of them are as wide as three slices
 OVERLAY_OPACITY = 0.5
-FROM_THE_FRONT = (0.10, 1.0, 0.22)
-FROM_BEHIND = (-0.75, -1.0, 0.35)
+EYES = {"From the front": (0.10, 1.0, 0.22), "From behind, left": (-0.75, -1.0, 0.35)}  # directions in RAS
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def draw(views: Views, scan: Any, segmentation: Any, dilation: Any | None, folde
         )
         rows.append(("attention", caption, overlay))
     surfaces = _surfaces(views)
-    rows.append(("surfaces", band(surfaces.shape[1], "Surfaces", remark="from the front · from behind"), surfaces))
+    rows.append(("surfaces", band(surfaces.shape[1], "Surfaces"), surfaces))
     pictures = {name: below([caption, row]) for name, caption, row in rows}
     files = []
     for name, picture in {"sheet": below(list(pictures.values())), **pictures}.items():
@@ -113,7 +112,8 @@ def _slice(view: SliceView, planes: Planes) -> Picture:
 
 def _surfaces(views: Views) -> Picture:
     pictures = []
-    for direction in (FROM_THE_FRONT, FROM_BEHIND):
-        views.surfaces.look_from(direction, zoom=1.5)
+    for name, direction in EYES.items():
+        views.surfaces.look_from(direction)
         pictures.append(views.surfaces.picture())
+        write(pictures[-1], name, (10, 8), size=14, colour=INK, anchor=(0, 0))
     return beside(pictures)

@@ -153,7 +153,7 @@ class ThreeDView(_View):
         self.node.SetBackgroundColor2(1.0, 1.0, 1.0)
         self.managers.SetMRMLDisplayableNode(self.node)
 
-    def look_from(self, direction: Point, zoom: float = 1.0) -> None:
+    def look_from(self, direction: Point) -> None:
         """See everything that is visible, from `direction` (x, y, z in RAS, pointing from the anatomy to the eye)."""
         self.window.Render()  # which makes the surfaces known, and with them their bounds
         bounds = self.renderer.ComputeVisiblePropBounds()
@@ -166,5 +166,5 @@ class ThreeDView(_View):
         camera.SetPosition(*(centre[axis] + 1000 * direction[axis] for axis in range(3)))
         camera.SetViewUp(0, 0, 1)
         self.renderer.ResetCamera(bounds)
-        camera.Zoom(zoom)
+        self.renderer.ResetCameraScreenSpace(bounds, 0.9)  # as large as fits, but for a margin
         self.renderer.ResetCameraClippingRange()
