@@ -85,6 +85,8 @@ def _largest(dense: Mask, spacing: list[float], sheets: float) -> Mask:
     if any(radius):
         core = _first_part(sitk.BinaryErode(image, radius, sitk.sitkBall, 0.0, 1.0))
         core = _first_part(sitk.BinaryDilate(core, [r + 1 for r in radius], sitk.sitkBall) & image)
+        # Opening may tear a thin wall, between the bowel's gas and the skin, say: mend it before holes are filled.
+        core = core | (sitk.BinaryMorphologicalClosing(core, radius, sitk.sitkBall) & image)
         compact = sitk.GetArrayFromImage(core)
         # What is all sheets, like an empty skull, is better kept than torn.
         if compact.sum() > SHARE_KEPT * largest.sum():

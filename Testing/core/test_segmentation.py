@@ -1,0 +1,362 @@
+"""From scans to a labelmap: the same place, the same labels, whatever the grid, the region and the order of axes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from AutofocusCore import build_network
+from AutofocusCore.errors import Cancelled, InputError, SettingError
+from AutofocusCore.images import read_image
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.images.resampling import sample, to_image
+from AutofocusCore.models import Channel, Code, ModelSpec, Normalization, Structure
+from AutofocusCore.segmentation import AttentionMap, RoiBox, segment_image
+
+TISSUE = Code("SCT", "85756007", "Tissue")
+THRESHOLDS = (1.0, 3.0)
+
+
+@dataclass(frozen=True)
+class Model:
+    """A description and a network, without a bundle."""
+
+    spec: ModelSpec
+    network: torch.nn.Module
+
+    def build(self) -> torch.nn.Module:
+        return self.network
+
+
+def describe(architecture: str, modality: str, channels: int, changes: dict[str, object]) -> ModelSpec:
+    fields: dict[str, object] = {
+        "name": "test-model",
+        "title": "Test",
+        "description": "For tests.",
+        "version": "1.0.0",
+        "channels": tuple(Channel(f"{modality}{i + 1}", modality) for i in range(channels)),
+        "structures": tuple(Structure(i, f"Part {i}", (9, 9, 9), TISSUE, TISSUE) for i in (1, 2)),
+        "normalization": Normalization(),
+        "architecture": {"architecture": architecture, "in_channels": channels, "num_classes": 3},
+        "licence": "MIT",
+        "training_data": "None.",
+        "synthetic": True,
+    }
+    return ModelSpec(**{**fields, **changes})  # type: ignore[arg-type]
+
+
+def random_model(architecture: str = "afn-1", modality: str = "MR", channels: int = 1, **changes: object) -> Model:
+    """A network of random weights, scaled so that all classes occur."""
+    torch.manual_seed(0)
+    spec = describe(architecture, modality, channels, changes)
+    network = build_network(**spec.architecture).eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+    return Model(spec, network)
+
+
+def threshold_model(channel: int = 0, channels: int = 1, modality: str = "MR", **changes: object) -> Model:
+    """A network whose weights pass one channel on and cut it at two thresholds of the normalised intensity."""
+    spec = describe("basic", modality, channels, changes)
+    network = build_network(**spec.architecture).eval()
+    first = True
+    for module in network.modules():
+        if isinstance(module, torch.nn.Conv3d):
+            torch.nn.init.zeros_(module.weight)
+            if module.bias is not None:
+                torch.nn.init.zeros_(module.bias)
+            centre = module.weight.shape[-1] // 2
+            module.weight.data[0, channel if first else 0, centre, centre, centre] = 1
+            first = False
+    gain = 8.0  # each of the three residual blocks adds its input to itself
+    low, high = THRESHOLDS
+    head = network.head
+    head.weight.data.zero_()
+    head.weight.data[1, 0], head.weight.data[2, 0] = 4 / gain, 8 / gain
+    head.bias.data = torch.tensor([0.0, -4 * low, -4 * (low + high)])
+    return Model(spec, network)
+
+
+def blob_image(grid: Grid, at: np.ndarray, sigma: float = 5.0) -> sitk.Image:
+    z, y, x = np.indices(grid.shape)
+    distance = np.linalg.norm(grid.to_mm(np.stack([x, y, z], axis=-1)) - at, axis=-1)
+    return to_image((1000 * np.exp(-0.5 * (distance / sigma) ** 2)).astype(np.float32), grid)
+
+
+def turned_grid(seed: int, size: tuple[int, int, int] = (22, 25, 20)) -> Grid:
+    rng = np.random.default_rng(seed)
+    rotation, _ = np.linalg.qr(rng.normal(size=(3, 3)))
+    return Grid.from_matrix(size, rotation * rng.uniform(1.2, 2.2, 3), rng.uniform(-200, 200, 3))
+
+
+def labels_of(result: object) -> np.ndarray:
+    return sitk.GetArrayFromImage(result.labels)
+
+
+def dice(first: np.ndarray, second: np.ndarray) -> float:
+    return 2 * np.logical_and(first, second).sum() / (first.sum() + second.sum())
+
+
+def noise_image(shape: tuple[int, int, int] = (10, 14, 12), **geometry: object) -> sitk.Image:
+    image = sitk.GetImageFromArray(np.random.default_rng(0).gamma(3, 60, shape).astype(np.float32))
+    for name, value in geometry.items():
+        getattr(image, f"Set{name.capitalize()}")(value)
+    return image
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("spacing", [None, (2.0, 2.0, 2.5)])
+def test_the_labelmap_has_exactly_the_grid_of_the_image_and_lies_on_the_structure(seed: int, spacing: object) -> None:
+    grid = turned_grid(seed)
+    at = grid.to_mm((11, 12, 10))
+    image = blob_image(grid, at)
+    result = segment_image(threshold_model(spacing=spacing), [image])
+    assert Grid.of(result.labels) == grid  # bit for bit
+    assert result.labels.GetPixelID() == sitk.sitkUInt8
+    labels = labels_of(result)
+    values = sitk.GetArrayFromImage(image)
+    normal = (values - values.mean()) / values.std()
+    for label in (1, 2):
+        z, y, x = np.nonzero(labels >= label)
+        assert len(z) > 20
+        np.testing.assert_allclose(grid.to_mm(np.stack([x, y, z], axis=-1).mean(axis=0)), at, atol=0.5)
+        assert dice(labels >= label, normal > THRESHOLDS[label - 1]) > 0.85
+
+
+def test_rotated_flipped_and_resampled_copies_get_the_same_labels_in_the_patient() -> None:
+    here = Grid((22, 24, 20), (1.5, 1.5, 1.5), (-20, 30, 5), tuple(np.eye(3).ravel()))
+    centre = here.to_mm((11, 12, 10))
+    image = blob_image(here, centre)
+    model = threshold_model(spacing=(1.5, 1.5, 1.5))
+    expected = labels_of(segment_image(model, [image]))
+    flipped = Grid.from_matrix(
+        (24, 22, 20), np.array([[0, -1.5, 0], [1.5, 0, 0], [0, 0, -1.5]]), here.to_mm((21, 0, 19))
+    )
+    result = segment_image(model, [to_image(sample(image, flipped, 0.0), flipped)])
+    np.testing.assert_array_equal(sample(result.labels, here, 0, nearest=True), expected)
+    angle = np.radians(25)
+    rotation = np.array([[np.cos(angle), 0, np.sin(angle)], [0, 1, 0], [-np.sin(angle), 0, np.cos(angle)]])
+    matrix = rotation * (1.1, 1.3, 2.0)
+    turned = Grid.from_matrix((32, 28, 16), matrix, centre - matrix @ np.array([15.5, 13.5, 7.5]))
+    result = segment_image(model, [to_image(sample(image, turned, 0.0), turned)])
+    for label in (1, 2):
+        mapped = sample(result.labels, here, 0, nearest=True)
+        # Thresholds are of the copy's own mean and deviation, so that shape and place must agree, not size alone.
+        z, y, x = np.nonzero(mapped >= label)
+        np.testing.assert_allclose(here.to_mm(np.stack([x, y, z], axis=-1).mean(axis=0)), centre, atol=0.4)
+        assert dice(mapped >= label, expected >= label) > 0.85
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_channels_on_different_grids_meet_in_millimetres(channel: int) -> None:
+    first, second = turned_grid(5), turned_grid(6, size=(30, 28, 26))
+    centre = first.to_mm((11, 13, 10))
+    second = Grid.from_matrix(second.size, second.matrix, centre - second.matrix @ np.array([15, 14, 13]))
+    at = centre + np.array([3, -4, 5])
+    images = [blob_image(first, centre), blob_image(second, centre)]
+    images[channel] = blob_image((first, second)[channel], at)
+    result = segment_image(threshold_model(channel, channels=2, spacing=(2, 2, 2)), images)
+    assert Grid.of(result.labels) == first
+    z, y, x = np.nonzero(labels_of(result))
+    np.testing.assert_allclose(first.to_mm(np.stack([x, y, z], axis=-1).mean(axis=0)), at, atol=0.6)
+
+
+def test_an_image_on_the_models_lattice_is_never_interpolated() -> None:
+    image = noise_image(spacing=(1, 2, 3))
+    result = segment_image(random_model(orientation="LPS"), [image], precision="float32", probabilities=True)
+    values = sitk.GetArrayFromImage(image)
+    normal = (values - values.mean()) / values.std()
+    network = random_model().network
+    padding = 6 * [network.margin]
+    volume = torch.nn.functional.pad(torch.from_numpy(normal)[None, None], padding, value=float(normal.min()))
+    with torch.inference_mode():
+        expected = torch.softmax(network(volume)[0], dim=0).numpy()
+    found = sitk.GetArrayFromImage(result.probabilities)
+    np.testing.assert_allclose(found, np.moveaxis(expected, 0, -1), atol=1e-3)
+    np.testing.assert_array_equal(labels_of(result), found.argmax(axis=-1))
+
+
+@pytest.mark.parametrize(("as_mask", "mask"), [(False, "all"), (True, "nonzero")])
+def test_inside_a_region_of_interest_nothing_changes_and_outside_is_background(as_mask: bool, mask: str) -> None:
+    grid = turned_grid(2)
+    values = np.random.default_rng(0).gamma(3, 60, grid.shape).astype(np.float32)
+    values[:, :4] = 0
+    image = to_image(values, grid)
+    model = random_model(spacing=(2.4, 2.4, 2.4), normalization=Normalization(mask=mask, sigmas=(2, 2)))
+    whole = labels_of(segment_image(model, [image], precision="float32"))
+    box = RoiBox(tuple(grid.to_mm((11, 14, 10))), (16, 14, 12), tuple(turned_grid(9).direction))
+    inside = box.mask_on(grid)
+    roi = to_image(inside.astype(np.uint8), grid) if as_mask else box
+    result = segment_image(model, [image], roi=roi, precision="float32", attention="all", probabilities=True)
+    labels = labels_of(result)
+    assert inside.sum() > 100
+    assert len(np.unique(whole[inside])) > 1
+    assert (labels[inside] != whole[inside]).mean() < 1e-3
+    assert not labels[~inside].any()
+    assert np.all(sitk.GetArrayFromImage(result.probabilities)[~inside] == (1, 0, 0))
+    map_ = result.attention[0]
+    assert map_.weights.shape[1:] == map_.grid.shape
+    assert np.prod(map_.grid.shape) < 0.5 * np.prod(grid.shape)
+    assert np.all(map_.grid.to_index(box.corners()) > -0.5)
+
+
+def test_only_the_body_is_predicted_and_its_labels_are_those_of_the_whole() -> None:
+    values = np.full((16, 40, 44), -1000, dtype=np.float32)
+    _, y, x = np.indices(values.shape)
+    body = ((y - 18) / 11) ** 2 + ((x - 22) / 14) ** 2 < 1
+    values[body] = np.random.default_rng(0).normal(40, 60, body.sum())
+    values[:, 36] = 200  # the table
+    image = to_image(values, Grid((44, 40, 16), (3, 3, 3), (0, 0, 0), tuple(np.eye(3).ravel())))
+    image = sitk.Cast(image, sitk.sitkInt16)
+    model = random_model("basic", "CT", normalization=Normalization(mask="body", percentiles=(5, 95)))
+    result = segment_image(model, [image], precision="float32", probabilities=True)
+    beyond = sitk.GetArrayFromImage(result.probabilities)[..., 0] == 1
+    assert beyond[:, 34:].all()
+    assert 1 in labels_of(result)[body]
+    assert 2 in labels_of(result)[body]
+    assert not beyond[:, 7:30, 8:37].all(axis=0).any()
+    assert result.warnings == ()
+
+
+def test_attention_sums_to_one_and_its_effective_dilation_is_in_millimetres() -> None:
+    result = segment_image(random_model(spacing=(1, 2, 4)), [noise_image(spacing=(1, 2, 4))], attention="all")
+    map_ = result.attention[0]
+    assert map_.rates == (2, 6, 10, 14)
+    assert map_.weights.dtype == np.float32
+    np.testing.assert_allclose(map_.weights.sum(axis=0), 1, atol=1e-4)
+    even = AttentionMap(np.full((4, 2, 2, 2), 0.25, dtype=np.float32), map_.rates, map_.grid)
+    np.testing.assert_allclose(even.effective_dilation_mm(), 8 * 2, rtol=1e-6)  # a voxel of 1 × 2 × 4 mm
+
+
+def test_small_islands_are_removed_on_request() -> None:
+    grid = Grid((40, 24, 24), (1, 1, 1), (0, 0, 0), tuple(np.eye(3).ravel()))
+    image = blob_image(grid, np.array([10, 12, 12]), 4) + blob_image(grid, np.array([32, 12, 12]), 1.2)
+    model = threshold_model()
+    whole, cleaned = (labels_of(segment_image(model, [image], smallest_island_mm3=v)) for v in (0, 60))
+    assert whole[:, :, 25:].any()
+    assert not cleaned[:, :, 25:].any()
+    np.testing.assert_array_equal(whole[:, :, :25], cleaned[:, :, :25])
+
+
+def test_stages_are_timed_and_reported() -> None:
+    seen = []
+    result = segment_image(random_model("basic"), [noise_image()], progress=seen.append)
+    assert set(result.seconds) == {"prepare", "predict", "resample"}
+    assert all(value >= 0 for value in result.seconds.values())
+    stages = list(dict.fromkeys(report.stage for report in seen))
+    assert stages == ["prepare", "predict", "resample"]
+    for stage in stages:
+        last = [report for report in seen if report.stage == stage][-1]
+        assert 0 < last.done <= last.total
+
+
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
+def test_it_can_be_cancelled_between_steps(after: int) -> None:
+    calls = iter(range(1000))
+    with pytest.raises(Cancelled):
+        segment_image(random_model("basic"), [noise_image()], cancelled=lambda: next(calls) >= after)
+
+
+def refusal(model: Model, *images: sitk.Image, **options: object) -> str:
+    with pytest.raises(InputError) as caught:
+        segment_image(model, list(images), **options)
+    assert caught.value.remedy
+    return str(caught.value)
+
+
+def test_the_wrong_number_of_channels_is_refused() -> None:
+    text = refusal(random_model(channels=2), noise_image())
+    assert "takes 2 images (MR1, MR2), but 1 image was given" in text
+    assert "takes 1 image (MR1), but 2 images were given" in refusal(random_model(), noise_image(), noise_image())
+
+
+def test_images_that_cannot_be_used_are_refused() -> None:
+    model = random_model()
+    assert "is empty: every voxel is 7" in refusal(model, sitk.Image([9, 9, 9], sitk.sitkInt16) + 7)
+    assert "2-D" in refusal(model, noise_image()[:, :, 3])
+    assert "2-D" in refusal(model, noise_image()[:, :, 3:4])
+    assert "4 dimensions" in refusal(model, sitk.JoinSeries([noise_image(), noise_image()]))
+    assert "3 values per voxel" in refusal(model, sitk.Compose([noise_image()] * 3))
+    assert "too small: 12 × 3 × 10" in refusal(model, noise_image()[:, :3])
+    spoilt = sitk.GetArrayFromImage(noise_image())
+    spoilt[: spoilt.shape[0] // 2 + 1] = np.nan
+    assert "more than half" in refusal(model, sitk.GetImageFromArray(spoilt))
+
+
+def test_a_few_voxels_without_a_value_are_filled_with_a_warning() -> None:
+    spoilt = sitk.GetArrayFromImage(noise_image())
+    spoilt[3, 4, 5] = np.nan
+    result = segment_image(random_model("basic"), [sitk.GetImageFromArray(spoilt)])
+    assert len(result.warnings) == 1
+    assert "1 voxel" in result.warnings[0]
+
+
+def test_channels_that_do_not_overlap_are_refused_and_little_overlap_is_remarked_on() -> None:
+    model = random_model("basic", channels=2)
+    far = noise_image(origin=(500, 0, 0))
+    assert "The MR2 image and The MR1 image do not overlap in space" in refusal(model, noise_image(), far)
+    result = segment_image(model, [noise_image(), noise_image(origin=(8, 0, 0))])
+    assert "covers only 33 %" in result.warnings[0]
+
+
+def test_messages_name_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "flat.nii.gz"
+    sitk.WriteImage(sitk.Image([9, 9, 9], sitk.sitkInt16), str(path))
+    assert str(path) in refusal(random_model(), read_image(path).image)
+
+
+def test_ct_for_a_model_of_mr_is_remarked_on() -> None:
+    ct = np.full((16, 16, 16), -1000.0, dtype=np.float32)
+    ct[3:12, 3:12, 3:12] = np.random.default_rng(0).normal(30, 40, (9, 9, 9))
+    image = sitk.GetImageFromArray(ct.round().astype(np.int16))
+    assert "the model wants MR" in segment_image(random_model("basic"), [image]).warnings[0]
+    assert segment_image(random_model("basic", "CT"), [image]).warnings == ()
+    assert "the model wants CT" in segment_image(random_model("basic", "CT"), [noise_image()]).warnings[0]
+
+
+def test_a_region_outside_the_image_is_refused() -> None:
+    assert "does not touch" in refusal(random_model(), noise_image(), roi=RoiBox((900, 0, 0), (5, 5, 5)))
+
+
+def test_settings_are_passed_on() -> None:
+    with pytest.raises(SettingError):
+        segment_image(random_model("basic"), [noise_image()], precision="float12")
+    assert segment_image(random_model("basic"), [noise_image()], precision="float32").precision == "float32"
+
+
+@pytest.mark.parametrize("kind", [sitk.sitkUInt8, sitk.sitkInt16, sitk.sitkUInt32, sitk.sitkFloat64])
+def test_the_pixel_type_does_not_matter(kind: int) -> None:
+    whole = sitk.Cast(sitk.Round(noise_image((6, 7, 8)) / 8), sitk.sitkFloat32)
+    model = random_model("basic")
+    expected = labels_of(segment_image(model, [whole], precision="float32"))
+    np.testing.assert_array_equal(
+        labels_of(segment_image(model, [sitk.Cast(whole, kind)], precision="float32")), expected
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "modality"),
+    [
+        ("odd_geometry/prostatex_mr_oblique/ProstateX-0218_t2_tra", "MR"),
+        ("odd_geometry/niivue/FLAIR.nrrd", "MR"),
+        ("odd_geometry/pyradiomics_brain_tumour_aniso/brain1_image.nrrd", "MR"),
+        ("odd_geometry/niivue/shear.nii.gz", "CT"),
+        ("ct_totalsegmentator/example_ct_dicom", "CT"),
+    ],
+)
+def test_real_odd_volumes_go_all_the_way(
+    reference_data: Path,
+    name: str,
+    modality: str,
+) -> None:
+    image = read_image(reference_data / name).image
+    model = random_model("basic", modality, spacing=(9.0, 9.0, 9.0), normalization=Normalization(mask="body"))
+    result = segment_image(model, [image])
+    assert Grid.of(result.labels) == Grid.of(image)
+    assert result.warnings == ()
