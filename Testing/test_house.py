@@ -62,12 +62,22 @@ def module_name(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def imports(path: Path) -> Iterator[str]:
+class WithoutTypeChecking(ast.NodeTransformer):
+    """Takes out what only the type checker sees."""
+
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:  # noqa: N802 (ast's name)
+        return node.orelse if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
+
+
+def imports(path: Path, *, for_types: bool = True) -> Iterator[str]:
     """Every module that a file imports anywhere in it, by its absolute name; names taken from a package included."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    if not for_types:
+        tree = WithoutTypeChecking().visit(tree)
     package = module_name(path).split(".")
     if path.name != "__init__.py":
         package = package[:-1]
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -162,7 +172,7 @@ def test_no_two_files_of_the_core_import_each_other() -> None:
 def test_the_core_imports_only_what_the_package_declares() -> None:
     optional = {"dask", "distributed"}
     declared = {re.match(r"[\w-]+", text)[0].lower() for text in project()["project"]["dependencies"]} | optional
-    used = {name.split(".")[0] for path in core_files() for name in imports(path)} - {"AutofocusCore"}
+    used = {name.split(".")[0] for path in core_files() for name in imports(path, for_types=False)} - {"AutofocusCore"}
     assert {name.lower() for name in used - sys.stdlib_module_names} <= declared
 
 
