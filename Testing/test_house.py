@@ -65,7 +65,7 @@ def module_name(path: Path) -> str:
 class WithoutTypeChecking(ast.NodeTransformer):
     """Takes out what only the type checker sees."""
 
-    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:  # noqa: N802 (ast's name)
+    def visit_If(self, node: ast.If) -> ast.AST | list[ast.stmt]:
         return node.orelse if isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING" else node
 
 
