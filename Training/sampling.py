@@ -47,10 +47,14 @@ class Case:
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:
     """A voxel (z, y, x) to centre a segment on: labelled with probability `foreground`, else background in the ROI.
 
+    Each structure of the case is as likely as another, however small it is.
     The centre is then moved just so far that the segment does not stick out of the case more than it must.
     """
-    labelled = case.labels > 0
-    wanted = labelled if rng.random() < segments.foreground else case.roi & ~labelled
+    present = np.flatnonzero(np.bincount(case.labels.ravel())[1:]) + 1
+    if rng.random() < segments.foreground and present.size:
+        wanted = case.labels == present[rng.integers(present.size)]
+    else:
+        wanted = case.roi & (case.labels == 0)
     voxels = np.flatnonzero(wanted)
     if voxels.size == 0:
         voxels = np.flatnonzero(case.roi) if case.roi.any() else np.arange(case.labels.size)

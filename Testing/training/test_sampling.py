@@ -107,3 +107,10 @@ def test_the_same_state_of_chance_draws_the_same_batch(case: Case) -> None:
     assert torch.equal(first[1], second[1])
     assert first[0].shape == (3, 1, 8, 8, 8)
     assert first[2] == ["a case"] * 3
+
+
+def test_a_small_structure_is_chosen_as_often_as_a_large_one(case: Case) -> None:
+    rng = np.random.default_rng(3)
+    segments = Segments(size=(1, 1, 1), per_step=1, foreground=1.0)
+    labels = [case.labels[choose_centre(case, segments, rng)] for _ in range(300)]
+    assert 0.4 < np.mean(np.array(labels) == 2) < 0.6
