@@ -167,8 +167,8 @@ def repair_values(image: sitk.Image, name: str) -> tuple[sitk.Image, tuple[str, 
     result.CopyInformation(image)
     for key in image.GetMetaDataKeys():
         result.SetMetaData(key, image.GetMetaData(key))
-    share_text = f"{100 * bad / values.size:.2g} %"
+    count = f"{bad} voxel{'s' * (bad != 1)}"
     return result, (
-        f"{name} has {bad} voxels without a usable value (NaN, infinite), {share_text} of all: "
-        "they were filled from their neighbours, and with the lowest value where those have none either.",
+        f"{name} has {count} without a usable value (NaN, infinite), {100 * bad / values.size:.2g} % of all: filled "
+        "from the neighbours, or with the lowest value where those have none either.",
     )

@@ -51,7 +51,8 @@ class Series:
     def answers_to(self, wanted: str) -> bool:
         """Whether this is the series of that number, UID or description."""
         wanted = wanted.strip()
-        return wanted in (self.uid, str(self.number)) or wanted.casefold() == self.description.casefold() != ""
+        number = "" if self.number is None else str(self.number)
+        return (wanted != "" and wanted in (self.uid, number)) or wanted.casefold() == self.description.casefold() != ""
 
 
 def list_series(folder: Path) -> list[Series]:

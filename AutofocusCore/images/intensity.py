@@ -76,10 +76,10 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
     seen = look(values).kind
     if stated is not None and stated != wanted:
         evidence = f"its DICOM header says {stated}"
-    elif wanted == "CT" and seen is None:
+    elif stated is None and wanted == "CT" and seen is None:
         low, high = float(values.min()), float(values.max())
         evidence = f"its values ({low:g} to {high:g}) are not those of CT in Hounsfield units"
-    elif wanted == "MR" and seen is not None:
+    elif stated is None and wanted == "MR" and seen is not None:
         evidence = "its values look like CT in Hounsfield units"
     else:
         return None
