@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,12 +33,15 @@ class Layer:
     rates_mm: tuple[float, ...]
 
 
-def find_layers(folder: Path, stem: str) -> list[Layer]:
-    """The layers whose attention was written for one segmentation, first layer first; none for a plain network."""
+def find_layers(written: Iterable[Path]) -> list[Layer]:
+    """The layers whose attention is among the files that were written, first layer first; none for a plain network."""
     layers = []
-    for path in folder.glob(f"{stem}_dilation-*.nrrd"):
-        number = int(path.stem.rsplit("-", 1)[1])
-        rates = _rates(folder / f"{stem}_attention-{number}.seq.nrrd")
+    for path in written:
+        found = re.fullmatch(r"(.*)_dilation-(\d+)\.nrrd", path.name)
+        if found is None:
+            continue
+        number = int(found[2])
+        rates = _rates(path.with_name(f"{found[1]}_attention-{number}.seq.nrrd"))
         spacing = sitk.ReadImage(str(path)).GetSpacing()
         voxel = float(np.prod(spacing)) ** (1 / 3)  # as AttentionMap turns voxels into mm
         layers.append(Layer(number, path, tuple(round(rate * voxel, 3) for rate in rates)))

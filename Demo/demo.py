@@ -21,7 +21,6 @@ from typing import Any
 from AutofocusCore.cli.console import print_table, say
 from AutofocusCore.errors import AutofocusError, OutputError
 from AutofocusCore.models import Model, find_model
-from AutofocusCore.staging import stem_of
 from Demo import offscreen
 from Demo.agreement import dice
 
@@ -29,6 +28,7 @@ PHANTOM_SEED = 2018  # no model was trained, tuned or tested on it
 PHANTOM_SIZE = (288, 224, 120)
 PHANTOM_SPACING = (1.5, 1.5, 2.0)  # mm; finer than the model's, as real scans are
 PHANTOM_MODEL = "pelvis-phantom"
+PICTURES = ("sheet", "segments", "attention", "surfaces")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _run(args: argparse.Namespace) -> int:
         print(f"demo: There will be a segmentation, but no pictures: {no_pictures}", file=sys.stderr, flush=True)
     model = find_model(args.model or PHANTOM_MODEL)
     files = Files(args.output)
-    _make_folder(files.folder)
+    _prepare_folder(files)
 
     inputs = args.input
     if inputs is None:
@@ -114,7 +114,7 @@ def _run(args: argparse.Namespace) -> int:
     pictures: list[Path] = []
     if no_pictures is None:
         say("Loading the results into a MRML scene and drawing them …")
-        pictures = _draw(files, model, synthetic=args.input is None)
+        pictures = _draw(files, summary["files"], model, synthetic=args.input is None)
 
     labels = {structure.name: structure.label for structure in model.spec.structures}
     agreement = dice(files.segmentation, truth, labels) if truth is not None else {}
@@ -125,11 +125,14 @@ def _run(args: argparse.Namespace) -> int:
     return 1
 
 
-def _make_folder(folder: Path) -> None:
+def _prepare_folder(files: Files) -> None:
+    """Make the folder; in one of an earlier demo, remove what this one may not replace and would seem to have made."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        files.folder.mkdir(parents=True, exist_ok=True)
+        for path in (*(files.folder / f"{name}.png" for name in PICTURES), files.scene):
+            path.unlink(missing_ok=True)
     except OSError as error:
-        raise OutputError(f"The folder {folder} cannot be made ({error.strerror})", "choose another OUTPUT") from error
+        raise OutputError(f"{files.folder} cannot be used ({error.strerror})", "choose another OUTPUT") from error
 
 
 def _write_phantom(files: Files) -> None:
@@ -173,12 +176,20 @@ def _segment(inputs: Sequence[str], model: str, files: Files, device: str) -> di
     return summary
 
 
-def _draw(files: Files, model: Model, *, synthetic: bool) -> list[Path]:
-    """The scene and its pictures; imported here, as VTK must not load before the window's kind is chosen."""
-    offscreen.choose_window()
+def _draw(files: Files, written: Sequence[str], model: Model, *, synthetic: bool) -> list[Path]:
+    """The scene and its pictures, of the files that the command line has written."""
+    offscreen.choose_window()  # before anything imports VTK
     from Demo.attention import find_layers, inside_body
     from Demo.gallery import draw, open_views
-    from Demo.scene import SOFT_TISSUE, load_effective_dilation, load_scan, load_segmentation, new_scene, save
+    from Demo.scene import (
+        SOFT_TISSUE,
+        load_effective_dilation,
+        load_scan,
+        load_segmentation,
+        new_scene,
+        note_provenance,
+        save,
+    )
 
     scene = new_scene()
     views = open_views(scene)
@@ -186,8 +197,9 @@ def _draw(files: Files, model: Model, *, synthetic: bool) -> list[Path]:
     window_level = SOFT_TISSUE if channel.modality == "CT" else None
     scan = load_scan(scene, files.scan, name=channel.name, window_level=window_level)
     segmentation = load_segmentation(scene, files.segmentation, name=model.spec.title, scan=scan)
+    note_provenance(scene, files.segmentation, scan=scan)
     dilation = None
-    layers = find_layers(files.attention, stem_of(files.segmentation))
+    layers = find_layers(map(Path, written))
     for layer in layers:  # the last one, nearest to the decision, is shown; the others are in the scene
         dilation = load_effective_dilation(
             scene,

@@ -6,12 +6,14 @@ Voxel arrays are (z, y, x).
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import SimpleITK as sitk
 import slicer
 from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import vtk_to_numpy
@@ -19,6 +21,7 @@ from vtkmodules.vtkCommonCore import vtkCollection
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from AutofocusCore.errors import InputError, OutputError
+from AutofocusCore.slicer_nrrd import PROVENANCE_KEY
 from Demo.colours import add_zoom_colours
 
 SOFT_TISSUE = (400.0, 40.0)  # window and level in HU, as the pelvis is read
@@ -144,6 +147,19 @@ def _hide(volume: Any, where: NDArray[np.bool_], *, below: float) -> None:
     display.SetApplyThreshold(True)
 
 
+def note_provenance(scene: Scene, segmentation: Path, *, scan: Any) -> Any:
+    """How the segmentation was made, which its file says in its header, as a text node; None where it says nothing."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(segmentation))
+    reader.ReadImageInformation()
+    if not reader.HasMetaDataKey(PROVENANCE_KEY):
+        return None
+    node = scene.mrml.AddNewNodeByClass("vtkMRMLTextNode", "Provenance")
+    node.SetText(json.dumps(json.loads(reader.GetMetaData(PROVENANCE_KEY)), indent=2, ensure_ascii=False))
+    place_beside(scene, node, scan)
+    return node
+
+
 def segment_names_and_colours(segmentation: Any) -> list[tuple[str, tuple[int, int, int]]]:
     """Name and colour (0 to 255) of every segment, in their order."""
     segments = segmentation.GetSegmentation()
@@ -168,7 +184,8 @@ def segment_points(segmentation: Any) -> list[NDArray[np.float64]]:
 
 def place_beside(scene: Scene, node: Any, scan: Any) -> None:
     """Put `node` where the scan is: under the same transform and the same parent in the subject hierarchy."""
-    node.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
+    if node.IsA("vtkMRMLTransformableNode"):
+        node.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene.mrml)
     item = hierarchy.GetItemByDataNode(scan) or hierarchy.CreateItem(hierarchy.GetSceneItemID(), scan)
     hierarchy.CreateItem(hierarchy.GetItemParent(item), node)

@@ -30,6 +30,8 @@ SLICE_MANAGERS = (
     "vtkMRMLRulerDisplayableManager",
     "vtkMRMLColorLegendDisplayableManager",
 )
+# As in the application, so that a saved scene opens there with the same slices.
+LAYOUT_NAMES = {"Axial": "Red", "Sagittal": "Yellow", "Coronal": "Green"}
 THREE_D_MANAGERS = (
     "vtkMRMLCameraDisplayableManager",
     "vtkMRMLViewDisplayableManager",
@@ -92,7 +94,7 @@ class SliceView(_View):
         self.logic.SetMRMLApplicationLogic(scene.application)
         scene.application.GetSliceLogics().AddItem(self.logic)
         self.logic.SetMRMLScene(scene.mrml)
-        self.node = self.logic.AddSliceNode(orientation)
+        self.node = self.logic.AddSliceNode(LAYOUT_NAMES[orientation])
         self.node.SetOrientation(orientation)
         self.managers.SetMRMLDisplayableNode(self.node)
         self.logic.ResizeSliceNode(*size)

@@ -18,6 +18,7 @@ from Demo import offscreen
 
 RATES = (2, 6, 10, 14)
 NAMES = ("Prostate", "Seminal vesicles", "Bladder", "Rectum", "Left femur", "Right femur")
+PROVENANCE = {"model": "none", "note": "made up; ½ = 50 %"}
 TILT = np.radians(20.0)
 
 
@@ -50,7 +51,7 @@ def case(tmp_path_factory: pytest.TempPathFactory) -> Case:
     image, labels = make_phantom(11, size=(96, 75, 54), spacing=(4.5, 4.5, 4.5))
     scan, segmentation = folder / "scan.nrrd", folder / "segmentation.seg.nrrd"
     write_image(scan, image)
-    write_segmentation(segmentation, labels, structures(*NAMES))
+    write_segmentation(segmentation, labels, structures(*NAMES), provenance=PROVENANCE)
 
     voxels = np.argwhere(sitk.GetArrayViewFromImage(labels) == 5)
     left_femur = labels.TransformContinuousIndexToPhysicalPoint(voxels.mean(0)[::-1].tolist())  # LPS

@@ -59,6 +59,8 @@ def test_the_users_scan_becomes_segmentation_attention_scene_and_pictures(
     case: Case, untrained: Path, tmp_path: Path
 ) -> None:
     output = tmp_path / "my results"
+    (output / "attention").mkdir(parents=True)
+    (output / "attention" / "segmentation_dilation-9.nrrd").write_text("of an earlier run", encoding="utf-8")
     done = demo("--input", case.scan, "--model", untrained, "--output", output, "--truth", case.segmentation)
     assert done.returncode == 0, done.stderr
     assert {path.name for path in output.iterdir()} == {
@@ -82,6 +84,8 @@ def test_without_egl_the_segmentation_is_there_and_the_rest_is_explained(
     hidden.mkdir()
     (hidden / "libEGL.so.1").write_bytes(b"")
     output = tmp_path / "output"
+    output.mkdir()
+    (output / "sheet.png").write_text("of an earlier run", encoding="utf-8")
     done = demo(
         "--input", case.scan, "--model", untrained, "--output", output,
         LD_LIBRARY_PATH=str(hidden), VTK_DEFAULT_OPENGL_WINDOW="vtkEGLRenderWindow",

@@ -29,7 +29,7 @@ class Studio:
         self.views = open_views(self.scene)
         self.scan = load_scan(self.scene, case.scan, name="CT")
         self.segmentation = load_segmentation(self.scene, case.segmentation, name="Pelvis", scan=self.scan)
-        (layer,) = find_layers(case.attention, "segmentation")
+        (layer,) = find_layers(case.attention.iterdir())
         self.dilation = load_effective_dilation(
             self.scene, layer.path, name="Layer 2", scan=self.scan, rates_mm=layer.rates_mm
         )

@@ -11,7 +11,7 @@ import pytest
 from AutofocusCore.errors import InputError
 from AutofocusCore.models.terminology import structures
 
-from .conftest import NAMES, Case
+from .conftest import NAMES, PROVENANCE, Case
 
 VOXEL_MM = 36.0 ** (1 / 3)  # the attention's voxels have 3 × 3 × 4 mm
 
@@ -27,7 +27,7 @@ def loaded(case: Case) -> tuple[Any, Any, Any, Any]:
     scene = new_scene()
     scan = load_scan(scene, case.scan, name="CT")
     segmentation = load_segmentation(scene, case.segmentation, name="Pelvis", scan=scan)
-    (layer,) = find_layers(case.attention, "segmentation")
+    (layer,) = find_layers(case.attention.iterdir())
     dilation = load_effective_dilation(scene, layer.path, name="Layer 2", scan=scan, rates_mm=layer.rates_mm)
     return scene, scan, segmentation, dilation
 
@@ -112,7 +112,7 @@ def test_hidden_voxels_are_below_the_threshold_and_the_others_untouched(case: Ca
 
     scene = new_scene()
     scan = load_scan(scene, case.scan, name="CT")
-    (layer,) = find_layers(case.attention, "segmentation")
+    (layer,) = find_layers(case.attention.iterdir())
     whole = voxels(load_effective_dilation(scene, layer.path, name="a", scan=scan, rates_mm=layer.rates_mm))
     inside = np.zeros(whole.shape, dtype=bool)
     inside[10:30] = True
@@ -145,9 +145,49 @@ def test_a_saved_scene_holds_the_same_segments(loaded: tuple[Any, Any, Any, Any]
     assert segment_names_and_colours(again) == segment_names_and_colours(loaded[2])
 
 
+def test_provenance_of_the_segmentation_becomes_a_text_node(loaded: tuple[Any, Any, Any, Any], case: Case) -> None:
+    import json
+
+    from Demo.scene import note_provenance
+
+    node = note_provenance(loaded[0], case.segmentation, scan=loaded[1])
+    assert json.loads(node.GetText()) == PROVENANCE
+
+
 def test_a_file_that_is_no_image_is_named(tmp_path: Path) -> None:
     from Demo.scene import load_scan, new_scene
 
     (tmp_path / "scan.nrrd").write_text("nothing", encoding="utf-8")
     with pytest.raises(InputError, match=r"scan\.nrrd"):
         load_scan(new_scene(), tmp_path / "scan.nrrd", name="CT")
+
+
+def test_a_saved_scene_opens_with_the_overlay_in_the_views_of_the_application(case: Case, tmp_path: Path) -> None:
+    import zipfile
+
+    from Demo.attention import find_layers
+    from Demo.gallery import open_views
+    from Demo.scene import load_effective_dilation, load_scan, new_scene, save
+
+    scene = new_scene()
+    views = open_views(scene)
+    scan = load_scan(scene, case.scan, name="CT")
+    (layer,) = find_layers(case.attention.iterdir())
+    dilation = load_effective_dilation(scene, layer.path, name="Layer 2", scan=scan, rates_mm=layer.rates_mm)
+    views.slices["Axial"].show(scan, dilation)
+    save(scene, tmp_path / "scene.mrb")
+
+    with zipfile.ZipFile(tmp_path / "scene.mrb") as archive:
+        archive.extractall(tmp_path)
+    again = new_scene()
+    again.mrml.SetURL(str(next(tmp_path.rglob("*.mrml"))))
+    assert again.mrml.Import()
+    composites = again.mrml.GetNodesByClass("vtkMRMLSliceCompositeNode")
+    by_view = {
+        composites.GetItemAsObject(i).GetLayoutName(): composites.GetItemAsObject(i)
+        for i in range(composites.GetNumberOfItems())
+    }
+    assert set(by_view) == {"Red", "Yellow", "Green"}
+    shown = again.mrml.GetNodeByID(by_view["Red"].GetForegroundVolumeID())
+    assert shown.GetName() == "Layer 2"
+    assert shown.GetDisplayNode().GetColorNode().GetName() == "Zoom in to zoom out"
