@@ -86,13 +86,15 @@ def check_names(cases: Iterable[Case]) -> None:
     for case in cases:
         if len(case.stem.encode()) > LONGEST_NAME:
             raise InputError(f"The case name {case.name[:40]}… is too long", f"use at most {LONGEST_NAME} letters")
-        other = seen.setdefault(case.stem.casefold(), case.name)
-        if other is not case.name:
-            if other == case.name:
-                raise InputError(f"Two cases are named {case.name}", "give each a name of its own")
+        key = case.stem.casefold()
+        other = seen.get(key)
+        if other == case.name:
+            raise InputError(f"Two cases are named {case.name}", "give each a name of its own")
+        if other is not None:
             raise InputError(
                 f"The cases {other} and {case.name} would write the same files", "give one of them another name"
             )
+        seen[key] = case.name
 
 
 def _from_table(table: Path, channels: Sequence[Channel]) -> list[Case]:

@@ -64,8 +64,8 @@ def run(argv: Sequence[str], signals: Signals) -> int:
 
 def _sentence(error: BaseException, interrupted: bool) -> str:
     if interrupted:
-        remedy = getattr(error, "remedy", None) if isinstance(error, Cancelled) else None
-        return f"autofocus: {error}" if remedy else INTERRUPTED
+        says_more = isinstance(error, Cancelled) and str(error) != str(Cancelled())
+        return f"autofocus: {error}" if says_more else INTERRUPTED
     if isinstance(error, AutofocusError):
         return f"autofocus: {error}"
     if isinstance(error, MemoryError):

@@ -1,0 +1,227 @@
+"""The worker, as a process: its protocol, its warmth, and what it survives and does not."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+import SimpleITK as sitk
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+class Conversation:
+    """A worker, what it said so far, and what it printed."""
+
+    def __init__(self, *arguments: str, prelude: str = "") -> None:
+        run = "import runpy; runpy.run_module('AutofocusCore.worker', run_name='__main__')"
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", f"{prelude}\n{run}", *arguments],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
+        )  # fmt: skip
+        self.errors = b""
+        self._drain = threading.Thread(target=self._read_errors, daemon=True)
+        self._drain.start()
+
+    def _read_errors(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.errors += line
+
+    def send(self, **request: Any) -> None:
+        self.send_raw(json.dumps(request).encode() + b"\n")
+
+    def send_raw(self, data: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(data)
+        self.process.stdin.flush()
+
+    def next(self) -> dict[str, Any]:
+        """The next line, which must be JSON."""
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        assert line, self.errors.decode()
+        return dict(json.loads(line))
+
+    def answer(self, key: Any) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+        """The answer to a request, and the progress until then."""
+        progress = []
+        while True:
+            message = self.next()
+            if message["id"] == key and message["type"] != "progress":
+                return message, progress
+            progress.append(message)
+
+    def ask(self, **request: Any) -> dict[str, Any]:
+        self.send(**request)
+        return self.answer(request["id"])[0]
+
+    def end(self) -> int:
+        assert self.process.stdin is not None
+        if not self.process.stdin.closed:
+            self.process.stdin.close()
+        return self.process.wait(20)
+
+
+Talk = Callable[..., Conversation]
+
+
+@pytest.fixture
+def talk() -> Iterator[Talk]:
+    """Start workers that end with the test."""
+    started: list[Conversation] = []
+
+    def start(*arguments: str, prelude: str = "") -> Conversation:
+        started.append(Conversation(*arguments, prelude=prelude))
+        return started[-1]
+
+    yield start
+    for each in started:
+        each.process.kill()
+        each.process.wait()
+
+
+# Whatever is printed, from Python or from C, before, while and after.
+NOISE = """
+import os
+os.write(2, b'early ')
+import AutofocusCore.running as running
+real = running.run_job
+def noisy(*args, **kwargs):
+    print('printed')
+    os.write(1, b'{"written": "by C"}\\n')
+    return real(*args, **kwargs)
+running.run_job = noisy
+"""
+
+
+def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callable[..., Path], tmp_path: Path) -> None:
+    worker = talk(prelude=NOISE)
+    hello = worker.ask(id=1, request="hello")
+    assert (hello["type"], hello["protocol"], hello["pid"]) == ("result", 1, worker.process.pid)
+    folder = Path(hello["folder"])
+    assert folder.is_dir()
+    if os.name == "posix":
+        assert folder.stat().st_mode & 0o077 == 0
+
+    for line, cause in (
+        (b"garbage\n", "is not JSON"),
+        (b"\xff\xfe\x00\n", "is not JSON"),
+        (b"[1, 2]\n", "is not a JSON object"),
+        (b'{"id": 9, "request": "dance"}\n', "no request 'dance'"),
+        (b'{"id": 9, "request": "segment"}\n', "no 'images'"),
+        (b'{"id": 9, "request": "segment", "images": [], "model": "m", "outputs": {"x": 1}}\n', "malformed"),
+        (b'{"id": 9, "request": "segment", "images": ["a"], "model": "no-such-model"}\n', "no model 'no-such-model'"),
+        (b'{"id": 9, "request": "plan", "model": 3}\n', "model is 3"),
+        (b"x" * 1_500_000 + b"\n", "longer than"),
+    ):
+        worker.send_raw(line)
+        error = worker.next()
+        assert (error["type"], cause in error["message"]) == ("error", True), error
+        assert error["message"] == f"{error['cause']}; {error['remedy']}."
+
+    assert worker.ask(id=2, request="devices")["devices"][-1]["id"] == "cpu"
+    assert isinstance(worker.ask(id=3, request="models")["models"], list)
+    plan = worker.ask(id=4, request="plan", model=str(tiny_model), size=[100, 90, 80], spacing=[1, 1, 2])
+    assert plan["peak_bytes"] > 1e6
+    assert "peak" in plan["plan"]
+
+    scan = write_random_image("ü.nrrd")
+    job = {"request": "segment", "images": [str(scan)], "model": str(tiny_model)}
+    settings = {"device": "cpu", "precision": "float32"}
+    worker.send(id="first", **job, settings=settings, attention=True, probabilities=True)
+    first, progress = worker.answer("first")
+    assert first["type"] == "result", first
+    assert [p["stage"] for p in progress] == sorted(
+        (p["stage"] for p in progress), key=["read", "prepare", "predict", "resample", "write"].index
+    )
+    assert all(0 <= p["done"] <= p["total"] for p in progress)
+    names = ["labels.json", "labels.nrrd", "labels_attention-1.seq.nrrd", "labels_dilation-1.nrrd"]
+    assert sorted(Path(file).name for file in first["files"]) == sorted([*names, "probabilities.nrrd"])
+    assert all(folder in Path(file).parents for file in first["files"])
+
+    outputs = {"segmentation": str(tmp_path / "o.seg.nrrd")}
+    second = worker.ask(id={"any": ["id"]}, **job, settings=settings, outputs=outputs)
+    assert second["model"]["name"] == "tiny"
+    labels = next(file for file in first["files"] if file.endswith("labels.nrrd"))
+    np.testing.assert_array_equal(
+        sitk.GetArrayFromImage(sitk.ReadImage(labels)), sitk.GetArrayFromImage(sitk.ReadImage(outputs["segmentation"]))
+    )
+    assert b"printed" in worker.errors
+    assert b"by C" in worker.errors
+
+    worker.send(id=8, request="quit")
+    assert worker.answer(8)[0]["type"] == "result"
+    assert worker.process.wait(20) == 0
+    assert not folder.exists()
+
+
+def test_cancelling_ends_a_job_within_a_slab_and_leaves_nothing(
+    talk: Talk, tiny_model: Path, write_random_image: Callable[..., Path], tmp_path: Path
+) -> None:
+    worker = talk()
+    scan = write_random_image("large.nrrd", shape=(90, 90, 90))
+    job = {"request": "segment", "images": [str(scan)], "model": str(tiny_model), "settings": {"device": "cpu"}}
+    for key in (1, 2):
+        worker.send(id=key, **job, outputs={"segmentation": str(tmp_path / f"{key}.seg.nrrd")})
+    while worker.next().get("stage") != "predict":
+        pass
+    assert worker.ask(id=3, request="cancel", job=2)["cancelled"] is True  # waits still
+    assert worker.ask(id=4, request="cancel", job=77)["cancelled"] is False
+    start = time.monotonic()
+    worker.send(id=5, request="cancel", job=1)
+    for key in (1, 2):
+        assert worker.answer(key)[0]["code"] == "cancelled"
+    assert time.monotonic() - start < 10
+    assert [path.name for path in tmp_path.iterdir()] == ["large.nrrd"]
+
+    # The worker is as good as new; and its parent's end is its own, in the middle of a job.
+    worker.send(id=6, **job, outputs={"segmentation": str(tmp_path / "6.seg.nrrd")})
+    while worker.next().get("stage") != "predict":
+        pass
+    start = time.monotonic()
+    assert worker.end() == 0
+    assert time.monotonic() - start < 10
+    assert [path.name for path in tmp_path.iterdir()] == ["large.nrrd"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Signals are POSIX's.")
+def test_signals(talk: Talk) -> None:
+    worker = talk()
+    folder = Path(worker.ask(id=1, request="hello")["folder"])
+    worker.process.send_signal(signal.SIGINT)  # from the terminal's Ctrl-C, which is the parent's business
+    assert worker.ask(id=2, request="hello")["type"] == "result"
+    worker.process.send_signal(signal.SIGTERM)
+    worker.process.wait(20)
+    assert not folder.exists()
+
+
+PARENT = """
+import queue, sys, time
+from AutofocusCore.worker_client import WorkerProcess
+worker = WorkerProcess(queue.Queue())
+print(worker.process.pid, flush=True)
+time.sleep(60)
+"""
+
+
+def test_a_worker_does_not_outlive_a_parent_that_is_killed() -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, env=environment) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+    worker.wait(20)
+    assert not worker.is_running()
