@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from AutofocusCore.cli.console import print_table, say
-from AutofocusCore.errors import AutofocusError, OutputError
+from AutofocusCore.errors import AutofocusError, InputError, OutputError
 from AutofocusCore.models import Model, find_model
 from Demo import offscreen
 from Demo.agreement import dice
@@ -45,7 +45,7 @@ class Files:
     @property
     def truth(self) -> Path:
         """What the phantom really consists of."""
-        return self.folder / "truth.nrrd"
+        return self.folder / "truth.seg.nrrd"
 
     @property
     def segmentation(self) -> Path:
@@ -116,13 +116,18 @@ def _run(args: argparse.Namespace) -> int:
         say("Loading the results into a MRML scene and drawing them …")
         pictures = _draw(files, summary["files"], model, synthetic=args.input is None)
 
-    labels = {structure.name: structure.label for structure in model.spec.structures}
-    agreement = dice(files.segmentation, truth, labels) if truth is not None else {}
+    missing = [] if no_pictures is None else [f"The pictures and the scene are missing: {no_pictures}"]
+    agreement: dict[str, float | None] = {}
+    if truth is not None:
+        try:
+            labels = {structure.name: structure.label for structure in model.spec.structures}
+            agreement = dice(files.segmentation, truth, labels)
+        except InputError as error:
+            missing.append(f"Dice is missing: {error}")
     _report(summary, agreement, files, pictures, time.monotonic() - start)
-    if no_pictures is None:
-        return 0
-    print(f"demo: The pictures and the scene are missing: {no_pictures}", file=sys.stderr)
-    return 1
+    for sentence in missing:
+        print(f"demo: {sentence}", file=sys.stderr)
+    return 1 if missing else 0
 
 
 def _prepare_folder(files: Files) -> None:
@@ -136,14 +141,17 @@ def _prepare_folder(files: Files) -> None:
 
 
 def _write_phantom(files: Files) -> None:
-    from AutofocusCore.outputs import write_image
-    from AutofocusCore.phantom import make_phantom
+    from AutofocusCore.models.terminology import structures
+    from AutofocusCore.outputs import write_image, write_segmentation
+    from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
     from AutofocusCore.staging import Staging
 
     image, labels = make_phantom(PHANTOM_SEED, size=PHANTOM_SIZE, spacing=PHANTOM_SPACING)
+    named = structures(*(name.capitalize() for name in PHANTOM_STRUCTURES.values()))
+    record = {"synthetic": True, "phantom": "pelvis", "seed": PHANTOM_SEED}
     with Staging() as staging:
-        for path, made in ((files.scan, image), (files.truth, labels)):
-            write_image(staging.aside(path), made, provenance={"synthetic": True, "seed": PHANTOM_SEED})
+        write_image(staging.aside(files.scan), image, provenance=record)
+        write_segmentation(files.truth, labels, named, provenance=record, staging=staging)
 
 
 def _copy_scan(path: Path, files: Files) -> None:
@@ -164,6 +172,7 @@ def _segment(inputs: Sequence[str], model: str, files: Files, device: str) -> di
     words = ["segment", *inputs, "-m", model, "-o", str(files.segmentation), "--attention", str(files.attention)]
     words += ["--stats", str(files.volumes), "--device", device]
     say("autofocus " + " ".join(f'"{word}"' if " " in word else word for word in words))
+    sys.stdout.flush()  # before the other process writes
     done = subprocess.run(
         [sys.executable, "-m", "AutofocusCore.cli", *words, "--json"],
         stdout=subprocess.PIPE,
