@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from AutofocusCore.errors import SettingError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.outputs import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
@@ -20,6 +20,9 @@ from AutofocusCore.outputs import (
     legend_path,
 )
 from AutofocusCore.staging import stem_of
+
+if TYPE_CHECKING:
+    from AutofocusCore.models import ModelSpec
 
 MODES = ("exact", "paper")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
@@ -115,12 +118,25 @@ class Job:
                 images=tuple(str(path) for path in values["images"]),
                 model=str(values["model"]),
                 outputs=Outputs(**values["outputs"]),
-                settings=Settings(**values.get("settings", {})),
+                settings=Settings(**values.get("settings") or {}),
             )
         except KeyError as error:
             raise SettingError(f"The job has no {error.args[0]!r}", "give images, model and outputs") from None
         except (TypeError, AttributeError) as error:
             raise SettingError(f"The job is malformed ({error})", "give the fields that are documented") from None
+
+    def check_images(self, spec: ModelSpec) -> None:
+        """Refuse the wrong number of images or series for a model."""
+        wanted, series = spec.channels, self.settings.series
+        if len(self.images) != len(wanted):
+            raise InputError(
+                f"The model {spec.name} takes {len(wanted)} image{'s'[: len(wanted) > 1]}, {len(self.images)} came",
+                f"give one for each of: {', '.join(channel.name for channel in wanted)}",
+            )
+        if len(series) not in (0, 1, len(wanted)):
+            raise SettingError(
+                f"{len(series)} series are asked for", f"give one, or one for each of {len(wanted)} channels"
+            )
 
     def check_outputs(self) -> None:
         """Refuse what could not be written, before anything is computed."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore._version import __version__
-from AutofocusCore.errors import Cancelled, InputError, SettingError
+from AutofocusCore.errors import Cancelled
 from AutofocusCore.jobs import Job, Settings
 from AutofocusCore.outputs import write_attention, write_probabilities, write_segmentation
 from AutofocusCore.staging import Staging
@@ -61,6 +61,9 @@ def run_job(
         AutofocusError: whatever the user can mend.
         Cancelled: `cancelled()` became true.
     """
+    job.check_images(model.spec)
+    job.check_outputs()
+
     from AutofocusCore.inference import Progress
     from AutofocusCore.segmentation import segment_image
 
@@ -70,9 +73,8 @@ def run_job(
         if progress is not None:
             progress(Progress(stage, done, total, None))
 
-    job.check_outputs()
     start = time.monotonic()
-    channels, read_warnings = _read_channels(job, model, report)
+    channels, read_warnings = _read_channels(job, report)
     seconds = {"read": time.monotonic() - start}
     layers = job.settings.attention_layers
     result = segment_image(
@@ -142,21 +144,10 @@ def provenance(
     }
 
 
-def _read_channels(
-    job: Job, model: Model, report: Callable[[str, int, int], None]
-) -> tuple[list[sitk.Image], tuple[str, ...]]:
+def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[list[sitk.Image], tuple[str, ...]]:
     from AutofocusCore.images import read_image
 
-    wanted, series = model.spec.channels, job.settings.series
-    if len(job.images) != len(wanted):
-        raise InputError(
-            f"The model {model.spec.name} takes {_count(len(wanted), 'image')}, and {len(job.images)} came",
-            f"give one for each of: {', '.join(channel.name for channel in wanted)}",
-        )
-    if len(series) not in (0, 1, len(wanted)):
-        raise SettingError(
-            f"{len(series)} series are asked for", f"give one, or one for each of {len(wanted)} channels"
-        )
+    series = job.settings.series
     images: list[sitk.Image] = []
     warnings: list[str] = []
     for i, path in enumerate(job.images):
@@ -216,7 +207,3 @@ def _write(
 def _point(values: Sequence[float]) -> tuple[float, float, float]:
     x, y, z = values
     return float(x), float(y), float(z)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"

@@ -61,11 +61,15 @@ class WorkerProcess:
         """Status with which the process ended; waits for that."""
         return self.process.wait()
 
-    def end(self) -> None:
-        """Let it end, or end it: closing its stdin is all that it takes, unless it hangs."""
+    def close(self) -> None:
+        """Close its stdin, upon which it cleans up and ends, whatever it is doing."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.close()
+
+    def end(self) -> None:
+        """Close it and wait for its end; one that hangs is killed."""
+        self.close()
         try:
             self.process.wait(QUIT_SECONDS)
         except subprocess.TimeoutExpired:

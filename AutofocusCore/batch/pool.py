@@ -40,7 +40,7 @@ class Pool:
 
     def __exit__(self, *_: object) -> None:
         for worker in self._workers:
-            worker.process.terminate()
+            worker.close()
         for worker in self._workers:
             worker.end()
 

@@ -36,6 +36,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(argv: Sequence[str], signals: Signals) -> int:
     """Parse and run; the exit status."""
+    for name in ("stdout", "stderr"):  # closed by the caller, or absent as in a program without console
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
     debug = "--debug" in argv or bool(os.environ.get("AUTOFOCUS_DEBUG"))
     try:
         args = build_parser().parse_args(_join_signed([word for word in argv if word != "--debug"]))
@@ -46,8 +49,8 @@ def run(argv: Sequence[str], signals: Signals) -> int:
         return status
     except SystemExit as error:  # argparse: help and version 0, usage 2
         return error.code if isinstance(error.code, int) else 2
-    except BrokenPipeError:
-        _mute_stdout()
+    except BrokenPipeError:  # `autofocus … | head`: the reader has seen enough
+        _settle_stdout()
         return 1
     except (Exception, KeyboardInterrupt) as error:
         signals.close()
@@ -55,6 +58,7 @@ def run(argv: Sequence[str], signals: Signals) -> int:
             import traceback
 
             traceback.print_exc()
+        _settle_stdout()
         _say(_sentence(error, signals.received or isinstance(error, KeyboardInterrupt | Cancelled)))
         return 1
     finally:
@@ -98,9 +102,12 @@ def _join_signed(argv: Sequence[str]) -> list[str]:
     return joined
 
 
-def _mute_stdout() -> None:
-    """The reader of a pipe went away (`autofocus … | head`): the interpreter must not complain at its end."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _settle_stdout() -> None:
+    """Write what waits to be written; what cannot be, the interpreter must not complain of at its end."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
 
 
 def usage_error(message: str) -> NoReturn:

@@ -28,11 +28,9 @@ def add_parser(commands: Any) -> None:
     bring.add_argument("--checksum", metavar="SHA256", help="what the checksum must be, as published beside the file")
     bring.add_argument("--replace", action="store_true", help="replace a model of the same name")
     export = actions.add_parser("export", help="write a model as a zip")
-    export.add_argument("path", metavar="ZIP", nargs="?", help="default: NAME-VERSION.zip")
     for action in (info, export):
         action.add_argument("model", help="name, folder or zip")
-    # The model comes first on the command line, the file after it.
-    export._actions[-1], export._actions[-2] = export._actions[-2], export._actions[-1]
+    export.add_argument("path", metavar="ZIP", nargs="?", help="default: NAME-VERSION.zip")
 
 
 def run(args: argparse.Namespace, signals: Signals) -> int:

@@ -134,7 +134,7 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
     for arguments, what in (
         (["missing.nii.gz", "-m", tiny_model, "-o", "o.seg.nrrd"], "missing.nii.gz"),
         (["text.nii.gz", "-m", tiny_model, "-o", "o.seg.nrrd"], "not an image"),
-        ([scan, scan, "-m", tiny_model, "-o", "o.seg.nrrd"], "takes 1 image, and 2 came; give one for each of: MR"),
+        ([scan, scan, "-m", tiny_model, "-o", "o.seg.nrrd"], "takes 1 image, 2 came; give one for each of: MR"),
         ([scan, "-m", tiny_model, "-o", "o.seg.nrrd", "--device", "cuda:77"], "no device 'cuda:77'"),
         ([scan, "-m", tiny_model, "-o", "none/o.seg.nrrd"], "none does not exist"),
         ([scan, "-m", tiny_model, "-o", scan], "is also an input"),
@@ -189,6 +189,25 @@ def test_ctrl_c_at_any_moment_is_a_sentence_and_leaves_nothing(
         assert errors.strip().splitlines()[-1].endswith("start it again when you like."), (moment, errors)
         assert files_in(tmp_path) == before, moment
     assert not (tmp_path / "maps").exists()
+
+
+def test_a_fault_of_ours_is_a_sentence_too_and_a_traceback_on_request(
+    autofocus_here: Autofocus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("AutofocusCore.cli.devices.print_table", lambda *_: 1 / 0)
+    assert sentence(autofocus_here("devices")) == (
+        "autofocus: This should not have happened (ZeroDivisionError: division by zero); "
+        "run it again with --debug and report what it shows."
+    )
+    assert "Traceback" in autofocus_here("devices", "--debug").stderr
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="There is no /dev/full.")
+def test_output_that_nobody_can_take_is_no_traceback(tmp_path: Path) -> None:
+    for redirection, status in (("| head -1", 0), ("> /dev/full", 1), (">&-", 0), ("2>&-", 0)):
+        shell = f"{sys.executable} -m AutofocusCore.cli models list {redirection}"
+        run = subprocess.run(shell, shell=True, env=ENVIRONMENT, capture_output=True, encoding="utf-8", check=False)
+        assert (run.returncode, "Traceback" in run.stderr) == (status, False), (redirection, run.stderr)
 
 
 def test_frames_of_a_4d_image_get_files_of_their_own(
