@@ -142,9 +142,7 @@ class Projection(nn.Module):
 class ResidualBlock(nn.Module):
     """Two hidden layers and a shortcut: relu(second(relu(first(x))) + centre-cropped x)."""
 
-    def __init__(
-        self, first: ConvolutionLayer | AutofocusLayer, second: ConvolutionLayer | AutofocusLayer
-    ) -> None:
+    def __init__(self, first: ConvolutionLayer | AutofocusLayer, second: ConvolutionLayer | AutofocusLayer) -> None:
         super().__init__()
         self.first = first
         self.second = second

@@ -42,8 +42,11 @@ class AFNet(nn.Module):
         dilation_rates: rates of the autofocus layers or of the ASPP head, ascending.
         norm, detach_attention: see :class:`AutofocusCore.layers.AutofocusLayer`.
 
-    ``margin`` is what a forward pass takes off each side of the input, in voxels: 14 with the paper's rates.
+    ``options`` are the arguments of :func:`build_network` that made it; ``margin`` is what a forward pass takes off each
+    side of the input, in voxels: 14 with the paper's rates.
     """
+
+    options: dict[str, Any]
 
     def __init__(
         self,
@@ -75,9 +78,7 @@ class AFNet(nn.Module):
         blocks = []
         width = second
         for index, (middle, last) in enumerate(BLOCK_CHANNELS):
-            blocks.append(
-                ResidualBlock(dilated(2 * index, width, middle), dilated(2 * index + 1, middle, last))
-            )
+            blocks.append(ResidualBlock(dilated(2 * index, width, middle), dilated(2 * index + 1, middle, last)))
             width = last
         self.blocks = nn.ModuleList(blocks)
 
@@ -152,7 +153,7 @@ def build_network(
     if not isinstance(num_classes, int) or num_classes < 2:
         raise SettingError(f"num_classes is {num_classes!r}", "give at least 2: background and one structure")
     rates = tuple(dilation_rates)
-    ascending = all(low < high for low, high in zip(rates, rates[1:], strict=False))
+    ascending = list(rates) == sorted(set(rates))
     if not rates or not ascending or not all(isinstance(rate, int) and rate > 0 for rate in rates):
         raise SettingError(f"dilation_rates is {dilation_rates!r}", "give positive whole numbers in ascending order")
     if norm not in get_args(Norm):
@@ -179,7 +180,7 @@ def build_network(
         "norm": norm,
         "detach_attention": bool(detach_attention),
     }
-    network.options = options  # type: ignore[assignment]
+    network.options = options
     return network
 
 

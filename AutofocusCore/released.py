@@ -6,7 +6,9 @@ Their files hold ``{"epoch", "state_dict", "opt_dict"}`` in PyTorch's legacy for
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,7 +19,7 @@ from AutofocusCore.networks import DILATION_RATES, AFNet, build_network
 REMEDY = "give a checkpoint that the authors' train.py saved (Basic, ASPP_s, ASPP_c or AFN1 to AFN6)"
 
 # Their name -> ours, tried in order on each key after the prefix "module." is gone.
-RENAMES = [
+RENAMES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^(conv|bn)([12])\.", lambda m: f"stem.{int(m[2]) - 1}.{'conv' if m[1] == 'conv' else 'norm'}."),
     (r"^layers\.(\d)\.", lambda m: f"blocks.{m[1]}."),
     (r"^layer([345])\.", lambda m: f"blocks.{int(m[1]) - 3}."),
@@ -80,11 +82,11 @@ def _read_state(path: Path) -> dict[str, Tensor]:
 def _rename(key: str) -> str:
     key = key.removeprefix("module.")
     for pattern, replacement in RENAMES:
-        key = re.sub(pattern, replacement, key)  # type: ignore[arg-type]
+        key = re.sub(pattern, replacement, key)
     return key
 
 
-def _recognise(path: Path, state: dict[str, Tensor]) -> dict[str, object]:
+def _recognise(path: Path, state: dict[str, Tensor]) -> dict[str, Any]:
     """The options of ``build_network`` that the keys and shapes of ``state`` speak of."""
     first = state.get("stem.0.conv.weight")
     classifier = next(
@@ -100,7 +102,9 @@ def _recognise(path: Path, state: dict[str, Tensor]) -> dict[str, object]:
         architecture = "aspp-c"
     else:
         architecture = f"afn-{len(layers)}" if layers else "basic"
-    branches = {state[f"{layer}.attention.2.weight"].shape[0] for layer in layers if f"{layer}.attention.2.weight" in state}
+    branches = {
+        state[f"{layer}.attention.2.weight"].shape[0] for layer in layers if f"{layer}.attention.2.weight" in state
+    }
     branches |= {len([key for key in state if re.match(r"head\.convs\.\d+\.weight", key)])} - {0}
     if len(branches) > 1:
         raise ModelError(f"The layers of {path} disagree in their number of branches {sorted(branches)}", REMEDY)

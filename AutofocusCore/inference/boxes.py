@@ -62,6 +62,13 @@ def voxels(box: Box) -> int:
     return depth * height * width
 
 
+def place(box: Box, tensor: Tensor, frame: Box = ((0, 0), (0, 0), (0, 0))) -> Tensor:
+    """The voxels of ``box`` in ``tensor`` (..., D, H, W), whose first voxel is the first of ``frame``; a view."""
+    for axis, ((low, _), (start, stop)) in enumerate(zip(frame, box, strict=True), start=tensor.ndim - 3):
+        tensor = tensor.narrow(axis, start - low, stop - start)
+    return tensor
+
+
 @dataclass(frozen=True)
 class Window:
     """Features (1, C, d, h, w) of the voxels of ``box``."""
@@ -71,10 +78,17 @@ class Window:
 
     def crop(self, box: Box) -> Tensor:
         """The features of ``box``, which lies inside this window; a view."""
-        tensor = self.tensor
-        for axis, ((low, _), (start, stop)) in enumerate(zip(self.box, box, strict=True), start=2):
-            tensor = tensor.narrow(axis, start - low, stop - start)
-        return tensor
+        return place(box, self.tensor, self.box)
+
+    def widen(self, box: Box, reach: int, most: int) -> Box:
+        """``box`` widened across the stream by at most ``most`` voxels a side, if ``reach`` then uses up this window.
+
+        A convolution of all of a window's rows needs no copy of them; a few voxels too many cost less than the copy.
+        """
+        planes, *across = box
+        wide = [(low + reach, high - reach) for low, high in self.box[1:]]
+        near = all(0 <= a - c <= most and 0 <= d - b <= most for (a, b), (c, d) in zip(across, wide, strict=True))
+        return (planes, wide[0], wide[1]) if near else box
 
     def convolve(self, box: Box, weight: Tensor, bias: Tensor | None, rate: int) -> Tensor:
         """The features of ``box`` after a convolution at dilation ``rate``; voxels outside this window are zero.

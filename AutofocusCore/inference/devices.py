@@ -38,7 +38,7 @@ def list_devices() -> list[Device]:
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         free, total = torch.cuda.mem_get_info(index)
         bfloat16 = torch.cuda.get_device_capability(index) >= (8, 0)
-        precisions = ("bfloat16", "float16", "float32") if bfloat16 else ("float16", "float32")
+        precisions: tuple[str, ...] = ("bfloat16", "float16", "float32") if bfloat16 else ("float16", "float32")
         devices.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), free, total, precisions))
     memory = psutil.virtual_memory()
     if torch.backends.mps.is_available():

@@ -91,9 +91,9 @@ def fold(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor, 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
     """BatchNorm in evaluation mode as ``scale * x + shift``, in double precision."""
     norm = cast(nn.BatchNorm3d, norm)
-    assert norm.running_mean is not None and norm.running_var is not None
-    scale = norm.weight.double() * (norm.running_var.double() + norm.eps).rsqrt()
-    return scale, norm.bias.double() - norm.running_mean.double() * scale
+    mean, variance = cast(Tensor, norm.running_mean).double(), cast(Tensor, norm.running_var).double()
+    scale = norm.weight.double() * (variance + norm.eps).rsqrt()
+    return scale, norm.bias.double() - mean * scale
 
 
 @torch.no_grad()
@@ -103,7 +103,9 @@ def build_graph(network: AFNet) -> Graph:
     margin = 0
     attention = 0
 
-    def append(layer: ConvolutionLayer | AutofocusLayer, block_input: int | None = None, shortcut: Shortcut | None = None) -> None:
+    def append(
+        layer: ConvolutionLayer | AutofocusLayer, block_input: int | None = None, shortcut: Shortcut | None = None
+    ) -> None:
         nonlocal margin, attention
         margin += layer.margin
         sources: tuple[int, ...] = (len(stages) - 1,)
@@ -141,15 +143,14 @@ def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None) -> Autofocus:
         _, bias = fold(conv.weight, None, layer.norms[0])
         folded = [(weight, first_bias if k == 0 else bias) for k in range(len(rates))]
     hidden, score = cast(nn.Conv3d, layer.attention[0]), cast(nn.Conv3d, layer.attention[2])
-    assert hidden.bias is not None and score.bias is not None
     return Autofocus(
         tuple(weight for weight, _ in folded),
         tuple(bias for _, bias in folded),
         rates,
         hidden.weight.detach(),
-        hidden.bias.detach(),
+        cast(Tensor, hidden.bias).detach(),
         score.weight.detach(),
-        score.bias.detach(),
+        cast(Tensor, score.bias).detach(),
         shortcut,
     )
 
@@ -205,7 +206,7 @@ def build_fine_graph(network: DeepMedic, coarse: Tensor, origin: tuple[int, int,
     _append_pathway(stages, network.normal, start=start)
     repeat = Repeat(coarse, origin, SCALE)
     stages.append(Stage(repeat, (), (), DeepMedic.margin, coarse.shape[1]))
-    hidden = [cast(nn.Conv3d, network.hidden1), cast(nn.Conv3d, network.hidden2)]
+    hidden = [network.hidden1, network.hidden2]
     head = Perceptron(
         tuple(conv.weight.detach() for conv in hidden),
         tuple(cast(Tensor, conv.bias).detach() for conv in hidden),

@@ -8,7 +8,7 @@ and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -16,8 +16,10 @@ from torch.nn import functional
 
 from AutofocusCore.inference.boxes import Box, Window, grow, shape_of, voxels
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
 Result = tuple[Tensor, Tensor | None]
-Kind = TypeVar("Kind")
 
 
 class Operation(Protocol):
@@ -31,7 +33,7 @@ class Operation(Protocol):
         """Bytes of temporary tensors, the result included, while ``box`` is computed at ``itemsize`` bytes a value."""
         ...
 
-    def to(self: Kind, dtype: torch.dtype) -> Kind:
+    def to(self, dtype: torch.dtype) -> Self:
         """The operation with its weights in ``dtype``."""
         ...
 
@@ -46,7 +48,7 @@ class Weights:
 
     exact: ClassVar[tuple[str, ...]] = ()  # fields that stay in float32 whatever the features are
 
-    def to(self: Kind, dtype: torch.dtype) -> Kind:
+    def to(self, dtype: torch.dtype) -> Self:
         """A copy with every tensor in ``dtype``, but those in ``exact``."""
         names = [field.name for field in fields(self) if field.name not in self.exact]
         return replace(self, **{name: _cast(getattr(self, name), dtype) for name in names})
@@ -122,8 +124,10 @@ class Autofocus(Weights):
 
     def attend(self, window: Window, box: Box) -> Tensor:
         """Attention (1, K, d, h, w) in float32 over the rates."""
-        hidden = window.convolve(box, self.hidden_weight, self.hidden_bias, 1).relu_()
-        return functional.conv3d(hidden.float(), self.score_weight, self.score_bias).softmax(dim=1)
+        wide = window.widen(box, 1, self.rates[0])
+        hidden = window.convolve(wide, self.hidden_weight, self.hidden_bias, 1).relu_()
+        attention = functional.conv3d(hidden.float(), self.score_weight, self.score_bias).softmax(dim=1)
+        return Window(attention, wide).crop(box)
 
     def blend(self, window: Window, box: Box, attention: Tensor) -> Tensor:
         """The weighted sum of the K branches."""
@@ -144,7 +148,9 @@ class Autofocus(Weights):
 
     def multiplications(self) -> int:
         kernels = sum(weight.numel() for weight in self.weights)
-        return kernels + self.hidden_weight.numel() + self.score_weight.numel() + _shortcut_multiplications(self.shortcut)
+        return (
+            kernels + self.hidden_weight.numel() + self.score_weight.numel() + _shortcut_multiplications(self.shortcut)
+        )
 
 
 @dataclass(frozen=True)

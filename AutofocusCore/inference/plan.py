@@ -35,7 +35,8 @@ class Plan:
         splits: into how many boxes the volume is cut, each computed with the full receptive field around it; 1 unless
             memory forces it. In paper mode, the number of tiles.
         peak_bytes: predicted peak of memory on the device that computes, results included where they lie there.
-        work: multiplications of the whole run.
+        work: multiplications of the whole run (in paper mode, voxels of all tiles).
+        steps: how many times progress is reported.
         tiles: the boxes of logits, in the frame of the padded volume, streamed axis first.
     """
 
@@ -46,6 +47,7 @@ class Plan:
     splits: int
     peak_bytes: int
     work: int
+    steps: int
     tiles: tuple[Box, ...]
 
     @property
@@ -61,7 +63,9 @@ class Plan:
         axis = "zyx"[self.axis]
         sentence = f"exact: {self.slabs} slabs of {self.slab} planes along {axis}, {memory}"
         if self.splits > 1:
-            sentence += f"; memory is short, so the volume is split into {self.splits} parts, each with its whole context"
+            sentence += (
+                f"; memory is short, so the volume is split into {self.splits} parts, each with its whole context"
+            )
         return sentence
 
 
@@ -72,8 +76,7 @@ def make_plan(
     *,
     itemsize: int,
     limit: int,
-    result_bytes: int = 0,
-    coarse_bytes: int = 0,
+    fixed_bytes: int = 0,
 ) -> Plan:
     """The fastest plan for the logits of ``target`` that stays under ``limit`` bytes.
 
@@ -83,8 +86,7 @@ def make_plan(
         target: the wanted logits in the frame of the padded volume (z, y, x).
         itemsize: bytes of a feature.
         limit: bytes that the run may take, results included.
-        result_bytes: bytes of the results that lie on the computing device.
-        coarse_bytes: bytes of a second pathway's finished features.
+        fixed_bytes: bytes on the computing device whatever the plan is: results, a second pathway's features.
 
     Raises:
         MemoryLimitError: not even the smallest split fits.
@@ -97,12 +99,13 @@ def make_plan(
         layouts = [lay_out(graph, size, tile) for tile in tiles]
         largest = max(layouts, key=lambda layout: sum(voxels(box) for box in layout.boxes))
         for slab in _slabs(target, tiles):
-            peak = result_bytes + coarse_bytes + OVERHEAD + run_bytes(graph, largest, slab, itemsize)
+            peak = fixed_bytes + OVERHEAD + run_bytes(graph, largest, slab, itemsize)
             smallest = min(peak, smallest or peak)
             if peak <= limit:
                 count = math.ceil((target[0][1] - target[0][0]) / slab) * len(tiles)
-                work = sum(step_work(graph, layout, layout.boxes) for layout in layouts)
-                return Plan("exact", axis, slab, count, len(tiles), peak, work, tiles)
+                work = sum(total_work(graph, layout) for layout in layouts)
+                steps = sum(sum(1 for _ in schedule(graph, layout, slab)) for layout in layouts)
+                return Plan("exact", axis, slab, count, len(tiles), peak, work, steps, tiles)
     raise MemoryLimitError(
         f"The volume needs at least {(smallest or 0) / 2**20:.0f} MiB, and only {limit / 2**20:.0f} MiB may be used",
         "raise the memory limit, close other programs, or segment inside a smaller region of interest",
@@ -126,14 +129,12 @@ def run_bytes(graph: Graph, layout: Layout, slab: int, itemsize: int) -> int:
     )
 
 
-def step_work(graph: Graph, layout: Layout, boxes: tuple[Box, ...]) -> int:
-    """Multiplications of all stages over ``boxes``."""
-    return sum(voxels(boxes[i]) * stage.operation.multiplications() for i, stage in enumerate(graph.stages))
-
-
-def count_steps(graph: Graph, layout: Layout, slab: int) -> int:
-    """Number of steps of a run."""
-    return sum(1 for _ in schedule(graph, layout, slab))
+def total_work(graph: Graph, layout: Layout) -> int:
+    """Multiplications of all stages."""
+    return sum(
+        voxels(box) * stage.operation.multiplications()
+        for stage, box in zip(graph.stages, layout.boxes, strict=False)  # the last box is the volume's
+    )
 
 
 def _slab_box(box: Box, slab: int) -> Box:

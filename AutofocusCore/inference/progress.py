@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from AutofocusCore.errors import Cancelled
@@ -48,6 +48,17 @@ class Reporter:
         self.done = 0
         self.work_done = 0.0
         self.started = time.monotonic()
+
+    def follow(self, shares: Iterable[float]) -> None:
+        """Run ``shares``, which yields before each step the share of the work that the step is."""
+        last: float | None = None
+        for share in shares:
+            if last is not None:
+                self.advance(last)
+            self.check()
+            last = share
+        if last is not None:
+            self.advance(last)
 
     def check(self) -> None:
         """Stop here if the caller wants that."""

@@ -32,7 +32,9 @@ class SlidingBuffer:
     def __init__(self, channels: int, box: Box, capacity: int, start: int, **options: Any) -> None:
         _, height, width = shape_of(box)
         self.box = box
-        self.storage = torch.empty((capacity, height, width, channels), **options)
+        # The batch axis belongs to the storage: PyTorch hands a view to oneDNN as channels last only if the batch's
+        # stride is the largest one, which that of an axis added later is not.
+        self.storage = torch.empty((1, capacity, height, width, channels), **options)
         self.offset = start  # the number of the plane at the front of the storage
         self.end = start
 
@@ -40,9 +42,9 @@ class SlidingBuffer:
         """Append ``features`` (1, C, d, h, w), or zeros, as ``planes``; planes before ``keep`` may be forgotten."""
         start, stop = planes
         assert start == self.end, "planes are appended in order"
-        if stop - self.offset > len(self.storage):
+        if stop - self.offset > self.storage.shape[1]:
             self._slide(min(keep, start))
-        target = self.storage[start - self.offset : stop - self.offset]
+        target = self.storage[0, start - self.offset : stop - self.offset]
         if features is None:
             target.zero_()
         else:
@@ -51,14 +53,14 @@ class SlidingBuffer:
 
     def window(self) -> Window:
         """All planes from the storage's front to the newest."""
-        held = self.storage[: self.end - self.offset].permute(3, 0, 1, 2)[None]
+        held = self.storage[:, : self.end - self.offset].permute(0, 4, 1, 2, 3)
         return Window(held, with_planes(self.box, (self.offset, self.end)))
 
     def _slide(self, keep: int) -> None:
         distance, held = keep - self.offset, self.end - keep
         for first in range(0, held, max(distance, 1)):  # pieces no longer than the distance never overlap
             count = min(distance, held - first)
-            self.storage[first : first + count] = self.storage[first + distance : first + distance + count]
+            self.storage[0, first : first + count] = self.storage[0, first + distance : first + distance + count]
         self.offset = keep
 
 
@@ -109,7 +111,7 @@ def stream(
         elif not step.zeros:
             stage = graph.stages[step.stage]
             features, attention = stage.operation([buffers[source].window() for source in stage.sources], box)
-            if attention is not None and stage.attention in store_attention:
+            if attention is not None and stage.attention is not None and stage.attention in store_attention:
                 store_attention[stage.attention](attention, box)
         if step.stage == last:
             assert features is not None

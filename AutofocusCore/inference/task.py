@@ -1,0 +1,128 @@
+"""One call's work: the volume, the wanted part of it, and the tensors that take the results."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias, cast
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from AutofocusCore.deepmedic import DeepMedic
+from AutofocusCore.errors import SettingError
+from AutofocusCore.inference.boxes import Box, intersect, place, shape_of, shift
+from AutofocusCore.inference.plan import streamed_first
+from AutofocusCore.inference.stream import Store
+from AutofocusCore.networks import AFNet
+
+Network: TypeAlias = AFNet | DeepMedic
+AttentionWish: TypeAlias = Literal["all"] | Sequence[int] | None
+
+
+@dataclass(frozen=True)
+class Task:
+    """A volume, the wanted region of it, and the tensors for the results."""
+
+    volume: Tensor
+    background: float
+    target: Box  # the region in the frame of the padded volume
+    margin: int
+    logits: Tensor
+    attention: dict[int, Tensor]
+
+    @classmethod
+    def of(
+        cls,
+        network: Network,
+        volume: Tensor | np.ndarray,
+        background: float,
+        region: Box | None,
+        attention: AttentionWish,
+        device: str = "cpu",
+    ) -> Task:
+        volume = torch.as_tensor(volume, device=device)
+        if volume.ndim != 4 or volume.shape[0] != network.in_channels or min(volume.shape) < 1:
+            raise SettingError(
+                f"The volume has shape {tuple(volume.shape)}",
+                f"give (C, D, H, W) with {network.in_channels} channel(s) and at least one voxel",
+            )
+        if not math.isfinite(background):
+            raise SettingError(f"background is {background}", "give a finite number")
+        size = cast("tuple[int, int, int]", tuple(volume.shape[1:]))
+        region = region or ((0, size[0]), (0, size[1]), (0, size[2]))
+        if any(not 0 <= start < stop <= length for (start, stop), length in zip(region, size, strict=True)):
+            raise SettingError(
+                f"The region {region} does not lie in the volume of {size} voxels", "give a region inside"
+            )
+        count = network.autofocus_layers
+        wanted = range(count) if attention == "all" else tuple(attention or ())
+        if any(index not in range(count) for index in wanted):
+            raise SettingError(
+                f"Attention is asked for of layers {list(wanted)}",
+                f"this network has {count} autofocus layer(s), counted from 0; give some of those, 'all' or None",
+            )
+        extent = shape_of(region)
+        rates = len(network.dilation_rates)
+        return cls(
+            volume.float(),
+            float(background),
+            shift(region, network.margin),
+            network.margin,
+            torch.empty((network.num_classes, *extent), device=device),
+            {index: torch.empty((rates, *extent), device=device) for index in wanted},
+        )
+
+    @property
+    def padded_size(self) -> tuple[int, int, int]:
+        depth, height, width = self.volume.shape[1:]
+        return depth + 2 * self.margin, height + 2 * self.margin, width + 2 * self.margin
+
+    @property
+    def result_bytes(self) -> int:
+        return sum(tensor.numel() * 4 for tensor in (self.logits, *self.attention.values()))
+
+    def streamed(self, axis: int) -> Task:
+        """The same with ``axis`` moved to the front; the tensors are views of the same memory."""
+        order = (0, *(1 + index for index in streamed_first((0, 1, 2), axis)))
+        return replace(
+            self,
+            volume=self.volume.permute(order),
+            target=streamed_first(self.target, axis),
+            logits=self.logits.permute(order),
+            attention={index: tensor.permute(order) for index, tensor in self.attention.items()},
+        )
+
+    def load(self, box: Box, dtype: torch.dtype, device: str) -> Tensor:
+        """The padded volume's voxels of ``box``, (1, C, d, h, w)."""
+        depth, height, width = self.volume.shape[1:]
+        planes = torch.full((1, self.volume.shape[0], *shape_of(box)), self.background, dtype=dtype)
+        inside = intersect(box, shift(((0, depth), (0, height), (0, width)), self.margin))
+        if min(shape_of(inside)) > 0:
+            place(inside, planes[0], box).copy_(place(shift(inside, -self.margin), self.volume))
+        return planes.to(device)
+
+    def store(self, result: Tensor, target: Tensor, box: Box) -> None:
+        """Put ``result`` (1, N, d, h, w) of ``box`` where it belongs in ``target``; what lies outside is context."""
+        inside = intersect(box, self.target)
+        if min(shape_of(inside)) > 0:
+            place(inside, target, self.target).copy_(place(inside, result[0], box))
+
+    def part(self, tile: Box) -> Task:
+        """The same for ``tile``, a part of the target; the results are views of the same memory."""
+        return replace(
+            self,
+            target=tile,
+            logits=place(tile, self.logits, self.target),
+            attention={index: place(tile, tensor, self.target) for index, tensor in self.attention.items()},
+        )
+
+    def storers(self) -> tuple[Store, dict[int, Store]]:
+        """Functions that store logits, and the maps of each wanted autofocus layer."""
+
+        def storer(target: Tensor) -> Store:
+            return lambda result, box: self.store(result, target, box)
+
+        return storer(self.logits), {index: storer(tensor) for index, tensor in self.attention.items()}
