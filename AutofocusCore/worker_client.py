@@ -13,6 +13,12 @@ from pathlib import Path
 from typing import Any
 
 QUIT_SECONDS = 5.0
+# Out of reach of the terminal's Ctrl-C, which is for the parent; the worker ends when the parent does.
+APART: dict[str, Any] = (
+    {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0)}
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
 
 
 class WorkerProcess:
@@ -45,6 +51,7 @@ class WorkerProcess:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+            **APART,
         )
         self._answers = answers
         threading.Thread(target=self._listen, daemon=True, name=f"worker {self.process.pid}").start()

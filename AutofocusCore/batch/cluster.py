@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -32,6 +34,8 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
     """
     try:
         import dask
+
+        dask.config.set({"logging": {"distributed": "error"}})  # before distributed sets its loggers up
         from distributed import Client, LocalCluster, as_completed
         from distributed.scheduler import KilledWorker
     except ImportError:
@@ -44,8 +48,8 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
         stack.enter_context(dask.config.set({"distributed.scheduler.allowed-failures": TRIES - 1}))
         if scheduler is None:
             scratch = stack.enter_context(tempfile.TemporaryDirectory(prefix="autofocus-dask-"))
-            cluster = stack.enter_context(
-                LocalCluster(
+            with _mute_children():
+                cluster = LocalCluster(
                     n_workers=workers,
                     threads_per_worker=1,
                     processes=True,
@@ -53,7 +57,7 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
                     dashboard_address=None,
                     local_directory=scratch,
                 )
-            )
+            stack.enter_context(cluster)
             client = stack.enter_context(Client(cluster))
         else:
             try:
@@ -117,7 +121,23 @@ def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None
         return {"type": "error", "code": "internal", "cause": cause, "remedy": "report it with the log"}
 
 
-def _threads(workers: int) -> int:
-    import os
+@contextlib.contextmanager
+def _mute_children() -> Iterator[None]:
+    """Processes that are started meanwhile have no stderr.
 
+    The terminal's Ctrl-C reaches Dask's processes as well as this one, and each would print a traceback. What goes
+    wrong with a case is part of its answer.
+    """
+    sys.stderr.flush()
+    stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        os.close(nowhere)
+
+
+def _threads(workers: int) -> int:
     return max(1, (os.cpu_count() or 1) // workers)
