@@ -1,0 +1,52 @@
+"""Networks for tests: random but well-scaled weights, and a forward pass over a whole padded volume."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+import AutofocusCore
+from AutofocusCore.inference.boxes import Box
+from AutofocusCore.inference.task import Network
+
+
+def random_network(
+    architecture: str, *, seed: int = 0, in_channels: int = 1, num_classes: int = 3, **options: Any
+) -> Network:
+    """A network whose layers, norms and attention all matter to its output, unlike those of a fresh one."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = AutofocusCore.build_network(architecture, in_channels=in_channels, num_classes=num_classes, **options)
+        for module in network.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight)
+            elif isinstance(module, nn.BatchNorm3d):
+                nn.init.normal_(module.running_mean, 0.0, 0.3)
+                nn.init.uniform_(module.running_var, 0.5, 2.0)
+                nn.init.uniform_(module.weight, 0.5, 1.5)
+                nn.init.normal_(module.bias, 0.0, 0.3)
+    return network.eval()
+
+
+@torch.inference_mode()
+def truth(network: Network, volume: Tensor, background: float, region: Box) -> tuple[Tensor, list[Tensor]]:
+    """One forward pass over the whole padded volume: logits and attention maps of ``region``."""
+    padded = functional.pad(volume[None], 6 * [network.margin], value=background)
+    logits, attention = network.forward_with_attention(padded)
+
+    def part(tensor: Tensor) -> Tensor:
+        for axis, (start, stop) in enumerate(region, start=2):
+            surplus = (tensor.shape[axis] - volume.shape[axis - 1]) // 2
+            tensor = tensor.narrow(axis, surplus + start, stop - start)
+        return tensor[0]
+
+    return part(logits), [part(tensor) for tensor in attention]
+
+
+def whole(volume: Tensor) -> Box:
+    """The region that is all of ``volume`` (C, D, H, W)."""
+    depth, height, width = volume.shape[1:]
+    return (0, depth), (0, height), (0, width)
