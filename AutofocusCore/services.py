@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
+import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -13,15 +16,42 @@ from AutofocusCore.jobs import Job, Settings
 Report = Callable[[dict[str, Any]], None]
 
 
+class PrivateFolder:
+    """A folder that only this user can look into, made when it is first asked for.
+
+    Args:
+        given: a folder of the caller's, who also removes it; None: one of our own.
+    """
+
+    def __init__(self, given: Path | None = None) -> None:
+        self._given = given
+        self._own: Path | None = None
+        self._lock = threading.Lock()
+
+    def path(self) -> Path:
+        """The folder."""
+        if self._given is not None:
+            return self._given
+        with self._lock:
+            if self._own is None:
+                self._own = Path(tempfile.mkdtemp(prefix="autofocus-"))
+            return self._own
+
+    def remove(self) -> None:
+        """Remove it, if it is our own."""
+        if self._own is not None:
+            shutil.rmtree(self._own, ignore_errors=True)
+
+
 class Services:
     """The requests that take time, each a method from its fields to the fields of the result.
 
     Args:
-        folder: private folder for results that have no place of their own.
+        folder: for results that have no place of their own.
         memory_share: what a job without a memory limit takes of the free memory, up to 1.
     """
 
-    def __init__(self, folder: Path, memory_share: float = 1.0) -> None:
+    def __init__(self, folder: PrivateFolder, memory_share: float = 1.0) -> None:
         self._folder = folder
         self._memory_share = memory_share
         self._jobs = 0
@@ -82,7 +112,7 @@ class Services:
         values = dict(request)
         if values.get("outputs") is None:
             self._jobs += 1
-            folder = self._folder / f"job-{self._jobs}"
+            folder = self._folder.path() / f"job-{self._jobs}"
             folder.mkdir()
             values["outputs"] = {
                 "segmentation": str(folder / "labels.nrrd"),

@@ -46,10 +46,8 @@ import contextlib
 import json
 import os
 import queue
-import shutil
 import signal
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -59,7 +57,7 @@ from typing import Any, NoReturn
 from AutofocusCore._version import __version__
 from AutofocusCore.errors import AutofocusError, Cancelled
 from AutofocusCore.json_lines import BadLine, Lines, take_standard_streams
-from AutofocusCore.services import Services
+from AutofocusCore.services import PrivateFolder, Services
 from AutofocusCore.staging import discard_all
 
 PROTOCOL = 1
@@ -68,10 +66,9 @@ PROTOCOL = 1
 class Worker:
     """Reads requests in one thread and does them in another: the main one."""
 
-    def __init__(self, lines: Lines, folder: Path, own_folder: Path | None, memory_share: float = 1.0) -> None:
+    def __init__(self, lines: Lines, folder: PrivateFolder, memory_share: float = 1.0) -> None:
         self._lines = lines
         self._folder = folder
-        self._own_folder = own_folder  # what to remove at the end
         self._services = Services(folder, memory_share)
         self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._cancelled: dict[str, threading.Event] = {}  # of the jobs that wait or run, by their ids as JSON
@@ -96,14 +93,14 @@ class Worker:
                 self._lines.write(_error(None, "request", line.cause, "send one JSON object a line"))
             else:
                 self._sort(line)
-        end_at_once(self._own_folder)
+        end_at_once(self._folder)
 
     def _sort(self, request: dict[str, Any]) -> None:
         """Do a quick request at once, queue the others."""
         name, key = request.get("request"), request.get("id")
         if name == "hello":
-            about = {"protocol": PROTOCOL, "version": __version__, "pid": os.getpid(), "folder": str(self._folder)}
-            self._lines.write({"id": key, "type": "result", **about})
+            about = {"protocol": PROTOCOL, "version": __version__, "pid": os.getpid()}
+            self._lines.write({"id": key, "type": "result", **about, "folder": str(self._folder.path())})
         elif name == "cancel":
             with self._lock:
                 event = self._cancelled.get(_key(request.get("job")))
@@ -167,12 +164,11 @@ def _key(value: Any) -> str:
     return json.dumps(value, sort_keys=True)
 
 
-def end_at_once(folder: Path | None) -> NoReturn:
+def end_at_once(folder: PrivateFolder) -> NoReturn:
     """End from any thread, whatever the others do, and leave nothing behind."""
     with contextlib.suppress(Exception):
         discard_all()
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        folder.remove()
         sys.stderr.flush()
     os._exit(0)
 
@@ -193,15 +189,14 @@ def main() -> None:
     lines = take_standard_streams()
     if args.threads:
         limit_threads(args.threads)
-    folder = args.folder or Path(tempfile.mkdtemp(prefix="autofocus-"))
-    own = None if args.folder else folder
+    folder = PrivateFolder(args.folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides what it means
-    signal.signal(signal.SIGTERM, lambda number, frame: end_at_once(own))
+    signal.signal(signal.SIGTERM, lambda number, frame: end_at_once(folder))
     try:
-        Worker(lines, folder, own, args.memory_share).run()
+        Worker(lines, folder, args.memory_share).run()
     except BaseException:
         traceback.print_exc()
-    end_at_once(own)
+    end_at_once(folder)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 from AutofocusCore.errors import AutofocusError, SettingError
@@ -101,7 +100,7 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
 def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None = None) -> dict[str, Any]:
     """Do one job in this process; what goes wrong is part of the answer. Dask calls this on its workers."""
     global _services
-    from AutofocusCore.services import Services
+    from AutofocusCore.services import PrivateFolder, Services
 
     try:
         if _services is None:
@@ -109,7 +108,7 @@ def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None
                 import torch
 
                 torch.set_num_threads(threads)
-            _services = Services(Path(), memory_share)
+            _services = Services(PrivateFolder(), memory_share)
         return {"type": "result", **_services.segment(job)}
     except AutofocusError as error:
         return {"type": "error", "code": error.code, "cause": error.cause, "remedy": error.remedy}
