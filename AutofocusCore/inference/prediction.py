@@ -31,7 +31,6 @@ from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback
 from AutofocusCore.inference.task import AttentionWish, Network, Task
 
 Mode = Literal["exact", "paper"]
-ATTEMPTS = 6
 SHRINK = 0.6  # of the last plan's memory, what the next one may take after an allocation failed
 
 
@@ -105,8 +104,8 @@ def predict_volume(
     task = Task.of(network, volume, background, region, attention)
     limit = _limit(memory_limit, chosen)
     dtype = PRECISIONS[precision]
-    for attempt in range(1, ATTEMPTS + 1):
-        plan = _plan(network, task, mode, chosen, precision, limit)
+    plan = _plan(network, task, mode, chosen, precision, limit)
+    while True:
         reporter = Reporter("predict", plan.steps, progress, cancelled)
         run = run_exact if mode == "exact" else run_paper
         try:
@@ -116,10 +115,16 @@ def predict_volume(
         except Exception as error:
             if not is_out_of_memory(error):
                 raise
-            if attempt == ATTEMPTS or mode == "paper":
-                raise _out_of_memory(chosen) from error
-        limit = int(min(limit, plan.peak_bytes) * SHRINK)
+            failure = error
         _release_memory(chosen)
+        limit = int(plan.peak_bytes * SHRINK)
+        try:
+            smaller = _plan(network, task, mode, chosen, precision, limit)
+        except MemoryLimitError:
+            raise _out_of_memory(chosen) from failure
+        if smaller.peak_bytes >= plan.peak_bytes:
+            raise _out_of_memory(chosen) from failure
+        plan = smaller
     return Prediction(task.logits, task.attention, plan, chosen.id, precision, time.monotonic() - started)
 
 

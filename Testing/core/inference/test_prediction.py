@@ -212,11 +212,22 @@ def test_after_an_allocation_failed_the_plan_shrinks_and_the_run_goes_on(monkeyp
         return run(network, task, plan, device, dtype)
 
     monkeypatch.setattr(module, "run_exact", fail_twice)
-    network, volume = random_network("basic"), torch.randn(1, 48, 20, 20)
+    network, volume = random_network("basic"), torch.randn(1, 48, 32, 32)
     prediction = predict_volume(network, volume, BACKGROUND, device="cpu", precision="float32")
     assert limits == sorted(limits, reverse=True)
     assert len(set(limits)) == 3
     _agree(prediction.logits, truth(network, volume, BACKGROUND, whole(volume))[0])
+
+
+def test_when_no_plan_is_small_enough_the_shortage_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    from AutofocusCore.inference import prediction as module
+
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    monkeypatch.setattr(module, "run_exact", fail)
+    with pytest.raises(MemoryLimitError, match="ran out of memory, also with smaller slabs"):
+        predict_volume(random_network("basic"), torch.randn(1, 30, 20, 20), device="cpu")
 
 
 def test_an_error_that_is_no_shortage_of_memory_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
