@@ -51,6 +51,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -61,6 +62,8 @@ from AutofocusCore.services import PrivateFolder, Services
 from AutofocusCore.staging import discard_all
 
 PROTOCOL = 1
+WARM_UP: dict[str, Any] = {}
+"""Follows a greeting: torch is loaded while the caller still thinks."""
 
 
 class Worker:
@@ -84,7 +87,12 @@ class Worker:
         """Work until told to quit."""
         threading.Thread(target=self._read, daemon=True, name="requests").start()
         while (request := self._requests.get()) is not None:
-            self._answer(request)
+            if request is WARM_UP:
+                with contextlib.suppress(Exception):  # what is wrong will be said when it is asked for
+                    import_module("AutofocusCore.segmentation")
+                    import_module("AutofocusCore.inference")
+            else:
+                self._answer(request)
 
     def _read(self) -> None:
         """The reading thread. It goes on while a job runs, so that cancelling and the parent's end are noticed."""
@@ -101,6 +109,7 @@ class Worker:
         if name == "hello":
             about = {"protocol": PROTOCOL, "version": __version__, "pid": os.getpid()}
             self._lines.write({"id": key, "type": "result", **about, "folder": str(self._folder.path())})
+            self._requests.put(WARM_UP)
         elif name == "cancel":
             with self._lock:
                 event = self._cancelled.get(_key(request.get("job")))
