@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from AutofocusCore.deepmedic import PATHWAY_CHANNELS, SCALE, DeepMedic, Pathway
+from AutofocusCore.inference.blending import pays_off
 from AutofocusCore.inference.boxes import Box, place, shape_of, shift, voxels, with_planes
 from AutofocusCore.inference.graph import INPUT, build_coarse_graph, build_fine_graph, build_graph
 from AutofocusCore.inference.plan import Plan, make_plan, streamed_first
@@ -17,20 +18,20 @@ from AutofocusCore.inference.stream import stream
 from AutofocusCore.inference.task import Network, Task
 
 
-def plan_exact(network: Network, task: Task, *, itemsize: int, limit: int, result_bytes: int) -> Plan:
-    """The plan for ``task`` under ``limit`` bytes at ``itemsize`` bytes a feature."""
+def plan_exact(network: Network, task: Task, device: str, dtype: torch.dtype, *, limit: int, result_bytes: int) -> Plan:
+    """The plan for ``task`` on ``device`` under ``limit`` bytes, ``result_bytes`` of results included."""
     coarse_bytes = 0
     if isinstance(network, DeepMedic):
         width = PATHWAY_CHANNELS[-1]
-        coarse_bytes = voxels(_coarse_target(task.target)) * width * itemsize
+        coarse_bytes = voxels(_coarse_target(task.target)) * width * dtype.itemsize
         graph = build_fine_graph(network, torch.empty(1, width, 1, 1, 1), (0, 0, 0))
     else:
-        graph = build_graph(network)
+        graph = build_graph(network, blend_first=pays_off(device, dtype))
     return make_plan(
         graph,
         task.padded_size,
         task.target,
-        itemsize=itemsize,
+        itemsize=dtype.itemsize,
         limit=limit,
         fixed_bytes=result_bytes + coarse_bytes,
     )
@@ -44,7 +45,7 @@ def run_exact(network: Network, task: Task, plan: Plan, device: str, dtype: torc
         features, origin = yield from _coarse_pathway(network, task, plan.slab, device, dtype)
         graph = build_fine_graph(network, features, origin).to(dtype)
     else:
-        graph = build_graph(network).to(dtype)
+        graph = build_graph(network, blend_first=pays_off(device, dtype)).to(dtype)
     work = [stage.operation.multiplications() for stage in graph.stages]
     for tile in plan.tiles:
         layout = lay_out(graph, task.padded_size, tile)

@@ -97,8 +97,11 @@ def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def build_graph(network: AFNet) -> Graph:
-    """The stages of Basic, an ASPP network or an AFN, weights in float32 on their device."""
+def build_graph(network: AFNet, *, blend_first: bool = False) -> Graph:
+    """The stages of Basic, an ASPP network or an AFN, weights in float32 on their device.
+
+    ``blend_first``: layers with one norm for all rates blend their inputs, see :mod:`AutofocusCore.inference.blending`.
+    """
     stages: list[Stage] = []
     margin = 0
     attention = 0
@@ -114,7 +117,9 @@ def build_graph(network: AFNet) -> Graph:
             sources, reaches = (*sources, block_input), (*reaches, 0)
         channels = layer.conv.out_channels
         if isinstance(layer, AutofocusLayer):
-            stages.append(Stage(_autofocus(layer, shortcut), sources, reaches, margin, channels, attention))
+            stages.append(
+                Stage(_autofocus(layer, shortcut, blend_first), sources, reaches, margin, channels, attention)
+            )
             attention += 1
         else:
             weight, bias = fold(layer.conv.weight, layer.conv.bias, layer.norm)
@@ -133,7 +138,7 @@ def build_graph(network: AFNet) -> Graph:
     return Graph(tuple(stages), network.in_channels, margin)
 
 
-def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None) -> Autofocus:
+def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None, blend_first: bool) -> Autofocus:
     conv, rates = layer.conv, layer.dilation_rates
     if layer.norm == "branch":
         first = conv.bias
@@ -152,6 +157,7 @@ def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None) -> Autofocus:
         score.weight.detach(),
         cast(Tensor, score.bias).detach(),
         shortcut,
+        blend_first and layer.norm == "fused",
     )
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from AutofocusCore.inference.blending import blending_bytes, convolve_blended
 from AutofocusCore.inference.boxes import Box, Window, grow, shape_of, voxels
 
 if TYPE_CHECKING:
@@ -104,7 +105,7 @@ class Autofocus(Weights):
     """K convolutions blended by attention; an optional shortcut; ReLU.
 
     ``weights`` and ``biases`` hold K tensors, one for each rate: with a BatchNorm for each branch the folded weights
-    differ; with the fused norm they are one and the same tensor.
+    differ; with the fused norm they are one and the same tensor, and ``blend_first`` makes one convolution of all K.
     """
 
     exact = ("score_weight", "score_bias")
@@ -116,6 +117,7 @@ class Autofocus(Weights):
     score_weight: Tensor
     score_bias: Tensor
     shortcut: Shortcut | None = None
+    blend_first: bool = False
 
     def __call__(self, windows: list[Window], box: Box) -> Result:
         attention = self.attend(windows[0], box)
@@ -131,7 +133,13 @@ class Autofocus(Weights):
 
     def blend(self, window: Window, box: Box, attention: Tensor) -> Tensor:
         """The weighted sum of the K branches."""
-        shares = attention.to(window.tensor.dtype).split(1, dim=1)
+        attention = attention.to(window.tensor.dtype)
+        shares = attention.split(1, dim=1)
+        if self.blend_first:
+            features = convolve_blended(window, box, self.weights[0], self.rates, attention)
+            for bias, share in zip(self.biases, shares, strict=True):
+                features.addcmul_(bias.reshape(1, -1, 1, 1, 1), share)
+            return features
         branches = zip(self.weights, self.biases, self.rates, shares, strict=True)
         weight, bias, rate, share = next(branches)
         features = window.convolve(box, weight, bias, rate).mul_(share)
@@ -143,11 +151,16 @@ class Autofocus(Weights):
         count = voxels(box)
         attention = count * len(self.rates) * (4 + itemsize)
         attending = _convolution_workspace(self.hidden_weight, box, itemsize + 4)
-        blending = 2 * _convolution_workspace(self.weights[0], box, itemsize)
+        outputs, channels = self.weights[0].shape[:2]
+        blending = (
+            blending_bytes(box, channels, outputs, max(self.rates), itemsize)
+            if self.blend_first
+            else 2 * _convolution_workspace(self.weights[0], box, itemsize)
+        )
         return attention + max(attending, blending)
 
     def multiplications(self) -> int:
-        kernels = sum(weight.numel() for weight in self.weights)
+        kernels = sum(weight.numel() for weight in self.weights[: 1 if self.blend_first else None])
         return (
             kernels + self.hidden_weight.numel() + self.score_weight.numel() + _shortcut_multiplications(self.shortcut)
         )

@@ -157,11 +157,11 @@ def receptive_reach(network: Network) -> int:
 def _plan(network: Network, task: Task, mode: Mode, device: Device, precision: str, limit: int) -> Plan:
     if mode not in get_args(Mode):
         raise SettingError(f"There is no mode {mode!r}", "choose 'exact' or 'paper'")
-    itemsize = PRECISIONS[precision].itemsize
+    dtype = PRECISIONS[precision]
     result_bytes = task.result_bytes if device.id == "cpu" else 0
     if mode == "paper":
-        return plan_paper(network, task, itemsize=itemsize, result_bytes=result_bytes)
-    return plan_exact(network, task, itemsize=itemsize, limit=limit, result_bytes=result_bytes)
+        return plan_paper(network, task, itemsize=dtype.itemsize, result_bytes=result_bytes)
+    return plan_exact(network, task, device.id, dtype, limit=limit, result_bytes=result_bytes)
 
 
 def _limit(memory_limit: int | None, device: Device) -> int:
