@@ -45,7 +45,7 @@ test-slow: venv drawing ## run the tests that take minutes each
 	$(VENV_PYTHON) -m pytest -m slow --timeout 3600 $(TESTS)
 
 bench: venv ## time exact mode against tiles as released and MONAI's sliding window
-	$(VENV_PYTHON) Benchmarks/bench.py
+	$(VENV_PYTHON) -m Benchmarks.bench
 
 table3: venv ## count the parameters of the ten networks beside the paper's Table 3
 	@$(VENV_PYTHON) -m AutofocusCore.cli networks

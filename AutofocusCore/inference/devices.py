@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import platform
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
@@ -101,5 +103,10 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 
 def _cpu_name() -> str:
+    """The model where the system says it, the architecture elsewhere, and the number of cores."""
     name = platform.processor() or platform.machine()
-    return f"{name} CPU, {psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores"
+    with contextlib.suppress(OSError):
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+        models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+        name = models[0] if models else name
+    return f"{name}, {psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores"

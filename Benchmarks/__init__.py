@@ -1,0 +1,1 @@
+"""Measurements of the engine; `make bench` prints the README's table."""
