@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import numpy.typing as npt
@@ -64,7 +65,7 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
     images, names, warnings = check_channels(channels, spec)
     grid = model_grid(Grid.of(images[0]), spec.orientation, spec.spacing)
     volume = np.empty((len(images), *grid.shape), dtype=np.float32)
-    background, found = [], np.zeros(grid.shape, dtype=bool)
+    background, found, covered = [], np.zeros(grid.shape, dtype=bool), np.zeros(grid.shape, dtype=bool)
     for i, (image, channel, name) in enumerate(zip(images, spec.channels, names, strict=True)):
         original = sitk.GetArrayViewFromImage(image)
         warning = modality_warning(name, channel.modality, original, modality_of(image), channel.name)
@@ -76,12 +77,20 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
             first = seen
         else:
             warnings += _overlap(seen & first, first, name, names[0])
+        seen = _without_padding(seen, image, grid, spec.normalization)
         mask = _mask(volume[i], seen, grid, spec.normalization)
         shift, scale = normalise(volume[i], mask & seen, spec.normalization, name)
         background.append(_scaled(outside, shift, scale, spec.normalization))
         found |= mask
+        covered |= seen
         if step is not None:
             step()
+    # A margin that was only filled in is dropped, so that the scan borders on the network's own padding as any other.
+    box = bounding_region(covered, (0, 0, 0))
+    if box != tuple((0, n) for n in grid.shape):
+        where = tuple(slice(start, stop) for start, stop in box)
+        volume = np.stack([channel[where] for channel in volume])
+        grid, found = grid.crop(box), found[where]
     region: Region = ((0, grid.shape[0]), (0, grid.shape[1]), (0, grid.shape[2]))
     if spec.normalization.mask != "all":
         region = bounding_region(found, margins_of(grid))
@@ -136,6 +145,22 @@ def _overlap(both: Mask, first: Mask, name: str, first_name: str) -> list[str]:
     if share < LEAST_OVERLAP:
         return [f"{name} covers only {100 * share:.0f} % of {first_name}: the rest was filled with background."]
     return []
+
+
+def _without_padding(seen: Mask, image: sitk.Image, grid: Grid, how: Normalization) -> Mask:
+    """The field of view without what was only filled in round it: the lowest value, joined on to the corners.
+
+    A scan that was turned or cropped beyond its edges has such corners. They hold no measurement, and statistics that
+    took them in would differ from those of the scan itself.
+    """
+    if how.method != "z-score" or how.mask != "all":
+        return seen  # a mask leaves it out anyway
+    low = float(sitk.GetArrayViewFromImage(image).min())
+    corners = [corner for corner in product(*((0, n - 1) for n in image.GetSize())) if image[corner] == low]
+    if not corners:
+        return seen
+    filled = sitk.ConnectedThreshold(image, corners, low, low)
+    return seen & (sample(filled, grid, 0.0, nearest=True) == 0)
 
 
 def _mask(values: npt.NDArray[np.float32], seen: Mask, grid: Grid, how: Normalization) -> Mask:
