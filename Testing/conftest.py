@@ -20,8 +20,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def pytest_configure(config: pytest.Config) -> None:
     """Leave a big machine's other cores alone: the volumes of the tests are too small to feed more than four."""
     torch.set_num_threads(min(4, torch.get_num_threads()))
-    # Mesa's software drawing and triton, which optimizers load beside a torch for GPUs, each bring an LLVM of their own:
-    # loaded after Mesa's, triton's crashes the process; loaded before it, both work.
+    # Mesa's software drawing and triton, which optimizers load beside a torch for GPUs, each bring an LLVM of their
+    # own: loaded after Mesa's, triton's crashes the process; loaded before it, both work.
     with contextlib.suppress(ImportError):
         importlib.import_module("triton")
     # The same examples on every run, and no limit on the time of one: the machines of the tests are often busy.
