@@ -147,7 +147,7 @@ def segment_image(
     prediction = predict_volume(
         network,
         prepared.volume,
-        background=float(np.mean(prepared.background)),
+        background=prepared.background,
         mode=mode,
         device=device,
         precision=precision,

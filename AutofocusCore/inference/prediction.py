@@ -58,7 +58,7 @@ class Prediction:
 def predict_volume(
     network: Network,
     volume: Tensor | np.ndarray,
-    background: float = 0.0,
+    background: float | Sequence[float] = 0.0,
     mode: Mode = "exact",
     device: str = "auto",
     precision: str = "auto",
@@ -77,7 +77,7 @@ def predict_volume(
     Args:
         network: from :func:`AutofocusCore.build_network`; it is left as it is, and used in evaluation mode.
         volume: (C, D, H, W), already normalised.
-        background: the value of what lies outside the volume.
+        background: the value of what lies outside the volume, for all channels or for each.
         mode: "exact" or "paper".
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "float32", "bfloat16", "float16", or "auto": the best that the device computes natively (in paper

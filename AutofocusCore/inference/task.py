@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias, cast
@@ -27,7 +26,7 @@ class Task:
     """A volume, the wanted region of it, and the tensors for the results."""
 
     volume: Tensor
-    background: float
+    background: Tensor  # (C,)
     target: Box  # the region in the frame of the padded volume
     margin: int
     logits: Tensor
@@ -38,7 +37,7 @@ class Task:
         cls,
         network: Network,
         volume: Tensor | np.ndarray,
-        background: float,
+        background: float | Sequence[float],
         region: Box | None,
         attention: AttentionWish,
         device: str = "cpu",
@@ -49,8 +48,12 @@ class Task:
                 f"The volume has shape {tuple(volume.shape)}",
                 f"give (C, D, H, W) with {network.in_channels} channel(s) and at least one voxel",
             )
-        if not math.isfinite(background):
-            raise SettingError(f"background is {background}", "give a finite number")
+        values = torch.as_tensor(background, dtype=torch.float32)
+        if values.ndim > 1 or values.numel() not in (1, network.in_channels) or not values.isfinite().all():
+            raise SettingError(
+                f"background is {background}",
+                f"give a finite number, or one for each of {network.in_channels} channel(s)",
+            )
         size = cast("tuple[int, int, int]", tuple(volume.shape[1:]))
         region = region or ((0, size[0]), (0, size[1]), (0, size[2]))
         if any(not 0 <= start < stop <= length for (start, stop), length in zip(region, size, strict=True)):
@@ -68,7 +71,7 @@ class Task:
         rates = len(network.dilation_rates)
         return cls(
             volume.float(),
-            float(background),
+            values.expand(network.in_channels),
             shift(region, network.margin),
             network.margin,
             torch.empty((network.num_classes, *extent), device=device),
@@ -98,7 +101,7 @@ class Task:
     def load(self, box: Box, dtype: torch.dtype, device: str) -> Tensor:
         """The padded volume's voxels of ``box``, (1, C, d, h, w)."""
         depth, height, width = self.volume.shape[1:]
-        planes = torch.full((1, self.volume.shape[0], *shape_of(box)), self.background, dtype=dtype)
+        planes = self.background.to(dtype).reshape(1, -1, 1, 1, 1).repeat(1, 1, *shape_of(box))
         inside = intersect(box, shift(((0, depth), (0, height), (0, width)), self.margin))
         if min(shape_of(inside)) > 0:
             place(inside, planes[0], box).copy_(place(shift(inside, -self.margin), self.volume))

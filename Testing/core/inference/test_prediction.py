@@ -135,6 +135,16 @@ def test_the_network_is_left_as_it_was(reference_volume: torch.Tensor) -> None:
     assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
+def test_each_channel_may_have_a_background_of_its_own() -> None:
+    network = random_network("afn-1", in_channels=2)
+    volume = torch.randn(2, 6, 7, 8)
+    shifted = volume - torch.tensor([-1.0, 2.0]).reshape(2, 1, 1, 1)
+    padded = torch.nn.functional.pad(shifted[None], 6 * [14]) + torch.tensor([-1.0, 2.0]).reshape(1, 2, 1, 1, 1)
+    with torch.inference_mode():
+        expected = network(padded)[0]
+    _agree(predict_volume(network, volume, (-1.0, 2.0), device="cpu", precision="float32").logits, expected)
+
+
 def test_only_the_attention_asked_for_is_kept(reference_volume: torch.Tensor) -> None:
     network = random_network("afn-4")
     assert predict_volume(network, reference_volume, device="cpu").attention == {}
@@ -176,6 +186,7 @@ def test_cancelling_stops_before_the_next_slab() -> None:
         ({"volume": torch.zeros(2, 5, 5, 5)}, "1 channel"),
         ({"volume": torch.zeros(5, 5, 5)}, "1 channel"),
         ({"background": float("nan")}, "background"),
+        ({"background": (0.0, 1.0)}, "background"),
         ({"mode": "sliding"}, "sliding"),
         ({"precision": "int8"}, "int8"),
         ({"attention": [1]}, "autofocus layer"),
