@@ -117,6 +117,8 @@ def _run(args: argparse.Namespace) -> int:
         pictures = _draw(files, summary["files"], model, synthetic=args.input is None)
 
     missing = [] if no_pictures is None else [f"The pictures and the scene are missing: {no_pictures}"]
+    if not any(summary["volumes_ml"].values()):
+        missing.append(f"{model.spec.name} found nothing in this scan; check that it was made for such scans.")
     agreement: dict[str, float | None] = {}
     if truth is not None:
         try:

@@ -51,8 +51,10 @@ def choose_planes(segmentation: Any, scan: Any) -> Planes:
     points = [found for found in segment_points(segmentation) if len(found)]
     whole = _box(scan_corners(scan))
     if not points:
-        x, y, z = ((low + high) / 2 for low, high in zip(*whole, strict=True))
-        return Planes((x, y, z), whole, whole)
+        corners = np.array(whole)
+        middle = corners.mean(0)
+        x, y, z = middle.tolist()
+        return Planes((x, y, z), _box(middle + (corners - middle) / AROUND), whole)
     x, y, z = (most_telling(points, axis) for axis in range(3))
     return Planes((x, y, z), _box(np.concatenate(points)), whole)
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from .conftest import Case
+
 pytestmark = pytest.mark.usefixtures("drawing")
 
 
@@ -39,3 +41,19 @@ def test_one_scale_shows_all_segments_in_the_three_pictures() -> None:
 
     planes = Planes((0, 0, 0), ((0, 0, 0), (200, 100, 300)), ((-500, -500, -500), (500, 500, 500)))
     assert planes.millimetres_per_pixel((400, 300)) == pytest.approx(300 * AROUND / 300)
+
+
+def test_where_nothing_was_segmented_the_whole_scan_is_shown(case: Case) -> None:
+    import slicer
+
+    from Demo.planes import choose_planes
+    from Demo.scene import load_scan, new_scene
+
+    scene = new_scene()
+    scan = load_scan(scene, case.scan, name="CT")
+    nothing = scene.mrml.AddNewNodeByClass("vtkMRMLSegmentationNode")
+    assert isinstance(nothing, slicer.vtkMRMLSegmentationNode)
+    planes = choose_planes(nothing, scan)
+    (x0, _, z0), (x1, _, z1) = planes.scan
+    assert planes.crossing == pytest.approx(np.mean(planes.scan, axis=0))
+    assert planes.millimetres_per_pixel((400, 400)) * 400 == pytest.approx(max(x1 - x0, z1 - z0))
