@@ -8,6 +8,7 @@ TESTS ?=
 INPUT ?=
 MODEL ?=
 OUTPUT ?=
+TRUTH ?=
 
 ifeq ($(OS),Windows_NT)
 VENV_PYTHON := .venv/Scripts/python.exe
@@ -17,7 +18,7 @@ endif
 STAMP := .venv/installed
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 
-export INPUT MODEL OUTPUT PYTHON
+export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test test-slow bench table3 lint format drawing system clean
@@ -35,8 +36,8 @@ $(STAMP): pyproject.toml constraints.txt AutofocusCore/_version.py
 	@$(PIP) install --quiet -c constraints.txt -e ".[$(EXTRAS)]" || { echo 'The installation failed. Where a package has no wheel for this Python or system, try Python 3.10 to 3.13 (make PYTHON=python3.12), or do without its extra, for example without the pictures: make EXTRAS=test,train,dicom,dask' >&2; exit 1; }
 	@touch $(STAMP)
 
-demo: venv ## segment a phantom CT, or INPUT= with MODEL=, and draw the pictures, into OUTPUT=
-	@$(VENV_PYTHON) -m Demo.demo $${INPUT:+--input "$$INPUT"} $${MODEL:+--model "$$MODEL"} $${OUTPUT:+--output "$$OUTPUT"}
+demo: venv ## segment a phantom CT, or INPUT= with MODEL= (TRUTH= for Dice), and draw the pictures, into OUTPUT=
+	@$(VENV_PYTHON) -m Demo.demo $${INPUT:+--input "$$INPUT"} $${MODEL:+--model "$$MODEL"} $${OUTPUT:+--output "$$OUTPUT"} $${TRUTH:+--truth "$$TRUTH"}
 
 test: venv drawing ## run the tests, but for those that take minutes each
 	$(VENV_PYTHON) -m pytest $(TESTS)

@@ -16,7 +16,7 @@ import torch
 
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, InputError
-from AutofocusCore.models import write_bundle
+from AutofocusCore.models import bundled_model_folder, write_bundle
 
 from .config import Config, load_config
 from .data import load_data
@@ -74,13 +74,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m Training.export", description="Make a model of a finished run.")
     parser.add_argument("config", type=Path, help="the configuration that the run was made from")
     parser.add_argument("--run", type=Path, help="the run's folder (Runs/<name>)")
-    parser.add_argument("--out", type=Path, help="the bundle's folder (AutofocusCore/Models/<name>)")
+    parser.add_argument("--out", type=Path, help="the bundle's folder (AutofocusCore/bundles/<name>)")
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
     options = parser.parse_args()
     try:
         config = load_config(options.config)
         name = config.model.name
-        out = options.out or ROOT / "AutofocusCore" / "Models" / name
+        out = options.out or bundled_model_folder() / name
         mean = export(config, options.run or Path("Runs") / name, out, options.data)
     except AutofocusError as error:
         print(error, file=sys.stderr)

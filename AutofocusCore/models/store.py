@@ -27,7 +27,7 @@ EPOCH = (1980, 1, 1, 0, 0, 0)
 
 def bundled_model_folder() -> Path:
     """The folder of the models that come with the program."""
-    return Path(__file__).resolve().parents[1] / "Models"
+    return Path(__file__).resolve().parents[1] / "bundles"
 
 
 def user_model_folder() -> Path:

@@ -31,13 +31,14 @@ ESOPHAGUS = Code("SCT", "32849002", "Esophagus")
 LARYNX = Code("SCT", "4596009", "Larynx")
 MANDIBLE = Code("SCT", "91609006", "Mandible")
 
-# name: (red, green, blue), type, modifier
+# name: (red, green, blue), type, modifier. Where Slicer's own colours of neighbours can hardly be told apart (prostate
+# and seminal vesicles), ours differ.
 KNOWN: dict[str, tuple[tuple[int, int, int], Code, Code | None]] = {
     "Prostate": ((230, 158, 140), PROSTATE, None),
-    "Seminal vesicles": ((245, 172, 147), SEMINAL_VESICLE, RIGHT_AND_LEFT),
+    "Seminal vesicles": ((190, 95, 190), SEMINAL_VESICLE, RIGHT_AND_LEFT),
     "Bladder": ((250, 210, 60), BLADDER, None),
     "Rectum": ((150, 110, 70), RECTUM, None),
-    "Left femur": ((120, 190, 240), FEMUR, LEFT),
+    "Left femur": ((120, 205, 210), FEMUR, LEFT),
     "Right femur": ((80, 140, 220), FEMUR, RIGHT),
     "Anterior hippocampus": ((240, 140, 60), HIPPOCAMPUS, ANTERIOR),
     "Posterior hippocampus": ((70, 160, 200), HIPPOCAMPUS, POSTERIOR),
