@@ -38,3 +38,12 @@ def test_both_is_the_sum(labels: torch.Tensor) -> None:
     logits = torch.randn(2, 3, 6, 6, 6, generator=torch.Generator().manual_seed(2))
     total = build_loss("dice")(logits, labels) + cross_entropy(logits, labels)
     assert torch.allclose(build_loss("both")(logits, labels), total)
+
+
+def test_a_structure_that_the_batch_does_not_hold_does_not_count(labels: torch.Tensor) -> None:
+    without = labels.clamp(max=1)
+    logits = torch.randn(2, 3, 6, 6, 6, generator=torch.Generator().manual_seed(3))
+    p, t = logits.softmax(1)[:, 1], (without == 1).float()
+    expected = 1 - float(2 * (p * t).sum() / (p.sum() + t.sum()))
+    assert build_loss("dice")(logits, without) == pytest.approx(expected, abs=1e-5)
+    assert build_loss("dice")(logits, torch.zeros_like(labels)) == 0
