@@ -32,10 +32,10 @@ def test_structures_that_have_a_side_are_never_flipped() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "named"),
     [
-        ("steps = 300", "steps = 0", "run.steps is 0"),
-        ("steps = 300", 'steps = "many"', "run.steps is 'many'"),
-        ("steps = 300", "", "run field steps"),
-        ("steps = 300", "steps = 300\nspeed = 3", "'speed'; the fields are steps, loss"),
+        ("steps = 400", "steps = 0", "run.steps is 0"),
+        ("steps = 400", 'steps = "many"', "run.steps is 'many'"),
+        ("steps = 400", "", "run field steps"),
+        ("steps = 400", "steps = 400\nspeed = 3", "'speed'; the fields are steps, loss"),
         ('loss = "both"', 'loss = "hinge"', "run.loss is 'hinge'"),
         ("[run]", "[run", "is not TOML"),
         ("foreground = 0.5", "foreground = 1.5", "segments.foreground is 1.5"),
