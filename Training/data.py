@@ -5,6 +5,7 @@ Every problem with the data is named before training starts, not hours into it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
@@ -82,7 +83,7 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
 def _phantoms(config: Config) -> DataSet:
     def source(seed: int) -> Source:
         name = f"phantom-{seed}"
-        return Source(name, lambda: case_of(name, *make_phantom(seed), config.model))
+        return Source(name, functools.cache(lambda: case_of(name, *make_phantom(seed), config.model)))  # made once
 
     def sources(first: int, count: int) -> list[Source]:
         return [source(first + i) for i in range(count)]

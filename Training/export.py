@@ -73,7 +73,7 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m Training.export", description="Make a model of a finished run.")
     parser.add_argument("config", type=Path, help="the configuration that the run was made from")
-    parser.add_argument("--run", type=Path, help="the run's folder (Runs/<name>)")
+    parser.add_argument("--run", type=Path, help="the run's folder (Runs/<configuration>)")
     parser.add_argument("--out", type=Path, help="the bundle's folder (AutofocusCore/bundles/<name>)")
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
     options = parser.parse_args()
@@ -81,7 +81,7 @@ def main() -> int:
         config = load_config(options.config)
         name = config.model.name
         out = options.out or bundled_model_folder() / name
-        mean = export(config, options.run or Path("Runs") / name, out, options.data)
+        mean = export(config, options.run or Path("Runs") / options.config.stem, out, options.data)
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1

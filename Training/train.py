@@ -1,6 +1,6 @@
 """Train a network as a configuration says: `python -m Training.train Training/configs/hippocampus-mr.toml`.
 
-A run lives in one folder (`--out`, else Runs/<name>): the configuration, what it ran with, a log of losses, and
+A run lives in one folder (`--out`, else Runs/<configuration>): configuration, what it ran with, a log of losses, and
 checkpoint.pt, replaced as a whole every so many steps. The same command goes on where a killed run stopped, and ends
 with the weights of a run that was not: each step's segments and dropout follow from the seed and the step alone.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import copy
+import hashlib
 import json
 import math
 import platform
@@ -99,13 +100,38 @@ def environment(config: Config, data: DataSet, device: torch.device) -> dict[str
     }
 
 
-def train(config: Config, out: Path, data_folder: Path | None = None, stop_after: int | None = None) -> Path:
+def start_from_weights(path: Path, *networks: nn.Module) -> str:
+    """Give the networks the averaged weights of another run's checkpoint, and return its SHA-256.
+
+    Raises:
+        SettingError: there is no checkpoint, or its network is another.
+    """
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)["average"]
+        for network in networks:
+            network.load_state_dict(weights)
+    except (OSError, KeyError, RuntimeError) as error:
+        raise SettingError(
+            f"{path} does not hold the weights of this network ({type(error).__name__})",
+            "give the checkpoint.pt of a run with the same [model.architecture]",
+        ) from error
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def train(
+    config: Config,
+    out: Path,
+    data_folder: Path | None = None,
+    stop_after: int | None = None,
+    start_from: Path | None = None,
+) -> Path:
     """Run an experiment, or go on with it. Returns the checkpoint.
 
     Args:
         out: the run's folder.
         data_folder: in place of the configuration's.
         stop_after: end after this many steps in all, as if interrupted there.
+        start_from: the checkpoint of another run, whose averaged weights this one begins with.
 
     Raises:
         InputError: something is wrong with the data, found before the first step.
@@ -133,7 +159,10 @@ def train(config: Config, out: Path, data_folder: Path | None = None, stop_after
         start = state["step"]
         print(f"going on after step {start}", flush=True)
     else:
-        (out / "environment.json").write_text(json.dumps(environment(config, data, device), indent=1), encoding="utf-8")
+        facts = environment(config, data, device)
+        if start_from is not None:
+            facts["started_from_sha256"] = start_from_weights(start_from, network, average)
+        (out / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
     began, shown, last = time.monotonic(), 0.0, min(config.run.steps, stop_after or config.run.steps)
     for step in range(start, last):
@@ -180,15 +209,17 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(prog="python -m Training.train", description="Train a network.")
     parser.add_argument("config", type=Path, help="a TOML file, such as those in Training/configs")
-    parser.add_argument("--out", type=Path, help="the run's folder (Runs/<name>)")
+    parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>)")
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    parser.add_argument("--start-from", type=Path, help="checkpoint.pt of another run: begin with its averaged weights")
     parser.add_argument("--threads", type=int, help="processor threads (all)")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
         config = load_config(options.config)
-        print(train(config, options.out or Path("Runs") / config.model.name, options.data))
+        out = options.out or Path("Runs") / options.config.stem
+        print(train(config, out, options.data, start_from=options.start_from))
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1

@@ -137,6 +137,20 @@ def test_another_configuration_does_not_go_on_with_a_run(config_file: Path, tmp_
         train(load_config(config_file), tmp_path / "run")
 
 
+def test_a_run_may_begin_with_the_averaged_weights_of_another(config_file: Path, tmp_path: Path) -> None:
+    first = train(load_config(config_file), tmp_path / "first", stop_after=1)
+    config_file.write_text(config_file.read_text(encoding="utf-8").replace("0.001", "1e-30"), encoding="utf-8")
+    second = train(load_config(config_file), tmp_path / "second", stop_after=1, start_from=first)
+    states = [torch.load(path, weights_only=True) for path in (first, second)]
+    for name, value in states[0]["average"].items():
+        if name.endswith("conv.weight"):
+            assert torch.equal(states[1]["network"][name], value)
+    record = json.loads((tmp_path / "second" / "environment.json").read_text(encoding="utf-8"))
+    assert len(record["started_from_sha256"]) == 64
+    with pytest.raises(SettingError, match="does not hold the weights of this network"):
+        train(load_config(config_file), tmp_path / "third", start_from=tmp_path / "nothing.pt")
+
+
 def test_all_problems_of_the_data_are_named_before_training(config_file: Path, data: Path) -> None:
     (data / "labelsTr" / "ball_0.nii.gz").unlink()
     labels = sitk.ReadImage(str(data / "labelsTr" / "ball_1.nii.gz"))

@@ -1,0 +1,112 @@
+"""The bundled hippocampus model on real cases that it was not trained on, from the command line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from AutofocusCore.cli import main
+from AutofocusCore.models import find_model
+
+MODEL = "hippocampus-mr"
+
+
+def _dice(a: np.ndarray, b: np.ndarray) -> list[float]:
+    return [float(2 * ((a == k) & (b == k)).sum() / ((a == k).sum() + (b == k).sum())) for k in (1, 2)]
+
+
+def _read(path: Path) -> np.ndarray:
+    return sitk.GetArrayFromImage(sitk.ReadImage(str(path)))
+
+
+def _validation_cases(data: Path) -> list[str]:
+    names: list[str] = json.loads((data / "hippocampus" / "split.json").read_text(encoding="utf-8"))["validation"]
+    return names
+
+
+def _mean_dice(data: Path, names: list[str], precision: str, folder: Path) -> float:
+    """Mean over cases and structures, of a run of `autofocus batch`."""
+    images = [data / "hippocampus" / "imagesTr" / f"{name}.nii.gz" for name in names]
+    table = folder / "cohort.csv"
+    rows = [f"{name},{image}" for name, image in zip(names, images, strict=True)]
+    table.write_text("\n".join(["case,T1", *rows]) + "\n", encoding="utf-8")
+    out = folder / precision
+    arguments = ["--precision", precision, "--device", "cpu", "--format", ".nii.gz", "--quiet"]
+    assert main(["batch", str(table), "-m", MODEL, "-o", str(out), *arguments]) == 0
+    found = {path.name.split(".")[0]: path for path in out.rglob("*.nii.gz")}
+    truth = data / "hippocampus" / "labelsTr"
+    return float(np.mean([_dice(_read(found[name]), _read(truth / f"{name}.nii.gz")) for name in names]))
+
+
+def test_float32_and_bfloat16_differ_by_less_than_two_thousandths_in_dice(reference_data: Path, tmp_path: Path) -> None:
+    names = _validation_cases(reference_data)[::5]
+    exact, rounded = (_mean_dice(reference_data, names, p, tmp_path) for p in ("float32", "bfloat16"))
+    assert abs(exact - rounded) < 0.002
+    assert exact > 0.85
+
+
+@pytest.mark.slow
+def test_all_forty_validation_cases_reach_what_the_card_says(reference_data: Path, tmp_path: Path) -> None:
+    names = _validation_cases(reference_data)
+    exact, rounded = (_mean_dice(reference_data, names, p, tmp_path) for p in ("float32", "bfloat16"))
+    print(f"mean Dice of 40 cases: float32 {exact:.4f}, bfloat16 {rounded:.4f}")
+    assert abs(exact - rounded) < 0.002
+    card = find_model(MODEL).spec.dice
+    assert exact == pytest.approx(np.mean(list(card.values())), abs=0.002)
+    assert exact >= 0.87
+
+
+def _turned(image: sitk.Image, angles: tuple[float, float, float], spacing: float) -> sitk.Image:
+    """The same anatomy in the same place, on a grid that is turned about its centre, with room for all of it."""
+    centre = image.TransformContinuousIndexToPhysicalPoint([(n - 1) / 2 for n in image.GetSize()])
+    turn = np.array(sitk.Euler3DTransform((0, 0, 0), *np.radians(angles)).GetMatrix()).reshape(3, 3)
+    corners = np.array(
+        [
+            image.TransformContinuousIndexToPhysicalPoint(
+                [f * (n - 1) for f, n in zip(corner, image.GetSize(), strict=True)]
+            )
+            for corner in np.ndindex(2, 2, 2)
+        ]
+    )
+    along = (corners - centre) @ turn
+    size = [int(np.ceil(extent / spacing)) + 1 for extent in along.max(0) - along.min(0)]
+    origin = np.array(centre) + turn @ along.min(0)
+    reference = sitk.Image(size, sitk.sitkFloat32)
+    reference.SetSpacing(3 * [spacing])
+    reference.SetOrigin(origin.tolist())
+    reference.SetDirection(turn.ravel().tolist())
+    low = float(sitk.GetArrayViewFromImage(image).min())
+    return sitk.Resample(sitk.Cast(image, sitk.sitkFloat32), reference, sitk.Transform(), sitk.sitkBSpline, low)
+
+
+@pytest.mark.parametrize(
+    ("change", "least"),
+    [
+        (lambda image: sitk.Flip(image, (True, False, True)), 1.0),
+        (lambda image: sitk.PermuteAxes(image, (2, 0, 1)), 1.0),
+        (lambda image: _turned(image, (0, 0, 0), 0.7), 0.95),
+        (lambda image: _turned(image, (15, -10, 20), 0.8), 0.95),
+        (lambda image: sitk.Flip(_turned(image, (0, 25, 0), 1.0), (False, True, False)), 0.95),
+    ],
+    ids=["flipped", "permuted", "finer", "turned and finer", "turned and flipped"],
+)
+def test_a_copy_on_another_grid_gets_the_same_labels_in_the_patient(
+    reference_data: Path, tmp_path: Path, change: object, least: float
+) -> None:
+    agreement = []
+    for name in _validation_cases(reference_data)[3:30:9]:
+        original = sitk.ReadImage(str(reference_data / "hippocampus" / "imagesTr" / f"{name}.nii.gz"))
+        labels = []
+        for image in (original, change(original)):  # type: ignore[operator]
+            scan, result = tmp_path / "scan.nrrd", tmp_path / "result.nrrd"
+            sitk.WriteImage(image, str(scan))
+            options = ["--precision", "float32", "--device", "cpu", "--quiet"]
+            assert main(["segment", str(scan), "-m", MODEL, "-o", str(result), *options]) == 0
+            labels.append(sitk.ReadImage(str(result)))
+        back = sitk.Resample(labels[1], original, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
+        agreement.append(_dice(sitk.GetArrayFromImage(labels[0]), sitk.GetArrayFromImage(back)))
+    assert np.mean(agreement) >= least, agreement
