@@ -42,8 +42,8 @@ class AFNet(nn.Module):
         dilation_rates: rates of the autofocus layers or of the ASPP head, ascending.
         norm, detach_attention: see :class:`AutofocusCore.layers.AutofocusLayer`.
 
-    ``options`` are the arguments of :func:`build_network` that made it; ``margin`` is what a forward pass takes off each
-    side of the input, in voxels: 14 with the paper's rates.
+    ``options`` are the arguments of :func:`build_network` that made it; ``margin`` is what a forward pass takes off
+    each side of the input, in voxels: 14 with the paper's rates.
     """
 
     options: dict[str, Any]

@@ -8,7 +8,7 @@ and nothing else.
 from __future__ import annotations
 
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import torch
 from torch import Tensor
@@ -17,10 +17,9 @@ from torch.nn import functional
 from AutofocusCore.inference.blending import blending_bytes, convolve_blended
 from AutofocusCore.inference.boxes import Box, Window, grow, shape_of, voxels
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 Result = tuple[Tensor, Tensor | None]
+Kind = TypeVar("Kind")
+AnyWeights = TypeVar("AnyWeights", bound="Weights")
 
 
 class Operation(Protocol):
@@ -34,7 +33,7 @@ class Operation(Protocol):
         """Bytes of temporary tensors, the result included, while ``box`` is computed at ``itemsize`` bytes a value."""
         ...
 
-    def to(self, dtype: torch.dtype) -> Self:
+    def to(self: Kind, dtype: torch.dtype) -> Kind:
         """The operation with its weights in ``dtype``."""
         ...
 
@@ -49,7 +48,7 @@ class Weights:
 
     exact: ClassVar[tuple[str, ...]] = ()  # fields that stay in float32 whatever the features are
 
-    def to(self, dtype: torch.dtype) -> Self:
+    def to(self: AnyWeights, dtype: torch.dtype) -> AnyWeights:
         """A copy with every tensor in ``dtype``, but those in ``exact``."""
         names = [field.name for field in fields(self) if field.name not in self.exact]
         return replace(self, **{name: _cast(getattr(self, name), dtype) for name in names})

@@ -28,13 +28,13 @@ class WholeVolumeInferer:
         """Predict each image of the batch by itself; further arguments, which MONAI may pass, are not used."""
         import torch
 
-        import AutofocusCore
+        from AutofocusCore.inference import predict_volume
 
         predicted = []
         for image in inputs:
             volume = torch.as_tensor(image).permute(0, 3, 2, 1).contiguous()
-            background = float(volume.amin())
+            background = volume.amin(dim=(1, 2, 3))
             options = {"background": background, **self.options}
-            logits = AutofocusCore.predict_volume(network, volume, **options).logits
+            logits = predict_volume(network, volume, **options).logits
             predicted.append(logits.permute(0, 3, 2, 1))
         return torch.stack(predicted).to(inputs.device)

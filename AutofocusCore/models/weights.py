@@ -24,10 +24,10 @@ def network_of(architecture: Mapping[str, Any]) -> AFNet | DeepMedic:
     Raises:
         ModelError: an architecture or an option that this version does not know.
     """
-    import AutofocusCore
+    from AutofocusCore.networks import build_network
 
     try:
-        return AutofocusCore.build_network(**architecture)
+        return build_network(**architecture)
     except AutofocusError as error:
         cause = f"The model's architecture cannot be built: {error.cause}"
         raise ModelError(cause, f"{error.remedy}, or update AutofocusSegmentation") from None
