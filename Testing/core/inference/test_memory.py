@@ -16,9 +16,9 @@ import psutil, torch
 from AutofocusCore.inference import predict_volume
 from AutofocusCore.networks import build_network
 
-architecture, precision, limit, attention = json.loads(sys.argv[1])
+architecture, precision, limit, attention, shape = json.loads(sys.argv[1])
 network = build_network(architecture, in_channels=1, num_classes=3)
-volume = torch.zeros(1, 72, 96, 112)
+volume = torch.zeros(1, *shape)
 predict_volume(network, volume[:, :8, :8, :8], precision=precision, device="cpu")  # libraries load
 process, peak, going = psutil.Process(), 0, True
 
@@ -34,8 +34,18 @@ watcher.start()
 prediction = predict_volume(network, volume, precision=precision, device="cpu", memory_limit=limit, attention=attention)
 going = False
 watcher.join()
-print(json.dumps({"planned": prediction.plan.peak_bytes, "measured": peak - before}))
+result = {"planned": prediction.plan.peak_bytes, "measured": peak - before, "splits": prediction.plan.splits}
+print(json.dumps(result | {"seconds": prediction.seconds}))
 """
+
+
+def _run(*arguments: object) -> dict[str, float]:
+    """Plan and measurement of a prediction in a process of its own, in bytes."""
+    command = [sys.executable, "-c", PROGRAM, json.dumps(arguments)]
+    run = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    result: dict[str, float] = json.loads(run.stdout)
+    return result
 
 
 @pytest.mark.parametrize(
@@ -50,12 +60,17 @@ print(json.dumps({"planned": prediction.plan.peak_bytes, "measured": peak - befo
 def test_the_measured_peak_is_within_a_quarter_of_the_plan(
     architecture: str, precision: str, limit: int | None, attention: object
 ) -> None:
-    arguments = json.dumps([architecture, precision, limit, attention])
-    run = subprocess.run(
-        [sys.executable, "-c", PROGRAM, arguments], cwd=ROOT, capture_output=True, text=True, check=False
-    )
-    assert run.returncode == 0, run.stderr
-    result = json.loads(run.stdout)
+    result = _run(architecture, precision, limit, attention, (72, 96, 112))
     if limit is not None:
         assert result["planned"] <= limit
+    assert 0.75 * result["planned"] <= result["measured"] <= 1.25 * result["planned"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_large_ct_goes_through_the_largest_network_whole_and_under_ten_gibibytes() -> None:
+    result = _run("afn-6", "auto", 10 * 2**30, None, (200, 512, 512))
+    print(f"512 x 512 x 200, AFN-6: {result['seconds']:.0f} s, {result['measured'] / 2**30:.1f} GiB")
+    assert result["splits"] == 1
+    assert result["measured"] < 10 * 2**30
     assert 0.75 * result["planned"] <= result["measured"] <= 1.25 * result["planned"]
