@@ -148,6 +148,8 @@ class Run:
     Args:
         steps: optimisation steps in all.
         loss: "dice" (soft, over the structures), "cross-entropy" or "both".
+        background_weight: of background voxels in the cross-entropy, those of structures counting 1: below 1 where the
+            structures are small.
         average: decay of the moving average of the weights, which is what is kept as the model; 0 keeps the last.
         precision: "bfloat16" where the processor has it, or "float32".
         checkpoint_every, watch_every: steps between checkpoints, and between looks at the set-aside cases (0: never).
@@ -156,6 +158,7 @@ class Run:
 
     steps: int
     loss: str = "both"
+    background_weight: float = 1.0
     average: float = 0.0
     precision: str = "bfloat16"
     checkpoint_every: int = 50
@@ -166,6 +169,7 @@ class Run:
         require(self.steps > 0, "run.steps", self.steps, "give at least 1")
         known = ("dice", "cross-entropy", "both")
         require(self.loss in known, "run.loss", self.loss, f"use one of {', '.join(known)}")
+        require(self.background_weight > 0, "run.background_weight", self.background_weight, "give more than 0")
         require(0 <= self.average < 1, "run.average", self.average, "give a decay from 0 to below 1")
         require(self.precision in ("bfloat16", "float32"), "run.precision", self.precision, "use bfloat16 or float32")
         require(self.checkpoint_every > 0, "run.checkpoint_every", self.checkpoint_every, "give at least 1")

@@ -12,8 +12,10 @@ from torch.nn.functional import cross_entropy
 Loss = Callable[[Tensor, Tensor], Tensor]
 
 
-def build_loss(name: str) -> Loss:
+def build_loss(name: str, background_weight: float = 1.0) -> Loss:
     """A loss of logits (B, classes, ...) and labels (B, ...): "dice", "cross-entropy" or "both".
+
+    In the cross-entropy, background voxels count ``background_weight`` and all others 1.
 
     Soft Dice is taken over the batch as a whole and averaged over the structures that it holds: the Dice of a structure
     that is not there is 0 whatever the network does, and would only hide the others.
@@ -25,7 +27,12 @@ def build_loss(name: str) -> Loss:
         losses = dice(logits, labels[:, None]).flatten()
         return losses[found].mean() if found.any() else 0.0 * logits.sum()
 
-    def both(logits: Tensor, labels: Tensor) -> Tensor:
-        return soft_dice(logits, labels) + cross_entropy(logits, labels)
+    def entropy(logits: Tensor, labels: Tensor) -> Tensor:
+        weights = torch.ones(logits.shape[1], device=logits.device)
+        weights[0] = background_weight
+        return cross_entropy(logits, labels, weights)
 
-    return {"dice": soft_dice, "cross-entropy": cross_entropy, "both": both}[name]
+    def both(logits: Tensor, labels: Tensor) -> Tensor:
+        return soft_dice(logits, labels) + entropy(logits, labels)
+
+    return {"dice": soft_dice, "cross-entropy": entropy, "both": both}[name]

@@ -144,7 +144,7 @@ def train(
     network.to(memory_format=torch.channels_last_3d)
     average = copy.deepcopy(network).eval()
     optimizer = build_optimizer(network, config.optimizer)
-    loss_of = build_loss(config.run.loss)
+    loss_of = build_loss(config.run.loss, config.run.background_weight)
     low = config.run.precision == "bfloat16" and (device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
     out.mkdir(parents=True, exist_ok=True)
