@@ -28,6 +28,9 @@ from .resampling import inside, sample
 
 Mask = npt.NDArray[np.bool_]
 
+SMALLEST_FILLED_SHARE = 0.001
+"""Share of an image from which on equal voxels at its corners count as filled in."""
+
 LEAST_OVERLAP = 0.5
 """Share of the first image that another channel should cover; with less, a warning."""
 
@@ -148,19 +151,22 @@ def _overlap(both: Mask, first: Mask, name: str, first_name: str) -> list[str]:
 
 
 def _without_padding(seen: Mask, image: sitk.Image, grid: Grid, how: Normalization) -> Mask:
-    """The field of view without what was only filled in round it: the lowest value, joined on to the corners.
+    """The field of view without what was only filled in round it: one value, joined on to the corners.
 
     A scan that was turned or cropped beyond its edges has such corners. They hold no measurement, and statistics that
-    took them in would differ from those of the scan itself.
+    took them in would differ from those of the scan itself. The value need not be the lowest: interpolation may have
+    overshot it.
     """
     if how.method != "z-score" or how.mask != "all":
         return seen  # a mask leaves it out anyway
-    low = float(sitk.GetArrayViewFromImage(image).min())
-    corners = [corner for corner in product(*((0, n - 1) for n in image.GetSize())) if image[corner] == low]
-    if not corners:
-        return seen
-    filled = sitk.ConnectedThreshold(image, corners, low, low)
-    return seen & (sample(filled, grid, 0.0, nearest=True) == 0)
+    corners: dict[float, list[tuple[int, ...]]] = {}
+    for corner in product(*((0, n - 1) for n in image.GetSize())):
+        corners.setdefault(image[corner], []).append(corner)
+    for value, seeds in corners.items():
+        filled = sitk.ConnectedThreshold(image, seeds, value, value)
+        if sitk.GetArrayViewFromImage(filled).sum() > SMALLEST_FILLED_SHARE * image.GetNumberOfPixels():
+            seen = seen & (sample(filled, grid, 0.0, nearest=True) == 0)
+    return seen
 
 
 def _mask(values: npt.NDArray[np.float32], seen: Mask, grid: Grid, how: Normalization) -> Mask:

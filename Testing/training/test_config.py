@@ -16,10 +16,10 @@ CONFIGS = sorted((Path(__file__).resolve().parents[2] / "Training" / "configs").
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
 def test_a_committed_configuration_is_sound_and_opens_with_its_command(path: Path) -> None:
     config = load_config(path)
-    assert config.model.name == path.stem
+    assert path.stem.startswith(config.model.name)  # a model may be trained in several parts
     first = path.read_text(encoding="utf-8").splitlines()[0]
     assert first.startswith(f"# python -m Training.train Training/configs/{path.name}")
-    assert config.model.training_command.split(" --")[0] == first[2:].split(" --")[0]
+    assert first[2:].split(" --")[0] in config.model.training_command
 
 
 def test_structures_that_have_a_side_are_never_flipped() -> None:
