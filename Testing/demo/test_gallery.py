@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from AutofocusCore.models.terminology import KNOWN
+
 from .conftest import Case
 
 pytestmark = pytest.mark.usefixtures("drawing")
 
 
-LEFT_FEMUR = (120, 190, 240)
+LEFT_FEMUR = KNOWN["Left femur"][0]
 
 
 class Studio:
