@@ -113,7 +113,9 @@ def sliding_window(network: Network, volume: Tensor, overlap: float, device: str
     return inferer(volume[None].to(device), lambda window: network(functional.pad(window, margin))).cpu()
 
 
-def bench(architecture: str, norm: str, size: list[int], device: str, precisions: tuple[str, ...]) -> None:
+def bench(
+    architecture: str, norm: str, size: list[int], device: str, precisions: tuple[str, ...], overlaps: list[float]
+) -> None:
     """Print the rows of one network."""
     torch.manual_seed(0)
     network = AutofocusCore.build_network(architecture, in_channels=1, num_classes=5, norm=norm).eval()  # type: ignore[arg-type]
@@ -132,7 +134,7 @@ def bench(architecture: str, norm: str, size: list[int], device: str, precisions
     row = Row(name, "(a) released tiles", "float32", reference, voxels, memory, work / reference / peak)
     row.print(reference)
     if norm == "branch":  # the fused norm changes nothing in how the plain module is tiled
-        for overlap in OVERLAPS:
+        for overlap in overlaps:
             seconds, memory = measure(lambda: sliding_window(network, volume, overlap, device), device)  # noqa: B023
             Row(name, f"(b) MONAI, overlap {overlap}", "float32", seconds, voxels, memory, None).print(reference)
     network.cpu()
@@ -160,6 +162,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, nargs=3, default=[94, 94, 131], metavar=("Z", "Y", "X"))
     parser.add_argument("--networks", nargs="+", default=sorted({name for name, _ in CASES}, key=str.lower))
+    parser.add_argument("--overlaps", type=float, nargs="*", default=list(OVERLAPS), help="of (b); none leaves (b) out")
     parser.add_argument("--device", default=None, help="default: the CPU, and a GPU where there is one")
     options = parser.parse_args()
     devices = [resolve_device(options.device)] if options.device else list_devices()
@@ -172,7 +175,7 @@ def main() -> None:
         print("|---|---|---|--:|--:|--:|--:|")
         for architecture, norm in CASES:
             if architecture in options.networks:
-                bench(architecture, norm, options.size, device.id, device.precisions)
+                bench(architecture, norm, options.size, device.id, device.precisions, options.overlaps)
 
 
 if __name__ == "__main__":
