@@ -205,6 +205,7 @@ def ijk_to_ras(volume: Any) -> NDArray[np.float64]:
 
 def save(scene: Scene, path: Path) -> None:
     """The whole scene in one `.mrb` file, which Slicer opens."""
+    path = path.absolute()  # Slicer bundles nothing into a relative folder
     aside = path.with_name(path.stem + ".part.mrb")
     try:
         if not scene.mrml.WriteToMRB(str(aside)) or not aside.is_file():

@@ -191,3 +191,16 @@ def test_a_saved_scene_opens_with_the_overlay_in_the_views_of_the_application(ca
     shown = again.mrml.GetNodeByID(by_view["Red"].GetForegroundVolumeID())
     assert shown.GetName() == "Layer 2"
     assert shown.GetDisplayNode().GetColorNode().GetName() == "Zoom in to zoom out"
+
+
+def test_a_scene_is_saved_into_a_relative_folder_too(
+    case: Case, drawing: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from Demo.scene import load_scan, new_scene, save
+
+    monkeypatch.chdir(tmp_path)
+    Path("results").mkdir()
+    scene = new_scene()
+    load_scan(scene, case.scan, name="CT")
+    save(scene, Path("results") / "scene.mrb")
+    assert (tmp_path / "results" / "scene.mrb").stat().st_size > 0
