@@ -13,8 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from AutofocusCore.errors import SettingError
-from AutofocusCore.layers import crop
+from AutofocusCore.layers import check_input, crop
 
 PATHWAY_CHANNELS = (30, 30, 40, 40, 40, 40, 50, 50)
 RESIDUAL_LAYERS = (4, 6, 8)
@@ -97,12 +96,7 @@ class DeepMedic(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes, D - 48, H - 48, W - 48) of x (B, C, D, H, W)."""
-        if x.ndim != 5 or x.shape[1] != self.in_channels or min(x.shape[2:]) <= 2 * self.margin:
-            raise SettingError(
-                f"The network takes (B, {self.in_channels}, D, H, W) with more than {2 * self.margin} voxels on each"
-                f" axis, not {tuple(x.shape)}",
-                f"pad the volume by the network's margin of {self.margin} voxels on each side",
-            )
+        check_input(x, self.in_channels, self.margin)
         fine = self.normal(crop(x, self.margin - Pathway.margin))
         coarse = repeat(self.subsampled(x[:, :, ::SCALE, ::SCALE, ::SCALE]), fine.shape[2:])
         hidden = functional.relu(self.hidden1(torch.cat([fine, coarse], dim=1)))

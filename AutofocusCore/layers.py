@@ -18,7 +18,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from AutofocusCore.errors import SettingError
+
 Norm = Literal["branch", "fused"]
+
+
+def check_input(x: Tensor, in_channels: int, margin: int) -> None:
+    """Raise :class:`SettingError` unless ``x`` is (B, in_channels, D, H, W) and larger than both margins."""
+    if x.ndim != 5 or x.shape[1] != in_channels or min(x.shape[2:]) <= 2 * margin:
+        raise SettingError(
+            f"The network takes (B, {in_channels}, D, H, W) with more than {2 * margin} voxels on each axis,"
+            f" not {tuple(x.shape)}",
+            f"pad the volume by the network's margin of {margin} voxels on each side",
+        )
 
 
 def crop(x: Tensor, margin: int) -> Tensor:

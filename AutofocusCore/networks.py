@@ -20,6 +20,7 @@ from AutofocusCore.layers import (
     Norm,
     ResidualBlock,
     SumHead,
+    check_input,
     initialise,
 )
 
@@ -100,7 +101,7 @@ class AFNet(nn.Module):
         The maps are (B, K, d, h, w), one for each autofocus layer, first layer first; they sum to one over K. Earlier
         layers have larger maps: crop them to the centre to compare.
         """
-        self._check(x)
+        check_input(x, self.in_channels, self.margin)
         for layer in self.stem:
             features, _ = layer(x)
             x = functional.relu(features, inplace=not self.training)
@@ -113,14 +114,6 @@ class AFNet(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, classes, D - 2m, H - 2m, W - 2m) of x (B, C, D, H, W), m the margin."""
         return self.forward_with_attention(x)[0]
-
-    def _check(self, x: Tensor) -> None:
-        if x.ndim != 5 or x.shape[1] != self.in_channels or min(x.shape[2:]) <= 2 * self.margin:
-            raise SettingError(
-                f"The network takes (B, {self.in_channels}, D, H, W) with more than {2 * self.margin} voxels on each"
-                f" axis, not {tuple(x.shape)}",
-                f"pad the volume by the network's margin of {self.margin} voxels on each side",
-            )
 
 
 def build_network(

@@ -5,7 +5,7 @@ With shared weights W and attention A, tap t of the kernel and rate r_k:
     sum_k A_k(x) sum_t W_t F(x + r_k t)  =  sum_t W_t [ sum_k A_k(x) F(x + r_k t) ]
 
 What is left is one matrix product instead of K convolutions, but the bracket costs memory traffic. In float32 on the
-CPU a layer alone, on one thread, was 1.7 times as fast this way; a whole AFN-6 on two threads gains only a few per cent
+CPU a whole AFN-6 gains a few per cent
 (`make bench`). In bfloat16 the CPU's convolutions are so fast that nothing is gained, and on a GPU it has not been
 measured: there the K convolutions stay.
 """
