@@ -1,7 +1,8 @@
 """The plan of a run, made from shapes before anything is computed: which axis, which slabs, how much memory.
 
-Peak memory of a run = the results + the sliding buffers + the temporary tensors of the largest step + a constant for
-the libraries. Everything but the constant follows from the schedule, which the planner rehearses with whole numbers.
+Peak memory of a run = the results + the sliding buffers + the temporary tensors of the largest step + the holes that
+tensors of different sizes leave in the heap + a constant for the libraries. Buffers and tensors follow from the
+schedule, which the planner rehearses with whole numbers; holes and constant are measured.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from AutofocusCore.inference.stream import capacities
 
 SLABS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
 SLAB_VOXELS = 1_000_000  # beyond this a thicker slab costs memory and saves no time
-OVERHEAD = 48 * 2**20  # bytes that the convolution library takes for itself, whatever the shapes
+OVERHEAD = 24 * 2**20  # bytes that the convolution library takes for itself, whatever the shapes
+HOLES = 128 * 2**20  # the most that is lost to holes: allocators give larger blocks back to the system at once
 SMALLEST_TILE = 8
 
 
@@ -118,15 +120,18 @@ def streamed_first(triple: tuple, axis: int) -> tuple:  # type: ignore[type-arg]
 
 
 def run_bytes(graph: Graph, layout: Layout, slab: int, itemsize: int) -> int:
-    """Bytes of the buffers, and of the temporary tensors of the largest step."""
+    """Bytes of the buffers, of the temporary tensors of the largest step, and of the holes that earlier steps left."""
     total = 0
     for index, planes in capacities(graph, layout, slab).items():
         channels = graph.in_channels if index == INPUT else graph.stages[index].channels
         total += planes * voxels(with_planes(layout.boxes[index], (0, 1))) * channels * itemsize
-    return total + max(
+    temporary = max(
         stage.operation.workspace(_slab_box(layout.boxes[index], slab), itemsize)
         for index, stage in enumerate(graph.stages)
     )
+    planes = layout.held[INPUT][1] - layout.held[INPUT][0]
+    rounds = max(1, math.ceil(planes / slab))
+    return total + temporary + min(3 * temporary, HOLES) * (rounds - 1) // rounds
 
 
 def total_work(graph: Graph, layout: Layout) -> int:
