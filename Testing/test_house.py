@@ -30,7 +30,8 @@ MAX_LINES = 300
 ORDER = [
     {"_version"},
     {"errors"},
-    {"json_lines", "staging"},
+    {"exchange_header", "json_lines", "staging"},
+    {"exchange"},
     {"layers"},
     {"deepmedic"},
     {"networks"},
