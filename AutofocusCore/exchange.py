@@ -54,7 +54,7 @@ class Nrrd:
     fields: dict[str, str]
 
 
-def index_to_lps(
+def grid_matrix(
     spacing: Sequence[float], origin: Sequence[float], direction: Sequence[float]
 ) -> npt.NDArray[np.float64]:
     """The 4×4 matrix of a grid in SimpleITK's words: spacing and origin in mm, nine direction cosines, row by row."""
