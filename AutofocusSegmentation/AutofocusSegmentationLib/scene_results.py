@@ -1,0 +1,42 @@
+"""A finished run becomes nodes: segmentation, attention, provenance."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from AutofocusSegmentationLib.attention_nodes import AttentionSet, add_attention
+from AutofocusSegmentationLib.provenance_node import add_provenance
+from AutofocusSegmentationLib.run import Result
+from AutofocusSegmentationLib.segmentation_node import add_segmentation
+
+
+@dataclass(frozen=True)
+class Added:
+    """The nodes of a result; no attention where none was wanted or the network has none."""
+
+    segmentation: Any
+    attention: AttentionSet | None
+    provenance: Any
+
+
+def add_to_scene(reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None) -> Added:
+    """Put a result beside the volume that it was computed from.
+
+    Args:
+        reference: the volume node of the first channel.
+        result: what the worker gave.
+        model: its description, for the name.
+        replace: the segmentation node to update; None adds one.
+    """
+    title = (model or {}).get("title") or result.provenance.get("model", {}).get("name") or "Autofocus"
+    segmentation = add_segmentation(
+        reference,
+        result.labels,
+        result.index_to_lps,
+        result.structures,
+        name=f"{reference.GetName()}: {title}",
+        replace=replace,
+    )
+    attention = add_attention(reference, result.layers, segmentation=segmentation) if result.layers else None
+    return Added(segmentation, attention, add_provenance(segmentation, reference, result.provenance))
