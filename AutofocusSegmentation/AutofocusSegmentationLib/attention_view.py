@@ -145,7 +145,7 @@ class AttentionView:
         selector.clear()
         for layer in self._set.layers if there else ():
             selector.addItem(_("Autofocus layer {number}").format(number=layer.index + 1), layer.index)
-        wanted = -1 if self._parameters is None else selector.findData(self._parameters.attentionLayer)
+        wanted = -1 if self._parameters is None else selector.findData(self._parameters.attention_layer)
         selector.setCurrentIndex(wanted if wanted >= 0 else selector.count - 1)
         self._ui.layerSequenceButton.enabled = there and len(self._set.layers) > 1
         self._fill_maps()
@@ -162,7 +162,7 @@ class AttentionView:
                 title = _("Weight of rate {rate} ({size})").format(rate=rate, size=millimetres(size))
                 selector.addItem(title, str(number))
             selector.addItem(_("All rates side by side"), ALL_RATES)
-            wanted = selector.findData(self._parameters.attentionMap if self._parameters is not None else ZOOM)
+            wanted = selector.findData(self._parameters.attention_map if self._parameters is not None else ZOOM)
             selector.setCurrentIndex(max(wanted, 0))
         self._fill_map_options()
         self._filling = filling
@@ -183,7 +183,7 @@ class AttentionView:
         selector.clear()
         for title, identifier in display.colour_choices(slicer.mrmlScene, "zoom" if zoom else "rate"):
             selector.addItem(title, identifier)
-        wanted = selector.findData(self._parameters.attentionColours if self._parameters is not None else "")
+        wanted = selector.findData(self._parameters.attention_colours if self._parameters is not None else "")
         selector.setCurrentIndex(max(wanted, 0))
         self._filling = filling
 
@@ -201,7 +201,7 @@ class AttentionView:
         if self._filling:
             return
         if self._parameters is not None and self._layer() is not None:
-            self._parameters.attentionLayer = self._layer().index
+            self._parameters.attention_layer = self._layer().index
         self._fill_maps()
         self.update()
 
@@ -209,7 +209,7 @@ class AttentionView:
         if self._filling:
             return
         if self._parameters is not None:
-            self._parameters.attentionMap = self._map()
+            self._parameters.attention_map = self._map()
         self._fill_map_options()
         self.update()
 
@@ -219,7 +219,7 @@ class AttentionView:
         selector = self._ui.attentionColoursSelector
         identifier = str(selector.itemData(selector.currentIndex) or "")
         if self._parameters is not None:
-            self._parameters.attentionColours = identifier
+            self._parameters.attention_colours = identifier
         for volume in [self.volume] if self.volume is not None else self._set.rates(self._layer().index):
             display.set_colours(volume, identifier)
 

@@ -20,7 +20,7 @@ def mean_dice(model: dict[str, Any]) -> float | None:
 
 
 def modality(model: dict[str, Any]) -> str:
-    """ "CT", or "MR" of several channels."""
+    """What images a model takes: "CT", or "MR" once for several channels."""
     return "/".join(dict.fromkeys(channel.get("modality") or "?" for channel in model["channels"]))
 
 

@@ -30,9 +30,9 @@ def make_order(
     chosen = dict(settings)
     if parameters.roi is not None:
         chosen["roi_box"] = roi_box(parameters.roi, reference)
-    if parameters.smallestIsland > 0:
-        chosen["smallest_island_mm3"] = float(parameters.smallestIsland)
-    return Order(images=images, model=model, settings=chosen, attention=bool(parameters.keepAttention))
+    if parameters.smallest_island > 0:
+        chosen["smallest_island_mm3"] = float(parameters.smallest_island)
+    return Order(images=images, model=model, settings=chosen, attention=bool(parameters.keep_attention))
 
 
 def plan_fields(reference: Any, roi: Any, settings: dict[str, Any]) -> dict[str, Any]:

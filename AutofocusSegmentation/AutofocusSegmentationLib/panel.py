@@ -134,10 +134,10 @@ class Panel:
             self.result.show(None)
             return
         self._gui_tag = parameters.connectGui(self.ui)
-        if parameters.modelName:
-            self.models.choose(parameters.modelName)
+        if parameters.model_name:
+            self.models.choose(parameters.model_name)
         elif self.models.chosen is not None:
-            parameters.modelName = self.models.chosen["name"]
+            parameters.model_name = self.models.chosen["name"]
         self.inputs.prefill()
         self._result_chosen(parameters.segmentation)
         self.plan_soon()
@@ -164,8 +164,8 @@ class Panel:
         self.session.request("devices", on_result=self._got_devices, on_error=self._complain)
 
     def _got_models(self, message: dict[str, Any]) -> None:
-        if self.parameters is not None and self.parameters.modelName:
-            self.models.choose(self.parameters.modelName)
+        if self.parameters is not None and self.parameters.model_name:
+            self.models.choose(self.parameters.model_name)
         self.models.fill(message["models"])
         for sentence in message.get("damaged") or []:
             self.log(sentence)
@@ -176,8 +176,8 @@ class Panel:
 
     def _model_changed(self, model: dict[str, Any] | None) -> None:
         if model is not None:
-            if self.parameters is not None and self.parameters.modelName != model["name"]:
-                self.parameters.modelName = model["name"]
+            if self.parameters is not None and self.parameters.model_name != model["name"]:
+                self.parameters.model_name = model["name"]
             self.inputs.set_channels(model["channels"])
         self.plan_soon()
 
@@ -295,7 +295,7 @@ class Panel:
             self.say(_("The volume was removed meanwhile, so that the result has no place."), error=True)
             return
         started = time.monotonic()
-        replace = self.parameters.segmentation if self.parameters.updateResult else None
+        replace = self.parameters.segmentation if self.parameters.update_result else None
         added = add_to_scene(reference, run.result, self.models.chosen, replace=replace)
         self.parameters.segmentation = added.segmentation
         self.result.show(added.segmentation)

@@ -18,30 +18,30 @@ INPUT_ROLE = "InputVolume"
 class AutofocusParameterNode:
     """Parameters of the module.
 
-    modelName, device, precision, mode: as on the command line; "auto" leaves the choice to the engine.
+    model_name, device, precision, mode: as on the command line; "auto" leaves the choice to the engine.
     roi: segment inside this box only.
-    segmentation: the result that is shown, and updated by the next run if `updateResult`.
-    everyFrame: segment every frame of the sequence that the input belongs to.
-    smallestIsland: connected parts smaller than this, in mm³, are removed.
-    keepAttention: bring the attention maps into the scene.
-    attention…: how they are shown.
+    segmentation: the result that is shown, and updated by the next run if `update_result`.
+    every_frame: segment every frame of the sequence that the input belongs to.
+    smallest_island: connected parts smaller than this, in mm³, are removed.
+    keep_attention: bring the attention maps into the scene.
+    attention_…: how they are shown.
     """
 
-    modelName: str = ""
+    model_name: str = ""
     device: str = "auto"
     precision: str = "auto"
     mode: str = "exact"
     roi: vtkMRMLMarkupsROINode
     segmentation: vtkMRMLSegmentationNode
-    updateResult: bool = True
-    everyFrame: bool = False
-    smallestIsland: Annotated[float, WithinRange(0, 1_000_000)] = 0.0
-    keepAttention: bool = True
-    attentionShown: bool = False
-    attentionLayer: int = -1
-    attentionMap: str = "zoom"
-    attentionOpacity: Annotated[float, WithinRange(0, 1)] = 0.6
-    attentionColours: str = ""
-    attentionLegend: bool = True
-    attentionLinked: bool = True
-    attentionProbe: bool = True
+    update_result: bool = True
+    every_frame: bool = False
+    smallest_island: Annotated[float, WithinRange(0, 1_000_000)] = 0.0
+    keep_attention: bool = True
+    attention_shown: bool = False
+    attention_layer: int = -1
+    attention_map: str = "zoom"
+    attention_opacity: Annotated[float, WithinRange(0, 1)] = 0.6
+    attention_colours: str = ""
+    attention_legend: bool = True
+    attention_linked: bool = True
+    attention_probe: bool = True

@@ -40,7 +40,7 @@ def process(
     """
     mailbox = Mailbox()
     session = WorkerSession(mailbox, on_log=lambda line: None)
-    parameters = SimpleNamespace(roi=roi, smallestIsland=0.0, keepAttention=attention)
+    parameters = SimpleNamespace(roi=roi, smallest_island=0.0, keep_attention=attention)
     settings = {"device": device}
     try:
         order = make_order(list(volumes), model, settings, parameters)

@@ -72,8 +72,8 @@ def ensure_torch() -> bool:
     if missing() is None:
         return True
     question = _(
-        "Segmenting needs the library PyTorch, which is not installed in this Slicer. Downloading it takes some minutes "
-        "and up to 3 GB of disk space. Install it now?"
+        "Segmenting needs the library PyTorch, which is not installed in this Slicer. Downloading it takes some "
+        "minutes and up to 3 GB of disk space. Install it now?"
     )
     if not slicer.util.confirmOkCancelDisplay(question, windowTitle=_("Install PyTorch")):
         return False
