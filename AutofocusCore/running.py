@@ -21,7 +21,7 @@ from AutofocusCore.statistics import Measurement, measure, write_statistics
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from AutofocusCore.inference import Progress
+    from AutofocusCore.inference import CancelledCallback, ProgressCallback
     from AutofocusCore.models import Model
     from AutofocusCore.segmentation import RoiBox, Segmentation
 
@@ -48,12 +48,43 @@ class Outcome:
         return {**dataclasses.asdict(self), "volumes_ml": self.volumes_ml, "seconds_total": sum(self.seconds.values())}
 
 
+@dataclass(frozen=True)
+class Computed:
+    """What a job computed, before any of it is written.
+
+    Attributes:
+        result: labels, attention, probabilities.
+        measurements: of every structure.
+        provenance: how it was made, any JSON.
+        seconds: wall time by stage.
+        warnings: sentences for the user.
+    """
+
+    result: Segmentation
+    measurements: tuple[Measurement, ...]
+    provenance: dict[str, Any]
+    seconds: dict[str, float]
+    warnings: tuple[str, ...]
+
+    def outcome(self, files: Sequence[str | Path], seconds_to_write: float) -> Outcome:
+        """The outcome, once these files are written."""
+        return Outcome(
+            files=tuple(str(path) for path in files),
+            measurements=self.measurements,
+            seconds={k: round(v, 3) for k, v in {**self.seconds, "write": seconds_to_write}.items()},
+            device=self.result.device,
+            precision=self.result.precision,
+            plan=str(self.result.plan.describe()),
+            warnings=self.warnings,
+        )
+
+
 def run_job(
     job: Job,
     model: Model,
     *,
-    progress: Callable[[Progress], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelledCallback | None = None,
 ) -> Outcome:
     """Read, segment, write. Either every file of the job is there afterwards, or none.
 
@@ -61,11 +92,16 @@ def run_job(
         AutofocusError: whatever the user can mend.
         Cancelled: `cancelled()` became true.
     """
-    job.check_images(model.spec)
     job.check_outputs()
+    computed = compute_job(job, model, progress=progress, cancelled=cancelled)
+    start = time.monotonic()
+    files = _write(job, model, computed, reporter(progress, cancelled))
+    return computed.outcome(files, time.monotonic() - start)
 
+
+def reporter(progress: ProgressCallback | None, cancelled: CancelledCallback | None) -> Callable[[str, int, int], None]:
+    """A function that reports a stage, what is done of it and what there is to do, unless the run is to stop."""
     from AutofocusCore.inference import Progress
-    from AutofocusCore.segmentation import segment_image
 
     def report(stage: str, done: int, total: int) -> None:
         if cancelled is not None and cancelled():
@@ -73,14 +109,33 @@ def run_job(
         if progress is not None:
             progress(Progress(stage, done, total, None))
 
+    return report
+
+
+def compute_job(
+    job: Job,
+    model: Model,
+    *,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelledCallback | None = None,
+) -> Computed:
+    """Read and segment. Attention and probabilities are computed where the job has a place for them.
+
+    Raises:
+        AutofocusError: whatever the user can mend.
+        Cancelled: `cancelled()` became true.
+    """
+    job.check_images(model.spec)
+    from AutofocusCore.segmentation import segment_image
+
     start = time.monotonic()
-    channels, read_warnings = _read_channels(job, report)
+    channels, read_warnings = _read_channels(job, reporter(progress, cancelled))
     seconds = {"read": time.monotonic() - start}
     layers = job.settings.attention_layers
     result = segment_image(
         model,
         channels,
-        roi=_region_of_interest(job.settings),
+        roi=region_of_interest(job.settings),
         mode=job.settings.mode,
         device=job.settings.device,
         precision=job.settings.precision,
@@ -95,20 +150,9 @@ def run_job(
     warnings = (*read_warnings, *result.warnings)
     if job.outputs.attention is not None and not result.attention:
         warnings += (f"The model {model.spec.name} has no autofocus layers: there is no attention to write.",)
-    start = time.monotonic()
-    measurements = measure(result.labels, model.spec.structures, channels[0])
+    measurements = tuple(measure(result.labels, model.spec.structures, channels[0]))
     record = provenance(job, model, result, seconds, warnings)
-    files = _write(job, model, result, measurements, record, report)
-    seconds["write"] = time.monotonic() - start
-    return Outcome(
-        files=tuple(str(path) for path in files),
-        measurements=tuple(measurements),
-        seconds={stage: round(value, 3) for stage, value in seconds.items()},
-        device=result.device,
-        precision=result.precision,
-        plan=str(result.plan.describe()),
-        warnings=warnings,
-    )
+    return Computed(result, measurements, record, seconds, warnings)
 
 
 def provenance(
@@ -160,7 +204,8 @@ def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[l
     return images, tuple(warnings)
 
 
-def _region_of_interest(settings: Settings) -> sitk.Image | RoiBox | None:
+def region_of_interest(settings: Settings) -> sitk.Image | RoiBox | None:
+    """The mask or the box that the settings name, or None."""
     if settings.roi_mask is not None:
         from AutofocusCore.images import read_image
 
@@ -171,21 +216,17 @@ def _region_of_interest(settings: Settings) -> sitk.Image | RoiBox | None:
         box = settings.roi_box
         if len(box) == 15:
             return RoiBox(_point(box[:3]), _point(box[3:6]), box[6:])
-        first, second = box[:3], box[3:]
-        middle = [(a + b) / 2 for a, b in zip(first, second, strict=True)]
-        return RoiBox(_point(middle), _point([abs(a - b) for a, b in zip(first, second, strict=True)]))
+        return RoiBox.between(_point(box[:3]), _point(box[3:]))
     return None
 
 
 def _write(
     job: Job,
     model: Model,
-    result: Segmentation,
-    measurements: Sequence[Measurement],
-    record: Mapping[str, Any],
+    computed: Computed,
     report: Callable[[str, int, int], None],
 ) -> list[Path]:
-    out = job.outputs
+    out, result, record = job.outputs, computed.result, computed.provenance
     with Staging() as staging:
         report("write", 0, 4)
         if out.attention is not None and result.attention:
@@ -197,7 +238,7 @@ def _write(
             write_probabilities(out.probabilities, result.probabilities, provenance=record, staging=staging)
         report("write", 2, 4)
         if out.statistics is not None:
-            write_statistics(out.statistics, measurements, staging=staging)
+            write_statistics(out.statistics, computed.measurements, staging=staging)
         report("write", 3, 4)
         write_segmentation(out.segmentation, result.labels, model.spec.structures, provenance=record, staging=staging)
         report("write", 4, 4)

@@ -1,4 +1,4 @@
-"""What the worker does for a request: devices, models, plan, segment. The protocol is described in worker.py."""
+"""What the worker does for a request; the protocol is described in worker.py."""
 
 from __future__ import annotations
 
@@ -6,12 +6,18 @@ import dataclasses
 import shutil
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.job_folders import JobFolders
 from AutofocusCore.jobs import Job, Settings
+from AutofocusCore.models.parts import is_number
+
+if TYPE_CHECKING:
+    from AutofocusCore.inference import CancelledCallback, Progress, ProgressCallback
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -52,9 +58,8 @@ class Services:
     """
 
     def __init__(self, folder: PrivateFolder, memory_share: float = 1.0) -> None:
-        self._folder = folder
+        self._folders = JobFolders(folder.path)
         self._memory_share = memory_share
-        self._jobs = 0
         self._network: tuple[str, Any] = ("", None)  # checksum of the weights, network
 
     def devices(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,22 +80,40 @@ class Services:
 
     def plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the request "plan"."""
-        from AutofocusCore.inference import plan_volume
+        from AutofocusCore.planning import plan_job
 
         model, settings = self._model(request), _settings(request)
-        size, spacing = _three(request, "size"), _three(request, "spacing")
-        wanted = model.spec.spacing or spacing
-        # (x, y, z) -> (z, y, x)
-        shape = [max(1, round(n * s / w)) for n, s, w in zip(size, spacing, wanted, strict=True)][::-1]
-        plan = plan_volume(
-            model.build(),
-            (len(model.spec.channels), *shape),
-            mode=settings.mode,
-            device=settings.device,
-            precision=settings.precision,
-            memory_limit=settings.memory_limit,
+        size, spacing = _numbers(request, "size", 3), _numbers(request, "spacing", 3)
+        if min(*size, *spacing) <= 0:
+            raise SettingError(f"The image has {size} voxels of {spacing} mm", "give positive numbers, [x, y, z]")
+        return plan_job(
+            model,
+            [max(1, round(n)) for n in size],
+            spacing,
+            settings,
+            origin=None if request.get("origin") is None else _numbers(request, "origin", 3),
+            direction=None if request.get("direction") is None else _numbers(request, "direction", 9),
+            attention=bool(request.get("attention")),
         )
-        return {"plan": str(plan.describe()), "peak_bytes": int(plan.peak_bytes)}
+
+    def card(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "card"."""
+        from AutofocusCore.models import find_model
+        from AutofocusCore.models.card import model_card
+
+        return {"text": model_card(find_model(_text(request, "model")).spec)}
+
+    def import_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "import"."""
+        from AutofocusCore.models import import_model
+
+        checksum = None if request.get("sha256") is None else _text(request, "sha256")
+        model = import_model(_text(request, "path"), checksum=checksum, replace=bool(request.get("replace")))
+        return {"name": model.spec.name, "path": str(model.path)}
+
+    def forget(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "forget"."""
+        return {"forgotten": self._folders.forget(request.get("job"))}
 
     def segment(
         self, request: Mapping[str, Any], report: Report | None = None, cancelled: Callable[[], bool] | None = None
@@ -98,28 +121,45 @@ class Services:
         """Answer the request "segment"; `report` takes the fields of each progress."""
         from AutofocusCore.running import run_job
 
-        job = self._job(request)
-        model = self._model(request)
-        outcome = run_job(
-            job,
-            model,
-            progress=None if report is None else lambda p: report(dataclasses.asdict(p)),
-            cancelled=cancelled,
-        )
-        return {**outcome.to_dict(), "model": {"name": model.spec.name, "sha256": model.checksum}}
+        def progress(state: Progress) -> None:
+            if report is not None:
+                report(dataclasses.asdict(state))
 
-    def _job(self, request: Mapping[str, Any]) -> Job:
-        values = dict(request)
-        if values.get("outputs") is None:
-            self._jobs += 1
-            folder = self._folder.path() / f"job-{self._jobs}"
-            folder.mkdir()
-            values["outputs"] = {
+        if request.get("outputs") is None:
+            return self._segment_here(request, progress, cancelled)
+        job = self._limited(Job.from_dict(request))
+        model = self._model(request)
+        outcome = run_job(job, model, progress=progress, cancelled=cancelled)
+        return {**outcome.to_dict(), "model": _about(model)}
+
+    def _segment_here(
+        self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
+    ) -> dict[str, Any]:
+        """Segment into a private folder, for a caller that reads the result at once."""
+        from AutofocusCore.handover import hand_over
+        from AutofocusCore.running import compute_job, reporter
+
+        folder = self._folders.new(request.get("id"), keep=bool(request.get("keep", True)))
+        try:
+            outputs = {
                 "segmentation": str(folder / "labels.nrrd"),
-                "attention": str(folder) if values.get("attention") else None,
-                "probabilities": str(folder / "probabilities.nrrd") if values.get("probabilities") else None,
+                "attention": str(folder) if request.get("attention") else None,
+                "probabilities": str(folder / "probabilities.nrrd") if request.get("probabilities") else None,
             }
-        job = Job.from_dict(values)
+            job = self._limited(Job.from_dict({**request, "outputs": outputs}))
+            model = self._model(request)
+            computed = compute_job(job, model, progress=progress, cancelled=cancelled)
+            start = time.monotonic()
+            report = reporter(progress, cancelled)
+            results = hand_over(folder, model.spec, computed.result, computed.provenance, report)
+        except BaseException:
+            self._folders.remove(folder)
+            raise
+        outcome = computed.outcome(results["files"], time.monotonic() - start)
+        return {**outcome.to_dict(), **results, "model": _about(model)}
+
+    def _limited(self, job: Job) -> Job:
+        """The job with a memory limit, where it has none and this process may not take all."""
         if job.settings.memory_limit is None and self._memory_share < 1.0:
             from AutofocusCore.inference.devices import resolve_device, usable_bytes
 
@@ -147,8 +187,15 @@ class _Warm:
         return self._network
 
 
+def _about(model: Any) -> dict[str, Any]:
+    return {"name": model.spec.name, "sha256": model.checksum}
+
+
 def _settings(request: Mapping[str, Any]) -> Settings:
-    dummy = {"images": (), "model": "", "outputs": {"segmentation": ""}, "settings": request.get("settings") or {}}
+    values = dict(request.get("settings") or {})
+    if request.get("roi_box") is not None:
+        values["roi_box"] = _numbers(request, "roi_box", 15)
+    dummy = {"images": (), "model": "", "outputs": {"segmentation": ""}, "settings": values}
     return Job.from_dict(dummy).settings
 
 
@@ -159,10 +206,9 @@ def _text(request: Mapping[str, Any], field: str) -> str:
     return value
 
 
-def _three(request: Mapping[str, Any], field: str) -> tuple[float, float, float]:
+def _numbers(request: Mapping[str, Any], field: str, count: int) -> tuple[float, ...]:
     value = request.get(field)
-    sound = isinstance(value, list) and len(value) == 3 and all(isinstance(v, int | float) and v > 0 for v in value)
+    sound = isinstance(value, list) and len(value) == count and all(map(is_number, value))
     if not sound:
-        raise SettingError(f"The request's {field} is {value!r}", "give three positive numbers, [x, y, z]")
-    x, y, z = value  # type: ignore[misc]
-    return float(x), float(y), float(z)
+        raise SettingError(f"The request's {field} is {value!r}", f"give a list of {count} finite numbers")
+    return tuple(map(float, value))  # type: ignore[arg-type]

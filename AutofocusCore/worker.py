@@ -10,26 +10,52 @@ its answers repeat it. Requests are done one after the other, but "hello", "canc
     {"id": 2, "request": "devices"}        -> "devices": [{"id", "name", "free_bytes", "total_bytes", "precisions"}, …]
     {"id": 3, "request": "models"}         -> "models": [{"name", "title", "channels", …, "path", "sha256"}, …],
                                               "damaged": [sentence, …]
-    {"id": 4, "request": "plan", "model": "pelvis-phantom", "size": [512, 512, 200], "spacing": [1, 1, 2],
-     "settings": {…}}                      -> "plan": sentence, "peak_bytes": …; size in voxels and spacing in mm are
-                                              (x, y, z) of an image along the patient's axes, which is not cropped
+    {"id": 4, "request": "card", "model": "pelvis-phantom"}        -> "text": the model card, markdown
+    {"id": 5, "request": "import", "path": "model.zip", "sha256": "…"}     -> "name", "path" of the imported model. The
+                                              checksum, of the zip (or of a folder's weights), may be left out;
+                                              "replace": true replaces a model of the same name
+    {"id": 6, "request": "plan", "model": "pelvis-phantom", "size": [512, 512, 200], "spacing": [1, 1, 2],
+     "origin": [-256, -256, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1], "attention": true, "settings": {…}}
+                                           -> "plan": sentence, "peak_bytes", "seconds" (of the stage "predict"),
+                                              "device", "precision", "slabs", "splits", "work" (multiplications)
 
-    {"id": 5, "request": "segment", "images": ["ct.nii.gz"], "model": "pelvis-phantom",
+The image of a plan: size in voxels, spacing and origin in mm, (x, y, z), LPS; direction cosines row by row. Origin and
+direction may be left out. The region of interest is that of the settings, or "roi_box" beside them, 15 numbers as
+there; without an origin it is taken to lie in the middle of the image. The plan knows nothing of the body: a run that
+is cropped to it takes less.
+
+    {"id": 7, "request": "segment", "images": ["ct.nii.gz"], "model": "pelvis-phantom",
      "outputs": {"segmentation": "out.seg.nrrd", "attention": "folder", "probabilities": null, "statistics": null},
      "settings": {"device": "auto", "precision": "auto", "mode": "exact", …}}       fields: AutofocusCore/jobs.py
-    {"id": 5, "type": "progress", "stage": "predict", "done": 12, "total": 80, "seconds_left": 41.5}
-    {"id": 5, "type": "result", "files": […], "volumes_ml": {…}, "measurements": […], "seconds": {…}, "device": "cpu",
+    {"id": 7, "type": "progress", "stage": "predict", "done": 12, "total": 80, "seconds_left": 41.5}
+    {"id": 7, "type": "result", "files": […], "volumes_ml": {…}, "measurements": […], "seconds": {…}, "device": "cpu",
      "precision": "float32", "plan": sentence, "warnings": […], "model": {"name", "sha256"}}
 
-    {"id": 6, "request": "cancel", "job": 5}   -> "cancelled": whether there was such a job; job 5 then ends within a
+Without "outputs", "segment" writes into a new folder below "folder", which is private to the user and is removed when
+the process ends; "attention": true and "probabilities": true ask for those, and the result has these fields too:
+
+    "labels": path, 8-bit, on the grid of the first image
+    "probabilities": path, (class, z, y, x) on that grid, background first; or null
+    "attention": [{"layer": 0, "rates": [2, 6, 10, 14], "rates_mm": [8.0, …], "weights": path, "dilation": path}, …]
+                 layers count from 0, as in the settings; weights (rate, z, y, x) and effective dilation (z, y, x) in mm
+                 on the model's grid, cropped to what was predicted
+    "structures": [{"label", "name", "color", "type", …}, …], as in the model's metadata
+    "provenance": {…}, how it was made
+
+The files are NRRD without compression, for `AutofocusCore.exchange.read_nrrd`. With "keep": false the folder is removed
+when the next such job begins, otherwise with the process, or with
+
+    {"id": 8, "request": "forget", "job": 7}   -> "forgotten": whether there was such a folder
+
+A job that fails or is cancelled leaves none. At any time:
+
+    {"id": 9, "request": "cancel", "job": 7}   -> "cancelled": whether there was such a job; job 7 then ends within a
                                                   slab, with an error of code "cancelled", and leaves no file
-    {"id": 7, "request": "quit"}               -> {}, and the process ends; running work is cancelled
+    {"id": 10, "request": "quit"}              -> {}, and the process ends; running work is cancelled
 
-Images and results are files. Without "outputs", "segment" writes `labels.nrrd` (and, with "attention": true, the maps;
-with "probabilities": true, `probabilities.nrrd`) into a new folder below "folder", which is private to the user and is
-removed when the process ends. What goes wrong with a request is
+What goes wrong with a request is
 
-    {"id": 5, "type": "error", "code": "input", "cause": "…", "remedy": "…", "message": "cause; remedy."}
+    {"id": 7, "type": "error", "code": "input", "cause": "…", "remedy": "…", "message": "cause; remedy."}
 
 with the codes of AutofocusCore/errors.py, "request" for a line that is no request (then id may be null) and "internal"
 for a fault of ours. None of these ends the process. It ends with "quit", at the end of stdin (that is, with its parent,
@@ -79,7 +105,10 @@ class Worker:
         self._handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
             "devices": self._services.devices,
             "models": self._services.models,
+            "card": self._services.card,
+            "import": self._services.import_model,
             "plan": self._services.plan,
+            "forget": self._services.forget,
             "segment": self._segment,
         }
 

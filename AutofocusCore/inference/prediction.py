@@ -14,6 +14,7 @@ from torch import Tensor
 
 from AutofocusCore.deepmedic import SCALE, DeepMedic
 from AutofocusCore.errors import MemoryLimitError, SettingError
+from AutofocusCore.inference import speed
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.devices import (
     PRECISIONS,
@@ -111,6 +112,7 @@ def predict_volume(
         try:
             with torch.inference_mode():
                 reporter.follow(run(network, task, plan, chosen.id, dtype))
+            speed.learn(network, plan, chosen.id, precision, time.monotonic() - reporter.started)
             break
         except Exception as error:
             if not is_out_of_memory(error):

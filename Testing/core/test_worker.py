@@ -18,6 +18,8 @@ import psutil
 import pytest
 import SimpleITK as sitk
 
+from AutofocusCore.exchange import read_nrrd
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -148,16 +150,15 @@ def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callab
         (p["stage"] for p in progress), key=["read", "prepare", "predict", "resample", "write"].index
     )
     assert all(0 <= p["done"] <= p["total"] for p in progress)
-    names = ["labels.json", "labels.nrrd", "labels_attention-1.seq.nrrd", "labels_dilation-1.nrrd"]
-    assert sorted(Path(file).name for file in first["files"]) == sorted([*names, "probabilities.nrrd"])
+    names = ["attention-1.nrrd", "dilation-1.nrrd", "labels.nrrd", "probabilities.nrrd"]
+    assert sorted(Path(file).name for file in first["files"]) == names
     assert all(folder in Path(file).parents for file in first["files"])
 
     outputs = {"segmentation": str(tmp_path / "o.seg.nrrd")}
     second = worker.ask(id={"any": ["id"]}, **job, settings=settings, outputs=outputs)
     assert second["model"]["name"] == "tiny"
-    labels = next(file for file in first["files"] if file.endswith("labels.nrrd"))
     np.testing.assert_array_equal(
-        sitk.GetArrayFromImage(sitk.ReadImage(labels)), sitk.GetArrayFromImage(sitk.ReadImage(outputs["segmentation"]))
+        read_nrrd(first["labels"]).array, sitk.GetArrayFromImage(sitk.ReadImage(outputs["segmentation"]))
     )
     assert b"printed" in worker.errors
     assert b"by C" in worker.errors
