@@ -1,0 +1,1 @@
+# What Slicer would have here does not concern the lists.
