@@ -11,11 +11,12 @@ from .placing import place_beside
 PROVENANCE_ROLE = "AutofocusProvenance"
 
 
-def set_provenance(segmentation: Any, record: Mapping[str, Any]) -> Any:
+def add_provenance(segmentation: Any, reference: Any, record: Mapping[str, Any]) -> Any:
     """Note how the segmentation was made, in the text node that it refers to; made where there is none.
 
     Args:
         segmentation: the segmentation node.
+        reference: the volume node that was segmented, beside which the text is put.
         record: model, settings, device, versions, times: whatever JSON can hold.
     """
     scene = segmentation.GetScene()
@@ -25,7 +26,7 @@ def set_provenance(segmentation: Any, record: Mapping[str, Any]) -> Any:
         node.SetUndoEnabled(True)
         segmentation.SetNodeReferenceID(PROVENANCE_ROLE, node.GetID())
     node.SetText(json.dumps(dict(record), indent=2, ensure_ascii=False))
-    place_beside(node, segmentation)
+    place_beside(node, reference)
     return node
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from AutofocusSegmentationLib.geometry import snapshot
 from AutofocusSegmentationLib.placing import as_array, hierarchy_of, item_of
-from AutofocusSegmentationLib.provenance_node import provenance_of, set_provenance
+from AutofocusSegmentationLib.provenance_node import add_provenance, provenance_of
 from AutofocusSegmentationLib.segmentation_node import add_segmentation, our_segments, volumes_ml
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
@@ -91,7 +91,7 @@ def test_the_segmentation_stands_beside_the_volume_in_its_study(scene: SceneMake
     hierarchy.SetItemParent(item_of(volume), study)
     volume.SetAndObserveTransformNodeID(scene.warp().GetID())
     made = segment(scene, volume)
-    note = set_provenance(made, {"model": "pelvis"})
+    note = add_provenance(made, volume, {"model": "pelvis"})
     assert hierarchy.GetItemParent(item_of(made)) == study
     assert hierarchy.GetItemParent(item_of(note)) == study
     assert made.GetParentTransformNode() is volume.GetParentTransformNode()
@@ -273,11 +273,12 @@ def test_a_run_can_be_undone_where_the_application_allows_it(scene: SceneMaker) 
 
 
 def test_provenance_is_found_again_and_replaced_by_the_next_run(scene: SceneMaker) -> None:
-    made = segment(scene, scene.volume())
+    volume = scene.volume()
+    made = segment(scene, volume)
     assert provenance_of(made) is None
-    first = set_provenance(made, {"model": "pelvis", "note": "½"})
+    first = add_provenance(made, volume, {"model": "pelvis", "note": "½"})
     assert provenance_of(made) == {"model": "pelvis", "note": "½"}
-    assert set_provenance(made, {"model": "other"}) is first
+    assert add_provenance(made, volume, {"model": "other"}) is first
     assert provenance_of(made) == {"model": "other"}
     first.SetText("my notes")
     assert provenance_of(made) is None
@@ -287,7 +288,7 @@ def test_a_saved_scene_keeps_segments_codes_and_provenance(scene: SceneMaker, tm
     volume = scene.volume()
     made = segment(scene, volume)
     made.GetDisplayNode().SetSegmentVisibility("Segment_5", False)
-    set_provenance(made, {"model": "pelvis", "note": "½"})
+    add_provenance(made, volume, {"model": "pelvis", "note": "½"})
     again = scene.reopened(tmp_path)
     opened = again.node("Pelvis")
     segments = opened.GetSegmentation()

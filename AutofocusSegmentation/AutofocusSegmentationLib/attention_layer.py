@@ -1,0 +1,48 @@
+"""What the worker tells of the attention of one autofocus layer. Array axes are (K, z, y, x) for K dilation rates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+PLANES = 8  # that are weighted at a time, so that they stay in the processor's cache
+
+
+@dataclass(frozen=True)
+class Layer:
+    """What the worker tells of one autofocus layer. Building it takes time; a background thread may do so.
+
+    Attributes:
+        index: from 0.
+        rates: the K dilation rates in voxels.
+        rates_mm: the same in mm.
+        weights: (K, z, y, x) float32.
+        index_to_lps: 4 × 4, from (i, j, k, 1) of the grid to mm, LPS.
+        effective_mm: (z, y, x), Σₖ Λᵏ rₖ in mm; computed if not given.
+    """
+
+    index: int
+    rates: tuple[int, ...]
+    rates_mm: tuple[float, ...]
+    weights: NDArray[np.float32] = field(repr=False)
+    index_to_lps: NDArray[np.float64] = field(repr=False)
+    effective_mm: NDArray[np.float32] | None = field(default=None, repr=False)
+
+    def __post_init__(self) -> None:
+        if not len(self.rates) == len(self.rates_mm) == len(self.weights):
+            raise ValueError(f"{len(self.weights)} weights for the rates {self.rates} and {self.rates_mm} mm")
+        if self.effective_mm is None:
+            object.__setattr__(self, "effective_mm", effective_dilation(self.weights, self.rates_mm))
+
+
+def effective_dilation(weights: NDArray[np.float32], rates_mm: Sequence[float]) -> NDArray[np.float32]:
+    """Σₖ Λᵏ rₖ, (z, y, x), of weights (K, z, y, x); in mm if the rates are."""
+    result = np.zeros(weights.shape[1:], np.float32)
+    for start in range(0, len(result), PLANES):
+        planes = slice(start, start + PLANES)
+        for weight, rate in zip(weights[:, planes], rates_mm, strict=True):
+            result[planes] += weight * np.float32(rate)
+    return result

@@ -1,0 +1,230 @@
+"""The attention of a run in the scene: scalar volumes, in a folder beside the segmentation.
+
+    Attention                          folder in the subject hierarchy, in the volume's study
+      Effective dilation, layer 1      mm: Σₖ Λᵏ rₖ, small where the network zoomed in, large where it zoomed out
+      Attention, layer 1, rate 2       0 to 1: the weight Λᵏ of one dilation rate
+      …
+
+Each volume lies on the model's own grid, under the parent transform of the volume that was segmented, and says in
+attributes what it is, so that all is found again in a scene that was saved and opened:
+
+    AutofocusSegmentation.Attention   "zoom" or "rate"
+    AutofocusSegmentation.Layer       index of the autofocus layer, from 0
+    AutofocusSegmentation.Rate        of a "rate": the dilation rate in voxels
+    AutofocusSegmentation.Set         number of the run among those of the volume
+    AutofocusSegmentation.Rates       of a "zoom": all rates of the layer, in voxels
+    AutofocusSegmentation.RatesMm     of a "zoom": the same in mm
+
+and which volume it belongs to by a node reference. Array axes are (z, y, x).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .attention_layer import Layer, effective_dilation
+from .placing import hierarchy_of, parent_item, place_beside
+from .removing import remove_with_folders
+from .volume_node import LENGTH, MILLIMETRES, NO_UNIT, add_volume, set_unit, set_window
+from .zoom_colours import add_zoom_colours, weight_colours
+
+ATTENTION, LAYER, RATE, SET = (f"AutofocusSegmentation.{name}" for name in ("Attention", "Layer", "Rate", "Set"))
+RATES, RATES_MM = "AutofocusSegmentation.Rates", "AutofocusSegmentation.RatesMm"
+REFERENCE_ROLE = "AutofocusReference"
+FOLDER_NAME = "Attention"
+
+__all__ = ["AttentionLayer", "AttentionSet", "Layer", "add_attention", "effective_dilation", "is_attention"]
+
+
+class AttentionLayer:
+    """The volume nodes of one autofocus layer.
+
+    Args:
+        zoom: the volume of effective dilations.
+        made_from: the layer that came from the worker, from which volumes of single rates are made when first asked
+            for; None: those in the scene are all there are.
+    """
+
+    def __init__(self, zoom: Any, made_from: Layer | None = None) -> None:
+        self.zoom = zoom
+        self.index = int(zoom.GetAttribute(LAYER))  # which autofocus layer, from 0
+        self.rates = tuple(int(rate) for rate in zoom.GetAttribute(RATES).split())  # in voxels
+        self.rates_mm = tuple(float(rate) for rate in zoom.GetAttribute(RATES_MM).split())
+        self._made_from = made_from
+        self._volumes: dict[int, Any] = {}
+
+    def rate_volumes(self) -> list[Any]:
+        """The volumes of the single rates, in the order of `rates`; those that are not there are made.
+
+        In a scene that was opened, what is not there is left out.
+        """
+        while self.make_next():
+            pass
+        return [self._volumes[rate] for rate in self.rates if rate in self._volumes]
+
+    def make_next(self) -> bool:
+        """Make one volume that is not there; False if none is missing or nothing is known to make it from."""
+        if self.zoom.GetScene() is None:
+            self._volumes = {}
+            return False
+        self._look_for_volumes()
+        missing = [k for k, rate in enumerate(self.rates) if rate not in self._volumes]
+        if self._made_from is None or not missing:
+            return False
+        self._volumes[self.rates[missing[0]]] = self._make_rate(self._made_from, missing[0])
+        return True
+
+    def weights(self, i: int, j: int, k: int) -> NDArray[np.float32] | None:
+        """The weights of the rates in a voxel that is in the grid; None if a volume of them is missing."""
+        if self._made_from is not None:
+            return self._made_from.weights[:, k, j, i]
+        self._look_for_volumes()
+        if len(self._volumes) < len(self.rates):
+            return None
+        images = [self._volumes[rate].GetImageData() for rate in self.rates]
+        return np.array([image.GetScalarComponentAsFloat(i, j, k, 0) for image in images], np.float32)
+
+    def _look_for_volumes(self) -> None:
+        """Fill `_volumes`; quick while all of them are there."""
+        self._volumes = {rate: node for rate, node in self._volumes.items() if node.GetScene() is not None}
+        if len(self._volumes) < len(self.rates) and self.zoom.GetScene() is not None:
+            reference = self.zoom.GetNodeReference(REFERENCE_ROLE)
+            for node in _volumes(self.zoom.GetScene(), reference, "rate", self.zoom.GetAttribute(SET)):
+                if node.GetAttribute(LAYER) == str(self.index):
+                    self._volumes[int(node.GetAttribute(RATE))] = node
+
+    def _make_rate(self, layer: Layer, k: int) -> Any:
+        scene = self.zoom.GetScene()
+        name = f"Attention, layer {layer.index + 1}, rate {layer.rates[k]}"
+        node = add_volume(scene, name, layer.weights[k], layer.index_to_lps)
+        node.SetAttribute(RATE, str(layer.rates[k]))
+        _describe(node, "rate", layer, self.zoom.GetNodeReference(REFERENCE_ROLE), self.zoom.GetAttribute(SET))
+        place_beside(node, self.zoom)
+        set_unit(node, NO_UNIT)
+        set_window(node, 0.0, 1.0)
+        node.GetDisplayNode().SetAndObserveColorNodeID(weight_colours(scene).GetID())
+        return node
+
+
+class AttentionSet:
+    """The attention volumes of one run on a volume."""
+
+    def __init__(self, reference: Any, layers: Sequence[AttentionLayer]) -> None:
+        self.reference = reference
+        self.layers = sorted(layers, key=lambda layer: layer.index)
+
+    @classmethod
+    def find(cls, scene: Any, reference: Any) -> AttentionSet | None:
+        """The attention of the last run on a volume that the scene holds; None if it holds none."""
+        number = str(_last_set(scene, reference))
+        layers = [AttentionLayer(node) for node in _volumes(scene, reference, "zoom", number)]
+        return cls(reference, layers) if layers else None
+
+    def layer(self, index: int) -> AttentionLayer:
+        """The autofocus layer of this index, from 0.
+
+        Raises:
+            KeyError: there is none.
+        """
+        return {layer.index: layer for layer in self.layers}[index]
+
+    def zoom(self, layer: int) -> Any:
+        """The volume of effective dilations of a layer."""
+        return self.layer(layer).zoom
+
+    def rates(self, layer: int) -> list[Any]:
+        """The volumes of the single rates of a layer."""
+        return self.layer(layer).rate_volumes()
+
+    def make_next(self) -> bool:
+        """Make one volume of a single rate that is not there yet; False if none is missing.
+
+        For an application that does not want to wait for all of them at once.
+        """
+        return any(layer.make_next() for layer in self.layers)
+
+    def volumes(self) -> list[Any]:
+        """All that are in the scene, of every layer and kind."""
+        numbers = {layer.zoom.GetAttribute(SET) for layer in self.layers}
+        scene = self.reference.GetScene()
+        return [] if scene is None else [v for v in _volumes(scene, self.reference) if v.GetAttribute(SET) in numbers]
+
+    def holds(self, node: Any) -> bool:
+        """Whether a node is one of the zoom maps, or of the volumes of single rates that were made."""
+        return any(node is layer.zoom or node in layer._volumes.values() for layer in self.layers)
+
+    def remove(self) -> None:
+        """Take all volumes, and their folder if nothing else is in it, out of the scene."""
+        remove_with_folders(self.volumes(), ATTENTION)
+        self.layers = []
+
+
+def add_attention(
+    reference: Any, layers: Sequence[Layer], *, segmentation: Any = None, replace: bool = True, rates: bool = True
+) -> AttentionSet:
+    """Put the attention of a run into the scene.
+
+    Args:
+        reference: the volume that was segmented.
+        layers: what the worker told; their arrays are kept, not copied.
+        segmentation: what came of it, beside which the folder is put; default: beside the volume.
+        replace: take away the attention of the volume's earlier runs.
+        rates: make the volumes of the single rates at once; otherwise when they are first asked for, or by
+            `make_next`. Only what has been made is saved with the scene.
+    """
+    scene = reference.GetScene()
+    number = str(_last_set(scene, reference) + 1)
+    if replace:
+        remove_with_folders(list(_volumes(scene, reference)), ATTENTION)
+    hierarchy = hierarchy_of(scene)
+    folder = hierarchy.CreateFolderItem(parent_item(segmentation or reference), FOLDER_NAME)
+    hierarchy.SetItemAttribute(folder, ATTENTION, "folder")
+    made = []
+    for layer in layers:
+        assert layer.effective_mm is not None
+        name = f"Effective dilation, layer {layer.index + 1}"
+        zoom = add_volume(scene, name, layer.effective_mm, layer.index_to_lps)
+        zoom.SetAttribute(RATES, " ".join(map(str, layer.rates)))
+        zoom.SetAttribute(RATES_MM, " ".join(repr(float(rate)) for rate in layer.rates_mm))
+        _describe(zoom, "zoom", layer, reference, number)
+        place_beside(zoom, reference, folder=folder)
+        set_unit(zoom, MILLIMETRES, quantity=LENGTH)
+        set_window(zoom, min(layer.rates_mm), max(layer.rates_mm))
+        zoom.GetDisplayNode().SetAndObserveColorNodeID(add_zoom_colours(scene).GetID())
+        made.append(AttentionLayer(zoom, layer))
+        if rates:
+            made[-1].rate_volumes()
+    return AttentionSet(reference, made)
+
+
+def is_attention(node: Any) -> bool:
+    """Whether a volume node is one of these, and hence no scan to segment."""
+    return bool(node.GetAttribute(ATTENTION))
+
+
+def _describe(node: Any, kind: str, layer: Layer, reference: Any, number: str) -> None:
+    node.SetAttribute(ATTENTION, kind)
+    node.SetAttribute(LAYER, str(layer.index))
+    node.SetAttribute(SET, number)
+    if reference is not None:
+        node.SetNodeReferenceID(REFERENCE_ROLE, reference.GetID())
+
+
+def _volumes(scene: Any, reference: Any, kind: str | None = None, number: str | None = None) -> Iterator[Any]:
+    """The attention volumes of a volume: of one kind or of both, of one run or of all."""
+    nodes = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
+    for index in range(nodes.GetNumberOfItems()):
+        node = nodes.GetItemAsObject(index)
+        what, run = node.GetAttribute(ATTENTION), node.GetAttribute(SET)
+        wanted = what in ("zoom", "rate") and kind in (None, what) and number in (None, run)
+        if wanted and node.GetNodeReference(REFERENCE_ROLE) is reference:
+            yield node
+
+
+def _last_set(scene: Any, reference: Any) -> int:
+    """The number of the last run on a volume whose attention is there; 0 if none is."""
+    return max((int(node.GetAttribute(SET)) for node in _volumes(scene, reference, "zoom")), default=0)
