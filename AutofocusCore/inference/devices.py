@@ -7,10 +7,10 @@ import platform
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 import torch
 
 from AutofocusCore.errors import DeviceError, SettingError
+from AutofocusCore.inference.computer import cores, memory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 SHARE_OF_FREE_MEMORY = 0.8  # of what is free, what a run takes at most unless told otherwise
@@ -42,11 +42,11 @@ def list_devices() -> list[Device]:
         bfloat16 = torch.cuda.get_device_capability(index) >= (8, 0)
         precisions: tuple[str, ...] = ("bfloat16", "float16", "float32") if bfloat16 else ("float16", "float32")
         devices.append(Device(f"cuda:{index}", torch.cuda.get_device_name(index), free, total, precisions))
-    memory = psutil.virtual_memory()
+    available, total = memory()
     if torch.backends.mps.is_available():
-        devices.append(Device("mps", "Apple GPU", memory.available, memory.total, ("float32",)))
+        devices.append(Device("mps", "Apple GPU", available, total, ("float32",)))
     precisions = ("bfloat16", "float32") if _cpu_multiplies_bfloat16() else ("float32",)
-    devices.append(Device("cpu", _cpu_name(), memory.available, memory.total, precisions))
+    devices.append(Device("cpu", _cpu_name(), available, total, precisions))
     return devices
 
 
@@ -109,4 +109,4 @@ def _cpu_name() -> str:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
         models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
         name = models[0] if models else name
-    return f"{name}, {psutil.cpu_count(logical=False) or psutil.cpu_count() or 1} cores"
+    return f"{name}, {cores()} cores"

@@ -10,6 +10,7 @@ import difflib
 import hashlib
 import io
 import os
+import platform
 import re
 import zipfile
 from collections.abc import Iterator
@@ -31,13 +32,26 @@ def bundled_model_folder() -> Path:
 
 
 def user_model_folder() -> Path:
-    """The user's own model folder, which need not exist: $AUTOFOCUS_MODELS, or the system's place for user data."""
+    """The user's own model folder, which need not exist.
+
+    $AUTOFOCUS_MODELS, or `autofocus-segmentation/models` in the system's place for user data: Windows
+    %LOCALAPPDATA%, macOS ~/Library/Application Support, elsewhere ~/.local/share; outside of Windows $XDG_DATA_HOME
+    where it is set. Slicer and the command line find the same folder.
+    """
     chosen = os.environ.get(ENVIRONMENT, "").strip()
     if chosen:
         return Path(chosen).expanduser().absolute()
-    import platformdirs
+    return _user_data_folder() / "autofocus-segmentation" / "models"
 
-    return platformdirs.user_data_path("autofocus-segmentation", appauthor=False) / "models"
+
+def _user_data_folder() -> Path:
+    home, system = Path.home(), platform.system()
+    if system == "Windows":
+        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    xdg = os.environ.get("XDG_DATA_HOME", "")
+    if xdg.startswith("/"):  # the specification: others are to be ignored
+        return Path(xdg)
+    return home / "Library" / "Application Support" if system == "Darwin" else home / ".local" / "share"
 
 
 def list_models() -> list[Model]:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import AutofocusError, ModelError
+from AutofocusCore.models.safetensors_reader import read_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -80,9 +81,11 @@ def unpack_weights(data: bytes) -> dict[str, Tensor]:
         ModelError: another format, cut short or damaged.
     """
     check_header(data)
-    from safetensors import SafetensorError
-    from safetensors.torch import load
-
+    try:
+        from safetensors import SafetensorError
+        from safetensors.torch import load
+    except ImportError:
+        return read_safetensors(data)
     try:
         return load(data)
     except (SafetensorError, ValueError, KeyError, RuntimeError) as error:

@@ -19,6 +19,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.exchange import read_nrrd
+from AutofocusCore.phantom import make_phantom
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -226,3 +227,43 @@ def test_a_worker_does_not_outlive_a_parent_that_is_killed() -> None:
         parent.kill()
     worker.wait(20)
     assert not worker.is_running()
+
+
+WITHOUT = ("psutil", "platformdirs", "safetensors", "slicerio", "nrrd", "rich", "tqdm", "pandas", "monai")
+BLOCK = f"import sys; sys.modules.update(dict.fromkeys({WITHOUT!r}))  # importing them now fails"
+
+
+def test_what_slicers_python_lacks_is_not_needed(talk: Talk, tmp_path: Path) -> None:
+    ct, _ = make_phantom(3, size=(40, 40, 30), spacing=(8.0, 8.0, 8.0))
+    sitk.WriteImage(ct, str(tmp_path / "ct.nrrd"))
+    job = {"request": "segment", "images": [str(tmp_path / "ct.nrrd")], "model": "pelvis-phantom", "attention": True,
+           "probabilities": True, "settings": {"device": "cpu", "precision": "float32"}}  # fmt: skip
+    results = []
+    for prelude in ("", BLOCK):
+        worker = talk(prelude=prelude)
+        assert worker.ask(id=1, request="hello")["type"] == "result"
+        cpu = worker.ask(id=2, request="devices")["devices"][-1]
+        assert 0 < cpu["free_bytes"] <= cpu["total_bytes"]
+        names = [model["name"] for model in worker.ask(id=3, request="models")["models"]]
+        assert "pelvis-phantom" in names
+        plan = worker.ask(id=4, request="plan", model="pelvis-phantom", size=[40, 40, 30], spacing=[8, 8, 8])
+        assert plan["seconds"] > 0, plan
+        assert worker.ask(id=5, request="card", model="pelvis-phantom")["text"].startswith("#")
+        result = worker.ask(id=6, **job)
+        assert result["type"] == "result", result
+        volumes = [read_nrrd(path) for path in result["files"]]
+        results.append([volumes, result["volumes_ml"], result["structures"], names])
+        folder = Path(result["labels"]).parent
+        assert worker.ask(id=7, request="forget", job=6)["forgotten"] is True
+        assert not folder.exists()
+        bundle = ROOT / "AutofocusCore" / "bundles" / "pelvis-phantom"
+        error = worker.ask(id=8, request="import", path=str(bundle))
+        assert "comes with the program" in error["cause"]
+        worker.end()
+    (volumes, *others), (volumes_without, *others_without) = results
+    assert others == others_without
+    assert len(np.unique(volumes[0].array)) > 3
+    for one, other in zip(volumes, volumes_without, strict=True):
+        np.testing.assert_allclose(one.array, other.array, atol=1e-5)
+        np.testing.assert_array_equal(one.index_to_lps, other.index_to_lps)
+    np.testing.assert_array_equal(volumes[0].array, volumes_without[0].array)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import platformdirs
 import pytest
 import torch
 
@@ -49,6 +52,44 @@ def test_the_folder_is_the_systems_unless_the_environment_names_one(
     assert user_model_folder() == user_folder
     monkeypatch.setenv("AUTOFOCUS_MODELS", "")
     assert user_model_folder().parts[-2:] == ("autofocus-segmentation", "models")
+
+
+@pytest.mark.parametrize("xdg", [None, "", "relative/data", "/srv/some data"])
+def test_the_systems_folder_is_the_one_that_platformdirs_names(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch, xdg: str | None
+) -> None:
+    monkeypatch.delenv("AUTOFOCUS_MODELS")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    if xdg is not None:
+        monkeypatch.setenv("XDG_DATA_HOME", xdg)
+    known = platformdirs.user_data_path("autofocus-segmentation", appauthor=False)
+    assert user_model_folder() == known / "models"
+
+
+@pytest.mark.parametrize(("system", "class_name"), [("Darwin", "macos.MacOS"), ("Linux", "unix.Unix")])
+@pytest.mark.parametrize("xdg", ["", "/srv/some data"])
+def test_so_it_is_on_the_other_systems(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch, system: str, class_name: str, xdg: str
+) -> None:
+    if os.name != "posix":
+        pytest.skip("Folders of POSIX systems do not look the same from here.")
+    monkeypatch.delenv("AUTOFOCUS_MODELS")
+    monkeypatch.setenv("XDG_DATA_HOME", xdg)
+    monkeypatch.setattr(platform, "system", lambda: system)
+    module, name = class_name.split(".")
+    known = getattr(importlib.import_module(f"platformdirs.{module}"), name)("autofocus-segmentation", appauthor=False)
+    assert user_model_folder() == known.user_data_path / "models"
+
+
+def test_on_windows_it_is_the_folder_for_data_of_this_computer(
+    user_folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("AUTOFOCUS_MODELS")
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setenv("LOCALAPPDATA", str(tmp_path / "Local"))
+    assert user_model_folder() == tmp_path / "Local" / "autofocus-segmentation" / "models"
+    monkeypatch.delenv("LOCALAPPDATA")
+    assert user_model_folder() == Path.home() / "AppData" / "Local" / "autofocus-segmentation" / "models"
 
 
 @pytest.mark.parametrize("kind", ["folder", "zip"])

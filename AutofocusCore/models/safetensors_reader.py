@@ -1,0 +1,105 @@
+"""Reads safetensors files without the library of that name, which Slicer's Python need not have.
+
+    8 bytes      length n of the header, little-endian
+    n bytes      JSON: {"name": {"dtype": "F32", "shape": [40, 30], "data_offsets": [0, 4800]}, …, "__metadata__": {…}}
+    the rest     the tensors, row by row, little-endian, one after the other: no gap, no overlap, nothing behind
+
+Nothing is executed, and no byte is taken for anything before the header has been checked as a whole.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from AutofocusCore.errors import ModelError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+# torch's names, and bytes of a value
+DTYPES = {
+    "F64": ("float64", 8), "F32": ("float32", 4), "F16": ("float16", 2), "BF16": ("bfloat16", 2),
+    "I64": ("int64", 8), "I32": ("int32", 4), "I16": ("int16", 2), "I8": ("int8", 1), "U8": ("uint8", 1),
+    "BOOL": ("bool", 1),
+}  # fmt: skip
+LARGEST_HEADER = 100_000_000
+METADATA = "__metadata__"
+
+
+def read_safetensors(data: bytes) -> dict[str, Tensor]:
+    """The tensors of a file's bytes, on the CPU.
+
+    Raises:
+        ModelError: cut short, damaged, or of a type that networks have no weights of.
+    """
+    import torch
+
+    header, body = _header(data)
+    tensors = {}
+    for name, (dtype, shape, start, stop) in header.items():
+        # A copy: the tensor may be written to, and lies where its type has to.
+        values = torch.frombuffer(bytearray(body[start:stop]), dtype=getattr(torch, dtype)) if stop > start else None
+        tensors[name] = torch.empty(0, dtype=getattr(torch, dtype)) if values is None else values
+        tensors[name] = tensors[name].reshape(shape)
+    return tensors
+
+
+Entry = tuple[str, tuple[int, ...], int, int]
+
+
+def _header(data: bytes) -> tuple[dict[str, Entry], memoryview]:
+    """Type, shape and byte range of every tensor by its name, and the bytes that they are in."""
+    length = int.from_bytes(data[:8], "little")
+    if len(data) < 8 or length > min(len(data) - 8, LARGEST_HEADER):
+        _refuse("the header is longer than the file")
+    try:
+        header = json.loads(data[8 : 8 + length].decode("utf-8"), object_pairs_hook=_object, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        _refuse(str(error))
+    if data[8:9] != b"{" or not isinstance(header, dict):
+        _refuse("the header is no JSON object")
+    metadata = header.pop(METADATA, {})
+    if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
+        _refuse(f"{METADATA} holds something else than texts")
+    body = memoryview(data)[8 + length :]
+    entries = {name: _entry(name, value) for name, value in header.items()}
+    end = 0
+    for name, (_, _, start, stop) in sorted(entries.items(), key=lambda item: item[1][2:]):
+        if start != end:
+            _refuse(f"{name} does not begin where the tensor before it ends")
+        end = stop
+    if end != len(body):
+        _refuse(f"the tensors take {end} bytes, and there are {len(body)}")
+    return entries, body
+
+
+def _entry(name: str, value: Any) -> Entry:
+    if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
+        _refuse(f"the entry of {name} has not the fields dtype, shape and data_offsets")
+    dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        _refuse(f"{name} is of the type {dtype!r}")
+    if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
+        _refuse(f"the shape or the place of {name} is no list of whole numbers")
+    start, stop = offsets
+    word, size = DTYPES[dtype]
+    if stop - start != math.prod(shape) * size:
+        _refuse(f"{name} has {stop - start} bytes, and its shape {shape} asks for {math.prod(shape) * size}")
+    return word, tuple(shape), start, stop
+
+
+def _whole(values: Any) -> bool:
+    return isinstance(values, list) and all(type(v) is int and 0 <= v < 2**63 for v in values)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    values = dict(pairs)
+    if len(values) != len(pairs):
+        _refuse("a name stands twice in the header")
+    return values
+
+
+def _refuse(reason: str) -> NoReturn:
+    raise ModelError(f"The weights are damaged ({reason})", "get the model from its source again")

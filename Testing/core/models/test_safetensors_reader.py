@@ -1,0 +1,137 @@
+"""Reading weights without the safetensors library: the same tensors from sound files, a refusal of every other."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import pytest
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+from AutofocusCore.errors import ModelError
+from AutofocusCore.models.safetensors_reader import DTYPES, read_safetensors
+from AutofocusCore.models.weights import pack_weights, unpack_weights
+
+TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
+
+
+def packed(header: Any, body: bytes = b"", *, length: int | None = None) -> bytes:
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return (len(text) if length is None else length).to_bytes(8, "little") + text + body
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return one.keys() == other.keys() and all(
+        one[k].dtype == other[k].dtype and one[k].shape == other[k].shape and torch.equal(one[k], other[k]) for k in one
+    )
+
+
+def test_every_type_is_read_as_the_library_reads_it() -> None:
+    torch.manual_seed(0)
+    tensors = {
+        f"layer.{name}": (torch.rand(3, 4, 5) * 100 - 20).to(getattr(torch, word)) for name, (word, _) in DTYPES.items()
+    }
+    tensors |= {"scalar": torch.tensor(7), "empty": torch.zeros(0, 3), "ü": torch.ones(1)}
+    data = save(tensors, metadata={"format": "pt"})
+    assert same(read_safetensors(data), load(data))
+    assert same(read_safetensors(data), tensors)
+    assert same(read_safetensors(save({})), {})
+    assert same(read_safetensors(packed(b"{}   ")), {})  # padded, as the format allows
+
+
+def test_it_is_used_where_the_library_is_absent(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = pack_weights(network.state_dict())
+    with_library = unpack_weights(data)
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    monkeypatch.setitem(sys.modules, "safetensors.torch", None)
+    monkeypatch.setattr("AutofocusCore.models.weights.read_safetensors", reader := Counted(read_safetensors))
+    assert same(unpack_weights(data), with_library)
+    assert reader.calls == 1
+
+
+class Counted:
+    def __init__(self, function: Any) -> None:
+        self.function, self.calls = function, 0
+
+    def __call__(self, data: bytes) -> Any:
+        self.calls += 1
+        return self.function(data)
+
+
+def test_the_tensors_can_be_changed_without_changing_the_file(network: torch.nn.Module) -> None:
+    data = pack_weights(network.state_dict())
+    before = bytes(data)
+    for tensor in read_safetensors(data).values():
+        tensor.zero_()
+    assert data == before
+
+
+HEADERS: dict[str, Any] = {
+    "no JSON": packed(b"{"),
+    "not UTF-8": packed(b'{"\xff": 1}'),
+    "a list": packed([1]),
+    "a number": packed(b"7"),
+    "an entry that is a number": packed({"a": 1}),
+    "no dtype": packed({"a": {"shape": [2], "data_offsets": [0, 8]}}, bytes(8)),
+    "an unknown dtype": packed({"a": {**TENSOR, "dtype": "F33"}}, bytes(8)),
+    "a dtype that is a list": packed({"a": {**TENSOR, "dtype": ["F32"]}}, bytes(8)),
+    "a negative size": packed({"a": {**TENSOR, "shape": [-2]}}, bytes(8)),
+    "two negative sizes": packed({"a": {**TENSOR, "shape": [-2, -1]}}, bytes(8)),
+    "a fraction": packed({"a": {**TENSOR, "shape": [2.0]}}, bytes(8)),
+    "another shape": packed({"a": {**TENSOR, "shape": [3]}}, bytes(8)),
+    "a shape beyond all memory": packed({"a": {**TENSOR, "shape": [2**40, 2**40]}}, bytes(8)),
+    "one offset": packed({"a": {**TENSOR, "data_offsets": [8]}}, bytes(8)),
+    "offsets backwards": packed({"a": {**TENSOR, "data_offsets": [8, 0]}}, bytes(8)),
+    "offsets beyond the end": packed({"a": {**TENSOR, "data_offsets": [0, 8]}}, bytes(4)),
+    "a gap before": packed({"a": {**TENSOR, "data_offsets": [4, 12]}}, bytes(12)),
+    "a gap between": packed({"a": TENSOR, "b": {**TENSOR, "data_offsets": [12, 20]}}, bytes(20)),
+    "an overlap": packed({"a": TENSOR, "b": {**TENSOR, "data_offsets": [4, 12]}}, bytes(12)),
+    "the same bytes twice": packed({"a": TENSOR, "b": TENSOR}, bytes(8)),
+    "bytes behind": packed({"a": TENSOR}, bytes(9)),
+    "metadata of numbers": packed({"__metadata__": {"a": 1}, "a": TENSOR}, bytes(8)),
+    "a header cut short": packed({"a": TENSOR}, bytes(8))[:20],
+    "a length beyond the end": packed({"a": TENSOR}, length=2**63 + 5),
+    "less than a length": b"\0\0\0",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_what_the_library_refuses_is_refused(name: str) -> None:
+    with pytest.raises((SafetensorError, KeyError, ValueError, OverflowError)):
+        load(HEADERS[name])
+    with pytest.raises(ModelError, match="damaged"):
+        read_safetensors(HEADERS[name])
+
+
+@pytest.mark.parametrize("name", HEADERS)
+def test_the_refusal_is_a_model_error_with_and_without_the_library(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ModelError):
+        unpack_weights(HEADERS[name])
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ModelError):
+        unpack_weights(HEADERS[name])
+
+
+def test_what_the_format_forbids_is_refused_even_if_the_library_does_not_mind() -> None:
+    entry = json.dumps(TENSOR)
+    for text in (f'{{"a": {entry}, "a": {entry}}}', '{"a":' * 5000, '{"a": NaN}', "  {}"):
+        with pytest.raises(ModelError, match="damaged"):
+            read_safetensors(packed(text.encode(), bytes(8)))
+
+
+def test_no_flipped_byte_of_the_header_passes_as_another_network() -> None:
+    data = bytearray(pack_weights({"weight": torch.arange(6.0).reshape(2, 3)}))
+    length = int.from_bytes(data[:8], "little")
+    for index in range(8 + length):
+        for flip in (1, 16, 128):
+            spoiled = data.copy()
+            spoiled[index] ^= flip
+            try:
+                ours = read_safetensors(bytes(spoiled))
+            except ModelError:
+                continue
+            assert same(ours, load(bytes(spoiled)))  # a letter of the name, or blanks
