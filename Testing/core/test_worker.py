@@ -234,7 +234,7 @@ BLOCK = f"import sys; sys.modules.update(dict.fromkeys({WITHOUT!r}))  # importin
 
 
 def test_what_slicers_python_lacks_is_not_needed(talk: Talk, tmp_path: Path) -> None:
-    ct, _ = make_phantom(3, size=(40, 40, 30), spacing=(8.0, 8.0, 8.0))
+    ct, _ = make_phantom(3, size=(24, 20, 12), spacing=(10.0, 10.0, 10.0))
     sitk.WriteImage(ct, str(tmp_path / "ct.nrrd"))
     job = {"request": "segment", "images": [str(tmp_path / "ct.nrrd")], "model": "pelvis-phantom", "attention": True,
            "probabilities": True, "settings": {"device": "cpu", "precision": "float32"}}  # fmt: skip
@@ -246,7 +246,7 @@ def test_what_slicers_python_lacks_is_not_needed(talk: Talk, tmp_path: Path) -> 
         assert 0 < cpu["free_bytes"] <= cpu["total_bytes"]
         names = [model["name"] for model in worker.ask(id=3, request="models")["models"]]
         assert "pelvis-phantom" in names
-        plan = worker.ask(id=4, request="plan", model="pelvis-phantom", size=[40, 40, 30], spacing=[8, 8, 8])
+        plan = worker.ask(id=4, request="plan", model="pelvis-phantom", size=[24, 20, 12], spacing=[10, 10, 10])
         assert plan["seconds"] > 0, plan
         assert worker.ask(id=5, request="card", model="pelvis-phantom")["text"].startswith("#")
         result = worker.ask(id=6, **job)

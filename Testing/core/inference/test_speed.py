@@ -1,0 +1,91 @@
+"""How long a run will take, before it and after one like it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from AutofocusCore.inference import plan_volume, predict_volume, speed
+from AutofocusCore.inference.speed import expected_seconds, learn, multiplications, try_out
+from AutofocusCore.networks import build_network
+
+CPU = {"device": "cpu", "precision": "float32"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_yet() -> Iterator[None]:
+    speed.forget()
+    yield
+    speed.forget()
+
+
+def test_a_device_is_tried_out_once_and_not_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_network("afn-1", in_channels=1, num_classes=2)
+    plan = plan_volume(network, (1, 40, 40, 40), **CPU)
+    tries = 0
+
+    def counted(device: str, precision: str) -> float:
+        nonlocal tries
+        tries += 1
+        return try_out(device, precision)
+
+    monkeypatch.setattr(speed, "try_out", counted)
+    start = time.monotonic()
+    first = expected_seconds(network, plan, "cpu", "float32")
+    assert time.monotonic() - start < 10  # a third of a second where nothing else runs
+    assert 0 < first < 1000
+    assert expected_seconds(network, plan, "cpu", "float32") == first
+    larger = plan_volume(network, (1, 80, 80, 80), **CPU)
+    ratio = expected_seconds(network, larger, "cpu", "float32") / first
+    assert ratio == pytest.approx(larger.work / plan.work)
+    assert tries == 1
+
+
+def test_a_real_run_teaches_its_rate_and_a_short_one_nothing() -> None:
+    network = build_network("afn-1", in_channels=1, num_classes=2)
+    plan = plan_volume(network, (1, 40, 40, 40), **CPU)
+    learn(network, plan, "cpu", "float32", 20.0)
+    assert expected_seconds(network, plan, "cpu", "float32") == pytest.approx(20.0)
+    learn(network, plan, "cpu", "float32", 0.01)
+    assert expected_seconds(network, plan, "cpu", "float32") == pytest.approx(20.0)
+    larger = plan_volume(network, (1, 80, 40, 40), **CPU)
+    assert expected_seconds(network, larger, "cpu", "float32") == pytest.approx(20.0 * larger.work / plan.work)
+
+
+def test_predicting_is_such_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "SHORTEST_RUN", 0.0)
+    network = build_network("afn-1", in_channels=1, num_classes=2)
+    volume = torch.zeros(1, 24, 24, 24)
+    prediction = predict_volume(network, volume, **CPU)  # type: ignore[arg-type]
+    monkeypatch.setattr(speed, "try_out", lambda *_: pytest.fail("the rate is known"))
+    expected = expected_seconds(network, prediction.plan, "cpu", "float32")
+    assert 0.1 * prediction.seconds < expected <= prediction.seconds
+
+
+def test_ways_of_computing_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(speed, "try_out", lambda *_: 1e9)
+    seconds = {}
+    for norm in ("branch", "fused"):
+        network = build_network("afn-4", in_channels=1, num_classes=2, norm=norm)
+        plan = plan_volume(network, (1, 60, 60, 60), **CPU)
+        seconds[norm] = expected_seconds(network, plan, "cpu", "float32")
+    # Blending first saves multiplications, and on the CPU hardly any time.
+    assert seconds["fused"] == pytest.approx(seconds["branch"], rel=0.35)
+    learn(network, plan, "cpu", "float32", 1000.0)
+    assert expected_seconds(network, plan, "cpu", "float32") == pytest.approx(1000.0)
+    branch = build_network("afn-4", in_channels=1, num_classes=2)
+    again = expected_seconds(branch, plan_volume(branch, (1, 60, 60, 60), **CPU), "cpu", "float32")
+    assert again == pytest.approx(seconds["branch"])
+
+
+@pytest.mark.parametrize("architecture", ["basic", "aspp-c", "afn-2"])
+def test_paper_mode_multiplies_in_every_tile(architecture: str) -> None:
+    network = build_network(architecture, in_channels=1, num_classes=2)
+    exact = multiplications(network, plan_volume(network, (1, 47, 47, 47), **CPU))
+    one = multiplications(network, plan_volume(network, (1, 47, 47, 47), mode="paper", **CPU))
+    eight = multiplications(network, plan_volume(network, (1, 94, 94, 94), mode="paper", **CPU))
+    assert eight == 8 * one
+    assert 0.3 < one / exact < 3
