@@ -75,10 +75,17 @@ def add_segmentation(
         node.CreateDefaultDisplayNodes()
         _fill(node, labelmap, structures)
         if replace is None:
-            _display(node)
+            show_segments(node)
     finally:
         node.EndModify(modified)
     return node
+
+
+def fill_segmentation(
+    node: Any, labels: NDArray[np.uint8], index_to_lps: ArrayLike, structures: Sequence[Mapping[str, Any]]
+) -> None:
+    """Give a segmentation node, which need not be in a scene, the segments alone; arguments as above."""
+    _fill(node, _labelmap(labels, index_to_lps), structures)
 
 
 def our_segments(node: Any) -> dict[str, str]:
@@ -203,7 +210,8 @@ def _free_id(segmentation: Any, wanted: str) -> str:
     return free
 
 
-def _display(node: Any) -> None:
+def show_segments(node: Any) -> None:
+    """Filled lightly and outlined in slices."""
     display = node.GetDisplayNode()
     display.SetPreferredDisplayRepresentationName2D(LABELMAP)
     display.SetPreferredDisplayRepresentationName3D("Closed surface")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -153,15 +152,23 @@ class SceneMaker:
         node.SetAndObserveTransformToParent(spline)
         return node
 
+    def unpack_into(self, folder: Path) -> None:
+        """Where bundles, and those within bundles (sequences of segmentations), are unpacked for reading."""
+        import slicer
+
+        folder.mkdir()
+        self._remote = slicer.vtkMRMLRemoteIOLogic()
+        self._remote.GetCacheManager().SetRemoteCacheDirectory(str(folder))
+        self._remote.SetMRMLScene(self.mrml)
+        self._remote.AddDataIOToScene()
+
     def reopened(self, folder: Path) -> SceneMaker:
         """This scene, saved as `.mrb` and opened again in a new one."""
         path = folder / "scene.mrb"
-        assert self.mrml.WriteToMRB(str(path))
-        with zipfile.ZipFile(path) as archive:
-            archive.extractall(folder / "opened")
         again = SceneMaker()
-        again.mrml.SetURL(str(next((folder / "opened").rglob("*.mrml"))))
-        assert again.mrml.Import()
+        again.unpack_into(folder / "unpacked")
+        assert self.mrml.WriteToMRB(str(path))
+        assert again.mrml.ReadFromMRB(str(path))
         return again
 
     def node(self, name: str) -> Any:
