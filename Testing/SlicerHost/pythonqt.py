@@ -1,0 +1,151 @@
+"""PythonQt's habits, taught to PySide6's classes when this file is imported.
+
+PythonQt is what Slicer wraps Qt with. There, unlike in PySide6:
+
+- a Qt property is an attribute, `label.text`, `label.text = "a"`, and not a method of that name; other methods stay;
+- `widget.connect("clicked(bool)", f)` and `disconnect` take the signal's C++ signature, and keep `f` alive;
+- `name` is another word for `objectName`, `className()` tells the C++ class, `delete()` destroys;
+- no attribute can be invented on an object of a C++ class; only on one of a class derived in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MethodType
+from typing import Any
+
+import shiboken6
+from PySide6 import QtCore, QtGui, QtWidgets
+from PySide6.QtCore import QMetaMethod, QMetaObject, QObject
+
+# Modules whose classes stand for C++ ones, on whose objects a module cannot invent attributes.
+CPP_MODULES = ("PySide6.", "Testing.SlicerHost.")
+
+_set_attribute = shiboken6.Shiboken.Object.__setattr__
+_set_property = QObject.setProperty
+_get_property = QObject.property
+_qt_connect, _qt_disconnect = QObject.connect, QObject.disconnect
+
+
+class PropertyAttribute:
+    """A Qt property as an attribute. On the class itself, the function of the same name stays: `QTimer.singleShot`."""
+
+    def __init__(self, owner: type, name: str, writable: bool) -> None:
+        self.name = name
+        self.writable = writable
+        found = getattr(owner, name, None)
+        self.function = getattr(found, "function", found) if not isinstance(found, property) else None
+        capital = name[0].upper() + name[1:]
+        names = (name, f"is{capital}")
+        self.getter = next((f for f in (owner.__dict__.get(n) for n in names) if callable(f)), None)
+        self.setter = getattr(owner, f"set{capital}", None)
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self.function if self.function is not None else self
+        if isinstance(self.getter, staticmethod) or self.getter is None:
+            return _get_property(instance, self.name)
+        return self.getter(instance)
+
+    def __set__(self, instance: Any, value: Any) -> None:
+        if self.setter is not None:
+            self.setter(instance, value)
+        elif self.writable:
+            _set_property(instance, self.name, value)
+        else:
+            raise AttributeError(f"The property {self.name} of {instance.className()} cannot be written")
+
+
+def _adopt(cls: type) -> None:
+    """Turn the properties that a class adds to its base, or whose getter it overrides, into attributes."""
+    meta = cls.staticMetaObject  # type: ignore[attr-defined]
+    for index in range(meta.propertyCount()):
+        prop = meta.property(index)
+        if index >= meta.propertyOffset() or prop.name() in vars(cls):
+            setattr(cls, prop.name(), PropertyAttribute(cls, prop.name(), prop.isWritable()))
+    cls.__setattr__ = _checked_set_attribute  # type: ignore[assignment]
+    if "__getattribute__" in vars(cls):
+        cls.__getattribute__ = _with_own_connect(cls.__getattribute__)  # type: ignore[assignment,method-assign]
+
+
+def _with_own_connect(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
+    """PySide6 looks its own `connect` and `disconnect` up past the class, as they are static and not static at once."""
+    own = {"connect": _connect, "disconnect": _disconnect}
+
+    def get(self: Any, name: str) -> Any:
+        return MethodType(own[name], self) if name in own else original(self, name)
+
+    return get
+
+
+def _checked_set_attribute(self: Any, name: str, value: Any) -> None:
+    cls = type(self)
+    if not name.startswith("_") and cls.__module__.startswith(CPP_MODULES) and not hasattr(cls, name):
+        if isinstance(value, QObject) and value.objectName == name:
+            return  # PySide6's QUiLoader gives every widget its children as attributes
+        raise AttributeError(
+            f"{cls.__name__} has no attribute {name!r}, and PythonQt lets nobody invent one on a C++ object"
+        )
+    _set_attribute(self, name, value)
+
+
+def _signal(self: Any, signature: str) -> Any:
+    """The bound signal of a C++ signature such as "clicked(bool)"; one that does not exist is an error."""
+    normal = bytes(QMetaObject.normalizedSignature(signature)).decode()
+    known = getattr(type(self), "SIGNALS", {})  # of a stand-in, whose own signals have Python's types
+    if normal in known:
+        return getattr(self, known[normal])
+    meta = self.metaObject()
+    if meta.indexOfSignal(normal) < 0:
+        raise ValueError(f"{self.className()} has no signal {signature}")
+    name, types = normal[:-1].split("(")
+    methods = (meta.method(index) for index in range(meta.methodCount()))
+    signals = {bytes(m.methodSignature()).decode() for m in methods if m.methodType() == QMetaMethod.MethodType.Signal}
+    # Those with fewer arguments are clones, for arguments with defaults; PySide6 knows them by the full one.
+    rivals = [s for s in signals if s.startswith(f"{name}(") and s.count(",") == normal.count(",") and "()" not in s]
+    signal = getattr(self, name)
+    return signal[types] if len(rivals) > 1 and types else signal
+
+
+_kept: dict[tuple[int, str], list[Callable[..., Any]]] = {}  # what was connected by signature; PySide6 keeps no method
+
+
+def _connect(self: Any, *args: Any) -> Any:
+    if len(args) < 2 or not isinstance(args[0], str) or not callable(args[1]):
+        return _qt_connect(*args) if isinstance(args[0], QObject) else _qt_connect(self, *args)
+    signature, slot = args[:2]
+    _signal(self, signature).connect(slot)
+    _kept.setdefault((id(self), signature), []).append(getattr(slot, "__self__", slot))
+    return True
+
+
+def _disconnect(self: Any, *args: Any) -> Any:
+    if len(args) < 2 or not isinstance(args[0], str) or not callable(args[1]):
+        return _qt_disconnect(*args) if isinstance(args[0], QObject) else _qt_disconnect(self, *args)
+    try:
+        _signal(self, args[0]).disconnect(args[1])
+    except RuntimeError:
+        return False  # it was not connected
+    return True
+
+
+def classes() -> dict[str, Any]:
+    """Every public name of Qt's core, drawing and widgets."""
+    found: dict[str, Any] = {}
+    for module in (QtCore, QtGui, QtWidgets):  # which come into being when they are asked for, so not by vars()
+        found.update({name: getattr(module, name) for name in dir(module) if not name.startswith("_")})
+    return found
+
+
+def _adopt_all() -> None:
+    wrapped = {cls for cls in classes().values() if isinstance(cls, type) and issubclass(cls, QObject)}
+    for cls in sorted(wrapped, key=lambda cls: len(cls.__mro__)):
+        _adopt(cls)
+    QObject.name = property(  # type: ignore[attr-defined]
+        lambda self: self.objectName, lambda self, value: self.setObjectName(value)
+    )
+    QObject.className = lambda self: self.metaObject().className()  # type: ignore[attr-defined]
+    QObject.delete = lambda self: shiboken6.delete(self)  # type: ignore[attr-defined]
+
+
+_adopt_all()
