@@ -15,7 +15,7 @@ import io
 import json
 import secrets
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -84,15 +84,14 @@ def scene_path(batch: Batch, case: Case) -> Path:
     return batch.folder / f"{case.stem}.mrb"
 
 
-def _done(batch: Batch, model: Model) -> list[tuple[Case, Mapping[str, Any]]]:
+def _done(batch: Batch, model: Model) -> Iterator[tuple[Case, Mapping[str, Any]]]:
+    """The cases that are done, with their outcomes; the checksum of each is looked at when its turn comes."""
     records = Records(batch.folder)
-    found = []
     for case in batch.cases:
         if case.problem is None:
             outcome, _ = records.done(case.stem, fingerprint(batch.job(case, model), model.checksum))
             if outcome is not None:
-                found.append((case, outcome))
-    return found
+                yield case, outcome
 
 
 def _one(

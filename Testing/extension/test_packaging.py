@@ -191,3 +191,17 @@ def test_every_source_file_of_the_module_fits_in_the_head(path: Path) -> None:
 
 def test_the_script_that_slicer_executes_reads_the_same_in_every_encoding() -> None:
     assert (MODULE / "Scripts" / "AutofocusBatch.py").read_bytes().isascii()
+
+
+def test_the_workflow_calls_only_what_is_there() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "slicer.yml").read_text(encoding="utf-8")
+    targets = set(re.findall(r"^([a-z][a-z0-9-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.M))
+    called = set(re.findall(r"run: (?:sudo )?make ([a-z-]+)", workflow))
+    assert called >= {"test", "system"}
+    assert called <= targets
+    scripts = set(re.findall(r"[\w/]+/\w+\.py", workflow))
+    assert scripts
+    assert all((ROOT / script).is_file() for script in scripts)
+    tests = re.findall(r"(\w+):(AutofocusSegmentation[\w/]*)[ ;]", workflow)
+    assert len(tests) == 2
+    assert all((ROOT / folder / f"{name}.py").is_file() for name, folder in tests)
