@@ -8,7 +8,7 @@
 Each volume lies on the model's own grid, under the parent transform of the volume that was segmented, and says in
 attributes what it is, so that all is found again in a scene that was saved and opened:
 
-    AutofocusSegmentation.Attention   "zoom" or "rate"
+    AutofocusSegmentation.Attention   "zoom", "rate", or "sequence" for what plays over the layers
     AutofocusSegmentation.Layer       index of the autofocus layer, from 0
     AutofocusSegmentation.Rate        of a "rate": the dilation rate in voxels
     AutofocusSegmentation.Set         number of the run among those of the volume
@@ -158,7 +158,9 @@ class AttentionSet:
         return any(node is layer.zoom or node in layer._volumes.values() for layer in self.layers)
 
     def remove(self) -> None:
-        """Take all volumes, and their folder if nothing else is in it, out of the scene."""
+        """Take all volumes, the sequence over them, and their folder if nothing else is in it, out of the scene."""
+        if self.reference.GetScene() is not None:
+            remove_sequence(self.reference.GetScene(), self.reference)
         remove_with_folders(self.volumes(), ATTENTION)
         self.layers = []
 
@@ -179,6 +181,7 @@ def add_attention(
     scene = reference.GetScene()
     number = str(_last_set(scene, reference) + 1)
     if replace:
+        remove_sequence(scene, reference)
         remove_with_folders(list(_volumes(scene, reference)), ATTENTION)
     hierarchy = hierarchy_of(scene)
     folder = hierarchy.CreateFolderItem(parent_item(segmentation or reference), FOLDER_NAME)
@@ -204,6 +207,15 @@ def add_attention(
 def is_attention(node: Any) -> bool:
     """Whether a volume node is one of these, and hence no scan to segment."""
     return bool(node.GetAttribute(ATTENTION))
+
+
+def remove_sequence(scene: Any, reference: Any) -> None:
+    """Take the sequence over the layers, its browser and the volume that plays out of the scene."""
+    for kind in ("vtkMRMLSequenceBrowserNode", "vtkMRMLSequenceNode", "vtkMRMLScalarVolumeNode"):
+        nodes = scene.GetNodesByClass(kind)
+        found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+        ours = [node for node in found if node.GetAttribute(ATTENTION) == "sequence"]
+        remove_with_folders([node for node in ours if node.GetNodeReference(REFERENCE_ROLE) is reference], ATTENTION)
 
 
 def _describe(node: Any, kind: str, layer: Layer, reference: Any, number: str) -> None:

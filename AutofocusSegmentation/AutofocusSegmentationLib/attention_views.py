@@ -11,8 +11,9 @@ import slicer
 from vtkmodules.vtkCommonDataModel import vtkPiecewiseFunction
 
 from .attention_display import show_overlay
-from .attention_nodes import ATTENTION, REFERENCE_ROLE, AttentionSet
+from .attention_nodes import ATTENTION, REFERENCE_ROLE, AttentionSet, remove_sequence
 from .placing import place_beside
+from .volume_node import add_display
 from .zoom_colours import BETWEEN, ZOOMED_IN, ZOOMED_OUT, colour_function
 
 FIRST_LAYOUT = 18050  # layout identifiers from here on are this module's: 18050 + number of views
@@ -95,30 +96,29 @@ def layer_sequence(attention: AttentionSet) -> tuple[Any, Any]:
     """
     reference = attention.reference
     scene = reference.GetScene()
-    _remove_sequence(scene, reference)
+    remove_sequence(scene, reference)
     sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", LAYERS_NAME)
     sequence.SetIndexName("layer")
     sequence.SetIndexUnit("")
     sequence.SetIndexType(sequence.NumericIndex)
-    for layer in attention.layers:
-        data = sequence.SetDataNodeAtValue(slicer.vtkMRMLScalarVolumeNode(), str(layer.index + 1))
-        data.CopyContent(layer.zoom, False)  # now, as the sequence would have copied the voxels
-        data.SetAttribute(ATTENTION, "sequence")
     browser = scene.AddNewNodeByClass("vtkMRMLSequenceBrowserNode", f"{LAYERS_NAME} browser")
     browser.SetAndObserveMasterSequenceNodeID(sequence.GetID())
     browser.SetPlaybackRateFps(2.0)
     browser.SetPlaybackLooped(True)
     shown = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{LAYERS_NAME}, shown")
+    add_display(shown).CopyContent(attention.layers[-1].zoom.GetDisplayNode())
     shown.CopyContent(attention.layers[-1].zoom, False)
-    shown.CreateDefaultDisplayNodes()
-    shown.GetDisplayNode().CopyContent(attention.layers[-1].zoom.GetDisplayNode())
-    shown.SetAttribute(ATTENTION, "sequence")
     browser.AddProxyNode(shown, sequence, False)
-    browser.SetSaveChanges(sequence, False)
+    browser.SetSaveChanges(sequence, True)  # else every step would copy the voxels
     for node in (sequence, browser, shown):
+        node.SetAttribute(ATTENTION, "sequence")
         node.SetNodeReferenceID(REFERENCE_ROLE, reference.GetID())
-        if node is shown:
-            place_beside(node, attention.layers[-1].zoom)
+    place_beside(shown, attention.layers[-1].zoom)
+    # Last of all: with voxels in the sequence, each step above would make or fill a volume of its own.
+    for layer in attention.layers:
+        data = sequence.SetDataNodeAtValue(slicer.vtkMRMLScalarVolumeNode(), str(layer.index + 1))
+        data.CopyContent(layer.zoom, False)  # now, as the sequence would have copied the voxels
+        data.SetAttribute(ATTENTION, "sequence")
     browser.SetSelectedItemNumber(len(attention.layers) - 1)
     return sequence, browser
 
@@ -143,14 +143,3 @@ def _composite(scene: Any, view_name: str) -> Any:
     node = slicer.vtkMRMLSliceCompositeNode()
     node.SetLayoutName(view_name)
     return scene.AddNode(node)
-
-
-def _remove_sequence(scene: Any, reference: Any) -> None:
-    """Take an earlier sequence over the layers of this volume out of the scene, with all that belongs to it."""
-    for kind in ("vtkMRMLSequenceBrowserNode", "vtkMRMLSequenceNode", "vtkMRMLScalarVolumeNode"):
-        nodes = scene.GetNodesByClass(kind)
-        found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
-        for node in found:
-            ours = kind != "vtkMRMLScalarVolumeNode" or node.GetAttribute(ATTENTION) == "sequence"
-            if ours and node.GetNodeReference(REFERENCE_ROLE) is reference:
-                scene.RemoveNode(node)

@@ -11,10 +11,10 @@ from .placing import hierarchy_of, item_of, parent_item
 
 
 def remove_with_folders(nodes: Sequence[Any], folder_attribute: str) -> None:
-    """Remove volumes, and those of their folders that become empty.
+    """Remove nodes, and those of their folders that become empty.
 
     Args:
-        nodes: displayable nodes of one scene.
+        nodes: of one scene.
         folder_attribute: only folders in the subject hierarchy that have this attribute go.
     """
     if not nodes:
@@ -32,10 +32,13 @@ def remove_with_folders(nodes: Sequence[Any], folder_attribute: str) -> None:
 
 
 def remove_node(node: Any) -> None:
-    """Remove a displayable node with its display and storage nodes."""
+    """Remove a node with the display and storage nodes that it may have."""
     scene = node.GetScene()
-    belongings = [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
-    belongings += [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
+    belongings = []
+    if node.IsA("vtkMRMLDisplayableNode"):
+        belongings += [node.GetNthDisplayNode(index) for index in range(node.GetNumberOfDisplayNodes())]
+    if node.IsA("vtkMRMLStorableNode"):
+        belongings += [node.GetNthStorageNode(index) for index in range(node.GetNumberOfStorageNodes())]
     scene.RemoveNode(node)
     for other in belongings:
         if other is not None and other.GetScene() is scene:

@@ -28,10 +28,22 @@ def add_volume(scene: Any, name: str, array: NDArray[np.float32], index_to_lps: 
         index_to_lps: 4 × 4, from (i, j, k, 1) to mm, LPS.
     """
     node = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", name)
+    add_display(node)
     set_voxels(node, array, index_to_lps)
-    node.CreateDefaultDisplayNodes()
-    node.GetDisplayNode().SetInterpolate(True)
     return node
+
+
+def add_display(node: Any) -> Any:
+    """A display node for a scalar volume without voxels yet.
+
+    It does not choose the window by itself: that would take a quarter of a second for 256 × 256 × 150 voxels.
+    """
+    node.CreateDefaultDisplayNodes()
+    display = node.GetDisplayNode()
+    display.SetAutoWindowLevel(False)
+    display.SetAutoThreshold(False)
+    display.SetInterpolate(True)
+    return display
 
 
 def set_voxels(node: Any, array: NDArray[np.float32], index_to_lps: ArrayLike) -> None:

@@ -175,6 +175,16 @@ def test_removing_after_the_scene_was_closed_does_nothing(scene: SceneMaker) -> 
     attention.remove()
 
 
+def test_large_maps_are_in_the_scene_at_once(scene: SceneMaker) -> None:
+    weights = np.zeros((4, 150, 256, 256), np.float32)
+    made = [Layer(index, RATES, RATES_MM, weights, LPS @ index_to_ras("oblique")) for index in range(2)]
+    ct = scene.volume()
+    start = time.perf_counter()
+    attention = add_attention(ct, made)
+    layer_sequence(attention)
+    assert time.perf_counter() - start < 0.1
+
+
 # The probe
 
 
@@ -391,8 +401,12 @@ def test_the_sequence_plays_the_zoom_map_of_each_layer(scene: SceneMaker) -> Non
     volume = scene.volume()
     volume.SetAndObserveTransformNodeID(scene.linear(np.eye(4)).GetID())
     attention = add_attention(volume, [layer(0), layer(1), layer(2)])
+    count = scene.mrml.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
     layer_sequence(attention)
     sequence, browser = layer_sequence(attention)
+    assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == count + 1, (
+        "the one that plays, and no other"
+    )
     assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 1
     assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") == 1
     assert [sequence.GetNthIndexValue(i) for i in range(3)] == ["1", "2", "3"]
@@ -406,6 +420,10 @@ def test_the_sequence_plays_the_zoom_map_of_each_layer(scene: SceneMaker) -> Non
     assert shown.GetParentTransformNode() is volume.GetParentTransformNode()
     assert is_attention(shown)
     assert len(AttentionSet.find(scene.mrml, volume).layers) == 3, "what is played is no layer of its own"
+    add_attention(volume, [layer(0)])
+    assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0, "it was of the run before"
+    assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") == 0
+    assert len(children_called_attention(scene)) == 1
 
 
 def value_at(node: Any, world: Any) -> float:
