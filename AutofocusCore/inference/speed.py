@@ -1,7 +1,7 @@
 """How fast a device multiplies: tried out once with a convolution like the networks', then learnt from real runs.
 
 A plan knows how many multiplications a run takes, so that the rate turns it into seconds before anything is computed.
-Rates are kept for the life of the process, for each device, precision and way of computing.
+Rates are kept for the life of the process, for each device, precision and mode.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from AutofocusCore.inference.devices import PRECISIONS
 from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.inference.task import Network
-from AutofocusCore.layers import AutofocusLayer
+from AutofocusCore.networks import AFNet
 
 CHANNELS, RATE = 40, 2
 TRIAL_SECONDS = 0.3
@@ -28,9 +28,8 @@ TRIAL_SECONDS = 0.3
 BLOCKS = ((2, 16, 16), (8, 32, 32), (16, 64, 64), (32, 96, 96), (64, 128, 128), (64, 192, 192))
 SHORTEST_RUN = 0.5
 """Seconds; a shorter run is spent on things that do not grow with the volume, and teaches nothing."""
-SHARES = {"exact": 1.0, "blended": 1 / 3, "paper": 3 / 4}
-"""Ways of computing, and what share of the tried-out rate they reach, as measured by `make bench`. Blending multiplies
-less often, and fetches more from memory for it."""
+PAPER_SHARE = 3 / 4
+"""What paper mode's plain modules reach of the rate that exact mode does, as measured by `make bench`."""
 
 _rates: dict[tuple[str, str, str], float] = {}
 _lock = threading.Lock()
@@ -45,19 +44,18 @@ def expected_seconds(network: Network, plan: Plan, device: str, precision: str) 
         device: id of a device, such as "cpu" or "cuda:0".
         precision: of the features, not "auto".
     """
-    key = (device, precision, _way(network, plan, device, precision))
+    key = (device, precision, plan.mode)
     with _lock:
         if key not in _rates:
-            _rates[key] = try_out(device, precision) * SHARES[key[-1]]
-        return multiplications(network, plan) / _rates[key]
+            _rates[key] = try_out(device, precision) * (PAPER_SHARE if plan.mode == "paper" else 1.0)
+        return effort(network, plan, device, precision) / _rates[key]
 
 
 def learn(network: Network, plan: Plan, device: str, precision: str, seconds: float) -> None:
     """Take the rate of a run that is over for those to come."""
     if seconds >= SHORTEST_RUN:
         with _lock:
-            way = _way(network, plan, device, precision)
-            _rates[device, precision, way] = multiplications(network, plan) / seconds
+            _rates[device, precision, plan.mode] = effort(network, plan, device, precision) / seconds
 
 
 def forget() -> None:
@@ -72,15 +70,23 @@ def multiplications(network: Network, plan: Plan) -> float:
         return float(plan.work)
     if isinstance(network, DeepMedic):
         return float(plan.work) * sum(weight.numel() for weight in network.parameters())
-    return float(plan.work) * sum(stage.operation.multiplications() for stage in build_graph(network).stages)
+    return float(plan.work) * _each_voxel(network, blend_first=False)
 
 
-def _way(network: Network, plan: Plan, device: str, precision: str) -> str:
-    """A key of SHARES."""
-    if plan.mode != "exact" or not pays_off(device, PRECISIONS[precision]):
-        return plan.mode
-    fused = any(isinstance(layer, AutofocusLayer) and layer.norm == "fused" for layer in network.modules())
-    return "blended" if fused else "exact"
+def effort(network: Network, plan: Plan, device: str, precision: str) -> float:
+    """How many multiplications of a convolution take as long as the plan's run.
+
+    Blending first multiplies K times less often, and takes hardly less time, which it spends on fetching from memory.
+    """
+    work = multiplications(network, plan)
+    if plan.mode == "exact" and not isinstance(network, DeepMedic) and pays_off(device, PRECISIONS[precision]):
+        work *= _each_voxel(network, blend_first=False) / _each_voxel(network, blend_first=True)
+    return work
+
+
+def _each_voxel(network: AFNet, *, blend_first: bool) -> int:
+    stages = build_graph(network, blend_first=blend_first).stages
+    return sum(stage.operation.multiplications() for stage in stages)
 
 
 def try_out(device: str, precision: str) -> float:

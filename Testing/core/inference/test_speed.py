@@ -62,23 +62,17 @@ def test_predicting_is_such_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     prediction = predict_volume(network, volume, **CPU)  # type: ignore[arg-type]
     monkeypatch.setattr(speed, "try_out", lambda *_: pytest.fail("the rate is known"))
     expected = expected_seconds(network, prediction.plan, "cpu", "float32")
-    assert 0.1 * prediction.seconds < expected <= prediction.seconds
+    assert 0 < expected <= prediction.seconds
 
 
-def test_ways_of_computing_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(speed, "try_out", lambda *_: 1e9)
-    seconds = {}
+def test_blending_first_saves_multiplications_but_no_time() -> None:
+    seconds, work = {}, {}
     for norm in ("branch", "fused"):
         network = build_network("afn-4", in_channels=1, num_classes=2, norm=norm)
         plan = plan_volume(network, (1, 60, 60, 60), **CPU)
-        seconds[norm] = expected_seconds(network, plan, "cpu", "float32")
-    # Blending first saves multiplications, and on the CPU hardly any time.
-    assert seconds["fused"] == pytest.approx(seconds["branch"], rel=0.35)
-    learn(network, plan, "cpu", "float32", 1000.0)
-    assert expected_seconds(network, plan, "cpu", "float32") == pytest.approx(1000.0)
-    branch = build_network("afn-4", in_channels=1, num_classes=2)
-    again = expected_seconds(branch, plan_volume(branch, (1, 60, 60, 60), **CPU), "cpu", "float32")
-    assert again == pytest.approx(seconds["branch"])
+        seconds[norm], work[norm] = expected_seconds(network, plan, "cpu", "float32"), plan.work
+    assert work["fused"] < work["branch"] / 2
+    assert seconds["fused"] == pytest.approx(seconds["branch"], rel=0.2)
 
 
 @pytest.mark.parametrize("architecture", ["basic", "aspp-c", "afn-2"])
