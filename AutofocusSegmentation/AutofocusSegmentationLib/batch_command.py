@@ -164,11 +164,22 @@ def _check_installation(args: argparse.Namespace) -> None:
         else:
             steps = f'install it with: "{sys.executable}" -m pip install "torch>=2.4,!=2.9.*"'
         raise NotInstalled("PyTorch, which computes the segmentations, is not installed in this Python", steps)
-    if args.mrb and importlib.util.find_spec("slicer") is None:
+    if args.mrb and not _can_build_scenes():
         raise NotInstalled(
             "Scenes are written with Slicer's own code, which this Python does not have",
             "start this script with Slicer, install slicer-core, or leave out --mrb",
         )
+
+
+def _can_build_scenes() -> bool:
+    """Whether this is the application, or has slicer-core; PythonSlicer has the scene, but not the modules' logics."""
+    if running_application() is not None:
+        return True
+    try:
+        import slicer
+    except ImportError:
+        return False
+    return hasattr(slicer, "vtkSlicerApplicationLogic") and hasattr(slicer, "vtkSlicerSegmentationsModuleLogic")
 
 
 def _choose_python() -> None:

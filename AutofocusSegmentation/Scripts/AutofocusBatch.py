@@ -5,8 +5,8 @@ In Slicer, where the two dashes end Slicer's own options:
     Slicer --no-splash --no-main-window --python-script AutofocusBatch.py -- \
         --input scans --output results --model hippocampus-mr --attention --mrb
 
-and likewise with PythonSlicer, or with any Python that has the packages `autofocus-segmentation` and, for --mrb,
-`slicer-core`:
+Without --mrb, which writes Slicer's scenes, PythonSlicer and any Python with the package `autofocus-segmentation` will
+do, and with it any that has `slicer-core` besides:
 
     python AutofocusBatch.py --input cohort.csv --output results --model hippocampus-mr
 
