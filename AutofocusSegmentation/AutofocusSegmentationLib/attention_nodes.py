@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from .attention_layer import Layer, effective_dilation
 from .placing import hierarchy_of, parent_item, place_beside
 from .removing import remove_with_folders
-from .volume_node import LENGTH, MILLIMETRES, NO_UNIT, add_volume, set_unit, set_window
+from .volume_node import LENGTH, MILLIMETRES, NO_UNIT, add_volume, set_unit
 from .zoom_colours import add_zoom_colours, weight_colours
 
 ATTENTION, LAYER, RATE, SET = (f"AutofocusSegmentation.{name}" for name in ("Attention", "Layer", "Rate", "Set"))
@@ -100,12 +100,11 @@ class AttentionLayer:
     def _make_rate(self, layer: Layer, k: int) -> Any:
         scene = self.zoom.GetScene()
         name = f"Attention, layer {layer.index + 1}, rate {layer.rates[k]}"
-        node = add_volume(scene, name, layer.weights[k], layer.index_to_lps)
+        node = add_volume(scene, name, layer.weights[k], layer.index_to_lps, window=(0.0, 1.0))
         node.SetAttribute(RATE, str(layer.rates[k]))
         _describe(node, "rate", layer, self.zoom.GetNodeReference(REFERENCE_ROLE), self.zoom.GetAttribute(SET))
         place_beside(node, self.zoom)
         set_unit(node, NO_UNIT)
-        set_window(node, 0.0, 1.0)
         node.GetDisplayNode().SetAndObserveColorNodeID(weight_colours(scene).GetID())
         return node
 
@@ -190,13 +189,13 @@ def add_attention(
     for layer in layers:
         assert layer.effective_mm is not None
         name = f"Effective dilation, layer {layer.index + 1}"
-        zoom = add_volume(scene, name, layer.effective_mm, layer.index_to_lps)
+        window = (min(layer.rates_mm), max(layer.rates_mm))
+        zoom = add_volume(scene, name, layer.effective_mm, layer.index_to_lps, window=window)
         zoom.SetAttribute(RATES, " ".join(map(str, layer.rates)))
         zoom.SetAttribute(RATES_MM, " ".join(repr(float(rate)) for rate in layer.rates_mm))
         _describe(zoom, "zoom", layer, reference, number)
         place_beside(zoom, reference, folder=folder)
         set_unit(zoom, MILLIMETRES, quantity=LENGTH)
-        set_window(zoom, min(layer.rates_mm), max(layer.rates_mm))
         zoom.GetDisplayNode().SetAndObserveColorNodeID(add_zoom_colours(scene).GetID())
         made.append(AttentionLayer(zoom, layer))
         if rates:

@@ -106,7 +106,7 @@ def layer_sequence(attention: AttentionSet) -> tuple[Any, Any]:
     browser.SetPlaybackRateFps(2.0)
     browser.SetPlaybackLooped(True)
     shown = scene.AddNewNodeByClass("vtkMRMLScalarVolumeNode", f"{LAYERS_NAME}, shown")
-    add_display(shown).CopyContent(attention.layers[-1].zoom.GetDisplayNode())
+    add_display(shown, (0.0, 1.0)).CopyContent(attention.layers[-1].zoom.GetDisplayNode())
     shown.CopyContent(attention.layers[-1].zoom, False)
     browser.AddProxyNode(shown, sequence, False)
     browser.SetSaveChanges(sequence, True)  # else every step would copy the voxels
