@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from AutofocusCore.errors import OutputError
+
 if TYPE_CHECKING:
     import numpy as np
     import SimpleITK as sitk
@@ -44,8 +46,7 @@ class AttentionLike(Protocol):
 
 def write_weights(path: Path, attention: AttentionLike, provenance: Mapping[str, Any] | None) -> None:
     """Write the attention weights of one layer as a sequence, one scalar volume per dilation rate."""
-    import slicerio
-
+    slicerio = _slicerio()
     volume: dict[str, Any] = {
         "voxels": attention.weights.transpose(3, 2, 1, 0),  # (rate, z, y, x) -> the file's (i, j, k, rate)
         "ijkToLPS": _index_to_lps(attention.grid),
@@ -68,8 +69,8 @@ def write_seg_nrrd(
 ) -> None:
     """Write a labelmap as a segmentation; segment `Segment_<label>` is bound to the label value."""
     import SimpleITK as sitk
-    import slicerio
 
+    slicerio = _slicerio()
     voxels = sitk.GetArrayViewFromImage(labels).transpose(2, 1, 0)  # (z, y, x) -> the file's (i, j, k)
     segmentation: dict[str, Any] = {
         "voxels": voxels,
@@ -83,6 +84,22 @@ def write_seg_nrrd(
     slicerio.write_segmentation(str(path), segmentation, compression_level=6)
     if any(not structure.name.isascii() for structure in structures):
         _restore_unicode(path)
+
+
+def _slicerio() -> Any:
+    """The library, which Slicer's own Python need not have.
+
+    Raises:
+        OutputError: it is not installed.
+    """
+    try:
+        import slicerio
+    except ImportError as error:
+        raise OutputError(
+            f"This file needs the Python package slicerio, which cannot be loaded ({error})",
+            "install it, or write another format, such as .nii.gz",
+        ) from None
+    return slicerio
 
 
 def _segment(structure: Structure, shape: tuple[int, ...]) -> dict[str, Any]:
@@ -125,12 +142,9 @@ class _GridOf:
 
 def _index_to_lps(grid: GridLike) -> np.ndarray:
     """4×4 matrix from (i, j, k) voxel indices to (x, y, z) millimetres, LPS."""
-    import numpy as np
+    from AutofocusCore.exchange import grid_matrix
 
-    matrix = np.eye(4)
-    matrix[:3, :3] = np.reshape(grid.direction, (3, 3)) * np.asarray(grid.spacing)
-    matrix[:3, 3] = grid.origin
-    return matrix
+    return grid_matrix(grid.spacing, grid.origin, grid.direction)
 
 
 def header_json(provenance: Mapping[str, Any]) -> str:

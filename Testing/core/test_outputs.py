@@ -276,3 +276,13 @@ def test_a_full_disk_is_a_sentence_in_every_format(tmp_path: Path) -> None:
     for sentence in sentences:
         assert re.search(r"Cannot write .*/out\..*: .*too large; free space there or choose another place\.", sentence)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_slicerio_the_file_that_needs_it_is_named_with_another_way(
+    tmp_path: Path, labels: sitk.Image, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "slicerio", None)
+    with pytest.raises(OutputError, match=r"needs the Python package slicerio.*; install it, or write another format"):
+        write_segmentation(tmp_path / "out.seg.nrrd", labels, STRUCTURES)
+    assert list(tmp_path.iterdir()) == []
+    assert write_segmentation(tmp_path / "out.nii.gz", labels, STRUCTURES)[0].is_file()
