@@ -14,6 +14,7 @@ import itertools
 import sys
 import types
 import weakref
+from collections.abc import Callable, Iterable
 from typing import Any, get_type_hints
 
 import slicer
@@ -56,6 +57,15 @@ class _Parameter:
         return self.storage.read(node, self.name)
 
 
+def _reader(wrapper: weakref.ref[Any], parameter: _Parameter) -> Callable[..., None]:
+    def read(*_: Any) -> None:
+        found = wrapper()
+        if found is not None:
+            found._values[parameter.name] = parameter.read(found.parameterNode)
+
+    return read
+
+
 class _Wrapper:
     """What every wrapper has beside its parameters."""
 
@@ -66,17 +76,21 @@ class _Wrapper:
         self._bindings: dict[int, dict[str, Binding]] = {}
         self._tags = itertools.count()
         self._showing = False
-        self._values = {name: p.read(parameterNode) for name, p in self.allParameters.items()}
-        me = weakref.ref(self)  # the observer must not keep the wrapper alive
-        self._reading = parameterNode.AddObserver(vtkCommand.ModifiedEvent, lambda *_: me() and me()._read_again())
+        self._values = {p.name: p.read(parameterNode) for p in self._parameters()}
+        # One observer for each parameter, as in the application: VTK calls the one that was added first after all
+        # others, so those may still see the first parameter's old value there, and do here.
+        me = weakref.ref(self)  # the observers must not keep the wrapper alive
+        self._reading = [
+            parameterNode.AddObserver(vtkCommand.ModifiedEvent, _reader(me, p)) for p in self._parameters()
+        ]
         self._observers: dict[int, int] = {}
 
     def __del__(self) -> None:
-        if hasattr(self, "_reading"):
-            self.parameterNode.RemoveObserver(self._reading)
+        for tag in getattr(self, "_reading", ()):
+            self.parameterNode.RemoveObserver(tag)
 
-    def _read_again(self) -> None:
-        self._values = {name: p.read(self.parameterNode) for name, p in self.allParameters.items()}
+    def _parameters(self) -> Iterable[_Parameter]:
+        return self.allParameters.values()
 
     def getValue(self, name: str) -> Any:
         self._check(name)

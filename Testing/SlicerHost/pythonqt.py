@@ -10,13 +10,14 @@ PythonQt is what Slicer wraps Qt with. There, unlike in PySide6:
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from types import MethodType
 from typing import Any
 
 import shiboken6
 from PySide6 import QtCore, QtGui, QtWidgets
-from PySide6.QtCore import QMetaMethod, QMetaObject, QObject
+from PySide6.QtCore import Property, QMetaObject, QObject
 
 # Modules whose classes stand for C++ ones, on whose objects a module cannot invent attributes.
 CPP_MODULES = ("PySide6.", "Testing.SlicerHost.")
@@ -80,13 +81,18 @@ def _with_own_connect(original: Callable[[Any, str], Any]) -> Callable[[Any, str
 
 def _checked_set_attribute(self: Any, name: str, value: Any) -> None:
     cls = type(self)
-    if not name.startswith("_") and cls.__module__.startswith(CPP_MODULES) and not hasattr(cls, name):
-        if isinstance(value, QObject) and value.objectName == name:
-            return  # PySide6's QUiLoader gives every widget its children as attributes
+    if name.startswith("_"):
+        _set_attribute(self, name, value)
+        return
+    own = getattr(cls, name, None)
+    if isinstance(own, Property):  # of a stand-in; no descriptor, so it must be asked here
+        own.fset(self, value)
+    elif hasattr(cls, name) or not cls.__module__.startswith(CPP_MODULES):
+        _set_attribute(self, name, value)
+    elif not (isinstance(value, QObject) and value.objectName == name):  # as PySide6's QUiLoader gives the children
         raise AttributeError(
             f"{cls.__name__} has no attribute {name!r}, and PythonQt lets nobody invent one on a C++ object"
         )
-    _set_attribute(self, name, value)
 
 
 def _signal(self: Any, signature: str) -> Any:
@@ -99,33 +105,49 @@ def _signal(self: Any, signature: str) -> Any:
     if meta.indexOfSignal(normal) < 0:
         raise ValueError(f"{self.className()} has no signal {signature}")
     name, types = normal[:-1].split("(")
-    methods = (meta.method(index) for index in range(meta.methodCount()))
-    signals = {bytes(m.methodSignature()).decode() for m in methods if m.methodType() == QMetaMethod.MethodType.Signal}
-    # Those with fewer arguments are clones, for arguments with defaults; PySide6 knows them by the full one.
-    rivals = [s for s in signals if s.startswith(f"{name}(") and s.count(",") == normal.count(",") and "()" not in s]
     signal = getattr(self, name)
-    return signal[types] if len(rivals) > 1 and types else signal
+    try:
+        return signal[types] if types else signal  # PySide6 knows clicked() and clicked(bool) as one signal's forms
+    except IndexError:
+        return signal
 
 
-_kept: dict[tuple[int, str], list[Callable[..., Any]]] = {}  # what was connected by signature; PySide6 keeps no method
+# What was connected by signature: for each C++ object, signature and slot, that which Qt calls in the slot's stead.
+_relays: dict[int, list[tuple[str, Callable[..., Any], Callable[..., Any]]]] = {}
+
+
+def _relay(signature: str, slot: Callable[..., Any]) -> Callable[..., Any]:
+    """Calls the slot with as many arguments as the signature has, or fewer if it is a function that takes fewer."""
+    count = 0 if "()" in signature else signature.count(",") + 1
+    code = getattr(slot, "__code__", None)
+    if code is not None and not code.co_flags & inspect.CO_VARARGS:
+        count = min(count, code.co_argcount - int(inspect.ismethod(slot)))
+    return lambda *args: slot(*args[:count])
 
 
 def _connect(self: Any, *args: Any) -> Any:
     if len(args) < 2 or not isinstance(args[0], str) or not callable(args[1]):
         return _qt_connect(*args) if isinstance(args[0], QObject) else _qt_connect(self, *args)
     signature, slot = args[:2]
-    _signal(self, signature).connect(slot)
-    _kept.setdefault((id(self), signature), []).append(getattr(slot, "__self__", slot))
+    relay = _relay(signature, slot)
+    _signal(self, signature).connect(relay)
+    key = shiboken6.getCppPointer(self)[0]
+    if key not in _relays:
+        _relays[key] = []
+        self.destroyed.connect(lambda *_: _relays.pop(key, None))
+    _relays[key].append((signature, slot, relay))
     return True
 
 
 def _disconnect(self: Any, *args: Any) -> Any:
     if len(args) < 2 or not isinstance(args[0], str) or not callable(args[1]):
         return _qt_disconnect(*args) if isinstance(args[0], QObject) else _qt_disconnect(self, *args)
-    try:
-        _signal(self, args[0]).disconnect(args[1])
-    except RuntimeError:
+    relays = _relays.get(shiboken6.getCppPointer(self)[0], [])
+    found = next((entry for entry in relays if entry[0] == args[0] and entry[1] == args[1]), None)
+    if found is None:
         return False  # it was not connected
+    relays.remove(found)
+    _signal(self, args[0]).disconnect(found[2])
     return True
 
 
