@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,9 @@ from AutofocusCore.models.parts import is_number
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import CancelledCallback, Progress, ProgressCallback
+
+WARM_NETWORKS = 8
+"""Networks that are kept in memory, some MB each: a panel plans for every model in its list."""
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -60,7 +64,7 @@ class Services:
     def __init__(self, folder: PrivateFolder, memory_share: float = 1.0) -> None:
         self._folders = JobFolders(folder.path)
         self._memory_share = memory_share
-        self._network: tuple[str, Any] = ("", None)  # checksum of the weights, network
+        self._networks: OrderedDict[str, Any] = OrderedDict()  # by the checksum of the weights, last used last
 
     def devices(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the request "devices"."""
@@ -172,9 +176,11 @@ class Services:
         from AutofocusCore.models import find_model
 
         model = find_model(_text(request, "model"))
-        if self._network[0] != model.checksum:
-            self._network = (model.checksum, model.build())
-        return _Warm(model, self._network[1])
+        network = self._networks.pop(model.checksum, None) or model.build()
+        self._networks[model.checksum] = network
+        if len(self._networks) > WARM_NETWORKS:
+            self._networks.popitem(last=False)
+        return _Warm(model, network)
 
 
 class _Warm:

@@ -13,7 +13,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.exchange import grid_matrix, read_nrrd
-from AutofocusCore.models import export_zip, find_model, user_model_folder
+from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
 from AutofocusCore.services import PrivateFolder, Services
 
 SETTINGS = {"device": "cpu", "precision": "float32"}
@@ -134,6 +134,17 @@ def test_a_plan_is_of_the_region_that_will_be_computed(services: Services, job: 
         services.plan({**placed, "roi_box": [0, 45, 40, 20, 20, 20, *axes]})
     with pytest.raises(Exception, match="list of 15"):
         services.plan({**image, "roi_box": [0, 1]})
+
+
+def test_planning_for_other_models_leaves_a_network_warm(
+    services: Services, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    built: list[str] = []
+    build = Model.build
+    monkeypatch.setattr(Model, "build", lambda model: (built.append(model.spec.name), build(model))[1])
+    for name in (str(tiny_model), "pelvis-phantom", str(tiny_model), "hippocampus-mr", "pelvis-phantom"):
+        services.plan({"size": [30, 30, 30], "spacing": [1, 1, 1], "model": name, "settings": SETTINGS})
+    assert built == ["tiny", "pelvis-phantom", "hippocampus-mr"]
 
 
 def test_a_model_comes_in_by_its_checksum_and_has_a_card(
