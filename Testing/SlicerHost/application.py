@@ -6,8 +6,10 @@ from __future__ import annotations
 import os
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import slicer
 from PySide6.QtCore import QCoreApplication, QSettings, Signal
 
 from Testing.SlicerHost.io_manager import CoreIOManager
@@ -43,7 +45,7 @@ class SlicerApplication(QtWidgets.QApplication):
 
     def take(self, scene: Any, application_logic: Any, logics: dict[str, Any]) -> None:
         """Begin with this scene."""
-        self._scene, self._logic = scene, application_logic
+        self._scene, self._logic, self._logics = scene, application_logic, logics
         self._manager = ModuleManager()
         self._io = CoreIOManager(scene, logics)
         self._layout = LayoutManager(scene, application_logic)
@@ -85,6 +87,9 @@ class SlicerApplication(QtWidgets.QApplication):
     def testingEnabled(self) -> bool:
         """False: message boxes are shown, that is, recorded."""
         return self._testing
+
+    def commandOptions(self) -> Any:
+        return SimpleNamespace(runPythonAndExit=False, noMainWindow=slicer.util.mainWindow() is None)
 
     def translate(self, context: str, text: str) -> str:
         return text

@@ -29,7 +29,7 @@ from Testing.SlicerHost import (
 from Testing.SlicerHost import modules as scripted
 from Testing.SlicerHost.application import SlicerApplication, qSlicerMainWindow
 from Testing.SlicerHost.dialogs import Dialogs
-from Testing.SlicerHost.scene import new_scene
+from Testing.SlicerHost.scene import LOGICS, new_scene
 
 TICK_MS = 5
 
@@ -79,6 +79,11 @@ class Host:
         slicer.util.selectModule(module.name)
         return module.widgetRepresentation().self()
 
+    def close_module(self, name: str) -> None:
+        """Leave a scripted module and have it clean up, as at the end of the application."""
+        self.app.moduleManager().unload(name)
+        self.app.processEvents()
+
     def run(self, until: Callable[[], Any] = lambda: False, timeout: float = 10.0) -> Waited:
         """Let events happen until a condition holds, which is asked at every tick, or the time is over (seconds)."""
         lateness: list[float] = []
@@ -126,6 +131,12 @@ class Host:
 _host: Host | None = None
 
 
+def _pass_on(kind: Any, context: Any, text: str) -> None:
+    """Qt's messages, without what it says of every window that is shown offscreen."""
+    if "propagateSizeHints" not in text:
+        print(f"Qt: {text}", file=sys.stderr)
+
+
 def install_host(main_window: bool = True) -> Host:
     """Make this process the application: `import slicer`, `qt`, `ctk`, `vtk` then give what they give there.
 
@@ -136,6 +147,7 @@ def install_host(main_window: bool = True) -> Host:
     global _host
     if _host is not None:
         return _host
+    pythonqt.QtCore.qInstallMessageHandler(_pass_on)
     app = SlicerApplication()
     slicer.app = app
     slicer.selfTests = {}
@@ -143,10 +155,10 @@ def install_host(main_window: bool = True) -> Host:
     vars(slicer).update(mrml_widgets.CLASSES)
     slicer.qSlicerScriptedLoadableModule = scripted.qSlicerScriptedLoadableModule
     slicer.qSlicerScriptedLoadableModuleWidget = scripted.qSlicerScriptedLoadableModuleWidget
-    slicer.mrmlScene, application_logic, logics = new_scene()
+    slicer.mrmlScene, application_logic, logics = new_scene(app.temporaryPath)
     app.take(slicer.mrmlScene, application_logic, logics)
-    for name, logic in logics.items():
-        app.moduleManager().add(scripted.qSlicerLoadableModule(name, logic))
+    for name in ("Colors", *LOGICS):
+        app.moduleManager().add(scripted.qSlicerLoadableModule(name, logics[name]))
     _host = Host(app, slicer.mrmlScene)
     _host.dialogs.install()
     sys.modules["qt"], sys.modules["ctk"] = qt_module.module(), ctk_widgets.module()

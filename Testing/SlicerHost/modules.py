@@ -129,22 +129,29 @@ class ModuleManager(QtCore.QObject):
 
     def select(self, name: str) -> None:
         """Leave the module that is shown, and show this one: what choosing it in the module selector does."""
-        for left in filter(None, [self.shown and self.module(self.shown).widgetRepresentation()]):
+        left = self.module(self.shown).widgetRepresentation() if self.shown else None
+        if left is not None:
             left.exit()
         self._shown = name
-        entered = self.module(name).widgetRepresentation() if self.module(name) is not None else None
+        entered = self.module(name).widgetRepresentation() if name else None
         if entered is not None:
             entered.enter()
 
-    def unload(self) -> None:
-        """What the end of the application does: each panel is cleaned up."""
-        if self.shown is not None:
+    def unload(self, name: str) -> None:
+        """Leave a module, have its panel cleaned up, and forget it: what happens at the application's end."""
+        if self.shown == name:
             self.select("")
-        for name in reversed(self.modulesNames()):
-            self.moduleAboutToBeUnloaded.emit(name)
+        self.moduleAboutToBeUnloaded.emit(name)
+        module = self._modules.pop(name)
+        for attribute in (name.lower(), f"{name}Widget", f"{name}Instance"):
+            if hasattr(slicer.modules, attribute):
+                delattr(slicer.modules, attribute)
+        module.widgetRepresentation().deleteLater()
 
     def load(self, path: Path) -> qSlicerScriptedLoadableModule:
-        """A scripted module from its file, whose folder then is on Python's path."""
+        """A scripted module from its file, whose folder then is on Python's path; anew, if it is loaded already."""
+        if path.stem in self._modules:
+            self.unload(path.stem)
         if str(path.parent) not in sys.path:
             sys.path.insert(0, str(path.parent))
         module = qSlicerScriptedLoadableModule(path)

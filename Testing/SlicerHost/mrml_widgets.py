@@ -10,6 +10,7 @@ from PySide6.QtCore import Property, Qt, Signal
 from vtkmodules.vtkCommonCore import vtkCommand
 
 from Testing.SlicerHost.node_selector import qMRMLNodeComboBox
+from Testing.SlicerHost.observations import Observations
 from Testing.SlicerHost.pythonqt import QtGui, QtWidgets
 
 
@@ -41,8 +42,7 @@ class qMRMLSegmentsTableView(qMRMLWidget):
     def __init__(self, parent: Any = None) -> None:
         super().__init__(parent)
         self._node: Any = None
-        self._tags: list[int] = []
-        self._hidden: set[int] = set()
+        self._observations = Observations(self)
         self._read_only = False
         self._selection_mode = QtWidgets.QAbstractItemView.ExtendedSelection
         self._table = QtWidgets.QTableWidget(0, 3, self)
@@ -63,10 +63,10 @@ class qMRMLSegmentsTableView(qMRMLWidget):
 
     def setSegmentationNode(self, node: Any) -> None:
         if node is not self._node:
-            for tag in self._tags:
-                self._node.RemoveObserver(tag)
+            self._observations.drop()
             self._node = node
-            self._tags = [] if node is None else [node.AddObserver(vtkCommand.AnyEvent, lambda *_: self._fill())]
+            if node is not None:
+                self._observations.add(node, vtkCommand.AnyEvent, lambda *_: self._fill())
         self._fill()
 
     def _fill(self) -> None:

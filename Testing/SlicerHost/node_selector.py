@@ -11,6 +11,7 @@ from vtkmodules.util.misc import calldata_type
 from vtkmodules.util.vtkConstants import VTK_OBJECT
 from vtkmodules.vtkCommonCore import vtkCommand
 
+from Testing.SlicerHost.observations import Observations
 from Testing.SlicerHost.pythonqt import QtWidgets
 
 
@@ -69,8 +70,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self._combo)
         self._scene: Any = None
-        self._observed: list[tuple[Any, int]] = []
-        self._named: dict[str, tuple[Any, int]] = {}
+        self._observations = Observations(self)
         self._attributes: list[tuple[str, str, Any]] = []
         self._flags = {
             "showHidden": False,
@@ -82,13 +82,12 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             "renameEnabled": False,
             "selectNodeUponCreation": True,
         }
-        self._proxy = qMRMLSortFilterProxyModel(lambda: self._fill())
+        self._proxy = qMRMLSortFilterProxyModel(self._fill)
         self._types: list[str] = []
         self._none = "None"
         self._base_name = ""
         self._wanted: str | None = None  # asked for before it could be shown
         self._combo.currentIndexChanged.connect(self._changed)
-        self.destroyed.connect(self._unfollow)
         self._combo.activated.connect(lambda _: self.nodeActivated.emit(self.currentNode()))
 
     def sortFilterProxyModel(self) -> qMRMLSortFilterProxyModel:
@@ -102,19 +101,13 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     def setMRMLScene(self, scene: Any) -> None:
         if scene is self._scene:
             return
-        self._unfollow()
+        self._observations.drop()
         self._scene = scene
         if scene is not None:
-            events = ("NodeAddedEvent", "NodeRemovedEvent", "EndImportEvent", "EndCloseEvent", "EndBatchProcessEvent")
-            tags = [scene.AddObserver(getattr(scene, event), self._follow) for event in events]
-            tags.append(scene.AddObserver(scene.NodeAboutToBeRemovedEvent, self._leave_out))
-            self._observed = [(scene, tag) for tag in tags]
+            for event in ("NodeAddedEvent", "EndImportEvent", "EndCloseEvent", "EndBatchProcessEvent"):
+                self._observations.add(scene, getattr(scene, event), self._follow)
+            self._observations.add(scene, scene.NodeAboutToBeRemovedEvent, self._leave_out)
         self._fill()
-
-    def _unfollow(self, *_: Any) -> None:
-        for node, tag in [*self._observed, *self._named.values()]:
-            node.RemoveObserver(tag)
-        self._observed, self._named = [], {}
 
     def _follow(self, *_: Any) -> None:
         self._fill()
@@ -122,6 +115,7 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
     @calldata_type(VTK_OBJECT)
     def _leave_out(self, scene: Any, event: str, node: Any) -> None:
         self._fill(without=node)
+        self._observations.drop(node)
 
     def _fill(self, without: Any = None) -> None:
         """Bring the list up to date, entry by entry, so that the choice changes only where it must."""
@@ -152,8 +146,8 @@ class qMRMLNodeComboBox(QtWidgets.QWidget):
             kind = next((kind for kind in self._types if node.IsA(kind)), None)
             if kind is None or node.GetID() is None:
                 continue
-            if node.GetID() not in self._named:  # a name, or whether it is hidden, may change
-                self._named[node.GetID()] = (node, node.AddObserver(vtkCommand.ModifiedEvent, self._follow))
+            if not self._observations.observes(node):  # its name, or whether it is hidden, may change
+                self._observations.add(node, vtkCommand.ModifiedEvent, self._follow)
             if node.GetID() in self._proxy.hiddenNodeIDs:
                 continue
             if node.GetHideFromEditors() and not self._flags["showHidden"]:

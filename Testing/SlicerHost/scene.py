@@ -24,8 +24,12 @@ LOGICS = {
 }
 
 
-def new_scene() -> tuple[Any, Any, dict[str, Any]]:
-    """The scene, the application's logic, and the logics of the modules by the modules' names."""
+def new_scene(cache: str) -> tuple[Any, Any, dict[str, Any]]:
+    """The scene, the application's logic, and the logics of the modules by the modules' names.
+
+    Args:
+        cache: folder in which bundles (.mrb) are unpacked for reading.
+    """
     mrml = slicer.vtkMRMLScene()
     application = slicer.vtkSlicerApplicationLogic()
     application.SetMRMLScene(mrml)
@@ -35,7 +39,11 @@ def new_scene() -> tuple[Any, Any, dict[str, Any]]:
     application.SetModuleLogic("Colors", colours)
     application.SetSliceLogics(vtkCollection())
     application.SetViewLogics(vtkCollection())
-    logics = {"Colors": colours}
+    remote = slicer.vtkMRMLRemoteIOLogic()
+    remote.GetCacheManager().SetRemoteCacheDirectory(cache)
+    remote.SetMRMLScene(mrml)
+    remote.AddDataIOToScene()
+    logics = {"Colors": colours, "RemoteIO": remote}
     for name, kind in LOGICS.items():
         logic = getattr(slicer, kind)()
         logic.SetMRMLApplicationLogic(application)
