@@ -64,7 +64,7 @@ class Dialogs:
         for name, nothing in {"getText": "", "getItem": "", "getInt": 0, "getDouble": 0.0}.items():
             setattr(Input, name, staticmethod(self._static(f"QInputDialog.{name}", nothing)))
         open_url = lambda url: self.opened_urls.append(url.toString()) or True  # noqa: E731
-        QtGui.QDesktopServices.openUrl = staticmethod(open_url)  # type: ignore[assignment,method-assign]
+        QtGui.QDesktopServices.openUrl = staticmethod(open_url)
 
     def _execute(self, widget: Any) -> int:
         widget.show()

@@ -195,7 +195,7 @@ def parameterNodeWrapper(classtype: type | None = None) -> Any:
 def module() -> types.ModuleType:
     """The module `slicer.parameterNodeWrapper`."""
     made = types.ModuleType("slicer.parameterNodeWrapper", __doc__)
-    made.parameterNodeWrapper = parameterNodeWrapper  # type: ignore[attr-defined]
+    made.parameterNodeWrapper = parameterNodeWrapper
     names = "Validator NotNone IsInstance WithinRange Minimum Maximum Choice Exclude Default Decimals SingleStep"
     for name in names.split():
         setattr(made, name, getattr(parameter_annotations, name))

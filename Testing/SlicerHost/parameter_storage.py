@@ -112,7 +112,7 @@ class ListStorage(Storage):
         node.UnsetParameter(f"{name}.len")
 
 
-class ObservedList(list):  # type: ignore[type-arg]
+class ObservedList(list):
     """A list that tells of its changes."""
 
     def __init__(self, values: Iterable[Any], changed: Callable[[ObservedList], None]) -> None:

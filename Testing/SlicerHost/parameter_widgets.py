@@ -124,7 +124,7 @@ def _number(
 ) -> Binding:
     decimals, step = first(annotations, Decimals), first(annotations, SingleStep)
     if hasattr(widget, "decimals") and (kind is int or decimals is not None):
-        widget.decimals = 0 if kind is int else decimals.value  # type: ignore[union-attr]
+        widget.decimals = 0 if kind is int else decimals.value
     if step is not None:
         widget.singleStep = step.value
     within, low, high = first(annotations, WithinRange), first(annotations, Minimum), first(annotations, Maximum)

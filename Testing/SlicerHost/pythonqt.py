@@ -59,14 +59,14 @@ class PropertyAttribute:
 
 def _adopt(cls: type) -> None:
     """Turn the properties that a class adds to its base, or whose getter it overrides, into attributes."""
-    meta = cls.staticMetaObject  # type: ignore[attr-defined]
+    meta = cls.staticMetaObject
     for index in range(meta.propertyCount()):
         prop = meta.property(index)
         if index >= meta.propertyOffset() or prop.name() in vars(cls):
             setattr(cls, prop.name(), PropertyAttribute(cls, prop.name(), prop.isWritable()))
-    cls.__setattr__ = _checked_set_attribute  # type: ignore[assignment]
+    cls.__setattr__ = _checked_set_attribute
     if "__getattribute__" in vars(cls):
-        cls.__getattribute__ = _with_own_connect(cls.__getattribute__)  # type: ignore[assignment,method-assign]
+        cls.__getattribute__ = _with_own_connect(cls.__getattribute__)
 
 
 def _with_own_connect(original: Callable[[Any, str], Any]) -> Callable[[Any, str], Any]:
@@ -163,11 +163,9 @@ def _adopt_all() -> None:
     wrapped = {cls for cls in classes().values() if isinstance(cls, type) and issubclass(cls, QObject)}
     for cls in sorted(wrapped, key=lambda cls: len(cls.__mro__)):
         _adopt(cls)
-    QObject.name = property(  # type: ignore[attr-defined]
-        lambda self: self.objectName, lambda self, value: self.setObjectName(value)
-    )
-    QObject.className = lambda self: self.metaObject().className()  # type: ignore[attr-defined]
-    QObject.delete = lambda self: shiboken6.delete(self)  # type: ignore[attr-defined]
+    QObject.name = property(lambda self: self.objectName, lambda self, value: self.setObjectName(value))
+    QObject.className = lambda self: self.metaObject().className()
+    QObject.delete = lambda self: shiboken6.delete(self)
 
 
 _adopt_all()
