@@ -220,7 +220,7 @@ def test_the_longest_block_of_the_event_loop_is_measured(host: Host) -> None:
     waited = host.run(timeout=0.4)
     assert not waited.reached
     assert 0.19 <= waited.longest_block <= waited.seconds
-    assert len(waited.lateness) > 10
+    assert len(waited.lateness) > 3
 
 
 def test_exceptions_in_slots_and_observers_are_noted_and_stop_nothing(host: Host) -> None:
