@@ -38,7 +38,11 @@ class AutofocusSegmentation(ScriptedLoadableModule):
 
 
 def register_sample_data() -> None:
-    """Offer our sample data in the module Sample Data."""
+    """Offer our sample data in the module Sample Data, which a slimmed-down Slicer may lack."""
+    import importlib.util
+
+    if importlib.util.find_spec("SampleData") is None:
+        return
     from AutofocusSegmentationLib.sample_data import register_sample_data as register
 
     register()
@@ -78,7 +82,8 @@ class AutofocusSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
     def exit(self):
         """Another module is shown."""
         self._entered = False
-        self.panel.exit()
+        if self.panel is not None:
+            self.panel.exit()
 
     def cleanup(self):
         """The application ends, or the module is loaded again."""
@@ -89,7 +94,8 @@ class AutofocusSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
     def onSceneStartClose(self, caller, event):
         """The scene is about to be emptied."""
-        self.panel.scene_closes()
+        if self.panel is not None:
+            self.panel.scene_closes()
 
     def onSceneEndClose(self, caller, event):
         """The scene is empty; if the module is shown, it goes on with a new parameter node."""

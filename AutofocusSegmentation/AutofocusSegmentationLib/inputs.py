@@ -121,7 +121,7 @@ class Inputs:
         self._updating = True
         try:
             for number, selector in enumerate(self._selectors):
-                selector.sortFilterProxyModel().setHiddenNodeIDs(hidden)
+                selector.sortFilterProxyModel().hiddenNodeIDs = hidden
                 selector.setCurrentNode(self._reference(number))
         finally:
             self._updating = False

@@ -84,8 +84,9 @@ class ModelList:
         ui.modelDetailsButton.connect("clicked(bool)", lambda checked=False: self.show_card())
         ui.importModelButton.connect("clicked(bool)", lambda checked=False: self.import_file())
 
-    def fill(self, models: Sequence[dict[str, Any]]) -> None:
-        """Show these; the chosen one stays chosen."""
+    def fill(self, models: Sequence[dict[str, Any]], wanted: str = "") -> None:
+        """Show these; the one that is `wanted`, or else the one that was chosen before, is chosen."""
+        self._chosen = wanted or self._chosen
         self._filling = True
         tree = self._ui.modelTree
         tree.clear()

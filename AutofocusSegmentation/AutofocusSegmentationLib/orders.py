@@ -35,11 +35,20 @@ def make_order(
     return Order(images=images, model=model, settings=chosen, attention=bool(parameters.keep_attention))
 
 
-def plan_fields(reference: Any, roi: Any, settings: dict[str, Any]) -> dict[str, Any]:
-    """The fields of the worker's request "plan"."""
+def plan_fields(reference: Any, roi: Any, settings: dict[str, Any], attention: bool) -> dict[str, Any]:
+    """The fields of the worker's request "plan".
+
+    Raises:
+        InputError: the volume or the region of interest cannot be used.
+    """
+    image = snapshot(reference)
+    spacing = image.spacing
     fields: dict[str, Any] = {
-        "size": list(reference.GetImageData().GetDimensions()),
-        "spacing": list(reference.GetSpacing()),
+        "size": list(image.size),
+        "spacing": list(spacing),
+        "origin": image.index_to_lps[:3, 3].tolist(),
+        "direction": (image.index_to_lps[:3, :3] / spacing).ravel().tolist(),
+        "attention": attention,
         "settings": settings,
     }
     if roi is not None:

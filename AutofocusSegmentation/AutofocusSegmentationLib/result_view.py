@@ -9,7 +9,6 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from AutofocusSegmentationLib import exports
 from AutofocusSegmentationLib.segmentation_node import volumes_ml
 
 FORMATS = (
@@ -86,6 +85,8 @@ class ResultView:
             path = qt.QFileDialog.getSaveFileName(window, _("Export the segmentation"), suggestion, f"*{extension}")
         if not path:
             return []
+        from AutofocusSegmentationLib import exports
+
         try:
             written = exports.export(self._node, str(path), extension)
         except Exception as error:
@@ -147,6 +148,6 @@ class ResultView:
             name = qt.QTableWidgetItem(segmentation.GetSegment(identifier).GetName())
             shown = f"{volume:.1f}" if volume >= 10 else f"{volume:.2f}"
             amount = qt.QTableWidgetItem(shown if volume > 0 else _("not found"))
-            amount.setTextAlignment(int(qt.Qt.AlignRight) | int(qt.Qt.AlignVCenter))
+            amount.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             table.setItem(row, 0, name)
             table.setItem(row, 1, amount)

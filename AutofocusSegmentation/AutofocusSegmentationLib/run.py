@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from AutofocusSegmentationLib.attention_nodes import Layer
+from AutofocusSegmentationLib.attention_layer import Layer
 from AutofocusSegmentationLib.exchange_volumes import read_volume, write_volume
 from AutofocusSegmentationLib.geometry import VolumeSnapshot
 from AutofocusSegmentationLib.mailbox import Mailbox
@@ -205,7 +205,7 @@ def _read_result(message: dict[str, Any]) -> Result:
     labels = read_volume(Path(message["labels"]))
     layers = []
     for entry in message.get("attention") or []:
-        weights = read_volume(Path(entry["weights"]))
+        weights, dilation = read_volume(Path(entry["weights"])), read_volume(Path(entry["dilation"]))
         layers.append(
             Layer(
                 index=int(entry["layer"]),
@@ -213,6 +213,7 @@ def _read_result(message: dict[str, Any]) -> Result:
                 rates_mm=tuple(entry["rates_mm"]),
                 weights=weights.array,
                 index_to_lps=weights.index_to_lps,
+                effective_mm=dilation.array,
             )
         )
     return Result(

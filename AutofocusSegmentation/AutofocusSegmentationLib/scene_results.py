@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from AutofocusSegmentationLib.attention_nodes import AttentionSet, add_attention
+from AutofocusSegmentationLib.frame_runs import FrameRuns
 from AutofocusSegmentationLib.provenance_node import add_provenance
 from AutofocusSegmentationLib.run import Result
 from AutofocusSegmentationLib.segmentation_node import add_segmentation
@@ -29,14 +30,32 @@ def add_to_scene(reference: Any, result: Result, model: dict[str, Any] | None, *
         model: its description, for the name.
         replace: the segmentation node to update; None adds one.
     """
-    title = (model or {}).get("title") or result.provenance.get("model", {}).get("name") or "Autofocus"
     segmentation = add_segmentation(
         reference,
         result.labels,
         result.index_to_lps,
         result.structures,
-        name=f"{reference.GetName()}: {title}",
+        name=_name(reference, result, model),
         replace=replace,
     )
     attention = add_attention(reference, result.layers, segmentation=segmentation) if result.layers else None
     return Added(segmentation, attention, add_provenance(segmentation, reference, result.provenance))
+
+
+def add_frames_to_scene(reference: Any, frames: FrameRuns, model: dict[str, Any] | None) -> Added:
+    """Put the results of all frames beside the volume; attention and provenance are those of the frame that is shown.
+
+    Args:
+        reference: the volume node of the first channel, which the sequence's browser plays.
+        frames: the finished runs.
+        model: its description, for the name.
+    """
+    result = frames.shown_result()
+    segmentation = frames.into_scene(_name(reference, result, model))
+    attention = add_attention(reference, result.layers, segmentation=segmentation) if result.layers else None
+    return Added(segmentation, attention, add_provenance(segmentation, reference, result.provenance))
+
+
+def _name(reference: Any, result: Result, model: dict[str, Any] | None) -> str:
+    title = (model or {}).get("title") or result.provenance.get("model", {}).get("name") or "Autofocus"
+    return f"{reference.GetName()} - {title}"
