@@ -26,6 +26,10 @@ WARM_NETWORKS = 8
 Report = Callable[[dict[str, Any]], None]
 
 
+CARD_FIELDS = ("description", "version", "intended_use", "training_data")
+"""What is told of a model besides the metadata's own part for this program."""
+
+
 class PrivateFolder:
     """A folder that only this user can look into, made when it is first asked for.
 
@@ -77,7 +81,12 @@ class Services:
         from AutofocusCore.models import damaged_models, list_models
 
         models = [
-            {**model.spec.to_metadata()["autofocus"], "path": str(model.path), "sha256": model.checksum}
+            {
+                **model.spec.to_metadata()["autofocus"],
+                **{name: getattr(model.spec, name) for name in CARD_FIELDS},
+                "path": str(model.path),
+                "sha256": model.checksum,
+            }
             for model in list_models()
         ]
         return {"models": models, "damaged": [sentence for _, sentence in damaged_models()]}

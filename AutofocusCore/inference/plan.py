@@ -63,7 +63,8 @@ class Plan:
         if self.mode == "paper":
             return f"paper mode: {self.splits} tiles, {memory}"
         axis = "zyx"[self.axis]
-        sentence = f"exact: {self.slabs} slabs of {self.slab} planes along {axis}, {memory}"
+        slabs = "in one slab" if self.slabs == 1 else f"{self.slabs} slabs of {self.slab} planes along {axis}"
+        sentence = f"exact: {slabs}, {memory}"
         if self.splits > 1:
             sentence += (
                 f"; memory is short, so the volume is split into {self.splits} parts, each with its whole context"

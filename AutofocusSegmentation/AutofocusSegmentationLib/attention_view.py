@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import qt
 import slicer
 from slicer.i18n import tr as _
 
@@ -11,8 +12,10 @@ from AutofocusSegmentationLib import attention_display as display
 from AutofocusSegmentationLib import attention_views as views
 from AutofocusSegmentationLib.attention_nodes import AttentionSet
 from AutofocusSegmentationLib.cursor_probe import CursorProbe, millimetres
+from AutofocusSegmentationLib.slice_views import composite_nodes
 
 ZOOM, ALL_RATES = "zoom", "all"
+MAKE_MS = 30  # between volumes of single rates, which are made one by one so that nobody waits for them
 
 
 class AttentionView:
@@ -32,6 +35,9 @@ class AttentionView:
         self._layout_before: int | None = None
         self._rendering: Any = None
         self.probe = CursorProbe(ui.chartLabel, self._layer)
+        self._maker = qt.QTimer()
+        self._maker.setInterval(MAKE_MS)
+        self._maker.connect("timeout()", self._make_next)
         ui.attentionCheckBox.connect("toggled(bool)", lambda on: self.update())
         ui.attentionLayerSelector.connect("currentIndexChanged(int)", lambda index: self._layer_chosen())
         ui.attentionMapSelector.connect("currentIndexChanged(int)", lambda index: self._map_chosen())
@@ -60,6 +66,7 @@ class AttentionView:
     def close(self) -> None:
         """The panel goes."""
         self.exit()
+        self._maker.stop()
         self._set = None
 
     def set_parameters(self, parameters: Any) -> None:
@@ -78,6 +85,7 @@ class AttentionView:
         self._fill()
         self.update()
         self._follow_cursor()
+        self._maker.start()
 
     def find(self, segmentation: Any) -> None:
         """Show the maps that belong to a segmentation, which may have come with a saved scene."""
@@ -114,9 +122,7 @@ class AttentionView:
             self._side_by_side(layer, opacity)
             return
         self._leave_side_by_side()
-        display.show_overlay(
-            self._composite_nodes(), self.volume, background=self._reference, opacity=opacity, linked=linked
-        )
+        display.show_overlay(composite_nodes(), self.volume, background=self._reference, opacity=opacity, linked=linked)
         self._show_range()
         for node in self._set.volumes():
             display.show_legend(node, visible=node is self.volume and self._ui.attentionLegendCheckBox.checked)
@@ -225,7 +231,7 @@ class AttentionView:
 
     def _show_opacity(self) -> None:
         if self._set is not None and self._ui.attentionCheckBox.checked:
-            for composite in self._composite_nodes():
+            for composite in composite_nodes():
                 composite.SetForegroundOpacity(self._ui.attentionOpacitySlider.value)
 
     def _show_range(self) -> None:
@@ -241,19 +247,15 @@ class AttentionView:
         else:
             self.probe.stop()
 
-    # Views
+    def _make_next(self) -> None:
+        if self._set is None or not self._set.make_next():
+            self._maker.stop()
 
-    def _composite_nodes(self) -> list[Any]:
-        manager = slicer.app.layoutManager()
-        if manager is None:  # no main window
-            scene = slicer.mrmlScene
-            count = scene.GetNumberOfNodesByClass("vtkMRMLSliceCompositeNode")
-            return [scene.GetNthNodeByClass(index, "vtkMRMLSliceCompositeNode") for index in range(count)]
-        return [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
+    # Views
 
     def _clear_views(self) -> None:
         self._leave_side_by_side()
-        display.hide_overlay(self._composite_nodes())
+        display.hide_overlay(composite_nodes())
         for volume in self._set.volumes() if self._set is not None else ():
             display.show_legend(volume, visible=False)
 

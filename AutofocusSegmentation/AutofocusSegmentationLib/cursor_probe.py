@@ -17,7 +17,7 @@ OUTSIDE = _("Move the mouse over the scan to see the weights there.")
 
 def millimetres(value: float) -> str:
     """A length in words: "6 mm", "2.5 mm"."""
-    return f"{value:.0f} mm" if float(value).is_integer() else f"{value:.1f} mm"
+    return f"{round(value, 1):g} mm"
 
 
 def show_probe(label: Any, found: Probe | None) -> None:

@@ -93,7 +93,7 @@ class ModelList:
         self._models = {model["name"]: model for model in models}
         self._items = {}
         for model in models:
-            item = qt.QTreeWidgetItem(tree)
+            item = qt.QTreeWidgetItem()
             title = model["title"] + (_(" (synthetic)") if model.get("synthetic") else "")
             names = ", ".join(structure["name"] for structure in model["structures"])
             dice = mean_dice(model)
@@ -101,6 +101,7 @@ class ModelList:
             for column, text in enumerate(cells):
                 item.setText(column, text)
                 item.setToolTip(column, names if column == STRUCTURES else model.get("intended_use") or text)
+            tree.addTopLevelItem(item)  # which owns it from here on; with the tree as parent, Python would
             self._items[model["name"]] = item
         for column in (TITLE, MODALITY, DICE):
             tree.resizeColumnToContents(column)

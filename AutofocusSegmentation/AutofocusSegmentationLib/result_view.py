@@ -57,7 +57,8 @@ class ResultView:
         blocked = self._ui.show3DButton.blockSignals(True)
         self._ui.show3DButton.checked = visible
         self._ui.show3DButton.blockSignals(blocked)
-        self._fill_volumes()
+        self._ui.volumesTable.setRowCount(0)
+        qt.QTimer.singleShot(0, self._fill_volumes)  # counting the voxels of a large scan takes a moment
 
     def make_statistics(self) -> Any:
         """A table node with volume and intensity of every segment, by the Segment Statistics module; shown."""
@@ -139,7 +140,7 @@ class ResultView:
     def _fill_volumes(self) -> None:
         table = self._ui.volumesTable
         table.setRowCount(0)
-        if self._node is None:
+        if self._node is None or self._node.GetScene() is None:
             return
         segmentation = self._node.GetSegmentation()
         volumes = volumes_ml(self._node)

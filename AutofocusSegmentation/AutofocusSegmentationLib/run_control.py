@@ -150,10 +150,10 @@ class RunControl:
             return
         started = time.monotonic()
         if self._frames is not None:
-            added = add_frames_to_scene(reference, self._frames, self._model)
+            added = add_frames_to_scene(reference, self._frames, self._model, at_once=False)
         else:
             update = self._parameters.segmentation if self._parameters.update_result else None
-            added = add_to_scene(reference, run.result, self._model, replace=update)
+            added = add_to_scene(reference, run.result, self._model, replace=update, at_once=False)
         self._on_added(added, reference)
         told = run.result.message
         sentence = _("Done in {time} on {device}, {precision}.").format(

@@ -21,7 +21,9 @@ class Added:
     provenance: Any
 
 
-def add_to_scene(reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None) -> Added:
+def add_to_scene(
+    reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None, at_once: bool = True
+) -> Added:
     """Put a result beside the volume that it was computed from.
 
     Args:
@@ -29,6 +31,7 @@ def add_to_scene(reference: Any, result: Result, model: dict[str, Any] | None, *
         result: what the worker gave.
         model: its description, for the name.
         replace: the segmentation node to update; None adds one.
+        at_once: False leaves the volumes of single dilation rates to `AttentionSet.make_next`.
     """
     segmentation = add_segmentation(
         reference,
@@ -38,22 +41,31 @@ def add_to_scene(reference: Any, result: Result, model: dict[str, Any] | None, *
         name=_name(reference, result, model),
         replace=replace,
     )
-    attention = add_attention(reference, result.layers, segmentation=segmentation) if result.layers else None
+    attention = _add_attention(reference, result, segmentation, at_once)
     return Added(segmentation, attention, add_provenance(segmentation, reference, result.provenance))
 
 
-def add_frames_to_scene(reference: Any, frames: FrameRuns, model: dict[str, Any] | None) -> Added:
+def add_frames_to_scene(
+    reference: Any, frames: FrameRuns, model: dict[str, Any] | None, *, at_once: bool = True
+) -> Added:
     """Put the results of all frames beside the volume; attention and provenance are those of the frame that is shown.
 
     Args:
         reference: the volume node of the first channel, which the sequence's browser plays.
         frames: the finished runs.
         model: its description, for the name.
+        at_once: as for `add_to_scene`.
     """
     result = frames.shown_result()
     segmentation = frames.into_scene(_name(reference, result, model))
-    attention = add_attention(reference, result.layers, segmentation=segmentation) if result.layers else None
+    attention = _add_attention(reference, result, segmentation, at_once)
     return Added(segmentation, attention, add_provenance(segmentation, reference, result.provenance))
+
+
+def _add_attention(reference: Any, result: Result, segmentation: Any, at_once: bool) -> AttentionSet | None:
+    if not result.layers:
+        return None
+    return add_attention(reference, result.layers, segmentation=segmentation, rates=at_once)
 
 
 def _name(reference: Any, result: Result, model: dict[str, Any] | None) -> str:

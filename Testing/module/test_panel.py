@@ -119,6 +119,7 @@ def test_a_click_gives_a_segmentation_on_the_scan_with_names_volumes_and_attenti
     names = [segmentation.GetNthSegment(i).GetName() for i in range(segmentation.GetNumberOfSegments())]
     assert names == ["Prostate", "Seminal vesicles", "Bladder", "Rectum", "Left femur", "Right femur"]
     assert node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) is volume
+    app.wait(lambda: app.ui.volumesTable.rowCount == 6, 5)
     rows = {app.ui.volumesTable.item(r, 0).text(): app.ui.volumesTable.item(r, 1).text() for r in range(6)}
     assert float(rows["Bladder"]) > 10
     assert app.ui.attentionCheckBox.enabled
