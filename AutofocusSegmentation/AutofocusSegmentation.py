@@ -73,6 +73,8 @@ class AutofocusSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
+        if getattr(self.parent, "isEntered", False):  # loaded again while it is shown, of which nobody else tells
+            self.enter()
 
     def enter(self):
         """The module is shown."""

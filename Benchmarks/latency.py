@@ -47,7 +47,7 @@ def main() -> int:
         node = add_image(slicer.mrmlScene, "CT", image)
         wait(lambda node=node: panel.inputs.nodes() == [node] and "GiB" in panel.ui.planLabel.text)
         panel.ui.segmentButton.click()
-        late = wait(lambda: panel.run.state.value in ("finished", "failed", "cancelled"))
+        late = wait(lambda: not panel.control.running)
         if panel.run.result is None:
             print(panel.ui.statusLabel.text, file=sys.stderr)
             return 1

@@ -59,7 +59,7 @@ class Photographer:
         self.ui.segmentButton.click()
         self.wait(lambda: self.ui.progressBar.value > 400 and self.panel.run.state.value == "computing")
         self.take("running", "result", "attention")
-        self.wait(lambda: self.panel.run.state.value not in ("writing", "computing", "reading"))
+        self.wait(lambda: not self.panel.control.running)
         if self.panel.run.result is None:
             raise RuntimeError(self.ui.statusLabel.text)
 

@@ -12,7 +12,7 @@ from AutofocusSegmentationLib import attention_display as display
 from AutofocusSegmentationLib import attention_views as views
 from AutofocusSegmentationLib.attention_nodes import AttentionSet
 from AutofocusSegmentationLib.cursor_probe import CursorProbe, millimetres
-from AutofocusSegmentationLib.slice_views import composite_nodes
+from AutofocusSegmentationLib.slice_views import composite_nodes, fit_slices
 
 ZOOM, ALL_RATES = "zoom", "all"
 MAKE_MS = 30  # between volumes of single rates, which are made one by one so that nobody waits for them
@@ -270,6 +270,7 @@ class AttentionView:
             slicer.mrmlScene, layout, volumes, background=self._reference, opacity=opacity,
             linked=self._ui.attentionLinkedCheckBox.checked,
         )  # fmt: skip
+        fit_slices(layout.view_names)
         for volume in self._set.volumes():
             display.show_legend(volume, visible=volume in volumes and self._ui.attentionLegendCheckBox.checked)
         self._show_range()

@@ -79,7 +79,7 @@ class Inputs:
             self.prefill()
             return
         self._channels = list(channels)
-        layout = self._ui.channelsLayout
+        layout = self._ui.channelsWidget.layout()
         for selector in self._selectors:
             label = layout.labelForField(selector)
             for widget in (selector, label):

@@ -10,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-TITLE, MODALITY, STRUCTURES, DICE, TIME, LICENCE = range(6)
+TITLE, MODALITY, DICE, TIME, STRUCTURES, LICENCE = range(6)
 
 
 def mean_dice(model: dict[str, Any]) -> float | None:
@@ -97,13 +97,13 @@ class ModelList:
             title = model["title"] + (_(" (synthetic)") if model.get("synthetic") else "")
             names = ", ".join(structure["name"] for structure in model["structures"])
             dice = mean_dice(model)
-            cells = [title, modality(model), names, "" if dice is None else f"{dice:.2f}", "", model["licence"]]
+            cells = [title, modality(model), "" if dice is None else f"{dice:.2f}", "", names, model["licence"]]
             for column, text in enumerate(cells):
                 item.setText(column, text)
                 item.setToolTip(column, names if column == STRUCTURES else model.get("intended_use") or text)
             tree.addTopLevelItem(item)  # which owns it from here on; with the tree as parent, Python would
             self._items[model["name"]] = item
-        for column in (TITLE, MODALITY, DICE):
+        for column in (TITLE, MODALITY, DICE, TIME):
             tree.resizeColumnToContents(column)
         self._filling = False
         self._search(self._ui.modelSearchLineEdit.text)
@@ -137,6 +137,7 @@ class ModelList:
         item = self._items.get(name)
         if item is not None:
             item.setText(TIME, "" if seconds is None else duration(seconds))
+            self._ui.modelTree.resizeColumnToContents(TIME)
 
     def show_card(self) -> None:
         """The model card in a window of its own."""

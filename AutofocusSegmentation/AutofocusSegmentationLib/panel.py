@@ -53,7 +53,14 @@ class Panel:
         self.result = ResultView(ui, self.messages.say)
         self.attention = AttentionView(ui)
         self.control = RunControl(
-            ui, self.session, self.mailbox, self.messages, self.devices, self._added, self._run_changed
+            ui,
+            self.session,
+            self.mailbox,
+            self.messages,
+            self.devices,
+            on_clear=lambda: self.attention.set_attention(None, None),
+            on_added=self._added,
+            on_change=self._run_changed,
         )
 
         ui.segmentButton.connect("clicked(bool)", lambda checked=False: self.segment())
@@ -95,6 +102,7 @@ class Panel:
         self.control.cancel()
         self.set_parameters(None)
         self.attention.close()
+        self.result.close()
         self.session.close()
         for caller, tag in self._observations:
             caller.RemoveObserver(tag)
@@ -145,7 +153,8 @@ class Panel:
 
     def _got_devices(self, message: dict[str, Any]) -> None:
         self.devices.fill(message["devices"])
-        self._changed()
+        if not self.control.running:
+            self.planner.soon(anew=True)
 
     def _model_changed(self, model: dict[str, Any] | None) -> None:
         if model is not None:
@@ -216,7 +225,7 @@ class Panel:
         if node is self.result.node:
             self.result.show(None)
         self.attention.node_removed(node)
-        if self.parameters is not None:
+        if self.parameters is not None and node.IsA("vtkMRMLVolumeNode"):
             self._changed()
 
     def _result_chosen(self, node: Any) -> None:

@@ -36,6 +36,7 @@ class Planner:
         self._inputs, self._models, self._devices = inputs, models, devices
         self._parameters: Any = None
         self._requests: list[int] = []
+        self._planned_for: Any = None
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
@@ -45,8 +46,10 @@ class Planner:
         """The parameter node, or None."""
         self._parameters = parameters
 
-    def soon(self) -> None:
-        """Plan when nothing more is changed for a moment."""
+    def soon(self, *, anew: bool = False) -> None:
+        """Plan when nothing more is changed for a moment; `anew`: even if the same has been planned before."""
+        if anew:
+            self._planned_for = None
         self._timer.start()
 
     def stop(self) -> None:
@@ -58,7 +61,6 @@ class Planner:
 
     def plan(self) -> None:
         """Ask how the chosen volume would be computed, and what the other models would take."""
-        self.stop()
         lacking = requirements.missing()
         if lacking is not None:
             self._ui.planLabel.text = html.escape(f"{lacking.cause}; {lacking.remedy}.")
@@ -75,6 +77,10 @@ class Planner:
         except Exception as error:
             self._ui.planLabel.text = red(str(error))
             return
+        if self._planned_for == (model["name"], self._models.names, fields):
+            return  # and no process is started only to say the same again
+        self.stop()
+        self._planned_for = (model["name"], self._models.names, fields)
         for name in sorted(self._models.names, key=lambda name: name != model["name"]):
             chosen = name == model["name"]
             request = self._session.request(

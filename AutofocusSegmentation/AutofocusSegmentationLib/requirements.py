@@ -21,16 +21,22 @@ class Missing:
     remedy: str
 
 
-def torch_version() -> str | None:
-    """Version of the installed PyTorch, found out without importing it."""
-    from importlib.metadata import PackageNotFoundError, version
+_found = ""
 
-    if importlib.util.find_spec("torch") is None:
-        return None
-    try:
-        return version("torch")
-    except PackageNotFoundError:
-        return "0"
+
+def torch_version() -> str | None:
+    """Version of the installed PyTorch, found out without importing it, and once; None while there is none."""
+    global _found
+    if not _found:
+        from importlib.metadata import PackageNotFoundError, version
+
+        if importlib.util.find_spec("torch") is None:
+            return None
+        try:
+            _found = version("torch")
+        except PackageNotFoundError:
+            _found = "0"
+    return _found
 
 
 def missing() -> Missing | None:

@@ -31,6 +31,10 @@ class ResultView:
         self._ui = ui
         self._say = say
         self._node: Any = None
+        self._counting = qt.QTimer()  # of voxels, which takes a moment in a large scan
+        self._counting.setSingleShot(True)
+        self._counting.setInterval(0)
+        self._counting.connect("timeout()", self._fill_volumes)
         ui.show3DButton.connect("toggled(bool)", self._show_3d)
         ui.statisticsButton.connect("clicked(bool)", lambda checked=False: self.make_statistics())
         self._menu = qt.QMenu(ui.exportButton)
@@ -39,6 +43,10 @@ class ResultView:
         self._add_action(_("DICOM SEG…"), lambda checked=False: self.export_dicom())
         ui.exportButton.setMenu(self._menu)
         self.show(None)
+
+    def close(self) -> None:
+        """The panel goes."""
+        self._counting.stop()
 
     @property
     def node(self) -> Any:
@@ -58,7 +66,7 @@ class ResultView:
         self._ui.show3DButton.checked = visible
         self._ui.show3DButton.blockSignals(blocked)
         self._ui.volumesTable.setRowCount(0)
-        qt.QTimer.singleShot(0, self._fill_volumes)  # counting the voxels of a large scan takes a moment
+        self._counting.start()
 
     def make_statistics(self) -> Any:
         """A table node with volume and intensity of every segment, by the Segment Statistics module; shown."""

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -18,7 +17,7 @@ from AutofocusSegmentationLib.messages import Messages
 from AutofocusSegmentationLib.model_list import duration
 from AutofocusSegmentationLib.orders import make_order
 from AutofocusSegmentationLib.run import ENDED, Run, State
-from AutofocusSegmentationLib.scene_results import Added, add_frames_to_scene, add_to_scene
+from AutofocusSegmentationLib.scene_results import Added, add_frames, add_labels, add_maps
 from AutofocusSegmentationLib.worker_session import WorkerSession
 
 
@@ -44,6 +43,7 @@ class RunControl:
         session, mailbox: the worker, and the way back from it.
         messages: what is told to the user.
         devices: what is chosen to compute on.
+        on_clear: takes from the views what a new result replaces.
         on_added: takes the nodes of a finished run and the volume that they belong to.
         on_change: called when a run begins and when it has ended.
     """
@@ -55,23 +55,25 @@ class RunControl:
         mailbox: Mailbox,
         messages: Messages,
         devices: DeviceChoice,
+        on_clear: Callable[[], None],
         on_added: Callable[[Added, Any], None],
         on_change: Callable[[], None],
     ) -> None:
         self._ui = ui
         self._session, self._mailbox = session, mailbox
         self._messages, self._devices = messages, devices
-        self._on_added, self._on_change = on_added, on_change
+        self._on_clear, self._on_added, self._on_change = on_clear, on_added, on_change
         self._channels: list[Any] = []
         self._model: dict[str, Any] = {}
         self._parameters: Any = None
         self._frames: FrameRuns | None = None
+        self._steps: Iterator[None] | None = None
         self.run: Run | None = None
 
     @property
     def running(self) -> bool:
-        """Whether a run is under way."""
-        return self.run is not None and self.run.state not in ENDED
+        """Whether a run is under way, or its result on its way into the scene."""
+        return self._steps is not None or (self.run is not None and self.run.state not in ENDED)
 
     def start(self, channels: list[Any], model: dict[str, Any], parameters: Any) -> None:
         """Segment these volume nodes; returns at once."""
@@ -84,7 +86,7 @@ class RunControl:
         self._begin()
 
     def cancel(self) -> None:
-        """End the run."""
+        """End the run; one that has been computed is brought in all the same."""
         if self.running:
             self.run.cancel()
 
@@ -98,6 +100,8 @@ class RunControl:
         """The scene is being emptied: the result would have no place."""
         if self.running:
             self.run.cancel()
+            if self._steps is not None:
+                self._rest()
             self._messages.say(_("Cancelled, because the scene was closed."))
 
     def _begin(self) -> None:
@@ -133,8 +137,10 @@ class RunControl:
             if self._frames is not None and self._frames.take(run.result):
                 self._begin()
                 return
-            self._bring_in(run)
-        elif run.state is State.CANCELLED:
+            self._steps = self._bring_in(run)
+            self._mailbox.post(self._go_on)
+            return
+        if run.state is State.CANCELLED:
             time_taken = duration(run.seconds)
             self._messages.say(_("Cancelled after {time}; the scene is as it was.").format(time=time_taken))
         elif run.fault is not None:
@@ -143,29 +149,50 @@ class RunControl:
         if run.fault is not None and run.fault.code == "device":
             self._offer_another_device()
 
-    def _bring_in(self, run: Run) -> None:
-        reference = self._channels[0]
+    def _bring_in(self, run: Run) -> Iterator[None]:
+        """Put the result into the scene, in steps between which the application goes on."""
+        reference, parameters = self._channels[0], self._parameters
+        self._on_clear()  # what is replaced is not drawn again meanwhile
+        yield
         if reference.GetScene() is None:
             self._messages.say(_("The volume was removed meanwhile, so that the result has no place."), error=True)
             return
-        started = time.monotonic()
         if self._frames is not None:
-            added = add_frames_to_scene(reference, self._frames, self._model, at_once=False)
+            result = self._frames.shown_result()
+            segmentation, provenance = add_frames(reference, self._frames, self._model)
         else:
-            update = self._parameters.segmentation if self._parameters.update_result else None
-            added = add_to_scene(reference, run.result, self._model, replace=update, at_once=False)
-        self._on_added(added, reference)
+            result = run.result
+            update = parameters.segmentation if parameters.update_result else None
+            segmentation, provenance = add_labels(reference, result, self._model, replace=update)
+        yield
+        attention = add_maps(reference, result, segmentation, at_once=False)
+        yield
+        self._on_added(Added(segmentation, attention, provenance), reference)
         told = run.result.message
         sentence = _("Done in {time} on {device}, {precision}.").format(
             time=duration(run.seconds), device=told.get("device"), precision=told.get("precision")
         )
         self._messages.say(sentence, warnings=told.get("warnings") or ())
         self._messages.log(str(told.get("plan")))
-        milliseconds = 1000 * (time.monotonic() - started)
-        self._messages.log(_("Brought into the scene in {ms:.0f} ms.").format(ms=milliseconds))
+
+    def _go_on(self) -> None:
+        """Take the next step of bringing a result in."""
+        if self._steps is None:
+            return  # the scene was closed
+        try:
+            next(self._steps)
+        except StopIteration:
+            self._rest()
+        except Exception as error:
+            self._messages.say(_("The result could not be brought into the scene ({error}).").format(error=error),
+                               error=True)  # fmt: skip
+            self._rest()
+            raise
+        else:
+            self._mailbox.post(self._go_on)
 
     def _rest(self) -> None:
-        self._frames, self._channels, self._parameters = None, [], None
+        self._frames, self._channels, self._parameters, self._steps = None, [], None, None
         self._ui.progressBar.visible = False
         self._on_change()
 

@@ -21,9 +21,7 @@ class Added:
     provenance: Any
 
 
-def add_to_scene(
-    reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None, at_once: bool = True
-) -> Added:
+def add_to_scene(reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None) -> Added:
     """Put a result beside the volume that it was computed from.
 
     Args:
@@ -31,8 +29,13 @@ def add_to_scene(
         result: what the worker gave.
         model: its description, for the name.
         replace: the segmentation node to update; None adds one.
-        at_once: False leaves the volumes of single dilation rates to `AttentionSet.make_next`.
     """
+    segmentation, provenance = add_labels(reference, result, model, replace=replace)
+    return Added(segmentation, add_maps(reference, result, segmentation), provenance)
+
+
+def add_labels(reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None) -> tuple[Any, Any]:
+    """The first part of `add_to_scene`: the nodes of the segmentation and of its provenance."""
     segmentation = add_segmentation(
         reference,
         result.labels,
@@ -41,31 +44,33 @@ def add_to_scene(
         name=_name(reference, result, model),
         replace=replace,
     )
-    attention = _add_attention(reference, result, segmentation, at_once)
-    return Added(segmentation, attention, add_provenance(segmentation, reference, result.provenance))
+    return segmentation, add_provenance(segmentation, reference, result.provenance)
 
 
-def add_frames_to_scene(
-    reference: Any, frames: FrameRuns, model: dict[str, Any] | None, *, at_once: bool = True
-) -> Added:
-    """Put the results of all frames beside the volume; attention and provenance are those of the frame that is shown.
+def add_maps(reference: Any, result: Result, segmentation: Any, *, at_once: bool = True) -> AttentionSet | None:
+    """The second part: the attention, if there is any.
+
+    Args:
+        reference, result: as for `add_to_scene`.
+        segmentation: beside which it is put.
+        at_once: False leaves the volumes of single dilation rates to `AttentionSet.make_next`.
+    """
+    if not result.layers:
+        return None
+    return add_attention(reference, result.layers, segmentation=segmentation, rates=at_once)
+
+
+def add_frames(reference: Any, frames: FrameRuns, model: dict[str, Any] | None) -> tuple[Any, Any]:
+    """As `add_labels`, for all frames of a sequence; the provenance is that of the frame that is shown.
 
     Args:
         reference: the volume node of the first channel, which the sequence's browser plays.
         frames: the finished runs.
         model: its description, for the name.
-        at_once: as for `add_to_scene`.
     """
     result = frames.shown_result()
     segmentation = frames.into_scene(_name(reference, result, model))
-    attention = _add_attention(reference, result, segmentation, at_once)
-    return Added(segmentation, attention, add_provenance(segmentation, reference, result.provenance))
-
-
-def _add_attention(reference: Any, result: Result, segmentation: Any, at_once: bool) -> AttentionSet | None:
-    if not result.layers:
-        return None
-    return add_attention(reference, result.layers, segmentation=segmentation, rates=at_once)
+    return segmentation, add_provenance(segmentation, reference, result.provenance)
 
 
 def _name(reference: Any, result: Result, model: dict[str, Any] | None) -> str:

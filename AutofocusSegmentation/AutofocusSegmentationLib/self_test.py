@@ -32,7 +32,7 @@ def test_segments_a_phantom_with_the_panel() -> None:
     panel.devices.choose("cpu")
     assert panel.inputs.nodes() == [volume], panel.missing()
     panel.ui.segmentButton.click()
-    _wait(lambda: panel.run is not None and panel.run.result is not None)
+    _wait(lambda: panel.run is not None and not panel.control.running)
     assert panel.result.node.GetSegmentation().GetNumberOfSegments() == 6
     panel.ui.attentionCheckBox.setChecked(True)
     assert panel.attention.volume is not None

@@ -80,7 +80,7 @@ class Application:
 
     @property
     def ended(self) -> bool:
-        return self.panel.run.state.value in ("finished", "failed", "cancelled")
+        return self.panel.run is not None and not self.panel.control.running
 
     @property
     def state(self) -> str:
