@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,6 @@ from .zoom_colours import BETWEEN, ZOOMED_IN, ZOOMED_OUT, colour_function
 
 FIRST_LAYOUT = 18050  # layout identifiers from here on are this module's: 18050 + number of views
 VIEW_GROUP = 1805  # so that linked views of other layouts stay as they are
-MOST_IN_A_ROW = 4
 OPAQUE, CLEAR = 0.25, 0.0  # of the zoom map in 3-D: at both ends, and in the middle
 LAYERS_NAME = "Effective dilation by layer"
 
@@ -33,7 +33,7 @@ class Layout:
 
 
 def side_by_side_layout(scene: Any, count: int) -> Layout:
-    """A layout of `count` axial slice views, up to four in a row, of which the scene's layout node is told.
+    """A layout of `count` axial slice views in a grid, nearly square, of which the scene's layout node is told.
 
     Raises:
         ValueError: no view at all.
@@ -41,7 +41,7 @@ def side_by_side_layout(scene: Any, count: int) -> Layout:
     if count < 1:
         raise ValueError(f"A layout of {count} views")
     names = tuple(f"AutofocusRate{number}" for number in range(1, count + 1))
-    per_row = count if count <= MOST_IN_A_ROW else -(-count // -(-count // MOST_IN_A_ROW))
+    per_row = math.isqrt(count - 1) + 1
     rows = [names[start : start + per_row] for start in range(0, count, per_row)]
     lines = "".join(f"<item>{_row(row, start * per_row)}</item>" for start, row in enumerate(rows))
     xml = f'<layout type="vertical">{lines}</layout>'

@@ -160,3 +160,4 @@ class ResultView:
             amount.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             table.setItem(row, 0, name)
             table.setItem(row, 1, amount)
+        table.resizeColumnToContents(0)

@@ -118,8 +118,15 @@ class Host:
         return path
 
     def new_session(self) -> None:
-        """Empty the scene and forget dialogs, faults and installations: for the next test."""
+        """Empty the scene and forget dialogs, faults and installations: for the next test.
+
+        Parameter nodes go too, which outlive the emptying, and with them the widgets that a test has left bound.
+        """
         self.scene.Clear(0)
+        nodes = self.scene.GetNodesByClass("vtkMRMLScriptedModuleNode")
+        for node in [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]:
+            node.RemoveAllObservers()
+            self.scene.RemoveNode(node)
         self.app.processEvents()
         self.dialogs.seen.clear()
         self.dialogs.answers.clear()

@@ -350,7 +350,7 @@ def test_the_legend_tells_millimetres_at_the_rates_and_can_be_hidden(scene: Scen
 # Views
 
 
-@pytest.mark.parametrize(("count", "rows"), [(1, [1]), (4, [4]), (5, [3, 2]), (8, [4, 4])])
+@pytest.mark.parametrize(("count", "rows"), [(1, [1]), (2, [2]), (4, [2, 2]), (5, [3, 2]), (8, [3, 3, 2])])
 def test_the_layout_has_a_view_for_each_rate(scene: SceneMaker, count: int, rows: list[int]) -> None:
     from xml.etree import ElementTree
 
