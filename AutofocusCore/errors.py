@@ -39,6 +39,12 @@ class ModelError(AutofocusError):
     code = "model"
 
 
+class ModelThereError(ModelError):
+    """A model of the same name that nobody has said to replace."""
+
+    code = "model-there"
+
+
 class SettingError(AutofocusError):
     """An option whose value makes no sense, or makes none beside the others."""
 

@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from AutofocusCore.errors import ModelError
+from AutofocusCore.errors import ModelError, ModelThereError
 from AutofocusCore.models.files import METADATA
 from AutofocusCore.staging import PREFIX, cannot_write
 
@@ -83,7 +83,7 @@ def _check_replaceable(final: Path, *, replace: bool) -> None:
     if empty:
         return
     if not replace:
-        raise ModelError(f"There is already a model at {final}", "remove it first, or ask to replace it")
+        raise ModelThereError(f"There is already a model at {final}", "remove it first, or ask to replace it")
     if final.is_symlink() or not (final / METADATA).is_file():
         raise ModelError(f"{final} exists and is not a model", "choose another folder")
 

@@ -16,7 +16,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from AutofocusCore.errors import ModelError
+from AutofocusCore.errors import ModelError, ModelThereError
 from AutofocusCore.models.bundle import Model, load_bundle, problems, read_bundle
 from AutofocusCore.models.files import WEIGHTS, read_files
 from AutofocusCore.models.placing import place_folder
@@ -107,7 +107,7 @@ def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, r
     model = load_bundle(path)
     name = model.spec.name
     if not replace and (bundled_model_folder() / name).is_dir():
-        raise ModelError(
+        raise ModelThereError(
             f"A model that comes with the program is named {name!r}", "ask to replace it, to hide that one"
         )
     files = read_files(path)

@@ -162,7 +162,20 @@ class ModelList:
         fields = {"path": str(path)}
         if checksum and checksum.strip():
             fields["sha256"] = checksum.strip().lower()
-        self._request("import", on_result=self._imported, on_error=self._complain, **fields)
+        self._import(fields)
+
+    def _import(self, fields: dict[str, Any]) -> None:
+        self._request(
+            "import", on_result=self._imported, on_error=lambda message: self._not_imported(message, fields), **fields
+        )
+
+    def _not_imported(self, message: dict[str, Any], fields: dict[str, Any]) -> None:
+        if message.get("code") != "model-there":
+            self._complain(message)
+            return
+        question = _("{cause}. Use the imported one in its place?").format(cause=message["cause"])
+        if slicer.util.confirmYesNoDisplay(question, windowTitle=_("Import a model")):
+            self._import({**fields, "replace": True})
 
     def _imported(self, message: dict[str, Any]) -> None:
         self._chosen = message["name"]

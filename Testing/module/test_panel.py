@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import zipfile
 from collections.abc import Callable, Iterator
@@ -276,6 +277,22 @@ def test_a_model_that_is_no_model_is_refused_with_its_reason(app: Application, t
     path.write_bytes(b"no archive")
     app.panel.models.import_file(str(path))
     app.wait(lambda: "color" in app.ui.modelSummaryLabel.text, 20)
+
+
+def test_a_model_of_a_known_name_replaces_it_if_the_user_says_so(app: Application, tmp_path: Path) -> None:
+    import qt
+
+    app.wait(lambda: MODEL in app.panel.models.names)
+    bundles = ROOT / "AutofocusCore" / "bundles"
+    archive = shutil.make_archive(str(tmp_path / "model"), "zip", root_dir=bundles, base_dir=MODEL)
+    folder = Path(os.environ["AUTOFOCUS_MODELS"]) / MODEL
+    app.panel.models.import_file(archive)  # and No
+    app.wait(lambda: any(MODEL in dialog.text for dialog in app.host.dialogs.seen), 20)
+    assert not folder.exists()
+    app.host.dialogs.answers.append(qt.QMessageBox.Yes)
+    app.panel.models.import_file(archive)
+    app.wait(folder.exists, 20)
+    shutil.rmtree(folder)
 
 
 def test_torch_that_is_missing_is_asked_for_and_never_installed_unasked(
