@@ -57,7 +57,7 @@ class Photographer:
 
     def segment(self) -> None:
         self.ui.segmentButton.click()
-        self.wait(lambda: self.ui.progressBar.value > 400 and self.panel.run.state.value == "computing")
+        self.wait(lambda: self.ui.progressBar.value > 300 and self.ui.statusLabel.text.startswith("Segmenting"))
         self.take("running", "result", "attention")
         self.wait(lambda: not self.panel.control.running)
         if self.panel.run.result is None:

@@ -20,6 +20,17 @@ from AutofocusSegmentationLib.run import ENDED, Run, State
 from AutofocusSegmentationLib.scene_results import Added, add_frames, add_labels, add_maps
 from AutofocusSegmentationLib.worker_session import WorkerSession
 
+# Where each stage begins and ends on the bar, about as long as it takes: the bar moves forward only.
+STAGES = {
+    "export": (0.00, 0.02),
+    "read": (0.02, 0.04),
+    "prepare": (0.04, 0.12),
+    "predict": (0.12, 0.85),
+    "resample": (0.85, 0.95),
+    "write": (0.95, 0.98),
+    "import": (0.98, 1.00),
+}
+
 
 def stage_title(stage: str) -> str:
     """A stage of a run in words."""
@@ -130,7 +141,8 @@ class RunControl:
             total = len(self._frames.reference)
             frame = _("Frame {number} of {total}: ").format(number=self._frames.number + 1, total=total)
         self._ui.statusLabel.text = f"{frame}{stage_title(stage)}{left}"
-        self._ui.progressBar.value = round(1000 * share)
+        begin, end = STAGES.get(stage, (0.0, 0.0))
+        self._ui.progressBar.value = max(self._ui.progressBar.value, round(1000 * (begin + (end - begin) * share)))
 
     def _ended(self, run: Run) -> None:
         if run.state is State.FINISHED:
