@@ -111,6 +111,7 @@ class Run:
     fault: Fault | None = None
     started: float = field(default_factory=time.monotonic)
     _job: int | None = None
+    _names: dict[str, str] = field(default_factory=dict)  # of exchanged files, as the user knows the volumes
 
     def start(self, order: Order) -> None:
         """Begin; returns at once."""
@@ -132,6 +133,8 @@ class Run:
 
     def _compute(self, order: Order, paths: list[str]) -> None:
         self.state = State.COMPUTING
+        names = [image.name for image in order.images]
+        self._names = dict(zip([*paths, *(Path(path).name for path in paths)], 2 * names, strict=True))
         self._job = self.session.request(
             "segment",
             images=paths,
@@ -154,7 +157,7 @@ class Run:
             return
         self.state = State.READING
         self.on_progress("import", 0.0, None)
-        self._in_background(lambda: _read_result(message), self._finish)
+        self._in_background(lambda: _read_result(message, self._names), self._finish)
 
     def _finish(self, result: Result) -> None:
         self.result = result
@@ -168,7 +171,8 @@ class Run:
         if message.get("code") == "cancelled":
             self._end(State.CANCELLED)
             return
-        self.fault = Fault(str(message.get("code")), str(message.get("cause")), str(message.get("remedy")))
+        told = in_words(message, self._names)
+        self.fault = Fault(str(told.get("code")), str(told.get("cause")), str(told.get("remedy")))
         self._end(State.FAILED)
 
     def _in_background(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -201,7 +205,18 @@ def _write(images: Sequence[VolumeSnapshot], folder: Path) -> list[str]:
     return paths
 
 
-def _read_result(message: dict[str, Any]) -> Result:
+def in_words(value: Any, names: dict[str, str]) -> Any:
+    """What the worker says (any JSON), with the user's names of volumes in place of those of exchanged files."""
+    if isinstance(value, str):
+        for file, name in names.items():
+            value = value.replace(file, name)
+        return value
+    if isinstance(value, dict):
+        return {key: in_words(item, names) for key, item in value.items()}
+    return [in_words(item, names) for item in value] if isinstance(value, list) else value
+
+
+def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
     labels = read_volume(Path(message["labels"]))
     layers = []
     for entry in message.get("attention") or []:
@@ -221,6 +236,6 @@ def _read_result(message: dict[str, Any]) -> Result:
         index_to_lps=labels.index_to_lps,
         structures=list(message["structures"]),
         layers=layers,
-        provenance=dict(message.get("provenance") or {}),
-        message=message,
+        provenance=in_words(message.get("provenance") or {}, names),
+        message={**message, "warnings": in_words(message.get("warnings") or [], names)},
     )

@@ -210,6 +210,17 @@ def test_a_second_run_updates_the_segmentation_or_adds_one_as_the_user_chose(app
     assert app.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 2
 
 
+def test_a_complaint_names_the_volume_as_the_user_does_and_adds_nothing(app: Application) -> None:
+    volume = app.ready()
+    volume.SetName("Mrs. Example's CT")
+    volume.GetImageData().GetPointData().GetScalars().Fill(0)
+    app.segment()
+    assert app.state == "failed"
+    assert "Mrs. Example&#x27;s CT is empty" in app.ui.statusLabel.text
+    assert ".nrrd" not in app.ui.statusLabel.text
+    assert app.slicer.mrmlScene.GetNumberOfNodesByClass("vtkMRMLSegmentationNode") == 0
+
+
 def test_deleting_the_input_while_it_is_segmented_cancels_the_run(app: Application) -> None:
     volume = app.ready()
     app.ui.segmentButton.click()
