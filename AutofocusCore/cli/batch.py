@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,9 +47,6 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     from AutofocusCore.models import find_model
 
     folder = Path(args.output)
-    settings = options.settings_of(args)
-    if settings.roi_mask is not None:
-        settings = dataclasses.replace(settings, roi_mask=str(Path(settings.roi_mask).absolute()))
     model = find_model(args.model)
     cases = read_cohort(Path(args.cohort).absolute(), model.spec.channels, leave_out=folder)
     if model.spec.synthetic:
@@ -61,7 +57,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         format=args.format,
         attention=args.attention,
         probabilities=args.probabilities,
-        settings=settings,
+        settings=options.settings_for_workers(args),
         workers=args.workers,
         dask=args.dask,
         scheduler=args.dask_scheduler,

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
+from pathlib import Path
 from typing import Any
 
 from AutofocusCore.jobs import MODES, PRECISIONS, Settings
@@ -51,6 +53,14 @@ def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
         attention_layers=args.attention_layers,
         **more,
     )
+
+
+def settings_for_workers(args: argparse.Namespace) -> Settings:
+    """As `settings_of`, with absolute paths: a worker, on a cluster above all, may run in another folder."""
+    settings = settings_of(args)
+    if settings.roi_mask is None:
+        return settings
+    return dataclasses.replace(settings, roi_mask=str(Path(settings.roi_mask).absolute()))
 
 
 def memory(text: str) -> int:

@@ -132,10 +132,10 @@ class AttentionView:
         if self._set is None:
             return None
         _sequence, browser = views.layer_sequence(self._set)
-        toolbar = getattr(slicer.modules, "sequences", None)
-        if toolbar is not None and hasattr(toolbar, "setToolBarActiveBrowserNode"):
-            toolbar.setToolBarActiveBrowserNode(browser)
-            toolbar.showSequenceBrowser(browser) if hasattr(toolbar, "showSequenceBrowser") else None
+        module = getattr(slicer.modules, "sequences", None)
+        if hasattr(module, "showSequenceBrowser"):  # only the application has toolbars
+            module.setToolBarActiveBrowserNode(browser)
+            module.showSequenceBrowser(browser)
         return browser
 
     # Widgets

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence
@@ -110,9 +109,6 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
     from .batch_cases import read_cases
 
     folder = Path(args.output).absolute()
-    settings = options.settings_of(args)
-    if settings.roi_mask is not None:
-        settings = dataclasses.replace(settings, roi_mask=str(Path(settings.roi_mask).absolute()))
     model = find_model(args.model)
     cases = read_cases(Path(args.input).absolute(), model.spec.channels, leave_out=folder)
     if model.spec.synthetic:
@@ -123,7 +119,7 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
         format=args.format,
         attention=args.attention,
         probabilities=args.probabilities,
-        settings=settings,
+        settings=options.settings_for_workers(args),
         workers=args.workers,
     )
     inform = (lambda line: None) if args.quiet else say

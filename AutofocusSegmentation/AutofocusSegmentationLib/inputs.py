@@ -10,9 +10,10 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.attention_nodes import is_attention
+from AutofocusSegmentationLib.frames import frames_of
 from AutofocusSegmentationLib.parameters import INPUT_ROLE
 
-ATTENTION_ATTRIBUTE = "AutofocusSegmentation.Attention"
 VOLUME = "vtkMRMLScalarVolumeNode"
 
 
@@ -23,7 +24,7 @@ def candidates(scene: Any) -> list[Any]:
         node
         for node in nodes
         if not node.GetHideFromEditors()
-        and not node.GetAttribute(ATTENTION_ATTRIBUTE)
+        and not is_attention(node)
         and not node.IsA("vtkMRMLLabelMapVolumeNode")
         and not node.IsA("vtkMRMLVectorVolumeNode")
     ]
@@ -116,7 +117,7 @@ class Inputs:
                 slicer.mrmlScene.GetNthNodeByClass(index, VOLUME)
                 for index in range(slicer.mrmlScene.GetNumberOfNodesByClass(VOLUME))
             )
-            if node.GetAttribute(ATTENTION_ATTRIBUTE)
+            if is_attention(node)
         ]
         self._updating = True
         try:
@@ -125,7 +126,7 @@ class Inputs:
                 selector.setCurrentNode(self._reference(number))
         finally:
             self._updating = False
-        self._ui.everyFrameCheckBox.visible = self._nodes_sequence() is not None
+        self._ui.everyFrameCheckBox.visible = self._has_frames()
         self._ui.inputsHintLabel.visible = not candidates(slicer.mrmlScene)
         self._ui.inputsHintLabel.text = _("No volume is loaded: drop a scan onto the views, or try a sample data set.")
 
@@ -143,17 +144,9 @@ class Inputs:
             sentences.append(_("The same volume is chosen for two channels."))
         return sentences
 
-    def sequence_browser(self) -> Any:
-        """The browser of the sequence that the first input belongs to, or None."""
-        return self._nodes_sequence()
-
-    def _nodes_sequence(self) -> Any:
+    def _has_frames(self) -> bool:
         node = self._reference(0)
-        logic = getattr(slicer.modules, "sequences", None)
-        if node is None or logic is None:
-            return None
-        browser = logic.logic().GetFirstBrowserNodeForProxyNode(node)
-        return browser if browser is not None and browser.GetNumberOfItems() > 1 else None
+        return node is not None and frames_of(node) is not None
 
     def _reference(self, number: int) -> Any:
         return None if self._parameter_node is None else self._parameter_node.GetNodeReference(f"{INPUT_ROLE}{number}")
@@ -175,7 +168,7 @@ class Inputs:
         if self._updating or self._parameter_node is None:
             return
         self._parameter_node.SetNodeReferenceID(f"{INPUT_ROLE}{number}", node.GetID() if node is not None else None)
-        self._ui.everyFrameCheckBox.visible = self._nodes_sequence() is not None
+        self._ui.everyFrameCheckBox.visible = self._has_frames()
         self._on_change()
 
 

@@ -10,6 +10,8 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.messages import red
+
 TITLE, MODALITY, DICE, TIME, STRUCTURES, LICENCE = range(6)
 
 
@@ -182,7 +184,7 @@ class ModelList:
         self._reload()
 
     def _complain(self, message: dict[str, Any]) -> None:
-        self._ui.modelSummaryLabel.text = f'<span style="color:#c0392b">{message["message"]}</span>'
+        self._ui.modelSummaryLabel.text = red(message["message"])
 
     def _open_card(self, message: dict[str, Any]) -> None:
         dialog = qt.QDialog(slicer.util.mainWindow())

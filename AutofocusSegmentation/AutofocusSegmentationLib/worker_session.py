@@ -44,21 +44,16 @@ class WorkerSession:
 
     Args:
         mailbox: through which answers come to the main thread.
-        environment: variables for the process, besides those of this one.
         on_log: takes sentences for the log.
     """
 
-    def __init__(
-        self, mailbox: Mailbox, *, environment: dict[str, str] | None = None, on_log: Callable[[str], None] = print
-    ) -> None:
+    def __init__(self, mailbox: Mailbox, *, on_log: Callable[[str], None] = print) -> None:
         self._mailbox = mailbox
-        self._environment = environment or {}
         self._log = on_log
         self._process: WorkerProcess | None = None
         self._folder: Path | None = None
         self._requests: dict[int, _Request] = {}
         self._ids = itertools.count(1)
-        self._wanted_end = False
 
     @property
     def pid(self) -> int | None:
@@ -113,13 +108,10 @@ class WorkerSession:
     def _start(self) -> None:
         if self._process is not None:
             return
-        self._wanted_end = False
         self._folder = Path(tempfile.mkdtemp(prefix="autofocus-"))
         answers: queue.Queue[Any] = _Forwarder(lambda pair: self._mailbox.post(lambda: self._hear(*pair)))
         try:
-            self._process = WorkerProcess(
-                answers, folder=self._folder, executable=python_executable(), environment=self._environment
-            )
+            self._process = WorkerProcess(answers, folder=self._folder, executable=python_executable())
         except OSError as error:
             self._log(f"The segmentation process could not be started: {error}")
             shutil.rmtree(self._folder, ignore_errors=True)
@@ -130,7 +122,6 @@ class WorkerSession:
     def _end(self, patience: float) -> threading.Thread | None:
         process, folder = self._process, self._folder
         self._process = self._folder = None
-        self._wanted_end = True
         keys = list(self._requests)
         for key in keys:
             self._fail(key, "Cancelled", "nothing was changed", code="cancelled")
