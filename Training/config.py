@@ -85,6 +85,8 @@ class Augmentation:
         contrast, brightness, noise: standard deviations of a factor, of an offset and of voxel noise, after
             normalisation.
         probability: share of the segments that are rotated and scaled.
+        blur: half of the segments are smoothed by a Gaussian of up to this standard deviation in voxels, another along
+            each axis: what resampling from other grids does to images.
     """
 
     flip: tuple[int, ...] = ()
@@ -94,10 +96,11 @@ class Augmentation:
     brightness: float = 0.0
     noise: float = 0.0
     probability: float = 1.0
+    blur: float = 0.0
 
     def __post_init__(self) -> None:
         require(set(self.flip) <= {0, 1, 2}, "augmentation.flip", self.flip, "list axes among 0 (z), 1 (y) and 2 (x)")
-        for name in ("rotation", "contrast", "brightness", "noise"):
+        for name in ("rotation", "contrast", "brightness", "noise", "blur"):
             require(getattr(self, name) >= 0, f"augmentation.{name}", getattr(self, name), "give 0 or more")
         require(0 <= self.scaling < 1, "augmentation.scaling", self.scaling, "give a share from 0 to below 1")
         require(0 <= self.probability <= 1, "augmentation.probability", self.probability, "give 0 to 1")

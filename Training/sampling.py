@@ -18,9 +18,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from monai.networks.layers import GaussianFilter
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import grid_sample
+from torch.nn.functional import grid_sample, pad
 
 from .config import Augmentation, Segments
 
@@ -119,8 +120,19 @@ def _resampled(
     return grid_sample(volume, points, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
+def smooth(image: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """The image (C, D, H, W) smoothed by a Gaussian; `sigmas` along z, y, x in voxels. Its border is continued."""
+    reach = [round(4 * sigma) + 1 for sigma in sigmas]
+    border = [width for width in reversed(reach) for _ in range(2)]
+    padded = pad(image[None], border, mode="replicate")
+    smoothed = GaussianFilter(3, sigma=list(sigmas))(padded)[0]
+    return smoothed[(slice(None), *(slice(width, -width) for width in reach))]
+
+
 def change_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Contrast and brightness of each channel changed at random, and noise added."""
+    """Smoothed or not; contrast and brightness of each channel changed at random; noise added."""
+    if augmentation.blur and rng.random() < 0.5:
+        image = smooth(image, augmentation.blur * rng.uniform(0.1, 1, 3))
     factors, offsets = rng.standard_normal((2, image.shape[0], 1, 1, 1)).astype(np.float32)
     image = image * torch.from_numpy(np.exp(augmentation.contrast * factors))
     image = image + augmentation.brightness * torch.from_numpy(offsets)

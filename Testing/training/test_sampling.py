@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from Training.config import Augmentation, Segments
-from Training.sampling import Case, choose_centre, cut_segment, draw_batch, random_map
+from Training.sampling import Case, change_intensity, choose_centre, cut_segment, draw_batch, random_map, smooth
 
 BACKGROUND = -3.5
 MARGIN = 2
@@ -114,3 +114,23 @@ def test_a_small_structure_is_chosen_as_often_as_a_large_one(case: Case) -> None
     segments = Segments(size=(1, 1, 1), per_step=1, foreground=1.0)
     labels = [case.labels[choose_centre(case, segments, rng)] for _ in range(300)]
     assert 0.4 < np.mean(np.array(labels) == 2) < 0.6
+
+
+def test_smoothing_keeps_a_constant_image_and_spreads_a_point_by_the_gaussians_width() -> None:
+    assert torch.allclose(smooth(torch.full((1, 9, 9, 9), 3.0), [0.8, 0.5, 0.2]), torch.tensor(3.0), atol=1e-4)
+    point = torch.zeros(1, 15, 15, 15)
+    point[0, 7, 7, 7] = 1
+    spread = smooth(point, [1.5, 0.6, 0.1])
+    assert spread.shape == point.shape
+    offsets = torch.arange(15) - 7.0
+    for axis, sigma in ((1, 1.5), (2, 0.6)):
+        profile = spread.sum([a for a in (1, 2, 3) if a != axis])[0]
+        variance = float((profile * offsets**2).sum() / profile.sum())
+        assert variance == pytest.approx(sigma**2 + 1 / 12, rel=0.15)  # a voxel's own width adds 1/12
+
+
+def test_half_of_the_segments_are_smoothed_when_asked_for() -> None:
+    image = torch.zeros(1, 9, 9, 9)
+    image[0, 4, 4, 4] = 1
+    peaks = [float(change_intensity(image, Augmentation(blur=1.0), np.random.default_rng(i)).max()) for i in range(60)]
+    assert 15 < sum(peak < 1 for peak in peaks) < 45
