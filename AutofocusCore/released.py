@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from AutofocusCore.afnet import DILATION_RATES, AFNet
 from AutofocusCore.errors import ModelError
-from AutofocusCore.networks import DILATION_RATES, AFNet, build_network
+from AutofocusCore.networks import build_network
 
 REMEDY = "give a checkpoint that the authors' train.py saved (Basic, ASPP_s, ASPP_c or AFN1 to AFN6)"
 

@@ -12,6 +12,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from AutofocusCore.afnet import AFNet
 from AutofocusCore.deepmedic import RESIDUAL_LAYERS, SCALE, Activation, DeepMedic, Pathway
 from AutofocusCore.inference.operations import (
     Autofocus,
@@ -32,7 +33,6 @@ from AutofocusCore.layers import (
     ResidualBlock,
     SumHead,
 )
-from AutofocusCore.networks import AFNet
 
 INPUT = -1
 

@@ -14,13 +14,13 @@ import time
 import torch
 from torch import Tensor
 
+from AutofocusCore.afnet import AFNet
 from AutofocusCore.deepmedic import DeepMedic
 from AutofocusCore.inference.blending import pays_off
 from AutofocusCore.inference.devices import PRECISIONS
 from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.inference.task import Network
-from AutofocusCore.networks import AFNet
 
 CHANNELS, RATE = 40, 2
 TRIAL_SECONDS = 0.3

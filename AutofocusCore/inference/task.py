@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from AutofocusCore.afnet import AFNet
 from AutofocusCore.deepmedic import DeepMedic
 from AutofocusCore.errors import SettingError
 from AutofocusCore.inference.boxes import Box, intersect, place, shape_of, shift
 from AutofocusCore.inference.plan import streamed_first
 from AutofocusCore.inference.stream import Store
-from AutofocusCore.networks import AFNet
 
 Network: TypeAlias = AFNet | DeepMedic
 AttentionWish: TypeAlias = Literal["all"] | Sequence[int] | None

@@ -31,8 +31,8 @@ from AutofocusCore.models.weights import check_header, check_weights, network_of
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from AutofocusCore.afnet import AFNet
     from AutofocusCore.deepmedic import DeepMedic
-    from AutofocusCore.networks import AFNet
 
 LICENCE = "LICENSE"
 GET_ANOTHER = "get the model from its source again"

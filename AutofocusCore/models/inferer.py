@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from AutofocusCore.afnet import AFNet
     from AutofocusCore.deepmedic import DeepMedic
-    from AutofocusCore.networks import AFNet
 
 
 class WholeVolumeInferer:

@@ -12,8 +12,8 @@ from AutofocusCore.models.safetensors_reader import read_safetensors
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from AutofocusCore.afnet import AFNet
     from AutofocusCore.deepmedic import DeepMedic
-    from AutofocusCore.networks import AFNet
 
 LARGEST_HEADER = 16 * 1024**2
 GET_ANOTHER = "get the model from its source again"

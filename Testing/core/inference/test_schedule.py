@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from AutofocusCore.afnet import AFNet
 from AutofocusCore.inference.boxes import Box, grow, hull, intersect, shape_of, shift, voxels
 from AutofocusCore.inference.graph import INPUT, Graph, build_graph
 from AutofocusCore.inference.schedule import lay_out, schedule
 from AutofocusCore.inference.stream import capacities
-from AutofocusCore.networks import AFNet
 from Testing.core.networks import random_network
 
 SIZE = (68, 48, 38)
