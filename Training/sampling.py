@@ -151,11 +151,19 @@ class HasCase(Protocol):
 
 
 def draw_batch(
-    cases: Sequence[HasCase], segments: Segments, augmentation: Augmentation, margin: int, rng: np.random.Generator
+    cases: Sequence[HasCase],
+    segments: Segments,
+    augmentation: Augmentation,
+    margin: int,
+    seeds: Sequence[Sequence[int]],
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """Inputs (B, C, ...), labels (B, ...) and the cases' names. The same state of `rng` draws the same batch."""
+    """Inputs (B, C, ...), labels (B, ...) and the cases' names, one segment for each of the B seeds.
+
+    A segment follows from its own seed alone, so that a batch can be drawn in parts, by whom and whenever one likes.
+    """
     images, labels, names = [], [], []
-    for _ in range(segments.per_step):
+    for seed in seeds:
+        rng = np.random.default_rng(list(seed))
         case = cases[int(rng.integers(len(cases)))].case
         centre = choose_centre(case, segments, rng)
         image, label = cut_segment(case, centre, segments.size, margin, random_map(augmentation, rng))

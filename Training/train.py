@@ -1,4 +1,4 @@
-"""Train a network as a configuration says: `python -m Training.train Training/configs/hippocampus-mr.toml`.
+"""Train a network as a configuration says: `python Training/train.py Training/configs/hippocampus-mr.toml`.
 
 A run lives in one folder (`--out`, else Runs/<configuration>): configuration, what it ran with, a log of losses, and
 checkpoint.pt, replaced as a whole every so many steps. The same command goes on where a killed run stopped, and ends
@@ -20,6 +20,9 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import numpy as np
 import SimpleITK as sitk
 import torch
@@ -27,13 +30,13 @@ from torch import nn
 
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
-
-from .config import Config, Optimizer, load_config
-from .convolution import trusted_convolutions
-from .data import DataSet, load_data, names_of
-from .evaluate import dice_per_structure
-from .losses import build_loss
-from .sampling import draw_batch
+from Training.config import Config, Optimizer, as_toml, config_of, load_config
+from Training.convolution import trusted_convolutions
+from Training.data import DataSet, load_data, names_of
+from Training.evaluate import dice_per_structure
+from Training.losses import build_loss
+from Training.sampling import draw_batch
+from Training.toml_files import values_of
 
 
 def build_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
@@ -85,7 +88,6 @@ def environment(config: Config, data: DataSet, device: torch.device) -> dict[str
     """What a run depends on besides its configuration."""
     git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
     return {
-        "config": repr(config),
         "git_commit": git.stdout.strip() or None,
         "data_sha256": data.checksum,
         "train": names_of(data.train),
@@ -98,6 +100,14 @@ def environment(config: Config, data: DataSet, device: torch.device) -> dict[str
         "numpy": np.__version__,
         "SimpleITK": sitk.Version_VersionString(),
     }
+
+
+def same_experiment(recorded: str, config: Config) -> bool:
+    """Whether a recorded configuration, the text of :func:`as_toml`, is this one."""
+    try:
+        return config_of(values_of(recorded, "The run's configuration")) == config
+    except AutofocusError:
+        return False
 
 
 def start_from_weights(path: Path, *networks: nn.Module) -> str:
@@ -151,7 +161,7 @@ def train(
     checkpoint, start = out / "checkpoint.pt", 0
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if state["config"] != repr(config) or state["data_sha256"] != data.checksum:
+        if not same_experiment(state["config"], config) or state["data_sha256"] != data.checksum:
             raise SettingError(f"{out} holds a run of another configuration or other data", "give another --out")
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
@@ -162,13 +172,14 @@ def train(
         facts = environment(config, data, device)
         if start_from is not None:
             facts["started_from_sha256"] = start_from_weights(start_from, network, average)
+        (out / "config.toml").write_text(as_toml(config), encoding="utf-8")
         (out / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
     began, shown, last = time.monotonic(), 0.0, min(config.run.steps, stop_after or config.run.steps)
     for step in range(start, last):
         torch.manual_seed(config.run.seed * 1_000_003 + step)
-        rng = np.random.default_rng([config.run.seed, step])
-        images, labels, names = draw_batch(data.train, config.segments, config.augmentation, network.margin, rng)
+        seeds = [(config.run.seed, step, place) for place in range(config.segments.per_step)]
+        images, labels, names = draw_batch(data.train, config.segments, config.augmentation, network.margin, seeds)
         images = images.to(device, memory_format=torch.channels_last_3d)
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(config.optimizer, step, config.run.steps)
@@ -194,7 +205,7 @@ def train(
             log.write(json.dumps(record) + "\n")
         if done % config.run.checkpoint_every == 0 or done == last:
             save(checkpoint, {
-                "step": done, "config": repr(config), "data_sha256": data.checksum, "network": network.state_dict(),
+                "step": done, "config": as_toml(config), "data_sha256": data.checksum, "network": network.state_dict(),
                 "average": average.state_dict(), "optimizer": optimizer.state_dict(),
             })  # fmt: skip
         if time.monotonic() - shown > 10 or "watched_dice" in record:
@@ -212,12 +223,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>)")
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt of another run: begin with its averaged weights")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.FIELD=VALUE", dest="overrides",
+        help="put a value (TOML) in place of the configuration's, as in --set run.seed=2; may be repeated",
+    )  # fmt: skip
     parser.add_argument("--threads", type=int, help="processor threads (all)")
     options = parser.parse_args()
     if options.threads:
         torch.set_num_threads(options.threads)
     try:
-        config = load_config(options.config)
+        config = load_config(options.config, options.overrides)
         out = options.out or Path("Runs") / options.config.stem
         print(train(config, out, options.data, start_from=options.start_from))
     except AutofocusError as error:

@@ -7,19 +7,61 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.errors import AutofocusError, SettingError
-from Training.config import Augmentation, Data, Optimizer, Run, Segments, load_config
+from AutofocusCore.networks import ARCHITECTURES
+from Training.config import Augmentation, Data, Optimizer, Run, Segments, as_toml, config_of, load_config
+from Training.toml_files import values_of
 from Training.train import learning_rate
 
-CONFIGS = sorted((Path(__file__).resolve().parents[2] / "Training" / "configs").glob("*.toml"))
+FOLDER = Path(__file__).resolve().parents[2] / "Training" / "configs"
+CONFIGS = sorted(path for path in FOLDER.rglob("*.toml") if path.stem != "base")
 
 
-@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(FOLDER).as_posix())
 def test_a_committed_configuration_is_sound_and_opens_with_its_command(path: Path) -> None:
     config = load_config(path)
-    assert path.stem.startswith(config.model.name)  # a model may be trained in several parts
+    place = path.relative_to(FOLDER)
+    if place.parent == Path():
+        assert path.stem.startswith(config.model.name)  # a model may be trained in several parts
+    else:
+        assert config.model.name == f"{place.parent}-{path.stem}"
     first = path.read_text(encoding="utf-8").splitlines()[0]
-    assert first.startswith(f"# python -m Training.train Training/configs/{path.name}")
+    assert first.startswith(
+        tuple(
+            f"# python {way} Training/configs/{place.as_posix()}" for way in ("-m Training.train", "Training/train.py")
+        )
+    )
     assert first[2:].split(" --")[0] in config.model.training_command
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(FOLDER).as_posix())
+def test_a_configuration_written_out_is_the_same_when_read_back(path: Path) -> None:
+    config = load_config(path, ["run.seed=5"])
+    assert config.run.seed == 5
+    assert config_of(values_of(as_toml(config), "it")) == config
+
+
+def test_a_structure_of_ones_own_has_name_colour_and_codes(tmp_path: Path) -> None:
+    text = (FOLDER / "hippocampus-mr.toml").read_text(encoding="utf-8")
+    own = (
+        '{ name = "Cyst", color = [1, 2, 3], category = { scheme = "SCT", value = "49755003", meaning = "Altered" },'
+        ' type = { scheme = "SCT", value = "367643001", meaning = "Cyst" } }'
+    )
+    path = tmp_path / "own.toml"
+    path.write_text(text.replace('"Posterior hippocampus"]', f"{own}]"), encoding="utf-8")
+    second = load_config(path).model.structures[1]
+    assert (second.label, second.name, second.color, second.type.value) == (2, "Cyst", (1, 2, 3), "367643001")
+    path.write_text(text.replace('"Posterior hippocampus"]', '{ name = "Cyst" }]'), encoding="utf-8")
+    with pytest.raises(AutofocusError, match="structure 2 field 'color'"):
+        load_config(path)
+
+
+def test_the_networks_of_the_hippocampus_ablation_differ_in_nothing_but_the_architecture() -> None:
+    configs = [load_config(path) for path in CONFIGS if path.parent.name == "hippocampus"]
+    assert {c.model.architecture["architecture"] for c in configs} == set(ARCHITECTURES)
+    for config in configs:
+        assert (config.data, config.segments, config.augmentation, config.optimizer, config.run) == (
+            configs[0].data, configs[0].segments, configs[0].augmentation, configs[0].optimizer, configs[0].run,
+        )  # fmt: skip
 
 
 def test_structures_that_have_a_side_are_never_flipped() -> None:
