@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from torch.nn import functional
 
 import AutofocusCore
-from Training.convolution import trusted_convolutions, weight_gradient
+from Training.convolution import gradient_by_phases, gradient_by_products, trusted_convolutions
 
 
+@pytest.mark.parametrize("way", [gradient_by_phases, gradient_by_products])
 @pytest.mark.parametrize(("dilation", "padding"), [(1, 0), (2, 0), (3, 2), (6, 4), (14, 12)])
-def test_the_gradient_is_that_of_autograd(dilation: int, padding: int) -> None:
+def test_the_gradient_is_that_of_autograd(dilation: int, padding: int, way: Callable[..., torch.Tensor]) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 3, 9, 10, 8) if dilation < 4 else torch.randn(1, 2, 8, 7, 9)
     weight = torch.randn(4, x.shape[1], 3, 3, 3, requires_grad=True)
     y = functional.conv3d(x, weight, padding=padding, dilation=dilation)
     gradient = torch.randn_like(y)
     (expected,) = torch.autograd.grad(y, weight, gradient)
-    found = weight_gradient(x, gradient, 3, padding, dilation)
+    found = way(x, gradient, 3, padding, dilation)
     assert torch.allclose(found, expected, atol=1e-4)
 
 
