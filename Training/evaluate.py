@@ -1,16 +1,42 @@
-"""Dice on whole cases, through the prediction that everybody uses."""
+"""Measure models on whole cases, and compare them: `python Training/evaluate.py CONFIG --run RUN`.
+
+    python Training/evaluate.py CONFIG --run RUN                       # a run's averaged weights on the test cases
+    python Training/evaluate.py CONFIG --model hippocampus-mr -o OUT   # a bundle, by name or folder, on the same cases
+    python Training/evaluate.py --predictions DIR --truth DIR -o OUT   # label maps, by whatever made them
+    python Training/evaluate.py --compare A/cases.csv B/cases.csv -o OUT
+
+A run or a model is measured on the model's own grid, where its labels are made, through exact whole-volume prediction
+in float32; label maps are measured on the truth's grid. Written: cases.csv, summary.csv, summary.md, plot.png;
+`--compare` writes comparison.csv, comparison.md and plot.png.
+"""
 
 from __future__ import annotations
 
+import argparse
 import copy
+import dataclasses
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 import AutofocusCore
+from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.models import ModelSpec, find_model
+from Training.config import Config, load_config
+from Training.data import Source, load_data, names_of
+from Training.measures import BRATS_REGIONS, Labels, Measures, measure_case
+from Training.runs import WEIGHTS, load_run, refuse_trained_on
+from Training.sampling import Case
 
-from .sampling import Case
+Say = Callable[[str], None]
 
 
 def dice_per_structure(network: nn.Module, case: Case) -> NDArray[np.float64]:
@@ -24,3 +50,225 @@ def dice_per_structure(network: nn.Module, case: Case) -> NDArray[np.float64]:
         total = truth.sum() + guess.sum()
         scores.append(2 * (truth & guess).sum() / total if truth.any() else np.nan)
     return np.array(scores)
+
+
+def labels_of(spec: ModelSpec, regions: str | None = None) -> Labels:
+    """What is measured of a model: its structures, or the regions that "brats" makes of its four.
+
+    Raises:
+        SettingError: unknown regions, or a model without BRATS's four labels.
+    """
+    if regions is None:
+        return {structure.name: (structure.label,) for structure in spec.structures}
+    if regions != "brats":
+        raise SettingError(f"There are no regions {regions!r}", "use 'brats', or leave --regions out")
+    if len(spec.structures) != 4:
+        raise SettingError(
+            f"BRATS's regions are made of four labels, and {spec.name} has {len(spec.structures)}",
+            "leave --regions out",
+        )
+    return BRATS_REGIONS
+
+
+def grid_spacing(spec: ModelSpec) -> tuple[float, float, float]:
+    """Spacing (z, y, x) in mm of the grid that a model's cases are on.
+
+    Raises:
+        SettingError: the model has none of its own, so that a prepared case no longer tells it.
+    """
+    if spec.spacing is None:
+        raise SettingError(
+            f"The model {spec.name} keeps every image's own spacing, so there is no one grid to measure on",
+            "write label maps with predict.py and measure these with --predictions and --truth",
+        )
+    x, y, z = spec.spacing
+    return z, y, x
+
+
+def measure_network(
+    network: nn.Module,
+    spec: ModelSpec,
+    cases: Sequence[Source],
+    regions: str | None = None,
+    *,
+    device: str = "cpu",
+    precision: str = "float32",
+    run: str = "",
+    say: Say = print,
+) -> list[Measures]:
+    """Measure a network on cases, as whole volumes in exact mode on the model's grid.
+
+    Args:
+        network: in evaluation mode.
+        spec: of the model.
+        cases: with their truth.
+        regions: None, or "brats".
+        device, precision: as for `AutofocusCore.predict_volume`.
+        run: name of this among several runs.
+        say: is told of each case as it is done.
+    """
+    labels, spacing = labels_of(spec, regions), grid_spacing(spec)
+    results = []
+    for source in cases:
+        case = source.case
+        prediction = AutofocusCore.predict_volume(
+            network, case.image, background=case.background, device=device, precision=precision
+        )
+        found = prediction.logits.argmax(0).numpy().astype(np.uint8)
+        measured = measure_case(case.name, case.labels, found, labels, spacing)
+        say(f"{case.name}: Dice " + "  ".join(f"{one.structure} {_shown(one)}" for one in measured))
+        results += [dataclasses.replace(one, run=run) for one in measured]
+    return results
+
+
+def measure_run(
+    config: Config,
+    run: Path,
+    data_folder: Path | None = None,
+    *,
+    weights: str = "last",
+    regions: str | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    name: str = "",
+    say: Say = print,
+) -> list[Measures]:
+    """Measure a run's averaged weights on the configuration's test cases, after a check that it never saw them.
+
+    Raises:
+        InputError: no such run, no test cases, or some that were trained on.
+    """
+    model, cases = load_run(run, config, weights), _test_cases(config, data_folder)
+    refuse_trained_on(run, names_of(cases))
+    return measure_network(
+        model.network, model.spec, cases, regions, device=device, precision=precision, run=name, say=say
+    )
+
+
+def measure_model(
+    config: Config,
+    model: str,
+    data_folder: Path | None = None,
+    *,
+    regions: str | None = None,
+    device: str = "cpu",
+    precision: str = "float32",
+    say: Say = print,
+) -> list[Measures]:
+    """Measure a bundle, by name or place, on the test cases of a configuration, prepared as the bundle wants them.
+
+    Raises:
+        ModelError: no such model.
+        InputError: no test cases, or the model's structures are not those of the data.
+    """
+    found = find_model(model)
+    config = with_model(config, found.spec)
+    cases = _test_cases(config, data_folder)
+    return measure_network(found.build(), found.spec, cases, regions, device=device, precision=precision, say=say)
+
+
+def with_model(config: Config, spec: ModelSpec) -> Config:
+    """The configuration with another model in place of its own, so that its cases are prepared for that one.
+
+    Raises:
+        InputError: the model's structures are not those of the configuration's data.
+    """
+    wanted, there = ([s.name for s in one.structures] for one in (config.model, spec))
+    if wanted != there:
+        raise InputError(
+            f"The model {spec.name} knows {', '.join(there)}, the data {', '.join(wanted)}",
+            "choose a model of the data",
+        )
+    return dataclasses.replace(config, model=spec)
+
+
+def _test_cases(config: Config, folder: Path | None) -> list[Source]:
+    cases = load_data(config, folder).test
+    if not cases:
+        raise InputError("The configuration has no test cases", "set data.test, or give data with a test part")
+    return cases
+
+
+def _shown(one: Measures) -> str:
+    return one.state if np.isnan(one.dice) else f"{one.dice:.3f}"
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="evaluate.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path, nargs="?", help="a TOML file that names the data and the structures")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--run", type=Path, help="a run's folder")
+    what.add_argument("--model", help="a model's name (`autofocus models list`), folder or zip")
+    what.add_argument("--predictions", type=Path, metavar="DIR", help="label maps, named as those of --truth")
+    what.add_argument("--compare", type=Path, nargs="+", metavar="CSV", help="cases.csv of two or more evaluations")
+    parser.add_argument("-o", "--out", type=Path, help="folder for the tables (RUN/evaluation)")
+    parser.add_argument("--truth", type=Path, metavar="DIR", help="true label maps, for --predictions")
+    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
+        help="put a value in place of the configuration's, as in --set data.fold=1; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--weights", choices=tuple(WEIGHTS), default="last", help="which of the run's (last)")
+    parser.add_argument("--regions", choices=("brats",), help="whole tumour, core and enhancing of BRATS's labels")
+    parser.add_argument("--names", nargs="+", metavar="NAME", help="what to call the models of --compare")
+    parser.add_argument("--all-pairs", action="store_true", help="compare each model with each, not with the first")
+    parser.add_argument("--device", default="cpu", metavar="D", help="cpu (default), auto, cuda:N or mps")
+    parser.add_argument("--precision", choices=("float32", "auto", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--threads", type=int, help="processor threads (all)")
+    return parser
+
+
+def run(options: argparse.Namespace) -> str:
+    """Do what the options ask for; the text of the table."""
+    from Training.label_maps import measure_label_maps
+    from Training.reports import write_comparison, write_evaluation
+
+    if options.compare is not None:
+        return write_comparison(options.out, options.compare, options.names, all_pairs=options.all_pairs)
+    config = load_config(options.config, options.overrides) if options.config is not None else None
+    if options.predictions is not None:
+        labels = None if config is None else labels_of(config.model, options.regions)
+        if labels is None and options.regions:
+            labels = BRATS_REGIONS
+        results = measure_label_maps(options.predictions, options.truth, labels, say=print)
+        return write_evaluation(options.out, results, f"Label maps of {options.predictions.name}", "the truth's grid")
+    assert config is not None
+    shared = {"regions": options.regions, "device": options.device, "precision": options.precision}
+    if options.model is not None:
+        results = measure_model(config, options.model, options.data, **shared)
+        spec, title = find_model(options.model).spec, f"Model {find_model(options.model).spec.name}"
+    else:
+        results = measure_run(config, options.run, options.data, weights=options.weights, **shared)
+        spec, title = config.model, f"Run {options.run.name}: {config.model.title}"
+    grid = "the model's grid of " + " × ".join(f"{s:g}" for s in spec.spacing or ()) + " mm (x, y, z)"
+    return write_evaluation(options.out or options.run / "evaluation", results, title, grid)
+
+
+def main() -> int:
+    """The command line's exit status."""
+    parser = build_parser()
+    options = parser.parse_args()
+    if options.out is None and options.run is None:
+        parser.error("name a folder for the tables with -o")
+    if options.config is None and (options.run is not None or options.model is not None):
+        parser.error("name the configuration of the data")
+    if options.predictions is not None and options.truth is None:
+        parser.error("name the folder of the true label maps with --truth")
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        print(run(options))
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing was written.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

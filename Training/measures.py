@@ -1,0 +1,147 @@
+"""How well a label map agrees with the truth: measures of a structure in a case, and what they are where one is empty.
+
+======================  ==========================  =======================================================
+the case's structure    ``state``                   what is defined
+======================  ==========================  =======================================================
+true and found          "found"                     everything
+true, nothing found     "missed"                    Dice 0, sensitivity 0; distances are undefined
+not true, but found     "false positive"            specificity, volumes; the rest is undefined
+neither                 "absent"                    specificity 1, volumes 0; the rest is undefined
+======================  ==========================  =======================================================
+
+What is undefined is NaN. It enters no mean, and the tables count every case by its state, so that none is lost.
+Distances run between the outermost voxels of both (MONAI's definition), in millimetres.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
+from numpy.typing import NDArray
+
+from AutofocusCore.errors import InputError, SettingError
+
+STATES = ("found", "missed", "false positive", "absent")
+PERCENTILE = 95
+
+Labels = Mapping[str, tuple[int, ...]]
+"""Label values by structure: several where a structure is a union, as BRATS's regions are."""
+
+BRATS_REGIONS: Labels = {"whole tumour": (1, 2, 3, 4), "tumour core": (1, 3, 4), "enhancing tumour": (4,)}
+"""Of the labels 1 necrosis, 2 oedema, 3 non-enhancing and 4 enhancing tumour (Menze et al., IEEE TMI 2015)."""
+
+
+@dataclass(frozen=True)
+class Measures:
+    """One structure of one case.
+
+    Args:
+        case, structure: their names.
+        state: "found", "missed", "false positive" or "absent".
+        dice: 0 to 1.
+        hd95_mm: 95 % Hausdorff distance, the larger of both directions.
+        asd_mm: average surface distance over the surface voxels of both.
+        sensitivity, specificity: shares of the true, and of the other voxels, that are labelled so.
+        volume_true_ml, volume_found_ml: in millilitres.
+        run: which of several models measured it: seed, fold; "" where there is one.
+    """
+
+    case: str
+    structure: str
+    state: str
+    dice: float
+    hd95_mm: float
+    asd_mm: float
+    sensitivity: float
+    specificity: float
+    volume_true_ml: float
+    volume_found_ml: float
+    run: str = ""
+
+    def __post_init__(self) -> None:
+        if self.state not in STATES:
+            raise SettingError(f"The state of {self.structure} is {self.state!r}", f"use {', '.join(STATES)}")
+
+
+NUMBERS = tuple(f.name for f in fields(Measures) if f.type == "float")
+"""Names of the measures that are numbers, in the order of the tables."""
+
+
+def measure(
+    case: str, structure: str, truth: NDArray[np.bool_], found: NDArray[np.bool_], spacing: Sequence[float]
+) -> Measures:
+    """Measure one structure.
+
+    Args:
+        case, structure: names.
+        truth, found: (D, H, W).
+        spacing: z, y, x in mm.
+
+    Raises:
+        InputError: both are not of one shape.
+    """
+    if truth.shape != found.shape:
+        raise InputError(
+            f"The truth of {case} has {truth.shape} voxels (z, y, x), the result {found.shape}",
+            "bring both onto one grid",
+        )
+    voxel_ml = math.prod(spacing) / 1000
+    true, guessed, both = int(truth.sum()), int(found.sum()), int((truth & found).sum())
+    state = ("found" if guessed else "missed") if true else ("false positive" if guessed else "absent")
+    hd95 = asd = math.nan
+    if state == "found":
+        pair = [torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (found, truth)]
+        shared = {"include_background": True, "spacing": [float(s) for s in spacing]}
+        with warnings.catch_warnings():  # MONAI 1.6 warns of an argument that it passes to itself
+            warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+            hd95 = float(compute_hausdorff_distance(*pair, percentile=PERCENTILE, **shared))
+            asd = float(compute_average_surface_distance(*pair, symmetric=True, **shared))
+    others = truth.size - true
+    return Measures(
+        case=case,
+        structure=structure,
+        state=state,
+        dice=2 * both / (true + guessed) if true else math.nan,
+        hd95_mm=hd95,
+        asd_mm=asd,
+        sensitivity=both / true if true else math.nan,
+        specificity=(others - (guessed - both)) / others if others else math.nan,
+        volume_true_ml=true * voxel_ml,
+        volume_found_ml=guessed * voxel_ml,
+    )
+
+
+def measure_case(
+    case: str, truth: NDArray[np.integer], found: NDArray[np.integer], labels: Labels, spacing: Sequence[float]
+) -> list[Measures]:
+    """Measure every structure of a case.
+
+    Args:
+        case: its name.
+        truth, found: label maps (D, H, W).
+        labels: the structures' label values.
+        spacing: z, y, x in mm.
+    """
+    return [
+        measure(case, name, np.isin(truth, values), np.isin(found, values), spacing) for name, values in labels.items()
+    ]
+
+
+def mean_over_structures(results: Sequence[Measures], number: str) -> dict[str, float]:
+    """For each case the mean of a measure over its structures, of those that define it; NaN where none does."""
+    by_case: dict[str, list[float]] = {}
+    for one in results:
+        by_case.setdefault(one.case, []).append(getattr(one, number))
+    return {case: mean_of(values) for case, values in by_case.items()}
+
+
+def mean_of(values: Sequence[float]) -> float:
+    """The mean of the values that are defined; NaN where none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else math.nan
