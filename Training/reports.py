@@ -15,6 +15,7 @@ from Training.tables import (
     comparison_markdown,
     comparison_rows,
     csv_text,
+    models_csv,
     models_markdown,
     read_cases,
     structures_of,
@@ -63,7 +64,7 @@ def write_evaluation(out: Path, results: Sequence[Measures], title: str, grid: s
 def write_comparison(
     out: Path, files: Sequence[Path], names: Sequence[str] | None = None, all_pairs: bool = False
 ) -> str:
-    """Compare evaluations by their cases.csv; write comparison.csv, comparison.md and plot.png; returns the Markdown.
+    """Compare evaluations by their cases.csv; write the files of `write_models`; returns the Markdown.
 
     Args:
         out: the folder.
@@ -89,7 +90,7 @@ def write_models(
     """The table of several models, and their comparison where there are two or more; returns the Markdown.
 
     Args:
-        out: folder for comparison.csv, comparison.md and plot.png.
+        out: folder for comparison.md, comparison.csv (the tests), models.csv (the summaries) and plot.png.
         models: measures by the model's name.
         title, note: what stands above the table.
         all_pairs: whether each is compared with each, or with the first.
@@ -106,18 +107,19 @@ def write_models(
     with Staging() as staging:
         folder = staging.folder(out)
         _write(staging, folder / "comparison.csv", csv_text(*comparison_rows(comparisons)))
+        _write(staging, folder / "models.csv", models_csv(models))
         _write(staging, folder / "comparison.md", text)
         plot_models(staging.aside(folder / "plot.png"), models, title, ("dice", "hd95_mm"))
     return text
 
 
 def _counted(results: Sequence[Measures]) -> str:
-    """`40 × 3 runs; missed 2`: cases, runs, and how often a structure was missed, invented or absent."""
+    """`40 × 3 runs (missed 2)`: cases, runs, and how often a structure was missed, invented or absent."""
     runs = len({(one.run, one.case) for one in results}) / len({one.case for one in results})
     states = [one.state for one in results]
     odd = [f"{state} {states.count(state)}" for state in ("missed", "false positive", "absent") if state in states]
     times = f" × {runs:g} runs" if runs != 1 else ""
-    return "; ".join([f"{len({one.case for one in results})}{times}", *odd])
+    return f"{len({one.case for one in results})}{times}" + (f" ({', '.join(odd)})" if odd else "")
 
 
 def _name_of(path: Path) -> str:

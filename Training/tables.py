@@ -20,6 +20,10 @@ from Training.comparing import Comparison, Values, interval
 from Training.measures import NUMBERS, STATES, Measures, mean_of, mean_over_structures
 
 CASE_COLUMNS = tuple(f.name for f in fields(Measures))
+SUMMARY_COLUMNS = (
+    "structure", "cases", *(state.replace(" ", "_") for state in STATES),
+    *(f"{number}_{part}" for number in NUMBERS for part in ("mean", "sd")), "dice_low", "dice_high",
+)  # fmt: skip
 ALL = "mean of structures"
 """The row in which each case counts with the mean over its structures."""
 
@@ -130,15 +134,18 @@ def read_cases(path: Path) -> list[Measures]:
 
 def summary_csv(summaries: Sequence[Summary]) -> str:
     """The summaries, all measures with mean and standard deviation."""
-    numbers = [f"{number}_{part}" for number in NUMBERS for part in ("mean", "sd")]
-    columns = ["structure", "cases", *(state.replace(" ", "_") for state in STATES), *numbers, "dice_low", "dice_high"]
-    rows = [
-        [s.structure, s.cases, s.found, s.missed, s.false_positive, s.absent]
-        + [part[number] for number in NUMBERS for part in (s.mean, s.sd)]
-        + [s.low, s.high]
-        for s in summaries
-    ]
-    return csv_text(columns, rows)
+    return csv_text(SUMMARY_COLUMNS, [_summary_row(s) for s in summaries])
+
+
+def models_csv(models: Mapping[str, Sequence[Measures]]) -> str:
+    """The summaries of several models."""
+    rows = [[name, *_summary_row(s)] for name, results in models.items() for s in summarise(results)]
+    return csv_text(("model", *SUMMARY_COLUMNS), rows)
+
+
+def _summary_row(s: Summary) -> list[object]:
+    numbers = [part[number] for number in NUMBERS for part in (s.mean, s.sd)]
+    return [s.structure, s.cases, s.found, s.missed, s.false_positive, s.absent, *numbers, s.low, s.high]
 
 
 def summary_markdown(summaries: Sequence[Summary]) -> str:

@@ -1,0 +1,253 @@
+"""Make a whole table: train, measure and compare every network of it: `python Training/reproduce.py hippocampus`.
+
+    python Training/reproduce.py hippocampus --quick                       # does everything run here? under a minute
+    python Training/reproduce.py hippocampus --data FOLDER --seeds 1,2,3
+    python Training/reproduce.py head-neck-ct --data FOLDER                # all folds, pooled over the patients
+    python Training/reproduce.py brats2015 --data FOLDER --only basic,afn-1,afn-6
+    python Training/reproduce.py networks                                  # parameter counts, the paper's Table 3
+
+TABLE is a folder of Training/configs, or any folder of configurations; each is a network of the table, and the first
+one (Basic, where there is one) is what the others are compared with. Whatever is finished is used again, and what was
+interrupted goes on where it stopped, so that the same command may be given until the table is complete. Written to
+OUT: comparison.md, comparison.csv, models.csv, plot.png, a folder with all cases for each network, and the runs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+
+from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.staging import write_text
+from Training.config import Config, as_toml, load_config
+from Training.evaluate import measure_run
+from Training.measures import Measures, mean_of
+from Training.parameters import write_parameters
+from Training.quick import LABEL, quick_config, quick_data
+from Training.reports import write_evaluation, write_models
+from Training.tables import ALL, markdown, read_cases, structures_of, values_by_case
+from Training.train import train
+
+CONFIGS = Path(__file__).with_name("configs")
+FIRST = "basic"
+GRID = "the model's grid"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One training run of a table.
+
+    Args:
+        model: name of the network, its configuration's.
+        name: of the run among the model's: "seed 1, fold 0".
+        config: with seed and fold put in.
+        folder: of the run.
+    """
+
+    model: str
+    name: str
+    config: Config
+    folder: Path
+
+
+def experiments(table: str, only: Sequence[str] = ()) -> dict[str, Path]:
+    """The configurations of a table by their names, `FIRST` first; files named base… are only begun from.
+
+    Raises:
+        SettingError: there is no such table, or nothing in it has one of the names.
+    """
+    folder = next((f for f in (CONFIGS / table, Path(table)) if f.is_dir()), None)
+    if folder is None:
+        known = ", ".join(sorted(f.name for f in CONFIGS.iterdir() if f.is_dir()))
+        raise SettingError(f"There is no table {table}", f"use networks, {known} or a folder of configurations")
+    found = {path.stem: path for path in sorted(folder.glob("*.toml")) if not path.stem.startswith("base")}
+    unknown = [name for name in only if name not in found]
+    if unknown or not found:
+        raise SettingError(f"{folder} has no configuration {unknown[0] if unknown else ''}", f"use {', '.join(found)}")
+    chosen = {name: path for name, path in found.items() if not only or name in only}
+    return dict(sorted(chosen.items(), key=lambda item: item[0] != FIRST))
+
+
+def members(model: str, config: Config, seeds: Sequence[int], folder: Path) -> list[Member]:
+    """The runs of a network: one for each seed (the configuration's own where none is given) and fold."""
+    folds: Sequence[int | None] = [None]
+    known = {f.name for f in fields(config.data)}
+    count = config.data.folds if "folds" in known else 0  # type: ignore[attr-defined]
+    if count and config.data.fold is None:  # type: ignore[attr-defined]
+        folds = range(count)
+    result = []
+    for seed in seeds or [config.run.seed]:
+        for fold in folds:
+            data = config.data if fold is None else replace(config.data, fold=fold)  # type: ignore[call-arg]
+            own = replace(config, run=replace(config.run, seed=seed), data=data)
+            name = f"seed {seed}" + ("" if fold is None else f", fold {fold}")
+            result.append(Member(model, name, own, folder / model / name.replace(", ", "-").replace(" ", "-")))
+    return result
+
+
+def measured(member: Member, data: Path | None, regions: str | None) -> list[Measures]:
+    """Train and measure one run, or read what it gave when it was finished before.
+
+    Raises:
+        AutofocusError: what `train` and `measure_run` raise.
+    """
+    record, cases = member.folder / "evaluation.json", member.folder / "evaluation" / "cases.csv"
+    checkpoint = member.folder / "checkpoint.pt"
+    there = all(path.is_file() for path in (record, cases, checkpoint))
+    if there and json.loads(record.read_text(encoding="utf-8")) == _facts(member, checkpoint, regions):
+        print(f"{member.model}, {member.name}: finished before", flush=True)
+        return read_cases(cases)
+    checkpoint = train(member.config, member.folder, data)
+    results = measure_run(
+        member.config, member.folder, data, regions=regions, name=member.name, device="auto",
+        say=lambda text: print(f"{member.model}, {member.name}, {text}", flush=True),
+    )  # fmt: skip
+    write_evaluation(cases.parent, results, f"{member.model}, {member.name}", GRID)
+    write_text(record, json.dumps(_facts(member, checkpoint, regions), indent=1))
+    return results
+
+
+def _facts(member: Member, checkpoint: Path, regions: str | None) -> dict[str, str | None]:
+    """What an evaluation follows from."""
+    digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    return {"config": as_toml(member.config), "checkpoint_sha256": digest, "regions": regions}
+
+
+def reproduce(
+    table: str,
+    out: Path,
+    data: Path | None = None,
+    *,
+    quick: bool = False,
+    seeds: Sequence[int] = (),
+    only: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+    all_pairs: bool = False,
+) -> tuple[str, list[str]]:
+    """Make a table; the text of it, and what is missing, a sentence each.
+
+    Args:
+        table: a folder of Training/configs, or any folder of configurations.
+        out: folder of the results.
+        data: folder of the data, in place of the configurations'.
+        quick: a smoke run on a handful of cases.
+        seeds: of the runs; none: the configurations' own.
+        only: names of the configurations to take.
+        overrides: of the configurations, "table.field=value" each.
+        all_pairs: whether each network is compared with each, or with the first.
+
+    Raises:
+        SettingError: no such table.
+        InputError: nothing of it could be made.
+    """
+    done: dict[str, list[Measures]] = {}
+    missing: list[str] = []
+    regions = "brats" if table == "brats2015" and not quick else None
+    note = ""
+    for model, path in experiments(table, only).items():
+        try:
+            config = load_config(path, overrides)
+            folder = data
+            if quick:
+                folder, phantoms = quick_data(config, data, out)
+                config, note = quick_config(config, folder, phantoms), f"**{LABEL}**" + _kind(phantoms)
+            runs = members(model, config, seeds, out / "runs")
+        except AutofocusError as error:
+            missing.append(f"{model}: {error}")
+            continue
+        for member in runs:
+            try:
+                done.setdefault(model, []).extend(measured(member, folder, regions))
+            except AutofocusError as error:
+                missing.append(f"{model}, {member.name}: {error}")
+    if not done:
+        raise InputError(f"Nothing of the table {table} could be made: {missing[0]}", "mend this first")
+    for model, results in done.items():
+        write_evaluation(
+            out / model, results, f"{model}, {table}" + (f" ({LABEL})" if quick else ""), "the model's grid"
+        )
+    lacking = "".join(f"- missing: {sentence}\n" for sentence in missing)
+    title = f"Table {table}" + (", smoke run" if quick else "")
+    text = write_models(out, done, title, all_pairs, "\n\n".join(p for p in (note, lacking, _by_seed(done)) if p))
+    return text, missing
+
+
+def _kind(phantoms: bool) -> str:
+    return " The cases are phantoms, as the experiment's own data are not at hand." if phantoms else ""
+
+
+def _by_seed(models: dict[str, list[Measures]]) -> str:
+    """Mean Dice of each seed: how much is due to the chance of training. Empty where each model has one seed."""
+    seeds = list(dict.fromkeys(one.run.split(",")[0] for results in models.values() for one in results))
+    if len(seeds) < 2:
+        return ""
+    rows = []
+    for model, results in models.items():
+        whole = ALL if ALL in structures_of(results) else structures_of(results)[0]
+        parts = [[one for one in results if one.run.split(",")[0] == seed] for seed in seeds]
+        means = [mean_of(list(values_by_case(part, whole, "dice").values())) for part in parts]
+        rows.append([model, *(f"{mean:.4f}" for mean in means)])
+    return markdown(["mean Dice", *seeds], rows)
+
+
+def main() -> int:
+    """The command line's exit status: 1 where something is missing."""
+    parser = argparse.ArgumentParser(
+        prog="reproduce.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("table", metavar="TABLE", help="a folder of Training/configs, a folder, or networks")
+    parser.add_argument("--quick", action="store_true", help="a smoke run: few cases, few steps, meaningless figures")
+    parser.add_argument("--seeds", type=_numbers, default=(), help="seeds to train each network with: 1,2,3")
+    parser.add_argument("--only", type=lambda text: text.split(","), default=(), help="networks to take: basic,afn-4")
+    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configurations'")
+    parser.add_argument("--out", type=Path, help="folder for the results (Runs/TABLE, or Runs/TABLE-quick)")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
+        help="put a value in place of the configurations', as in --set run.steps=500; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--all-pairs", action="store_true", help="compare each network with each, not with the first")
+    parser.add_argument("--threads", type=int, help="processor threads (all)")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    name = Path(options.table).name
+    out = options.out or Path("Runs") / (f"{name}-quick" if options.quick else name)
+    try:
+        if options.table == "networks":
+            print(write_parameters(out))
+            return 0
+        text, missing = reproduce(
+            options.table, out, options.data, quick=options.quick, seeds=options.seeds, only=options.only,
+            overrides=options.overrides, all_pairs=options.all_pairs,
+        )  # fmt: skip
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 1
+    print(text)
+    for sentence in missing:
+        print(f"missing: {sentence}", file=sys.stderr)
+    return 1 if missing else 0
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(word) for word in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} are no seeds; write whole numbers such as 1,2,3") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
