@@ -25,11 +25,16 @@ class Data:
     """Where the cases come from.
 
     Args:
-        source: "folder", images and labels in NIfTI, laid out as the Medical Segmentation Decathlon does; or "phantom".
-        folder: of the data set, with imagesTr, labelsTr and split.json; `--data` on the command line overrides it.
-        train, watch, test: how many phantoms to train on, to look at while training, and to report on. For a folder
-            `watch` of the training cases are set aside, and `test` is the size of the split's validation part, 0 for
-            all of it: nothing is ever chosen by it.
+        source: "prepared", a folder that `prepare.py` made; "folder", images and labels in NIfTI, laid out as the
+            Medical Segmentation Decathlon does, with a split.json; or "phantom".
+        folder: of the data set; `--data` on the command line overrides it.
+        train, watch, test: how many phantoms to train on, to look at while training, and to report on. Otherwise
+            `watch` of the training cases are set aside, and `test` is the size of the test part, 0 for all of it:
+            nothing is ever chosen by it.
+        fold: of cross-validation, from 0: its cases are the test part, and all other training cases are trained on.
+            Left out, the test part is the one that the folder names.
+        folds: into how many folds a "folder" has its training cases dealt, by their sorted names. A prepared folder
+            holds its folds.
     """
 
     source: str
@@ -37,13 +42,24 @@ class Data:
     train: int = 0
     watch: int = 10
     test: int = 0
+    fold: int | None = None
+    folds: int = 0
 
     def __post_init__(self) -> None:
-        require(self.source in ("folder", "phantom"), "data.source", self.source, "use 'folder' or 'phantom'")
+        known = ("prepared", "folder", "phantom")
+        require(self.source in known, "data.source", self.source, f"use one of {', '.join(known)}")
         require(self.source == "phantom" or bool(self.folder), "data.folder", self.folder, "name the data's folder")
-        require(self.source == "folder" or self.train > 0, "data.train", self.train, "give the number of phantoms")
+        require(self.source != "phantom" or self.train > 0, "data.train", self.train, "give the number of phantoms")
         require(self.watch >= 0, "data.watch", self.watch, "give 0 or more cases")
         require(self.test >= 0, "data.test", self.test, "give 0 or more cases")
+        whole = self.fold is None or (isinstance(self.fold, int) and not isinstance(self.fold, bool) and self.fold >= 0)
+        require(whole, "data.fold", self.fold, "give a whole number from 0")
+        if self.source == "folder" and self.fold is not None:
+            require(self.folds >= 2, "data.folds", self.folds, "say into how many folds, at least 2, data.fold counts")
+            require(self.fold < self.folds, "data.fold", self.fold, f"give 0 to {self.folds - 1}")
+        else:
+            require(self.folds == 0, "data.folds", self.folds, "leave it out; it goes with a 'folder' and data.fold")
+        require(self.fold is None or self.source != "phantom", "data.fold", self.fold, "leave it out for phantoms")
 
 
 @dataclass(frozen=True)

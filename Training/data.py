@@ -8,8 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -17,53 +15,16 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import Grid, read_image
-from AutofocusCore.images.body import body_mask
-from AutofocusCore.images.preparing import prepare
-from AutofocusCore.images.resampling import sample
-from AutofocusCore.models import ModelSpec
 from AutofocusCore.phantom import make_phantom
 
+from .cases import DataSet, Source, case_of, names_of, refuse, split_watched
 from .config import Config
-from .sampling import Case
+from .prepared import load_prepared
+
+__all__ = ["DataSet", "Source", "case_of", "load_data", "names_of"]
 
 FIRST_TEST_PHANTOM = 1000
 FIRST_WATCHED_PHANTOM = 900
-SHOWN_PROBLEMS = 8
-
-
-@dataclass
-class Source:
-    """A case that is prepared when it is first needed, and then kept."""
-
-    name: str
-    load: Callable[[], Case]
-    _case: Case | None = field(default=None, repr=False)
-
-    @property
-    def case(self) -> Case:
-        if self._case is None:
-            self._case = self.load()
-        return self._case
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """The cases to train on, those set aside from them to watch, and those to report on; and what identifies them."""
-
-    train: list[Source]
-    watch: list[Source]
-    test: list[Source]
-    checksum: str
-
-
-def case_of(name: str, image: sitk.Image, labels: sitk.Image, spec: ModelSpec) -> Case:
-    """An image and its labels on the model's grid, normalised as for inference; the ROI is the body, or everything."""
-    prepared = prepare([image], spec)
-    values = sample(labels, prepared.grid, 0.0, nearest=True).astype(np.uint8)
-    roi = np.ones(values.shape, dtype=bool)
-    if spec.normalization.mask == "body":
-        roi = body_mask(sample(image, prepared.grid, float(sitk.GetArrayViewFromImage(image).min())), prepared.grid)
-    return Case(name, prepared.volume, values, roi, prepared.background[0])
 
 
 def load_data(config: Config, folder: Path | None = None) -> DataSet:
@@ -77,7 +38,8 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
     """
     if config.data.source == "phantom":
         return _phantoms(config)
-    return _folder(config, folder or Path(config.data.folder))
+    load = load_prepared if config.data.source == "prepared" else _folder
+    return load(config, folder or Path(config.data.folder))
 
 
 def _phantoms(config: Config) -> DataSet:
@@ -98,20 +60,7 @@ def _phantoms(config: Config) -> DataSet:
 
 
 def _folder(config: Config, folder: Path) -> DataSet:
-    split = folder / "split.json"
-    try:
-        names = json.loads(split.read_text(encoding="utf-8"))
-        train, test = list(names["train"]), list(names["validation"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{split} cannot be used ({error!r})", 'give a JSON file with the lists "train" and "validation", or --data'
-        ) from None
-    both = sorted(set(train) & set(test))
-    if both:
-        raise InputError(f"{split} has {both[0]} both in training and in validation", "take it out of one of them")
-    if config.data.watch >= len(train):
-        raise InputError(f"{split} lists {len(train)} training cases", f"have more than data.watch={config.data.watch}")
-
+    train, test = _split(config, folder)
     problems: list[str] = []
     digest = hashlib.sha256()
     sources: dict[str, Source] = {}
@@ -124,17 +73,37 @@ def _folder(config: Config, folder: Path) -> DataSet:
         except AutofocusError as error:
             problems.append(f"{name}: {error}")
     if problems:
-        more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
-        listed = " ".join(problems[:SHOWN_PROBLEMS])
-        raise InputError(f"{len(problems)} cases of {folder} cannot be used: {listed}{more}", "mend or remove them")
-    spaced = max(1, len(train) // max(config.data.watch, 1))
-    watched = set(train[::spaced][: config.data.watch])
+        refuse(problems, folder)
+    train, watch = split_watched(train, config.data.watch, str(folder / "split.json"))
     return DataSet(
-        [sources[n] for n in train if n not in watched],
-        [sources[n] for n in train if n in watched],
+        [sources[n] for n in train],
+        [sources[n] for n in watch],
         [sources[n] for n in test[: config.data.test or None]],
         digest.hexdigest(),
     )
+
+
+def _split(config: Config, folder: Path) -> tuple[list[str], list[str]]:
+    """Names to train on and to test on: the split's two parts, or, for a fold, its training part dealt out."""
+    split = folder / "split.json"
+    try:
+        names = json.loads(split.read_text(encoding="utf-8"))
+        train, test = list(names["train"]), list(names["validation"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{split} cannot be used ({error!r})", 'give a JSON file with the lists "train" and "validation", or --data'
+        ) from None
+    both = sorted(set(train) & set(test))
+    if both:
+        raise InputError(f"{split} has {both[0]} both in training and in validation", "take it out of one of them")
+    if config.data.fold is not None:
+        every = sorted(train)
+        train = [name for i, name in enumerate(every) if i % config.data.folds != config.data.fold]
+        test = [name for i, name in enumerate(every) if i % config.data.folds == config.data.fold]
+        if not test:
+            raise InputError(f"{split} lists {len(every)} training cases", f"use fewer folds than {config.data.folds}")
+    split_watched(train, config.data.watch, str(split))  # refuses at once, before anything is read
+    return train, test
 
 
 def _read_pair(folder: Path, name: str, num_classes: int) -> tuple[sitk.Image, sitk.Image, bytes]:
@@ -152,8 +121,3 @@ def _read_pair(folder: Path, name: str, num_classes: int) -> tuple[sitk.Image, s
     if len(values) < 2:
         raise InputError("Its labels are all the same value", "label something, or take it off the split")
     return image, labels, b"".join(file.read_bytes() for file in files)
-
-
-def names_of(sources: Sequence[Source]) -> list[str]:
-    """The cases' names."""
-    return [source.name for source in sources]

@@ -12,18 +12,18 @@ What a segment's input reaches beyond the case is background, as it is when a wh
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 import torch
-from monai.networks.layers import GaussianFilter
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import grid_sample, pad
+from torch.nn.functional import grid_sample
 
-from .config import Augmentation, Segments
+from .augmenting import MonaiChain, change_intensity, random_map, swap_labels
+from .settings import Augmentation, Segments
 
 
 @dataclass(frozen=True)
@@ -35,28 +35,22 @@ class Case:
         image: (C, D, H, W) float32, normalised.
         labels: (D, H, W) uint8.
         roi: (D, H, W) bool; background segments are centred in it.
-        background: normalised value of what lies outside the image.
+        background: normalised value of what lies outside the image, for all channels or for each.
     """
 
     name: str
     image: NDArray[np.float32]
     labels: NDArray[np.uint8]
     roi: NDArray[np.bool_]
-    background: float
+    background: float | tuple[float, ...]
 
 
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:
-    """A voxel (z, y, x) to centre a segment on: labelled with probability `foreground`, else background in the ROI.
+    """A voxel (z, y, x) to centre a segment on, chosen as `segments` says.
 
-    Each structure of the case is as likely as another, however small it is.
-    The centre is then moved just so far that the segment does not stick out of the case more than it must.
+    The centre is then moved just so far that the segment's output does not stick out of the case more than it must.
     """
-    present = np.flatnonzero(np.bincount(case.labels.ravel())[1:]) + 1
-    if rng.random() < segments.foreground and present.size:
-        wanted = case.labels == present[rng.integers(present.size)]
-    else:
-        wanted = case.roi & (case.labels == 0)
-    voxels = np.flatnonzero(wanted)
+    voxels = np.flatnonzero(_wanted(case, segments, rng))
     if voxels.size == 0:
         voxels = np.flatnonzero(case.roi) if case.roi.any() else np.arange(case.labels.size)
     drawn = np.unravel_index(int(voxels[rng.integers(voxels.size)]), case.labels.shape)
@@ -67,41 +61,61 @@ def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> t
     return centre[0], centre[1], centre[2]
 
 
-def random_map(augmentation: Augmentation, rng: np.random.Generator) -> NDArray[np.float64]:
-    """A 3×3 matrix (z, y, x) from offsets in the segment to offsets in the case: rotation, scaling, flips."""
-    matrix = np.eye(3)
-    angles = np.radians(rng.uniform(-1, 1, 3) * augmentation.rotation)
-    scales = 1 + rng.uniform(-1, 1, 3) * augmentation.scaling
-    changed = rng.random() < augmentation.probability
-    flips = rng.random(3) < 0.5
-    if changed:
-        for axis, angle in enumerate(angles):
-            turn = np.eye(3)
-            i, j = (axis + 1) % 3, (axis + 2) % 3
-            turn[i, i] = turn[j, j] = np.cos(angle)
-            turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-            matrix = turn @ matrix
-        matrix = matrix @ np.diag(scales)
-    return matrix @ np.diag([-1.0 if axis in augmentation.flip and flips[axis] else 1.0 for axis in range(3)])
+def _wanted(case: Case, segments: Segments, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """The voxels that may be a segment's centre: of one class, or background in the ROI."""
+    counts = np.bincount(case.labels.ravel())
+    if segments.centres == "classes":
+        shares = np.array(segments.shares or [1.0] * len(counts))[: len(counts)]
+        shares = shares * (counts[: len(shares)] > 0)
+        if shares.sum() > 0:
+            label = int(rng.choice(len(shares), p=shares / shares.sum()))
+            return case.labels == label if label else case.roi & (case.labels == 0)
+    present = np.flatnonzero(counts[1:]) + 1
+    if rng.random() < segments.foreground and present.size:
+        return case.labels > 0 if segments.centres == "voxels" else case.labels == rng.choice(present)
+    return case.roi & (case.labels == 0)
 
 
 def cut_segment(
-    case: Case, centre: tuple[int, int, int], size: tuple[int, int, int], margin: int, matrix: NDArray[np.float64]
+    case: Case,
+    centre: tuple[int, int, int],
+    size: tuple[int, int, int],
+    margin: int,
+    matrix: NDArray[np.float64],
+    *,
+    label_margin: int = 0,
 ) -> tuple[Tensor, Tensor]:
-    """Input (C, *size + 2 margin) and labels (*size) of a segment.
+    """Input (C, *size + 2 margin) and labels (*size + 2 label_margin) of a segment.
 
     The image is interpolated linearly; so is each label's indicator, and the largest wins. With the identity as
     `matrix` the segment is an exact copy.
     """
-    image_size = [n + 2 * margin for n in size]
-    image = torch.from_numpy(case.image)[None] - case.background
-    cut = _resampled(image, centre, image_size, margin, matrix)[0] + case.background
-    present = [int(v) for v in np.unique(case.labels)]
-    indicators = torch.from_numpy(np.stack([case.labels == v for v in present])).float()[None]
-    indicators[:, 0] -= 1  # what lies outside the case counts as the first label present, the background
-    chosen = _resampled(indicators, centre, list(size), 0, matrix)[0]
+    image_size, label_size = ([n + 2 * m for n in size] for m in (margin, label_margin))
+    start, box = _reach(case, centre, image_size, margin, matrix)
+    near = (centre[0] - start[0], centre[1] - start[1], centre[2] - start[2])
+    image = torch.from_numpy(case.image[(slice(None), *box)])[None] - case.background
+    cut = _resampled(image, near, image_size, margin, matrix)[0] + case.background
+    labels = case.labels[box]
+    present = [0, *(int(v) for v in np.unique(labels) if v)]
+    indicators = torch.from_numpy(np.stack([labels == v for v in present])).float()[None]
+    indicators[:, 0] -= 1  # what lies outside the case counts as background
+    chosen = _resampled(indicators, near, label_size, label_margin, matrix)[0]
     chosen[0] += 1
     return cut, torch.tensor(present)[chosen.argmax(0)]
+
+
+def _reach(
+    case: Case, centre: tuple[int, int, int], size: list[int], margin: int, matrix: NDArray[np.float64]
+) -> tuple[list[int], tuple[slice, ...]]:
+    """First voxel and box of the part of the case that a segment is interpolated from: all others need no copy."""
+    half = np.array([max(margin + (n - 2 * margin) // 2, n) for n in size], dtype=float)
+    reach = np.ceil(np.abs(matrix) @ half).astype(int) + 2
+    start, box = [], []
+    for at, width, extent in zip(centre, reach, case.labels.shape, strict=True):
+        low = int(np.clip(at - width, 0, extent - 1))
+        start.append(low)
+        box.append(slice(low, int(np.clip(at + width + 1, low + 1, extent))))
+    return start, tuple(box)
 
 
 def _resampled(
@@ -120,28 +134,6 @@ def _resampled(
     return grid_sample(volume, points, mode="bilinear", padding_mode="zeros", align_corners=True)
 
 
-def smooth(image: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """The image (C, D, H, W) smoothed by a Gaussian; `sigmas` along z, y, x in voxels. Its border is continued."""
-    reach = [round(4 * sigma) + 1 for sigma in sigmas]
-    border = [width for width in reversed(reach) for _ in range(2)]
-    padded = pad(image[None], border, mode="replicate")
-    smoothed = GaussianFilter(3, sigma=list(sigmas))(padded)[0]
-    return smoothed[(slice(None), *(slice(width, -width) for width in reach))]
-
-
-def change_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Smoothed or not; contrast and brightness of each channel changed at random; noise added."""
-    if augmentation.blur and rng.random() < 0.5:
-        image = smooth(image, augmentation.blur * rng.uniform(0.1, 1, 3))
-    factors, offsets = rng.standard_normal((2, image.shape[0], 1, 1, 1)).astype(np.float32)
-    image = image * torch.from_numpy(np.exp(augmentation.contrast * factors))
-    image = image + augmentation.brightness * torch.from_numpy(offsets)
-    if augmentation.noise:
-        level = augmentation.noise * float(rng.random())
-        image = image + level * torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
-    return image
-
-
 class HasCase(Protocol):
     """Anything that gives a case when it is asked to."""
 
@@ -150,24 +142,64 @@ class HasCase(Protocol):
         """The case."""
 
 
+@dataclass(frozen=True)
+class Drawing:
+    """How segments are drawn.
+
+    Args:
+        segments, augmentation: the settings.
+        margin: of the network, in voxels.
+        monai: transforms built from the settings.
+    """
+
+    segments: Segments
+    augmentation: Augmentation
+    margin: int
+    monai: MonaiChain | None = None
+
+    @classmethod
+    def of(cls, segments: Segments, augmentation: Augmentation, margin: int) -> Drawing:
+        """As the settings say; raises SettingError for arguments that MONAI refuses."""
+        return cls(segments, augmentation, margin, MonaiChain(augmentation.monai) if augmentation.monai else None)
+
+    def segment(self, case: Case, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Input (C, *size + 2 margin) and labels (*size). The same state of `rng` draws the same segment."""
+        centre = choose_centre(case, self.segments, rng)
+        matrix = random_map(self.augmentation, rng)
+        wide = self.monai is not None and self.monai.spatial
+        border = self.margin if wide else 0
+        image, labels = cut_segment(case, centre, self.segments.size, self.margin, matrix, label_margin=border)
+        if np.linalg.det(matrix) < 0 and self.augmentation.swap:
+            labels = swap_labels(labels, self.augmentation.swap)
+        image = change_intensity(image, self.augmentation, rng)
+        if self.monai is not None:
+            image, labels = self.monai(image, labels, rng)
+        if border:
+            labels = labels[tuple(slice(border, border + n) for n in self.segments.size)]
+        return image, labels
+
+
 def draw_batch(
     cases: Sequence[HasCase],
-    segments: Segments,
-    augmentation: Augmentation,
-    margin: int,
-    seeds: Sequence[Sequence[int]],
+    drawing: Drawing,
+    choose: Callable[[int, np.random.Generator], int],
+    numbers: Sequence[int],
+    seed: int,
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """Inputs (B, C, ...), labels (B, ...) and the cases' names, one segment for each of the B seeds.
+    """Inputs (B, C, ...), labels (B, ...) and the cases' names of the segments with these numbers, counted from the start.
 
-    A segment follows from its own seed alone, so that a batch can be drawn in parts, by whom and whenever one likes.
+    A segment follows from the seed and its number alone, so that a batch can be drawn in parts, by whom and whenever
+    one likes.
+
+    Args:
+        choose: gives the index of the case of a segment.
     """
     images, labels, names = [], [], []
-    for seed in seeds:
-        rng = np.random.default_rng(list(seed))
-        case = cases[int(rng.integers(len(cases)))].case
-        centre = choose_centre(case, segments, rng)
-        image, label = cut_segment(case, centre, segments.size, margin, random_map(augmentation, rng))
-        images.append(change_intensity(image, augmentation, rng))
+    for number in numbers:
+        rng = np.random.default_rng([seed, number])
+        case = cases[choose(number, rng)].case
+        image, label = drawing.segment(case, rng)
+        images.append(image)
         labels.append(label)
         names.append(case.name)
     return torch.stack(images), torch.stack(labels), names

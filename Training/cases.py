@@ -1,0 +1,133 @@
+"""Cases and where they come from: made when first needed, kept as long as there is room, named when at fault."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+import psutil
+import SimpleITK as sitk
+
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.body import body_mask
+from AutofocusCore.images.preparing import prepare
+from AutofocusCore.images.resampling import sample
+from AutofocusCore.models import ModelSpec
+
+from .sampling import Case
+
+SHOWN_PROBLEMS = 8
+SHARE_OF_MEMORY = 0.5
+
+
+class Shelf:
+    """Cases that are kept in memory up to a limit; those that were not used for longest make room.
+
+    Args:
+        limit: bytes; None for half of the memory that is free now.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        self.limit = psutil.virtual_memory().available * SHARE_OF_MEMORY if limit is None else limit
+        self._kept: OrderedDict[str, Case] = OrderedDict()
+
+    def get(self, name: str, load: Callable[[], Case]) -> Case:
+        """The case of that name, loaded if it is not there."""
+        if name not in self._kept:
+            self._kept[name] = load()
+        self._kept.move_to_end(name)
+        while len(self._kept) > 1 and sum(map(_bytes_of, self._kept.values())) > self.limit:
+            self._kept.popitem(last=False)
+        return self._kept[name]
+
+
+def _bytes_of(case: Case) -> int:
+    return case.image.nbytes + case.labels.nbytes + case.roi.nbytes
+
+
+@dataclass
+class Source:
+    """A case that is prepared when it is needed; without a shelf it is then kept for good."""
+
+    name: str
+    load: Callable[[], Case]
+    shelf: Shelf = field(default_factory=lambda: Shelf(float("inf")), repr=False)
+
+    @property
+    def case(self) -> Case:
+        """The case, ready for the network."""
+        return self.shelf.get(self.name, self.load)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The cases to train on, those set aside from them to watch, and those to report on; and what identifies them."""
+
+    train: list[Source]
+    watch: list[Source]
+    test: list[Source]
+    checksum: str
+
+
+def names_of(sources: Sequence[Source]) -> list[str]:
+    """The cases' names."""
+    return [source.name for source in sources]
+
+
+def case_of(
+    name: str,
+    images: sitk.Image | Sequence[sitk.Image],
+    labels: sitk.Image,
+    spec: ModelSpec,
+    roi: sitk.Image | None = None,
+) -> Case:
+    """Images and labels on the model's grid, normalised as for inference.
+
+    Args:
+        name: of the case.
+        images: one for each channel; a single one as it is.
+        labels: on the first one's grid.
+        spec: the model.
+        roi: mask that segments are centred in; without it the body, where the model's normalisation looks for it, or
+            everything.
+
+    Raises:
+        InputError: an image that cannot be used.
+    """
+    channels = [images] if isinstance(images, sitk.Image) else list(images)
+    prepared = prepare(channels, spec)
+    values = sample(labels, prepared.grid, 0.0, nearest=True).astype(np.uint8)
+    within = np.ones(values.shape, dtype=bool)
+    if roi is not None:
+        within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
+    elif spec.normalization.mask == "body":
+        first = channels[0]
+        within = body_mask(sample(first, prepared.grid, float(sitk.GetArrayViewFromImage(first).min())), prepared.grid)
+    return Case(name, prepared.volume, values, within, each_or_all(prepared.background))
+
+
+def each_or_all(background: Sequence[float]) -> float | tuple[float, ...]:
+    """The value outside the image: one number for a single channel, one for each of several."""
+    return background[0] if len(background) == 1 else tuple(background)
+
+
+def split_watched(names: Sequence[str], count: int, where: str) -> tuple[list[str], list[str]]:
+    """The names to train on, and so many of them, evenly spread, set aside to watch.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    if count >= len(names):
+        raise InputError(f"{where} has {len(names)} training cases", f"have more than data.watch={count}")
+    watched = set(names[:: max(1, len(names) // max(count, 1))][:count])
+    return [n for n in names if n not in watched], [n for n in names if n in watched]
+
+
+def refuse(problems: Sequence[str], where: object) -> NoReturn:
+    """Raise the InputError that lists what is wrong with the cases."""
+    more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
+    listed = " ".join(problems[:SHOWN_PROBLEMS])
+    raise InputError(f"{len(problems)} cases of {where} cannot be used: {listed}{more}", "mend or remove them")

@@ -1,0 +1,142 @@
+"""data.json: the list of a prepared folder's cases, with folds and checksums; written whole, and checked when read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from AutofocusCore.errors import InputError, OutputError
+
+FORMAT = "autofocus-data/1"
+FILE_NAME = "data.json"
+
+
+@dataclass(frozen=True)
+class CaseEntry:
+    """A case of the list. Paths are POSIX style, relative to data.json.
+
+    Args:
+        name: of the case.
+        images: one path for each channel; all on the same grid.
+        labels: path of the label map, None for a test case without.
+        roi: path of the mask that segments are centred in, None for everything.
+        fold: of cross-validation, None where the case is in none.
+        part: "train" or "test".
+        sha256: checksum of each file.
+        voxels: of each structure, by label.
+        absent: names of structures that the case has nothing of.
+        background: where the images are normalised, each channel's value of what lies outside the image.
+        submission_name: under which the BRATS server knows the case.
+    """
+
+    name: str
+    images: tuple[str, ...]
+    labels: str | None
+    roi: str | None
+    fold: int | None
+    part: str
+    sha256: Mapping[str, str]
+    voxels: Mapping[str, int] = field(default_factory=dict)
+    absent: tuple[str, ...] = ()
+    background: tuple[float, ...] | None = None
+    submission_name: str | None = None
+
+    @property
+    def files(self) -> list[str]:
+        """All paths of the case."""
+        return [*self.images, *(path for path in (self.labels, self.roi) if path)]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "images", tuple(self.images))
+        object.__setattr__(self, "absent", tuple(self.absent))
+        if not self.images or self.part not in ("train", "test"):
+            raise ValueError(f"case {self.name!r} has no images, or a part other than train and test")
+        for path in self.files:
+            inside = PurePosixPath(path)
+            if inside.is_absolute() or ".." in inside.parts or "\\" in path or ":" in path:
+                raise ValueError(f"case {self.name!r} names {path!r}, which is not below data.json")
+            if path not in self.sha256:
+                raise ValueError(f"case {self.name!r} has no checksum of {path!r}")
+
+
+@dataclass(frozen=True)
+class DataList:
+    """A prepared folder's contents: its `data.json`."""
+
+    name: str
+    channels: tuple[str, ...]
+    structures: Mapping[str, str]
+    cases: tuple[CaseEntry, ...]
+    problems: tuple[Mapping[str, Any], ...] = ()
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+
+    def write(self, folder: Path) -> Path:
+        """Write data.json into the folder, whole or not at all.
+
+        Raises:
+            OutputError: it cannot be written.
+        """
+        values = {"format": FORMAT, **asdict(self)}
+        for case in values["cases"]:
+            for optional in ("background", "submission_name"):
+                if case[optional] is None:
+                    del case[optional]
+        return write_json(folder / FILE_NAME, values)
+
+
+def write_json(path: Path, values: object) -> Path:
+    """Write a JSON file beside its place, then rename it.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror})", "check space and rights there") from None
+    return path
+
+
+def read_data_list(folder: Path) -> DataList:
+    """The list of a prepared folder.
+
+    Args:
+        folder: holds data.json.
+
+    Raises:
+        InputError: there is none, or it is not what `prepare.py` writes.
+    """
+    path = folder / FILE_NAME
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["format"] != FORMAT:
+            raise ValueError(f"its format is {values['format']!r} and not {FORMAT!r}")
+        cases = tuple(CaseEntry(**case) for case in values["cases"])
+        names = [case.name for case in cases]
+        if len(set(names)) < len(names):
+            raise ValueError("two cases have the same name")
+        return DataList(
+            values["name"],
+            tuple(values["channels"]),
+            values["structures"],
+            cases,
+            tuple(values["problems"]),
+            values["preparation"],
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be used ({error})", "make the folder with Training/prepare.py") from None
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,25 @@
+"""The cases of a source, by its format."""
+
+from __future__ import annotations
+
+import argparse
+
+from .folders import find_folders
+from .found import Found
+from .structures import read_structures
+
+
+def find(options: argparse.Namespace) -> Found:
+    """The collection that the command line's options name.
+
+    Raises:
+        AutofocusError: nothing is there, or an option makes no sense.
+    """
+    source = options.source
+    name = options.name or source.resolve().name
+    if options.format == "folder":
+        channels = [channel.strip() for channel in options.channels.split(",")]
+        structures, _ = read_structures(options.structures)
+        images = options.images or ["images*/{case}"]
+        return find_folders(source, name, channels, images, options.labels, structures)
+    raise NotImplementedError(options.format)

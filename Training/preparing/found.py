@@ -1,0 +1,153 @@
+"""What a format's finder hands over: the cases, not yet read, and what is wrong with those that cannot be used."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.images import read_image
+from AutofocusCore.images.reading import Scan
+
+MOST_STRUCTURES = 255
+PARTS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A fault of a case.
+
+    Args:
+        case: its name, or the file's where there is no case.
+        problem: one sentence or more.
+        left_out: whether the case cannot be used for it; else it is only to be known.
+    """
+
+    case: str
+    problem: str
+    left_out: bool = True
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """One channel's image: a file, one frame of a 4-D file, or one series of a DICOM folder."""
+
+    path: Path
+    frame: int | None = None
+    series: str | None = None
+
+    def read(self) -> Scan:
+        """The image.
+
+        Raises:
+            InputError: it cannot be read, and why.
+        """
+        return read_image(self.path, frame=self.frame, series=self.series)
+
+
+@dataclass(frozen=True)
+class Contours:
+    """An RTSTRUCT file, and for each label the patterns of the names that its structure goes by."""
+
+    path: Path
+    names: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+@dataclass(frozen=True)
+class FoundCase:
+    """A case to be made.
+
+    Args:
+        name: unique in the collection, and good as the name of a folder.
+        images: one for each channel.
+        labels: a label map, contours, or None for a test case without.
+        part: "train" or "test".
+        patient: whose scans are kept together in a fold; the case's name where nothing is known.
+        submission_name: under which the BRATS server knows the case: "VSD.{name}.<id>.mha".
+    """
+
+    name: str
+    images: tuple[ImageFile, ...]
+    labels: ImageFile | Contours | None
+    part: str = "train"
+    patient: str = ""
+    submission_name: str | None = None
+
+    @property
+    def sources(self) -> list[Path]:
+        """All files and folders that the case is made of."""
+        return [image.path for image in self.images] + ([self.labels.path] if self.labels is not None else [])
+
+
+@dataclass(frozen=True)
+class Found:
+    """A collection as it lies there.
+
+    Args:
+        name: of the collection.
+        channels: names, in the order of each case's images.
+        structures: names by label value, 1, 2, 3 ...
+        cases: those that have all their files.
+        problems: of the others.
+        relabelled: label values of the files that are given others; all others are kept.
+    """
+
+    name: str
+    channels: tuple[str, ...]
+    structures: Mapping[int, str]
+    cases: tuple[FoundCase, ...]
+    problems: tuple[Problem, ...] = ()
+    relabelled: Mapping[int, int] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        labels = list(self.structures)
+        if not labels or labels != list(range(1, len(labels) + 1)) or len(labels) > MOST_STRUCTURES:
+            raise SettingError(
+                f"The structures have the labels {labels[:10]}", "give 1 to 255 structures, labelled 1, 2, 3 ..."
+            )
+
+
+def safe_name(text: str) -> str:
+    """A name that is a folder's on every system: letters, digits, `_`, `-` and `.` in the middle."""
+    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._") or "case"
+
+
+def without_duplicates(cases: Iterable[FoundCase]) -> tuple[list[FoundCase], list[Problem]]:
+    """The cases whose name no other has, capital letters aside (as on Windows and macOS), and the others' problems."""
+    named: dict[str, list[FoundCase]] = {}
+    for case in cases:
+        named.setdefault(case.name.casefold(), []).append(case)
+    unique = [same[0] for same in named.values() if len(same) == 1]
+    problems = [
+        Problem(same[0].name, "Its name is given twice: " + " and ".join(str(c.images[0].path) for c in same))
+        for same in named.values()
+        if len(same) > 1
+    ]
+    return sorted(unique, key=lambda case: case.name), problems
+
+
+def files_below(folder: Path) -> list[Path]:
+    """All files in a folder and its subfolders, sorted; those whose names begin with a dot are passed over.
+
+    Raises:
+        InputError: no such folder, or nothing in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}", "check its name and place")
+    found = [
+        Path(parent, name)
+        for parent, folders, names in os.walk(folder)
+        for name in names
+        if not name.startswith(".")  # such as the ._ files that macOS leaves beside each file on other disks
+    ]
+    if not found:
+        raise InputError(f"The folder {folder} is empty", "unpack the data into it")
+    return sorted(found)
+
+
+def stem_of(path: Path, endings: tuple[str, ...] = (".nii.gz", ".nii", ".nrrd", ".mha", ".mhd")) -> str | None:
+    """An image file's name without its ending; None where it is no image."""
+    return next((path.name[: -len(end)] for end in endings if path.name.lower().endswith(end)), None)

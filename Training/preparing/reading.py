@@ -1,0 +1,228 @@
+"""One case from its files to arrays on one grid: every fault that would spoil a training is named here."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.images import Grid
+from AutofocusCore.images.body import body_mask
+from AutofocusCore.images.checks import check_content, check_size
+from AutofocusCore.images.intensity import look, normalise, outside_value
+from AutofocusCore.images.labelling import label_image
+from AutofocusCore.images.resampling import inside, sample, to_image
+from AutofocusCore.models import Normalization
+
+from .contours import rasterise
+from .found import Contours, Found, FoundCase
+
+ROIS = {"all": "all", "brain": "nonzero", "body": "body"}
+"""Kinds of ROI, and the mask of the model's normalisation that means the same."""
+LEAST_OVERLAP = 0.5
+STRAY = 0.01
+"""Share of labelled voxels outside the ROI from which on it is worth a word."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What is to be done to every case.
+
+    Args:
+        offset: added to all values of the images.
+        roi: "all", "brain" (voxels that are not 0 in some channel) or "body" (found in the first channel).
+        spacing: x, y, z in mm along the image's own axes, 0 for as it is; None leaves all as they are.
+        normalise: "none", or "deepmedic": each channel to mean 0 and standard deviation 1, taken over the ROI's voxels
+            between the 5th and 95th percentile and within 3 standard deviations of their mean, as the authors'
+            data_normalization/generate_normal.py asks for. Its further cut-off, at the mean of the whole image, is left
+            out: no model could ask for it, and in skull-stripped images it lies below the 5th percentile.
+    """
+
+    offset: float = 0.0
+    roi: str = "all"
+    spacing: tuple[float, float, float] | None = None
+    normalise: str = "none"
+
+    def __post_init__(self) -> None:
+        if self.roi not in ROIS:
+            raise SettingError(f"--roi is {self.roi!r}", f"use one of {', '.join(ROIS)}")
+        if self.normalise not in ("none", "deepmedic"):
+            raise SettingError(f"--normalise is {self.normalise!r}", "use none or deepmedic")
+        if not np.isfinite(self.offset):
+            raise SettingError(f"--offset is {self.offset}", "give a number, such as -1024")
+        if self.spacing is not None:
+            fits = len(self.spacing) == 3 and all(np.isfinite(s) and 0 <= s <= 100 for s in self.spacing)
+            if not fits:
+                raise SettingError(f"--spacing is {self.spacing}", "give x,y,z in mm, 0 for what is to stay as it is")
+
+    @property
+    def normalization(self) -> Normalization | None:
+        """What a model says that was trained on images normalised in this way; None where they are not."""
+        if self.normalise == "none":
+            return None
+        return Normalization("z-score", ROIS[self.roi], (5.0, 95.0), (3.0, 3.0))
+
+
+@dataclass
+class Volumes:
+    """A case in memory, all (z, y, x) on one grid.
+
+    Args:
+        images: one for each channel; of the files' own type where nothing had to be computed.
+        labels: uint8, or None.
+        roi: bool, or None for everything.
+        background: value of what lies outside, for each channel; None where the images are not normalised.
+        remarks: what is odd, though usable.
+    """
+
+    grid: Grid
+    images: list[NDArray[np.generic]]
+    labels: NDArray[np.uint8] | None
+    roi: NDArray[np.bool_] | None = None
+    background: list[float] | None = None
+    remarks: list[str] = field(default_factory=list)
+
+
+def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
+    """Read and check a case, and do to it what the settings say.
+
+    Raises:
+        InputError: why the case cannot be used.
+    """
+    scans = [image.read() for image in case.images]
+    remarks = [warning for scan in scans for warning in scan.warnings]
+    images = [_checked(scan.image, str(scan.path)) for scan in scans]
+    own = Grid.of(images[0])
+    labels = _labels(case, found, own, remarks)
+    grid = spaced(own, settings.spacing)
+    if labels is not None and grid != own:
+        indicators = ((labels == value).astype(np.float32) for value in range(len(found.structures) + 1))
+        labels, _ = label_image(indicators, own, grid)  # type: ignore[arg-type]
+        if not labels.any():
+            raise InputError("Nothing of its labels is left at the new spacing", "choose a finer --spacing")
+    made = Volumes(grid, [], labels, remarks=remarks)
+    empty = []  # of each channel, where it is not 0
+    for image, scan in zip(images, scans, strict=True):
+        image = _shifted(image, settings.offset)
+        values = sitk.GetArrayViewFromImage(image)
+        if look(values).kind == "CT+1024":
+            remarks.append(f"{scan.path} looks like CT stored as HU + 1024: --offset -1024 makes it HU.")
+        outside = _outside(values)
+        if grid == own and Grid.of(image).same_as(own):
+            made.images.append(values.copy())
+        else:
+            _overlapping(image, grid, str(scan.path), remarks)
+            made.images.append(sample(image, grid, outside))
+        empty.append(sample(image != 0, grid, 0.0, nearest=True) > 0 if settings.roi == "brain" else None)
+    made.roi = _roi(made, empty, settings, remarks)
+    if settings.normalization is not None:
+        made.background = []
+        for i, values in enumerate(made.images):
+            scaled = values.astype(np.float32)
+            outside = _outside(values)
+            mask = empty[i] if empty[i] is not None else made.roi
+            everywhere = np.ones(scaled.shape, dtype=bool)
+            how = settings.normalization
+            shift, scale = normalise(scaled, everywhere if mask is None else mask, how, str(scans[i].path))
+            made.images[i] = scaled
+            made.background.append((outside - shift) / scale)
+    return made
+
+
+def spaced(grid: Grid, spacing: Sequence[float] | None) -> Grid:
+    """The grid with another spacing (x, y, z in mm, 0 for its own): the same axes and centre, nothing cut off."""
+    if spacing is None:
+        return grid
+    target = [wanted or own for wanted, own in zip(spacing, grid.spacing, strict=True)]
+    if np.allclose(target, grid.spacing, atol=1e-3, rtol=0):
+        return grid
+    size = [max(1, int(np.ceil(n * s / t - 1e-6))) for n, s, t in zip(grid.size, grid.spacing, target, strict=True)]
+    axes = np.asarray(grid.direction).reshape(3, 3)
+    centre = grid.to_mm([(n - 1) / 2 for n in grid.size])
+    matrix = axes * np.asarray(target)
+    return replace(Grid.from_matrix(size, matrix, centre - matrix @ ((np.asarray(size) - 1) / 2)))
+
+
+def _checked(image: sitk.Image, name: str) -> sitk.Image:
+    check_size(image, name)
+    check_content(image, name)
+    return image
+
+
+def _outside(values: NDArray[np.generic]) -> float:
+    air = look(values).air
+    return air if air is not None else outside_value(values, "MR")
+
+
+def _shifted(image: sitk.Image, offset: float) -> sitk.Image:
+    """The image with the offset added: whole numbers stay whole, in a type that holds them."""
+    if offset == 0:
+        return image
+    values = sitk.GetArrayViewFromImage(image)
+    if np.issubdtype(values.dtype, np.integer) and float(offset).is_integer():
+        shifted = values.astype(np.int64) + int(offset)
+        kinds = (np.int16, np.int32, np.int64)
+        kind = next(k for k in kinds if np.iinfo(k).min <= shifted.min() and shifted.max() <= np.iinfo(k).max)
+    else:
+        shifted, kind = values.astype(np.float64) + offset, np.float32
+    return to_image(shifted.astype(kind), Grid.of(image))
+
+
+def _overlapping(image: sitk.Image, grid: Grid, name: str, remarks: list[str]) -> None:
+    share = float(inside(grid, Grid.of(image)).mean())
+    if share == 0:
+        raise InputError(f"{name} does not overlap the first channel", "give images that are registered to each other")
+    if share < LEAST_OVERLAP:
+        remarks.append(f"{name} covers only {100 * share:.0f} % of the first channel.")
+
+
+def _labels(case: FoundCase, found: Found, grid: Grid, remarks: list[str]) -> NDArray[np.uint8] | None:
+    """The labels on the image's grid, checked, with the values of the collection's structures."""
+    if case.labels is None:
+        return None
+    if isinstance(case.labels, Contours):
+        labels, notes = rasterise(case.labels, case.images[0], grid, found.structures)
+        remarks += notes
+    else:
+        scan = case.labels.read()
+        if scan.warnings:
+            raise InputError(f"Its labels are damaged: {scan.warnings[0].rstrip('.')}", "export them again")
+        if not Grid.of(scan.image).same_as(grid):
+            raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")
+        values = sitk.GetArrayViewFromImage(scan.image)
+        given = {float(v): found.relabelled.get(int(v), int(v)) for v in np.unique(values)}
+        known = {0, *found.structures}
+        unknown = [f"{v:g}" for v, label in given.items() if v != int(v) or label not in known]
+        if unknown:
+            raise InputError(
+                f"Its labels hold {', '.join(unknown[:5])}", f"use whole numbers from 0 to {len(found.structures)}"
+            )
+        labels = np.zeros(values.shape, dtype=np.uint8)
+        for value, label in given.items():
+            labels[values == value] = label
+    if not labels.any():
+        raise InputError("Its labels are empty", "label something, or leave the case out")
+    return labels
+
+
+def _roi(
+    made: Volumes, present: list[NDArray[np.bool_] | None], settings: Settings, remarks: list[str]
+) -> NDArray[np.bool_] | None:
+    if settings.roi == "all":
+        return None
+    if settings.roi == "body":
+        roi = body_mask(made.images[0].astype(np.float32), made.grid)
+    else:
+        roi = np.logical_or.reduce([channel for channel in present if channel is not None])
+    if roi.all():
+        what = "the body does not stand out" if settings.roi == "body" else "no voxel is 0: is the skull taken off?"
+        remarks.append(f"Its ROI is the whole image: {what}.")
+    if made.labels is not None:
+        stray = float((made.labels[~roi] > 0).sum() / (made.labels > 0).sum())
+        if stray > STRAY:
+            remarks.append(f"{100 * stray:.1f} % of its labelled voxels lie outside the ROI.")
+    return roi

@@ -1,0 +1,131 @@
+"""All cases, several at a time where asked for, with progress; then the list of what came of them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import platform
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from AutofocusCore import __version__
+from AutofocusCore.errors import InputError, OutputError
+
+from .data_list import CaseEntry, DataList
+from .folds import assign_folds
+from .found import Found, FoundCase
+from .making import Outcome, make_case
+from .reading import Settings
+
+
+def prepare_all(
+    found: Found, out: Path, settings: Settings, *, folds: int = 0, seed: int = 0, workers: int = 1, asked: Any = None
+) -> DataList:
+    """Make every case and write data.json.
+
+    Args:
+        found: the collection.
+        out: the prepared folder; cases that are there already, made in the same way, are kept.
+        folds: number of folds for cross-validation over the training cases, 0 for none.
+        seed: of the folds.
+        workers: processes.
+        asked: what the user asked for, recorded as it is.
+
+    Raises:
+        InputError: not one case can be used; all the problems are in the message.
+        OutputError: nothing may be written there, or a process was ended from outside.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out} cannot be made ({error.strerror})", "give another folder") from None
+    outcomes: dict[str, Outcome] = {}
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns) as progress:
+        task = progress.add_task("preparing", total=len(found.cases))
+        for outcome in _outcomes(found, settings, out, workers):
+            outcomes[outcome.case] = outcome
+            progress.update(task, advance=1, description=outcome.case)
+
+    problems = list(found.problems)
+    for case in found.cases:
+        problems += outcomes[case.name].problems
+    usable = [case for case in found.cases if outcomes[case.name].facts is not None]
+    if not usable:
+        listed = " ".join(f"{p.case}: {p.problem}" for p in problems)
+        raise InputError(f"No case can be used. {listed}".rstrip("."), "mend what is named, or give another folder")
+    fold = assign_folds(usable, folds, seed)
+    entries = tuple(_entry(case, outcomes[case.name], found, fold.get(case.name)) for case in usable)
+    preparation = {
+        **(asked or {}),
+        "settings": asdict(settings),
+        "normalization": asdict(settings.normalization) if settings.normalization else None,
+        "folds": folds,
+        "seed": seed,
+        "relabelled": {str(old): new for old, new in found.relabelled.items()},
+        "versions": {
+            "autofocus-segmentation": __version__,
+            "python": platform.python_version(),
+            "numpy": np.__version__,
+            "SimpleITK": sitk.Version_VersionString(),
+        },
+    }
+    structures = {str(label): name for label, name in found.structures.items()}
+    listed = tuple(asdict(problem) for problem in problems)
+    prepared = DataList(found.name, tuple(found.channels), structures, entries, listed, preparation)
+    prepared.write(out)
+    return prepared
+
+
+def _outcomes(found: Found, settings: Settings, out: Path, workers: int) -> Iterator[Outcome]:
+    shared = replace(found, cases=(), problems=())  # what every process needs of it
+    if workers <= 1 or len(found.cases) <= 1:
+        for case in found.cases:
+            yield make_case(case, shared, settings, out)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+        try:
+            for done in as_completed([pool.submit(make_case, case, shared, settings, out) for case in found.cases]):
+                yield done.result()
+        except BrokenProcessPool:
+            raise OutputError("A process was ended from outside", "use fewer --workers: memory may be short") from None
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _one_thread() -> None:
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+
+
+def _entry(case: FoundCase, outcome: Outcome, found: Found, fold: int | None) -> CaseEntry:
+    facts = dict(outcome.facts or {})
+    voxels = facts.get("voxels", {})
+    absent = tuple(name for label, name in found.structures.items() if voxels and not voxels[str(label)])
+    return CaseEntry(
+        name=case.name, fold=fold, part=case.part, absent=absent, submission_name=case.submission_name, **facts
+    )
+
+
+def describe(prepared: DataList, kept: Sequence[str] = ()) -> Iterator[str]:
+    """Lines for people: how many cases, folds and structures, what is absent where, and every problem."""
+    train = [case for case in prepared.cases if case.part == "train"]
+    yield f"{len(prepared.cases)} cases: {len(train)} to train on, {len(prepared.cases) - len(train)} to test on"
+    folds = sorted({case.fold for case in train if case.fold is not None})
+    if folds:
+        sizes = ", ".join(str(sum(case.fold == fold for case in train)) for fold in folds)
+        yield f"{len(folds)} folds of {sizes} cases"
+    labelled = [case for case in prepared.cases if case.labels]
+    for label, name in prepared.structures.items():
+        without = [case.name for case in labelled if not case.voxels.get(label)]
+        if without:
+            yield f"{name} is absent in {len(without)} of {len(labelled)}: {', '.join(without)}"
+    for problem in prepared.problems:
+        yield f"{problem['case']}{' (left out)' if problem['left_out'] else ''}: {problem['problem']}"
