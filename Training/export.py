@@ -1,87 +1,162 @@
-"""Make a model of a finished run: `python -m Training.export Training/configs/hippocampus-mr.toml`.
+"""Make a model of a finished run: `python Training/export.py Training/configs/hippocampus-mr.toml --run RUN`.
 
-The averaged weights of the checkpoint are measured on the cases that training never saw, as whole volumes in float32,
-and written with these figures as a bundle that the command line, the demo and Slicer can use.
+The averaged weights of the run are measured on the cases that training never saw, as whole volumes in exact mode and
+float32 on the model's grid, and written with these figures as a bundle that the command line, the demo and Slicer use.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
-import numpy as np
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
 import torch
 
-import AutofocusCore
-from AutofocusCore.errors import AutofocusError, InputError
-from AutofocusCore.models import bundled_model_folder, write_bundle
-
-from .config import Config, load_config
-from .data import load_data
-from .evaluate import dice_per_structure
+from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.models import ModelSpec, bundled_model_folder, write_bundle
+from Training.config import Config, load_config
+from Training.evaluate import measure_run
+from Training.measures import Measures, mean_of
+from Training.runs import WEIGHTS, load_run
+from Training.tables import Summary, read_cases, summarise, values_by_case
 
 ROOT = Path(__file__).resolve().parents[1]
 LICENCES = {"MIT": ROOT / "LICENSE", "CC-BY-SA-4.0": Path(__file__).with_name("licences") / "CC-BY-SA-4.0.txt"}
+DIGITS = 4
 
 
-def load_average(checkpoint: Path, config: Config) -> torch.nn.Module:
-    """The averaged network of a checkpoint, in evaluation mode.
+def licence_text(spec: ModelSpec) -> str:
+    """The whole text of the licence that a model's weights are under.
 
     Raises:
-        InputError: there is no such checkpoint.
+        SettingError: it is not at hand.
     """
-    if not checkpoint.is_file():
-        raise InputError(f"There is no checkpoint {checkpoint}", "train first, or name the run's folder with --run")
-    network = AutofocusCore.build_network(**config.model.architecture)
-    network.load_state_dict(torch.load(checkpoint, map_location="cpu", weights_only=True)["average"])
-    return network.eval()
+    path = LICENCES.get(spec.licence)
+    if path is None:
+        known = ", ".join(LICENCES)
+        raise SettingError(
+            f"The text of the licence {spec.licence} is not at hand", f"use {known}, or put it into Training/licences"
+        )
+    return path.read_text(encoding="utf-8")
 
 
-def export(config: Config, run: Path, out: Path, data_folder: Path | None = None) -> dict[str, float]:
-    """Measure a run's model and write it as a bundle. Returns the mean Dice of each structure.
+def figures_of(results: Sequence[Measures], spec: ModelSpec) -> dict[str, Any]:
+    """What a card says of a model's accuracy: a table of the structures, and Dice case by case.
+
+    Undefined figures are left out, as JSON has no word for them; the table counts the cases that they come from.
+    """
+    summaries = {summary.structure: summary for summary in summarise(results)}
+    names = [structure.name for structure in spec.structures]
+    by_structure = {name: values_by_case(results, name, "dice") for name in names}
+    cases = list(dict.fromkeys(one.case for one in results))
+    means = [summaries[name].mean["dice"] for name in names]
+    return {
+        "cases_measured": len(cases),
+        "mean_dice": _rounded(mean_of(means)),
+        "structures": [_row(summaries[name]) for name in names],
+        "cases": [
+            {"case": case, **{n: _rounded(v[case]) for n, v in by_structure.items() if not math.isnan(v[case])}}
+            for case in cases
+        ],
+    }
+
+
+def _row(summary: Summary) -> dict[str, Any]:
+    numbers = {
+        "Dice": summary.mean["dice"],
+        "Dice SD": summary.sd["dice"],
+        "HD95 mm": summary.mean["hd95_mm"],
+        "HD95 SD": summary.sd["hd95_mm"],
+        "ASD mm": summary.mean["asd_mm"],
+        "ASD SD": summary.sd["asd_mm"],
+    }
+    counts = {"missed": summary.missed, "false positive": summary.false_positive, "absent": summary.absent}
+    shown = {name: _rounded(value) for name, value in numbers.items() if not math.isnan(value)}
+    return {"structure": summary.structure, **shown, **counts}
+
+
+def _rounded(value: float) -> float:
+    return round(float(value), DIGITS)
+
+
+def export(
+    config: Config,
+    run: Path,
+    out: Path,
+    data_folder: Path | None = None,
+    *,
+    weights: str = "last",
+    cases: Path | None = None,
+    note: str = "",
+) -> dict[str, float]:
+    """Measure a run's model and write it as a bundle. Returns the mean Dice of each structure that has one.
 
     Args:
+        config: that the run was made from.
         run: the run's folder.
         out: the bundle's folder.
         data_folder: in place of the configuration's.
+        weights: "last", or "best" on the watched cases.
+        cases: a cases.csv whose figures the card takes instead of measuring anew: those of cross-validation, say, for
+            a model that was then trained on all cases.
+        note: what the card says of where the figures come from.
+
+    Raises:
+        InputError: no such run, no test cases, or some that were trained on.
+        SettingError: the licence's text is not at hand.
     """
-    network = load_average(run / "checkpoint.pt", config)
-    step = torch.load(run / "checkpoint.pt", map_location="cpu", weights_only=True)["step"]
-    names = [structure.name for structure in config.model.structures]
-    rows = []
-    for source in load_data(config, data_folder).test:
-        scores = dice_per_structure(network, source.case)
-        rows.append({"case": source.name, **{n: round(float(s), 4) for n, s in zip(names, scores, strict=True)}})
-        print("  ".join(str(value) for value in rows[-1].values()), flush=True)
-    mean = {name: round(float(np.nanmean([row[name] for row in rows])), 4) for name in names}
-    spread = {name: round(float(np.nanstd([row[name] for row in rows])), 4) for name in names}
-    figures = {
-        "cases_measured": len(rows),
-        "mean_dice": round(float(np.mean(list(mean.values()))), 4),
-        "standard_deviation": spread,
-        "steps_trained": int(step),
-        "cases": rows,
-    }
-    licence = LICENCES[config.model.licence].read_text(encoding="utf-8")
-    write_bundle(out, replace(config.model, dice=mean, figures=figures), network.state_dict(), licence)
+    licence, model = licence_text(config.model), load_run(run, config, weights)
+    if cases is not None:
+        results = read_cases(cases)
+        unknown = {one.structure for one in results} ^ {structure.name for structure in config.model.structures}
+        if unknown:
+            raise SettingError(
+                f"{cases} and the model do not agree on {', '.join(sorted(unknown))}", "give its own table"
+            )
+    else:
+        results = measure_run(config, run, data_folder, weights=weights)
+    figures = figures_of(results, config.model)
+    mean = {row["structure"]: row["Dice"] for row in figures["structures"] if "Dice" in row}
+    about = {"measured": note} if note else {}
+    figures = {**about, **figures, "steps_trained": model.step}
+    write_bundle(out, replace(config.model, dice=mean, figures=figures), model.network.state_dict(), licence)
     return mean
 
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m Training.export", description="Make a model of a finished run.")
+    parser = argparse.ArgumentParser(
+        prog="export.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", type=Path, help="the configuration that the run was made from")
     parser.add_argument("--run", type=Path, help="the run's folder (Runs/<configuration>)")
     parser.add_argument("--out", type=Path, help="the bundle's folder (AutofocusCore/bundles/<name>)")
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
+        help="put a value in place of the configuration's, as in --set model.version=1.1.0; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--weights", choices=tuple(WEIGHTS), default="last", help="which of the run's (last)")
+    parser.add_argument(
+        "--cases", type=Path, metavar="CSV", help="take the figures of this cases.csv (cross-validation) into the card"
+    )
+    parser.add_argument("--note", default="", help="what the card says of where the figures come from")
+    parser.add_argument("--threads", type=int, help="processor threads (all)")
     options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
     try:
-        config = load_config(options.config)
-        name = config.model.name
-        out = options.out or bundled_model_folder() / name
-        mean = export(config, options.run or Path("Runs") / options.config.stem, out, options.data)
+        config = load_config(options.config, options.overrides)
+        out = options.out or bundled_model_folder() / config.model.name
+        run = options.run or Path("Runs") / options.config.stem
+        mean = export(config, run, out, options.data, weights=options.weights, cases=options.cases, note=options.note)
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1

@@ -70,7 +70,11 @@ def experiments(table: str, only: Sequence[str] = ()) -> dict[str, Path]:
     if folder is None:
         known = ", ".join(sorted(f.name for f in CONFIGS.iterdir() if f.is_dir()))
         raise SettingError(f"There is no table {table}", f"use networks, {known} or a folder of configurations")
-    found = {path.stem: path for path in sorted(folder.glob("*.toml")) if not path.stem.startswith("base")}
+    found = {
+        path.stem: path
+        for path in sorted(folder.glob("*.toml"), key=lambda p: p.stem)
+        if not path.stem.startswith("base")
+    }
     unknown = [name for name in only if name not in found]
     if unknown or not found:
         raise SettingError(f"{folder} has no configuration {unknown[0] if unknown else ''}", f"use {', '.join(found)}")

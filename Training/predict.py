@@ -1,0 +1,180 @@
+"""Segment cases with a trained run or a model: `python Training/predict.py CONFIG PREPARED --run RUN -o OUT`.
+
+    python Training/predict.py CONFIG PREPARED --run RUN -o OUT              # the test cases of a prepared folder
+    python Training/predict.py CONFIG PREPARED --run RUN -o OUT --submission afn6   # for the server of BRATS 2015
+    python Training/predict.py FOLDER_OR_TABLE --model brats -o OUT          # as `autofocus batch` finds cases
+    python Training/predict.py T1.mha T1c.mha T2.mha Flair.mha --model brats -o OUT     # one case
+
+Label maps lie on the grid of each case's first image. Everything runs through `autofocus batch`: what is done already
+is not done again, results.csv and failures.csv tell of every case, and its options (--attention, --probabilities,
+--device, --mode, --workers and so on, see `autofocus batch --help`) are understood here too.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from AutofocusCore import cli
+from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.models import ModelSpec, find_model, write_bundle
+from AutofocusCore.staging import Staging, stem_of, write_text
+from Training.config import load_config
+from Training.export import licence_text
+from Training.preparing.data_list import CaseEntry, read_data_list
+from Training.runs import WEIGHTS, load_run
+from Training.tables import csv_text
+
+SUBMISSION = re.compile(r"[A-Za-z0-9_-]+")
+IDENTIFIER = re.compile(r"(\d+)(?!.*\d)")
+"""The last number in a name: 54513 in VSD.Brain.XX.O.MR_Flair.54513."""
+
+
+def submission_name(entry: CaseEntry, channels: Sequence[str], name: str) -> str:
+    """VSD.<name>.<id>, what the server of BRATS 2015 knows a label map by, without its ending.
+
+    The id is the number of the case's FLAIR image, as the challenge's site asked: the data list keeps it, as
+    VSD.{name}.<id>, where the folder was prepared from BRATS 2015; else it is looked for in the image's own name.
+
+    Raises:
+        InputError: nothing tells the id.
+    """
+    flair = next((i for i, channel in enumerate(channels) if "flair" in channel.lower()), 0)
+    if entry.submission_name is not None:
+        return entry.submission_name.replace("{name}", name)
+    known = stem_of(entry.images[flair])
+    found = IDENTIFIER.search(known)
+    if found is None:
+        raise InputError(
+            f"The name {known} of case {entry.name} holds no number for BRATS's server",
+            "prepare the folder from the files as they were handed out, VSD.Brain.XX.O.MR_Flair.<number>.mha",
+        )
+    return f"VSD.{name}.{found[1]}"
+
+
+def prepared_rows(
+    folder: Path, spec: ModelSpec, part: str, fold: int | None, submission: str | None
+) -> list[list[object]]:
+    """A row for each wanted case of a prepared folder: its name, and one image for each channel.
+
+    Args:
+        folder: holds data.json.
+        spec: of the model; its number of channels must be that of the images.
+        part: "train", "test" or "all".
+        fold: only the cases of this fold; then the part does not matter.
+        submission: name of the submission, or None.
+
+    Raises:
+        InputError: no such case, other channels, or images that are normalised already.
+    """
+    data = read_data_list(folder)
+    if len(data.channels) != len(spec.channels):
+        raise InputError(
+            f"{folder} has {len(data.channels)} channels, {spec.name} takes {len(spec.channels)}", "choose another"
+        )
+    entries = [e for e in data.cases if (e.fold == fold if fold is not None else part in (e.part, "all"))]
+    if not entries:
+        wanted = f"fold {fold}" if fold is not None else f"part {part!r}"
+        raise InputError(f"{folder} has no case in {wanted}", "choose another --part or --fold")
+    rows: list[list[object]] = []
+    for entry in entries:
+        if entry.background is not None:
+            raise InputError(
+                f"The images of {entry.name} are normalised already, which the model would do again",
+                "prepare the folder without normalisation",
+            )
+        name = entry.name if submission is None else submission_name(entry, data.channels, submission)
+        rows.append([name, *(str((folder / image).absolute()) for image in entry.images)])
+    return rows
+
+
+def cohort_of(inputs: Sequence[Path], spec: ModelSpec, options: argparse.Namespace) -> Path:
+    """The table or folder of cases for `autofocus batch`; OUT/cohort.csv where one must be made.
+
+    Raises:
+        InputError: what `prepared_rows` says, or the wrong number of images.
+        SettingError: a submission of something else than a prepared folder.
+    """
+    first = inputs[0]
+    prepared = len(inputs) == 1 and (first / "data.json").is_file()
+    if options.submission is not None and not prepared:
+        raise SettingError("--submission needs the names that a prepared folder keeps", "give one with data.json")
+    if prepared:
+        rows = prepared_rows(first, spec, options.part, options.fold, options.submission)
+    elif len(inputs) == 1 and (first.is_dir() or first.suffix.lower() == ".csv"):
+        return first
+    elif len(inputs) == len(spec.channels):
+        rows = [[stem_of(first), *(str(path.absolute()) for path in inputs)]]
+    else:
+        channels = ", ".join(channel.name for channel in spec.channels)
+        raise InputError(f"{len(inputs)} images were given", f"give one for each of {channels}, or a folder")
+    table = Path(options.out) / "cohort.csv"
+    with Staging() as staging:
+        staging.folder(table.parent)
+    write_text(table, csv_text(["case", *(channel.name for channel in spec.channels)], rows))
+    return table
+
+
+def predict(options: argparse.Namespace, passed_on: Sequence[str]) -> int:
+    """Do what the options ask for; the exit status of `autofocus batch`."""
+    inputs, model = [Path(word) for word in options.inputs], options.model
+    if options.run is not None:
+        config = load_config(inputs.pop(0), options.overrides)
+        run = load_run(options.run, config, options.weights)
+        model = Path(options.out) / "model"
+        with Staging() as staging:
+            staging.folder(options.out)
+        write_bundle(model, run.spec, run.network.state_dict(), licence_text(run.spec))
+    spec = find_model(str(model)).spec
+    cohort = cohort_of(inputs, spec, options)
+    ending = ".mha" if options.submission is not None else options.format
+    arguments = ["batch", cohort, "--model", model, "--output", options.out, "--format", ending, *passed_on]
+    return cli.main([str(word) for word in arguments])
+
+
+def main() -> int:
+    """The command line; what it does not know goes to `autofocus batch`."""
+    parser = argparse.ArgumentParser(
+        prog="predict.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
+    )
+    parser.add_argument(
+        "inputs", nargs="+", metavar="INPUT",
+        help="with --run first its configuration; then a prepared folder, a folder, a table, or an image per channel",
+    )  # fmt: skip
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", type=Path, help="a run's folder")
+    which.add_argument("-m", "--model", help="a model's name (`autofocus models list`), folder or zip")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for the label maps; made if need be")
+    parser.add_argument("--part", choices=("train", "test", "all"), default="test", help="of a prepared folder (test)")
+    parser.add_argument("--fold", type=int, help="only this fold of a prepared folder")
+    parser.add_argument("--weights", choices=tuple(WEIGHTS), default="last", help="which of the run's (last)")
+    parser.add_argument("--format", default=".nii.gz", help="ending of the label maps (.nii.gz; .seg.nrrd for Slicer)")
+    parser.add_argument(
+        "--submission",
+        metavar="NAME",
+        help="write VSD.NAME.<id>.mha, as BRATS 2015's server asked; letters, digits, - _",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
+        help="put a value in place of the configuration's; may be repeated",
+    )  # fmt: skip
+    options, passed_on = parser.parse_known_args()
+    if options.run is not None and len(options.inputs) < 2:
+        parser.error("with --run, give the configuration and then the cases")
+    if options.submission is not None and not SUBMISSION.fullmatch(options.submission):
+        parser.error(f"{options.submission!r} is no name for a submission; use letters, digits, - and _")
+    try:
+        return predict(options, passed_on)
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
