@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -64,12 +64,18 @@ class Source:
 
 @dataclass(frozen=True)
 class DataSet:
-    """The cases to train on, those set aside from them to watch, and those to report on; and what identifies them."""
+    """The cases to train on, those set aside from them to watch, and those to report on.
+
+    Args:
+        checksum: identifies files and parts together.
+        remarks: what is to be known before a training starts, though it does not stop one.
+    """
 
     train: list[Source]
     watch: list[Source]
     test: list[Source]
     checksum: str
+    remarks: tuple[str, ...] = ()
 
 
 def names_of(sources: Sequence[Source]) -> list[str]:
@@ -124,6 +130,25 @@ def split_watched(names: Sequence[str], count: int, where: str) -> tuple[list[st
         raise InputError(f"{where} has {len(names)} training cases", f"have more than data.watch={count}")
     watched = set(names[:: max(1, len(names) // max(count, 1))][:count])
     return [n for n in names if n not in watched], [n for n in names if n in watched]
+
+
+def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int]) -> tuple[str, ...]:
+    """A sentence that names the cases that are smaller than a segment's output along an axis, where there are any.
+
+    Args:
+        shapes: of the cases on the model's grid, z, y, x in voxels.
+        segment: size of a segment's output, likewise.
+    """
+    small = [name for name, shape in shapes.items() if any(n < s for n, s in zip(shape, segment, strict=True))]
+    if not small:
+        return ()
+    shown = ", ".join(f"{name} ({' × '.join(map(str, shapes[name]))})" for name in small[:SHOWN_PROBLEMS])
+    more = f" and {len(small) - SHOWN_PROBLEMS} more" if len(small) > SHOWN_PROBLEMS else ""
+    size = " × ".join(map(str, segment))
+    return (
+        f"{len(small)} of {len(shapes)} cases are smaller than a segment's {size} voxels (z, y, x) along an axis, and "
+        f"their segments are filled up with background: {shown}{more}.",
+    )
 
 
 def refuse(problems: Sequence[str], where: object) -> NoReturn:

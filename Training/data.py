@@ -8,6 +8,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.phantom import make_phantom
 
-from .cases import DataSet, Source, case_of, names_of, refuse, split_watched
+from .cases import DataSet, Source, case_of, names_of, refuse, remark_on_small, split_watched
 from .config import Config
 from .prepared import load_prepared
 
@@ -39,7 +40,10 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
     if config.data.source == "phantom":
         return _phantoms(config)
     load = load_prepared if config.data.source == "prepared" else _folder
-    return load(config, folder or Path(config.data.folder))
+    data = load(config, folder or Path(config.data.folder))
+    for remark in data.remarks:
+        logging.getLogger(__name__).warning(remark)
+    return data
 
 
 def _phantoms(config: Config) -> DataSet:
@@ -80,6 +84,7 @@ def _folder(config: Config, folder: Path) -> DataSet:
         [sources[n] for n in watch],
         [sources[n] for n in test[: config.data.test or None]],
         digest.hexdigest(),
+        remark_on_small({n: sources[n].case.labels.shape for n in train}, config.segments.size),
     )
 
 

@@ -16,7 +16,7 @@ from AutofocusCore.images.geometry import model_grid
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
 
-from .cases import DataSet, Shelf, Source, case_of, each_or_all, refuse, split_watched
+from .cases import DataSet, Shelf, Source, case_of, each_or_all, refuse, remark_on_small, split_watched
 from .config import Config
 from .preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
 from .sampling import Case
@@ -44,13 +44,16 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
             digest.update(f"{part} {name} {' '.join(case.sha256[path] for path in case.files)}\n".encode())
     if problems:
         refuse(problems, folder)
+    grids = {name: _grid_of(folder / by_name[name].images[0]) for name in train}
+    shapes = {n: model_grid(g, config.model.orientation, config.model.spacing).shape for n, g in grids.items()}
     shelf = Shelf()
     normalised = listed.preparation.get("normalization") is not None
 
     def sources(names: Sequence[str]) -> list[Source]:
         return [Source(n, lambda case=by_name[n]: _load(case, folder, config.model, normalised), shelf) for n in names]
 
-    return DataSet(sources(train), sources(watch), sources(test), digest.hexdigest())
+    remarks = remark_on_small(shapes, config.segments.size)
+    return DataSet(sources(train), sources(watch), sources(test), digest.hexdigest(), remarks)
 
 
 def check_fits(listed: DataList, model: ModelSpec, folder: Path) -> None:
@@ -127,10 +130,6 @@ def _problems(case: CaseEntry, folder: Path, config: Config) -> list[str]:
         problems.append(f"Its labels hold {', '.join(unknown[:5])}; use 0 to {config.model.num_classes - 1}.")
     if not values.any():
         problems.append("It has no foreground; take it out.")
-    shape = model_grid(grid, config.model.orientation, config.model.spacing).shape
-    if any(extent < size for extent, size in zip(shape, config.segments.size, strict=True)):
-        shown = [" × ".join(map(str, size)) for size in (shape, config.segments.size)]
-        problems.append(f"It has {shown[0]} voxels (z, y, x), less than a segment's {shown[1]}; lower segments.size.")
     return problems
 
 

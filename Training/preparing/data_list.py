@@ -30,7 +30,8 @@ class CaseEntry:
         voxels: of each structure, by label.
         absent: names of structures that the case has nothing of.
         background: where the images are normalised, each channel's value of what lies outside the image.
-        submission_name: under which the BRATS server knows the case.
+        submission_name: "VSD.{name}.54512", under which BRATS 2015's server takes the case's segmentation.
+        sources: the files that the case was made of, relative to where they were.
     """
 
     name: str
@@ -44,6 +45,7 @@ class CaseEntry:
     absent: tuple[str, ...] = ()
     background: tuple[float, ...] | None = None
     submission_name: str | None = None
+    sources: tuple[str, ...] = ()
 
     @property
     def files(self) -> list[str]:
@@ -53,6 +55,7 @@ class CaseEntry:
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", tuple(self.images))
         object.__setattr__(self, "absent", tuple(self.absent))
+        object.__setattr__(self, "sources", tuple(self.sources))
         if not self.images or self.part not in ("train", "test"):
             raise ValueError(f"case {self.name!r} has no images, or a part other than train and test")
         for path in self.files:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from .brats import find_brats, find_brats2015
+from .decathlon import find_decathlon
 from .folders import find_folders
 from .found import Found
+from .patients import find_patients
 from .structures import read_structures
 
 
@@ -22,4 +25,10 @@ def find(options: argparse.Namespace) -> Found:
         structures, _ = read_structures(options.structures)
         images = options.images or ["images*/{case}"]
         return find_folders(source, name, channels, images, options.labels, structures)
-    raise NotImplementedError(options.format)
+    if options.format == "dicom":
+        return find_patients(source, name, *read_structures(options.structures))
+    if options.format == "decathlon":
+        return find_decathlon(source, options.name)
+    if options.format == "brats":
+        return find_brats(source, name, options.three_structures)
+    return find_brats2015(source, name)

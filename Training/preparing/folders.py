@@ -67,7 +67,7 @@ def find_folders(
             chosen = tuple(ImageFile(source / paths[0]) for paths in found)
             cases.append(FoundCase(safe_name(case), chosen, label, "test" if unlabelled else "train", safe_name(case)))
     unique, doubles = without_duplicates(cases)
-    return Found(name, tuple(channels), structures, tuple(unique), (*problems, *doubles))
+    return Found(name, source, tuple(channels), structures, tuple(unique), (*problems, *doubles))
 
 
 def _matching(files: Sequence[str], pattern: str) -> dict[str, list[str]]:

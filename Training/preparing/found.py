@@ -50,10 +50,17 @@ class ImageFile:
 
 @dataclass(frozen=True)
 class Contours:
-    """An RTSTRUCT file, and for each label the patterns of the names that its structure goes by."""
+    """An RTSTRUCT file.
+
+    Args:
+        path: of the file.
+        names: for each label the patterns of the names that its structure goes by.
+        frame: UID of the frame of reference of the series that it was drawn on.
+    """
 
     path: Path
     names: tuple[tuple[int, tuple[str, ...]], ...]
+    frame: str
 
 
 @dataclass(frozen=True)
@@ -66,7 +73,7 @@ class FoundCase:
         labels: a label map, contours, or None for a test case without.
         part: "train" or "test".
         patient: whose scans are kept together in a fold; the case's name where nothing is known.
-        submission_name: under which the BRATS server knows the case: "VSD.{name}.<id>.mha".
+        submission_name: "VSD.{name}.54512", under which BRATS 2015's server takes the case's segmentation.
     """
 
     name: str
@@ -88,6 +95,7 @@ class Found:
 
     Args:
         name: of the collection.
+        source: the folder that all its files are in.
         channels: names, in the order of each case's images.
         structures: names by label value, 1, 2, 3 ...
         cases: those that have all their files.
@@ -96,6 +104,7 @@ class Found:
     """
 
     name: str
+    source: Path
     channels: tuple[str, ...]
     structures: Mapping[int, str]
     cases: tuple[FoundCase, ...]

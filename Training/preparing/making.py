@@ -120,7 +120,7 @@ def _fingerprint(case: FoundCase, found: Found, settings: Settings) -> str:
         "version": __version__,
         "sources": [_stamp(path) for path in case.sources],
         "which": [(image.frame, image.series) for image in case.images],
-        "labels": repr(getattr(case.labels, "names", None)),
+        "contours": repr(getattr(case.labels, "names", None)),
         "channels": found.channels,
         "structures": len(found.structures),
         "relabelled": sorted(found.relabelled.items()),

@@ -185,7 +185,7 @@ def _labels(case: FoundCase, found: Found, grid: Grid, remarks: list[str]) -> ND
     if case.labels is None:
         return None
     if isinstance(case.labels, Contours):
-        labels, notes = rasterise(case.labels, case.images[0], grid, found.structures)
+        labels, notes = rasterise(case.labels, grid, found.structures)
         remarks += notes
     else:
         scan = case.labels.read()

@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from AutofocusCore import __version__
-from AutofocusCore.errors import InputError, OutputError
+from AutofocusCore.errors import InputError, OutputError, SettingError
 
 from .data_list import CaseEntry, DataList
 from .folds import assign_folds
@@ -40,8 +40,11 @@ def prepare_all(
 
     Raises:
         InputError: not one case can be used; all the problems are in the message.
+        SettingError: the folder lies within the source, where it would be taken for data the next time.
         OutputError: nothing may be written there, or a process was ended from outside.
     """
+    if out.resolve().is_relative_to(found.source.resolve()):
+        raise SettingError(f"{out} lies in the data's own folder {found.source}", "give a folder elsewhere")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -61,7 +64,7 @@ def prepare_all(
     if not usable:
         listed = " ".join(f"{p.case}: {p.problem}" for p in problems)
         raise InputError(f"No case can be used. {listed}".rstrip("."), "mend what is named, or give another folder")
-    fold = assign_folds(usable, folds, seed)
+    fold = assign_folds(found.cases, folds, seed)  # of those left out too, so that mending one moves no other
     entries = tuple(_entry(case, outcomes[case.name], found, fold.get(case.name)) for case in usable)
     preparation = {
         **(asked or {}),
@@ -110,7 +113,13 @@ def _entry(case: FoundCase, outcome: Outcome, found: Found, fold: int | None) ->
     voxels = facts.get("voxels", {})
     absent = tuple(name for label, name in found.structures.items() if voxels and not voxels[str(label)])
     return CaseEntry(
-        name=case.name, fold=fold, part=case.part, absent=absent, submission_name=case.submission_name, **facts
+        name=case.name,
+        fold=fold,
+        part=case.part,
+        absent=absent,
+        submission_name=case.submission_name,
+        sources=tuple(path.relative_to(found.source).as_posix() for path in case.sources),
+        **facts,
     )
 
 

@@ -1,0 +1,146 @@
+"""BRATS: the trees of 2015, and the NIfTI releases of 2017 to 2023, as cases of four channels and one labelling.
+
+In every one of them the labels are BRATS 2015's, so that a model of the paper trains on any of them: 1 necrosis,
+2 oedema, 3 non-enhancing tumour, 4 enhancing tumour. From 2017 on necrosis and non-enhancing tumour share the label 1,
+and 3 is not used; 2023 calls enhancing tumour 3, which becomes 4. The regions of the evaluation (whole: all; core: all
+but oedema; enhancing: 4) therefore mean the same throughout.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from AutofocusCore.errors import InputError
+
+from .found import Found, FoundCase, ImageFile, Problem, files_below, safe_name, stem_of, without_duplicates
+
+CHANNELS = ("FLAIR", "T1", "T1c", "T2")
+"""In the order of the authors' datalist/train_list.txt."""
+STRUCTURES = {1: "Necrosis", 2: "Edema", 3: "Non-enhancing tumor", 4: "Enhancing tumor"}
+THREE_STRUCTURES = {1: "Necrosis", 2: "Edema", 3: "Enhancing tumor"}
+LABELS = "labels"
+OUT_OF_RANGE = 255
+
+VSD = re.compile(r"VSD\..*\.(?P<what>MR_Flair|MR_T1|MR_T1c|MR_T2|OT)\.(?P<id>\d+)", re.IGNORECASE)
+VSD_PARTS = {"mr_flair": "FLAIR", "mr_t1": "T1", "mr_t1c": "T1c", "mr_t2": "T2", "ot": LABELS}
+TCIA_VISIT = re.compile(r"(?P<patient>brats_\w+?_pat\w+?)_\d+", re.IGNORECASE)
+"""brats_tcia_pat484_0093: several visits of one patient."""
+
+LATER = re.compile(r"(?P<case>.+)[_-](?P<what>t1|t1ce|t2|flair|seg|t1n|t1c|t2w|t2f)", re.IGNORECASE)
+LATER_PARTS = {
+    **{"flair": "FLAIR", "t1": "T1", "t1ce": "T1c", "t2": "T2", "seg": LABELS},
+    **{"t2f": "FLAIR", "t1n": "T1", "t1c": "T1c", "t2w": "T2"},
+}
+NAMES_OF_2023 = {"t2f", "t1n", "t1c", "t2w"}
+VISIT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")
+
+
+@dataclass(frozen=True)
+class _File:
+    """A file, whose it is, which part of the case, and the number that the server knows it by."""
+
+    path: Path
+    case: str
+    part: str
+    number: str = ""
+
+
+def find_brats2015(source: Path, name: str) -> Found:
+    """BRATS 2015's cases: PATIENT/VSD.Brain.XX.O.MR_Flair.54512/VSD.Brain.XX.O.MR_Flair.54512.mha, and so on.
+
+    A case's submission name is `VSD.{name}.54512`, 54512 being the number of its FLAIR image, by which the server tells
+    the cases; what is put for {name} is free. (The authors' test_online.py takes the number of the last channel, T2.)
+
+    Raises:
+        InputError: no such folder, or no such file in it.
+    """
+    files = []
+    for path in files_below(source):
+        stem = stem_of(path)
+        match = VSD.fullmatch(stem) if stem else None
+        if match:
+            # A file lies in a folder of its own name, or, as some have unpacked it, in the patient's at once.
+            folder = next((p for p in path.parents if not p.name.upper().startswith("VSD.")), path.parent)
+            files.append(_File(path, str(folder), VSD_PARTS[match["what"].lower()], match["id"]))
+    if not files:
+        raise InputError(f"{source} holds no VSD.*.MR_Flair.*.mha", "give the unpacked folder of BRATS 2015")
+    return _collected(source, name, files, TCIA_VISIT)
+
+
+def find_brats(source: Path, name: str, three_structures: bool = False) -> Found:
+    """The cases of BraTS 2017 to 2023: *_t1, *_t1ce, *_t2, *_flair, *_seg, or *-t1n, *-t1c, *-t2w, *-t2f, *-seg.
+
+    Args:
+        source: the folder.
+        name: of the collection.
+        three_structures: whether the labels are to be 1 necrosis (and non-enhancing tumour), 2 oedema, 3 enhancing
+            tumour, without a gap, in place of 2015's.
+
+    Raises:
+        InputError: no such folder, or no such file in it.
+    """
+    files, newer, older = [], 0, 0
+    for path in files_below(source):
+        stem = stem_of(path)
+        match = LATER.fullmatch(stem) if stem else None
+        if match:
+            what = match["what"].lower()
+            newer, older = newer + (what in NAMES_OF_2023), older + (what in {"t1", "t1ce", "t2", "flair"})
+            files.append(_File(path, f"{path.parent}/{match['case']}", LATER_PARTS[what]))
+    if not files:
+        raise InputError(f"{source} holds no *_flair.nii.gz and no *-t2f.nii.gz", "give the unpacked folder of BraTS")
+    if newer and older:
+        raise InputError(f"{source} holds files named as before 2023 and as of 2023", "prepare them apart")
+    structures = THREE_STRUCTURES if three_structures else STRUCTURES
+    # A label that the release does not have is put out of range, and so named, rather than taken for another.
+    older_labels = {4: 3, 3: OUT_OF_RANGE} if three_structures else {}
+    relabelled = {3: max(structures), 4: OUT_OF_RANGE} if newer else older_labels
+    return _collected(source, name, files, VISIT, structures, relabelled)
+
+
+def _collected(
+    source: Path,
+    name: str,
+    files: Sequence[_File],
+    visit: re.Pattern[str],
+    structures: dict[int, str] | None = None,
+    relabelled: dict[int, int] | None = None,
+) -> Found:
+    by_case: dict[str, dict[str, list[_File]]] = defaultdict(lambda: defaultdict(list))
+    for file in files:
+        by_case[file.case][file.part].append(file)
+    labelled = any(parts[LABELS] for parts in by_case.values())
+    cases, problems = [], []
+    for key, parts in sorted(by_case.items()):
+        case = safe_name(Path(key).name)
+        place = Path(key).relative_to(source).as_posix().lower() if Path(key) != source else ""
+        testing = not labelled or re.search(r"(^|/)[^/]*(test|valid)", place) is not None
+        missing = [part for part in CHANNELS if not parts[part]]
+        twice = [part for part, there in parts.items() if len(there) > 1]
+        if not parts[LABELS] and not testing:
+            missing.append(LABELS)
+        if missing:
+            problems.append(Problem(case, f"It has no {' and no '.join(missing)}"))
+        elif twice:
+            shown = " and ".join(str(file.path) for file in parts[twice[0]])
+            problems.append(Problem(case, f"Its {twice[0]} is given twice: {shown}"))
+        else:
+            match = visit.fullmatch(case)
+            number = parts["FLAIR"][0].number
+            cases.append(
+                FoundCase(
+                    case,
+                    tuple(ImageFile(parts[channel][0].path) for channel in CHANNELS),
+                    ImageFile(parts[LABELS][0].path) if parts[LABELS] else None,
+                    "train" if parts[LABELS] else "test",
+                    match["patient"] if match else case,
+                    f"VSD.{{name}}.{number}" if number else None,
+                )
+            )
+    unique, doubles = without_duplicates(cases)
+    named = structures or STRUCTURES
+    return Found(name, source, CHANNELS, named, tuple(unique), (*problems, *doubles), relabelled or {})
