@@ -18,13 +18,13 @@ from AutofocusCore.models.terminology import structures
 from AutofocusCore.phantom import make_phantom
 from Training.config import Augmentation, Config, Data
 
-TRAIN, TEST = 4, 2
+TRAIN, TEST = 3, 2
 STEPS = 2
 SEGMENT = (9, 9, 9)
-COARSER = 2.0
+COARSER = 3.0
 """The grid of real cases is made this much coarser."""
-PHANTOM_MM = 8.0
-PHANTOM_SIZE = (54, 42, 30)
+PHANTOM_MM = 12.0
+PHANTOM_SIZE = (36, 28, 20)
 PHANTOM_STRUCTURES = ("Prostate", "Seminal vesicles", "Bladder", "Rectum", "Left femur", "Right femur")
 
 LABEL = f"SMOKE RUN: {STEPS} steps on {TRAIN} cases, measured on {TEST}. It shows that everything runs; \

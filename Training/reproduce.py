@@ -28,14 +28,14 @@ if __package__ in (None, ""):  # started by its path
 import torch
 
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
-from AutofocusCore.staging import write_text
+from AutofocusCore.staging import Staging, write_text
 from Training.config import Config, as_toml, load_config
 from Training.evaluate import measure_run
 from Training.measures import Measures, mean_of
 from Training.parameters import write_parameters
 from Training.quick import LABEL, quick_config, quick_data
 from Training.reports import write_evaluation, write_models
-from Training.tables import ALL, markdown, read_cases, structures_of, values_by_case
+from Training.tables import ALL, cases_csv, markdown, read_cases, structures_of, values_by_case
 from Training.train import train
 
 CONFIGS = Path(__file__).with_name("configs")
@@ -116,7 +116,9 @@ def measured(member: Member, data: Path | None, regions: str | None) -> list[Mea
         member.config, member.folder, data, regions=regions, name=member.name, device="auto",
         say=lambda text: print(f"{member.model}, {member.name}, {text}", flush=True),
     )  # fmt: skip
-    write_evaluation(cases.parent, results, f"{member.model}, {member.name}", GRID)
+    with Staging() as staging:
+        staging.folder(cases.parent)
+    write_text(cases, cases_csv(results))
     write_text(record, json.dumps(_facts(member, checkpoint, regions), indent=1))
     return results
 
