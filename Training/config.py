@@ -121,9 +121,9 @@ def _built(cls: type[Part], values: dict[str, Any], where: str) -> Part:
             value = _built(kind, value, name)  # type: ignore[arg-type]
         elif isinstance(value, list):
             value = tuple(value)
-        wanted: Any = {int: int, float: (int, float), str: str}.get(kind)
+        wanted: Any = {int: int, float: (int, float), str: str, bool: bool}.get(kind)
         if wanted is not None:
-            good = isinstance(value, wanted) and not isinstance(value, bool)
+            good = isinstance(value, wanted) and isinstance(value, bool) == (kind is bool)
             require(good, f"{where}.{name}", value, f"give a value of the type {kind.__name__}")
         ready[name] = value
     return cls(**ready)

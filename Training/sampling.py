@@ -12,7 +12,7 @@ What a segment's input reaches beyond the case is background, as it is when a wh
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from .augmenting import MonaiChain, change_intensity, random_map, swap_labels
+from .schedule import Course
 from .settings import Augmentation, Segments
 
 
@@ -72,7 +73,7 @@ def _wanted(case: Case, segments: Segments, rng: np.random.Generator) -> NDArray
             return case.labels == label if label else case.roi & (case.labels == 0)
     present = np.flatnonzero(counts[1:]) + 1
     if rng.random() < segments.foreground and present.size:
-        return case.labels > 0 if segments.centres == "voxels" else case.labels == rng.choice(present)
+        return case.labels > 0 if segments.centres == "voxels" else case.labels == present[rng.integers(present.size)]
     return case.roi & (case.labels == 0)
 
 
@@ -108,7 +109,7 @@ def _reach(
     case: Case, centre: tuple[int, int, int], size: list[int], margin: int, matrix: NDArray[np.float64]
 ) -> tuple[list[int], tuple[slice, ...]]:
     """First voxel and box of the part of the case that a segment is interpolated from: all others need no copy."""
-    half = np.array([max(margin + (n - 2 * margin) // 2, n) for n in size], dtype=float)
+    half = np.array([margin + (n - 2 * margin + 1) // 2 for n in size], dtype=float)
     reach = np.ceil(np.abs(matrix) @ half).astype(int) + 2
     start, box = [], []
     for at, width, extent in zip(centre, reach, case.labels.shape, strict=True):
@@ -165,11 +166,11 @@ class Drawing:
     def segment(self, case: Case, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Input (C, *size + 2 margin) and labels (*size). The same state of `rng` draws the same segment."""
         centre = choose_centre(case, self.segments, rng)
-        matrix = random_map(self.augmentation, rng)
+        matrix, mirrored = random_map(self.augmentation, rng)
         wide = self.monai is not None and self.monai.spatial
         border = self.margin if wide else 0
         image, labels = cut_segment(case, centre, self.segments.size, self.margin, matrix, label_margin=border)
-        if np.linalg.det(matrix) < 0 and self.augmentation.swap:
+        if mirrored:
             labels = swap_labels(labels, self.augmentation.swap)
         image = change_intensity(image, self.augmentation, rng)
         if self.monai is not None:
@@ -180,24 +181,16 @@ class Drawing:
 
 
 def draw_batch(
-    cases: Sequence[HasCase],
-    drawing: Drawing,
-    choose: Callable[[int, np.random.Generator], int],
-    numbers: Sequence[int],
-    seed: int,
+    cases: Sequence[HasCase], drawing: Drawing, course: Course, numbers: Sequence[int]
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """Inputs (B, C, ...), labels (B, ...) and the cases' names of the segments with these numbers, counted from the start.
+    """Inputs (B, C, ...), labels (B, ...) and the cases' names of segments, by their numbers from the run's start.
 
-    A segment follows from the seed and its number alone, so that a batch can be drawn in parts, by whom and whenever
-    one likes.
-
-    Args:
-        choose: gives the index of the case of a segment.
+    Each follows from its own number alone, so that a batch can be drawn in parts, by whom and whenever one likes.
     """
     images, labels, names = [], [], []
     for number in numbers:
-        rng = np.random.default_rng([seed, number])
-        case = cases[choose(number, rng)].case
+        rng = course.chance_of(number)
+        case = cases[course.case_of(number, rng)].case
         image, label = drawing.segment(case, rng)
         images.append(image)
         labels.append(label)

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from AutofocusCore.errors import SettingError
+
+SPATIAL = ("RandAffined", "RandRotated", "RandZoomd", "Rand3DElasticd", "RandGridDistortiond")
+INTENSITY = (
+    "RandGaussianNoised", "RandRicianNoised", "RandGaussianSmoothd", "RandGaussianSharpend", "RandAdjustContrastd",
+    "RandScaleIntensityd", "RandShiftIntensityd", "RandStdShiftIntensityd", "RandHistogramShiftd", "RandBiasFieldd",
+    "RandGibbsNoised", "RandCoarseDropoutd", "RandSimulateLowResolutiond",
+)  # fmt: skip
 
 
 def require(holds: bool, name: str, value: object, remedy: str) -> None:
@@ -13,25 +22,39 @@ def require(holds: bool, name: str, value: object, remedy: str) -> None:
         raise SettingError(f"The configuration's {name} is {value!r}", remedy)
 
 
+def require_known(value: str, name: str, known: Sequence[str]) -> None:
+    """Raise a SettingError unless the value is one of the known ones."""
+    require(value in known, name, value, f"use one of {', '.join(known)}")
+
+
 @dataclass(frozen=True)
 class Segments:
     """Training crops.
 
     Args:
         size: of the network's output for one segment, z, y, x in voxels; its input is larger by the margins.
-        per_step: segments in a batch.
+        per_step: segments that pass through the network at once, in each process.
         foreground: share of segments that are centred on a labelled voxel; the others on background in the ROI.
+        centres: "structures", each structure of the case being as likely as another; "voxels", each labelled voxel, as
+            released; or "classes", background being one of them, as DeepMedic samples: `foreground` is then unused.
+        shares: of background and each structure, for "classes"; none for equal ones. Classes that a case does not have
+            leave theirs to the others.
     """
 
     size: tuple[int, int, int]
     per_step: int
     foreground: float = 0.5
+    centres: str = "structures"
+    shares: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         fits = len(self.size) == 3 and all(isinstance(n, int) and n > 0 for n in self.size)
         require(fits, "segments.size", self.size, "give three positive whole numbers: z, y, x")
         require(self.per_step > 0, "segments.per_step", self.per_step, "give at least 1")
         require(0 <= self.foreground <= 1, "segments.foreground", self.foreground, "give a share between 0 and 1")
+        require_known(self.centres, "segments.centres", ("structures", "voxels", "classes"))
+        fits = not self.shares or (self.centres == "classes" and min(self.shares) >= 0 < sum(self.shares))
+        require(fits, "segments.shares", self.shares, 'give shares of 0 or more, with centres = "classes" only')
 
 
 @dataclass(frozen=True)
@@ -39,7 +62,9 @@ class Augmentation:
     """Random changes of every segment.
 
     Args:
-        flip: axes (0 z, 1 y, 2 x) turned round half of the time; never one that swaps left and right structures.
+        flip: axes (0 z, 1 y, 2 x) turned round half of the time; never one that swaps left and right structures,
+            unless `swap` puts their labels right.
+        swap: pairs of labels that change places where x, the axis from left to right, was flipped.
         rotation: largest angle about each axis in degrees.
         scaling: largest relative change of size, 0.1 for 0.9 to 1.1.
         contrast, brightness, noise: standard deviations of a factor, of an offset and of voxel noise, after
@@ -47,9 +72,12 @@ class Augmentation:
         probability: share of the segments that are rotated and scaled.
         blur: half of the segments are smoothed by a Gaussian of up to this standard deviation in voxels, another along
             each axis: what resampling from other grids does to images.
+        monai: MONAI's transforms, applied in this order after all others: tables with the `name` of one in SPATIAL or
+            INTENSITY and its arguments but `keys`, such as {name = "RandBiasFieldd", prob = 0.3}.
     """
 
     flip: tuple[int, ...] = ()
+    swap: tuple[tuple[int, int], ...] = ()
     rotation: float = 0.0
     scaling: float = 0.0
     contrast: float = 0.0
@@ -57,13 +85,24 @@ class Augmentation:
     noise: float = 0.0
     probability: float = 1.0
     blur: float = 0.0
+    monai: tuple[dict[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         require(set(self.flip) <= {0, 1, 2}, "augmentation.flip", self.flip, "list axes among 0 (z), 1 (y) and 2 (x)")
+        object.__setattr__(self, "swap", tuple(tuple(pair) for pair in self.swap))
+        fits = all(len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair) for pair in self.swap)
+        labels = [label for pair in self.swap for label in pair]
+        fits = fits and len(set(labels)) == len(labels)
+        require(fits, "augmentation.swap", self.swap, "give pairs of labels, none of them twice: [[3, 4]]")
+        require(not self.swap or 2 in self.flip, "augmentation.swap", self.swap, "flip axis 2 (x), or leave it out")
         for name in ("rotation", "contrast", "brightness", "noise", "blur"):
             require(getattr(self, name) >= 0, f"augmentation.{name}", getattr(self, name), "give 0 or more")
         require(0 <= self.scaling < 1, "augmentation.scaling", self.scaling, "give a share from 0 to below 1")
         require(0 <= self.probability <= 1, "augmentation.probability", self.probability, "give 0 to 1")
+        for entry in self.monai:
+            fits = isinstance(entry, dict) and "keys" not in entry and isinstance(entry.get("name"), str)
+            require(fits, "augmentation.monai", entry, 'give a table such as {name = "RandGaussianNoised", prob = 0.3}')
+            require_known(entry["name"], "augmentation.monai", SPATIAL + INTENSITY)
 
 
 @dataclass(frozen=True)
@@ -71,69 +110,100 @@ class Optimizer:
     """How the weights move.
 
     Args:
-        name: "adam", "rmsprop" or "sgd".
+        name: "adam", "sgd", "rmsprop" (PyTorch's, as released) or "deepmedic-rmsprop" (as DeepMedic defines it).
         learning_rate: at the start.
         momentum: of RMSprop and SGD.
+        nesterov: Nesterov's momentum, for SGD and DeepMedic's RMSprop.
+        normalized: DeepMedic's RMSprop: the new gradient counts 1 - momentum instead of 1.
         weight_decay: as PyTorch defines it.
+        l1, l2: weights of the sums of all convolution weights' magnitudes and squares in the loss, as DeepMedic does.
         alpha, epsilon: of RMSprop; epsilon also of Adam.
-        schedule: "poly", "step" or "cosine".
+        schedule: "poly", "step", "cosine" or "constant".
         power: of "poly".
-        drops: share of all steps after which "step" divides the rate by ten.
+        drops: when "step" lowers the rate: shares of the run below 1, epochs from 1 on.
+        divide_by: what "step" divides the rate by.
         warm_up: steps over which the rate rises from 0.
     """
 
     name: str = "adam"
     learning_rate: float = 1e-3
     momentum: float = 0.0
+    nesterov: bool = False
+    normalized: bool = False
     weight_decay: float = 0.0
+    l1: float = 0.0
+    l2: float = 0.0
     alpha: float = 0.9
     epsilon: float = 1e-8
     schedule: str = "cosine"
     power: float = 0.9
     drops: tuple[float, ...] = (2 / 3,)
+    divide_by: float = 10.0
     warm_up: int = 0
 
     def __post_init__(self) -> None:
-        known = ("adam", "rmsprop", "sgd")
-        require(self.name in known, "optimizer.name", self.name, f"use one of {', '.join(known)}")
+        require_known(self.name, "optimizer.name", ("adam", "sgd", "rmsprop", "deepmedic-rmsprop"))
         require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "give a positive number")
-        known = ("poly", "step", "cosine")
-        require(self.schedule in known, "optimizer.schedule", self.schedule, f"use one of {', '.join(known)}")
-        require(all(0 < d < 1 for d in self.drops), "optimizer.drops", self.drops, "give shares between 0 and 1")
-        for name in ("momentum", "weight_decay"):
+        require_known(self.schedule, "optimizer.schedule", ("poly", "step", "cosine", "constant"))
+        ascending = list(self.drops) == sorted(set(self.drops)) and all(drop > 0 for drop in self.drops)
+        require(ascending, "optimizer.drops", self.drops, "give positive numbers in ascending order")
+        require(self.divide_by >= 1, "optimizer.divide_by", self.divide_by, "give at least 1")
+        require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "give 0 to below 1")
+        able = self.name == "deepmedic-rmsprop" or (self.name == "sgd" and self.momentum > 0)
+        remedy = "use it with deepmedic-rmsprop, or with sgd and a momentum"
+        require(able or not self.nesterov, "optimizer.nesterov", self.nesterov, remedy)
+        able = self.name == "deepmedic-rmsprop"
+        require(able or not self.normalized, "optimizer.normalized", self.normalized, "use it with deepmedic-rmsprop")
+        for name in ("weight_decay", "l1", "l2", "epsilon", "warm_up"):
             require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
 
 
 @dataclass(frozen=True)
 class Run:
-    """Length and record of a run.
+    """Length, arithmetic and record of a run. Either `steps` or `epochs` says how long it is.
 
     Args:
         steps: optimisation steps in all.
+        epochs: in place of steps. In an epoch every training case gives one segment, in an order of its own; without
+            `epochs` the case of each segment is drawn.
+        epoch_steps: steps of an epoch, 0 for as many as give every case one segment; otherwise cases are drawn.
         loss: "dice" (soft, over the structures), "cross-entropy" or "both".
         background_weight: of background voxels in the cross-entropy, those of structures counting 1: below 1 where the
             structures are small.
         average: decay of the moving average of the weights, which is what is kept as the model; 0 keeps the last.
-        precision: "bfloat16" where the processor has it, or "float32".
+        accumulate: batches whose gradients are averaged for one step: memory of one, statistics of many.
+        precision: "bfloat16" where the processor has it, "float16" (GPUs; the loss is scaled) or "float32".
+        recompute: keep only the inputs of hidden layers for the backward pass and compute the rest again: less memory,
+            the same gradients.
+        batch_norm: with several processes, statistics of "each" process's part of the batch, or of "all".
         checkpoint_every, watch_every: steps between checkpoints, and between looks at the set-aside cases (0: never).
         seed: of everything random.
     """
 
-    steps: int
+    steps: int = 0
+    epochs: int = 0
+    epoch_steps: int = 0
     loss: str = "both"
     background_weight: float = 1.0
     average: float = 0.0
+    accumulate: int = 1
     precision: str = "bfloat16"
+    recompute: bool = False
+    batch_norm: str = "each"
     checkpoint_every: int = 50
     watch_every: int = 0
     seed: int = 1
 
     def __post_init__(self) -> None:
-        require(self.steps > 0, "run.steps", self.steps, "give at least 1")
-        known = ("dice", "cross-entropy", "both")
-        require(self.loss in known, "run.loss", self.loss, f"use one of {', '.join(known)}")
+        for name in ("steps", "epochs", "epoch_steps", "watch_every", "seed"):
+            require(getattr(self, name) >= 0, f"run.{name}", getattr(self, name), "give 0 or more")
+        one = (self.steps > 0) != (self.epochs > 0)
+        remedy = f"give either steps or epochs, at least 1; epochs is {self.epochs}"
+        require(one, "run.steps", self.steps, remedy)
+        require_known(self.loss, "run.loss", ("dice", "cross-entropy", "both"))
         require(self.background_weight > 0, "run.background_weight", self.background_weight, "give more than 0")
         require(0 <= self.average < 1, "run.average", self.average, "give a decay from 0 to below 1")
-        require(self.precision in ("bfloat16", "float32"), "run.precision", self.precision, "use bfloat16 or float32")
-        require(self.checkpoint_every > 0, "run.checkpoint_every", self.checkpoint_every, "give at least 1")
-        require(self.watch_every >= 0, "run.watch_every", self.watch_every, "give 0 or more")
+        require_known(self.precision, "run.precision", ("bfloat16", "float16", "float32"))
+        require_known(self.batch_norm, "run.batch_norm", ("each", "all"))
+        for name in ("accumulate", "checkpoint_every"):
+            require(getattr(self, name) > 0, f"run.{name}", getattr(self, name), "give at least 1")

@@ -1,22 +1,20 @@
 """Train a network as a configuration says: `python Training/train.py Training/configs/hippocampus-mr.toml`.
 
-A run lives in one folder (`--out`, else Runs/<configuration>): configuration, what it ran with, a log of losses, and
-checkpoint.pt, replaced as a whole every so many steps. The same command goes on where a killed run stopped, and ends
-with the weights of a run that was not: each step's segments and dropout follow from the seed and the step alone.
+A run lives in one folder (`--out`, else Runs/<configuration>): configuration, what it ran with, a log of losses,
+checkpoint.pt, replaced as a whole every so many steps, and best.pt, where cases are set aside to watch. The same
+command goes on where a killed run stopped, and ends with the weights of a run that was not: each step's segments and
+dropout follow from the seed and the step alone.
+
+With several GPUs, or processes on several machines: `torchrun --nproc-per-node 2 Training/train.py ...`.
 """
 
 from __future__ import annotations
 
 import argparse
 import copy
-import hashlib
-import json
-import math
-import platform
-import subprocess
 import sys
-import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,108 +22,46 @@ if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
-import SimpleITK as sitk
 import torch
 from torch import nn
 
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
-from Training.config import Config, Optimizer, as_toml, config_of, load_config
-from Training.convolution import trusted_convolutions
-from Training.data import DataSet, load_data, names_of
+from Training.checkpoints import own_checkpoint, save, start_from_weights
+from Training.config import Config, as_toml, load_config
+from Training.data import DataSet, load_data
+from Training.distributed import Processes, processes, share_batch_norm
 from Training.evaluate import dice_per_structure
 from Training.losses import build_loss
-from Training.sampling import draw_batch
-from Training.toml_files import values_of
+from Training.optimizers import add_penalties, build_optimizer
+from Training.recompute import recompute_hidden_layers
+from Training.record import Record, write_environment
+from Training.sampling import Drawing, draw_batch
+from Training.schedule import course_of, learning_rate, update_average
+from Training.step import Arithmetic, add_gradients
 
 
-def build_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
-    """Adam, RMSprop or SGD over all parameters."""
-    shared: dict[str, Any] = {"lr": options.learning_rate, "weight_decay": options.weight_decay}
-    if options.name == "adam":
-        return torch.optim.Adam(network.parameters(), eps=options.epsilon, **shared)
-    if options.name == "rmsprop":
-        return torch.optim.RMSprop(
-            network.parameters(), alpha=options.alpha, eps=options.epsilon, momentum=options.momentum, **shared
-        )
-    return torch.optim.SGD(network.parameters(), momentum=options.momentum, **shared)
+@dataclass
+class State:
+    """All that changes while a run goes on, and is kept in its checkpoint."""
 
+    network: nn.Module
+    average: nn.Module
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    step: int = 0
+    best: float = -1.0
 
-def learning_rate(options: Optimizer, step: int, steps: int) -> float:
-    """The learning rate of one step (0 to steps - 1)."""
-    if step < options.warm_up:
-        return options.learning_rate * (step + 1) / options.warm_up
-    done = step / steps
-    if options.schedule == "poly":
-        factor = (1 - done) ** options.power
-    elif options.schedule == "cosine":
-        factor = 0.5 * (1 + math.cos(math.pi * done))
-    else:
-        factor = 0.1 ** sum(done >= drop for drop in options.drops)
-    return options.learning_rate * factor
+    def as_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "scaler")}
+        return {"step": self.step, "best": self.best, **parts}
 
-
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights towards the current ones; faster in the first steps, which should be forgotten."""
-    decay = min(decay, (step + 1) / (step + 10))
-    current = network.state_dict()
-    with torch.no_grad():
-        for name, value in average.state_dict().items():
-            if value.is_floating_point():
-                value.lerp_(current[name], 1 - decay)
-            else:
-                value.copy_(current[name])
-
-
-def save(path: Path, state: dict[str, Any]) -> None:
-    """Write a checkpoint beside its place, then rename it: a run killed meanwhile keeps the one before."""
-    partial = path.with_name(path.name + ".partial")
-    torch.save(state, partial)
-    partial.replace(path)
-
-
-def environment(config: Config, data: DataSet, device: torch.device) -> dict[str, Any]:
-    """What a run depends on besides its configuration."""
-    git = subprocess.run(["git", "rev-parse", "HEAD"], cwd=Path(__file__).parent, capture_output=True, text=True)
-    return {
-        "git_commit": git.stdout.strip() or None,
-        "data_sha256": data.checksum,
-        "train": names_of(data.train),
-        "watch": names_of(data.watch),
-        "device": str(device),
-        "threads": torch.get_num_threads(),
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "SimpleITK": sitk.Version_VersionString(),
-    }
-
-
-def same_experiment(recorded: str, config: Config) -> bool:
-    """Whether a recorded configuration, the text of :func:`as_toml`, is this one."""
-    try:
-        return config_of(values_of(recorded, "The run's configuration")) == config
-    except AutofocusError:
-        return False
-
-
-def start_from_weights(path: Path, *networks: nn.Module) -> str:
-    """Give the networks the averaged weights of another run's checkpoint, and return its SHA-256.
-
-    Raises:
-        SettingError: there is no checkpoint, or its network is another.
-    """
-    try:
-        weights = torch.load(path, map_location="cpu", weights_only=True)["average"]
-        for network in networks:
-            network.load_state_dict(weights)
-    except (OSError, KeyError, RuntimeError) as error:
-        raise SettingError(
-            f"{path} does not hold the weights of this network ({type(error).__name__})",
-            "give the checkpoint.pt of a run with the same [model.architecture]",
-        ) from error
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    def take(self, saved: dict[str, Any]) -> None:
+        """Go back to what a checkpoint holds."""
+        for name in ("network", "average", "optimizer", "scaler"):
+            getattr(self, name).load_state_dict(saved[name])
+        self.step, self.best = saved["step"], saved["best"]
 
 
 def train(
@@ -146,81 +82,109 @@ def train(
     Raises:
         InputError: something is wrong with the data, found before the first step.
         SettingError: the folder holds another experiment, or the loss is no longer a number.
+        DeviceError: fewer GPUs than processes.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    data = load_data(config, data_folder)
-    torch.manual_seed(config.run.seed)
+    with processes() as everyone:
+        return _train(config, out, everyone, data_folder, stop_after, start_from)
+
+
+def _train(
+    config: Config, out: Path, everyone: Processes, folder: Path | None, stop_after: int | None, start_from: Path | None
+) -> Path:
+    run, device = config.run, everyone.device
+    arithmetic = Arithmetic(run.precision, device)
+    torch.manual_seed(run.seed)
     network = AutofocusCore.build_network(**config.model.architecture).to(device).train()
     network.to(memory_format=torch.channels_last_3d)
+    drawing = Drawing.of(config.segments, config.augmentation, network.margin)
     average = copy.deepcopy(network).eval()
-    optimizer = build_optimizer(network, config.optimizer)
-    loss_of = build_loss(config.run.loss, config.run.background_weight)
-    low = config.run.precision == "bfloat16" and (device.type == "cuda" or torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    if everyone.count > 1 and run.batch_norm == "all":
+        share_batch_norm(network, device)
+    if run.recompute:
+        recompute_hidden_layers(network)
+    state = State(network, average, build_optimizer(network, config.optimizer), arithmetic.scaler)
+    data = load_data(config, folder)
 
-    out.mkdir(parents=True, exist_ok=True)
-    checkpoint, start = out / "checkpoint.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, map_location=device, weights_only=True)
-        if not same_experiment(state["config"], config) or state["data_sha256"] != data.checksum:
-            raise SettingError(f"{out} holds a run of another configuration or other data", "give another --out")
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimizer.load_state_dict(state["optimizer"])
-        start = state["step"]
-        print(f"going on after step {start}", flush=True)
-    else:
-        facts = environment(config, data, device)
-        if start_from is not None:
-            facts["started_from_sha256"] = start_from_weights(start_from, network, average)
-        (out / "config.toml").write_text(as_toml(config), encoding="utf-8")
-        (out / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    together = config.segments.per_step * everyone.count  # segments that are computed at the same time
+    batch = together * run.accumulate
+    course = course_of(run, len(data.train), batch)
+    checkpoint = out / "checkpoint.pt"
+    origin: dict[str, str] = {}
+    saved = own_checkpoint(checkpoint, config, data.checksum, batch, device)
+    if saved is not None:
+        state.take(saved)
+    elif start_from is not None:
+        origin = {"started_from_sha256": start_from_weights(start_from, network, average)}
+    record = None
+    if everyone.first:
+        out.mkdir(parents=True, exist_ok=True)
+        if saved is None:
+            write_environment(out, config, data, device, {"processes": everyone.count, **origin})
+        else:
+            print(f"going on after step {state.step}", flush=True)
+        record = Record(out, state.step, course.steps, config)
+    spread, loss_of = everyone.spread(network), build_loss(run.loss, run.background_weight)
 
-    began, shown, last = time.monotonic(), 0.0, min(config.run.steps, stop_after or config.run.steps)
-    for step in range(start, last):
-        torch.manual_seed(config.run.seed * 1_000_003 + step)
-        seeds = [(config.run.seed, step, place) for place in range(config.segments.per_step)]
-        images, labels, names = draw_batch(data.train, config.segments, config.augmentation, network.margin, seeds)
-        images = images.to(device, memory_format=torch.channels_last_3d)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config.optimizer, step, config.run.steps)
-        optimizer.zero_grad()
-        with torch.autocast(device.type, torch.bfloat16, enabled=low), trusted_convolutions() if low else nullcontext():
-            logits = network(images)
-        loss = loss_of(logits.float(), labels.to(device))
-        if not torch.isfinite(loss):
-            raise SettingError(
-                f"The loss of step {step + 1} is {loss.item()}, on segments of {', '.join(names)}",
-                "look at these cases, or lower optimizer.learning_rate; the checkpoint before is kept",
-            )
-        loss.backward()
-        optimizer.step()
-        update_average(average, network, config.run.average, step)
+    while state.step < min(course.steps, stop_after or course.steps):
+        torch.manual_seed(run.seed * 1_000_003 + state.step * everyone.count + everyone.rank)
+        rate = learning_rate(config.optimizer, state.step, course.steps, course.epoch)
+        for group in state.optimizer.param_groups:
+            group["lr"] = rate
+        state.optimizer.zero_grad()
+        total, names = 0.0, []
+        for part in range(run.accumulate):
+            first = state.step * batch + part * together + everyone.rank * config.segments.per_step
+            numbers = range(first, first + config.segments.per_step)
+            images, labels, mine = draw_batch(data.train, drawing, course, numbers)
+            images, labels = images.to(device, memory_format=torch.channels_last_3d), labels.to(device)
+            last = part == run.accumulate - 1
+            with nullcontext() if last or everyone.count == 1 else spread.no_sync():
+                loss = add_gradients(spread, images, labels, loss_of, arithmetic, 1 / run.accumulate)
+            names += [name for others in everyone.gathered(mine) for name in others]
+            if not torch.isfinite(loss):
+                raise SettingError(
+                    f"The loss of step {state.step + 1} is {loss.item()}, on segments of {', '.join(names)}",
+                    "look at these cases, or lower optimizer.learning_rate; the checkpoint before is kept",
+                )
+            total += loss.item() / run.accumulate
+        state.scaler.unscale_(state.optimizer)
+        add_penalties(network, config.optimizer.l1, config.optimizer.l2)
+        state.scaler.step(state.optimizer)
+        state.scaler.update()
+        update_average(average, network, run.average, state.step)
+        state.step += 1
 
-        done = step + 1
-        record: dict[str, Any] = {"step": done, "loss": round(loss.item(), 5), "cases": names}
-        if config.run.watch_every and (done % config.run.watch_every == 0 or done == last) and data.watch:
-            scores = [dice_per_structure(average, source.case) for source in data.watch]
-            record["watched_dice"] = [round(float(d), 4) for d in np.nanmean(scores, axis=0)]
-        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
-        if done % config.run.checkpoint_every == 0 or done == last:
-            save(checkpoint, {
-                "step": done, "config": as_toml(config), "data_sha256": data.checksum, "network": network.state_dict(),
-                "average": average.state_dict(), "optimizer": optimizer.state_dict(),
-            })  # fmt: skip
-        if time.monotonic() - shown > 10 or "watched_dice" in record:
-            shown = time.monotonic()
-            left = (shown - began) / (done - start) * (last - done)
-            seen = f"  Dice {record['watched_dice']}" if "watched_dice" in record else ""
-            print(f"step {done}/{config.run.steps}  loss {loss.item():.4f}  {left / 60:.0f} min left{seen}", flush=True)
+        done = state.step == course.steps
+        watched = None
+        if run.watch_every and data.watch and (done or state.step % run.watch_every == 0):
+            watched = watch(average, data, everyone)
+        if record is None:
+            continue
+        record.add(state.step, total, rate, names, watched)
+        kept = {"config": as_toml(config), "data_sha256": data.checksum, "segments": batch}
+        if watched is not None and np.nanmean(watched) > state.best:
+            state.best = float(np.nanmean(watched))
+            save(out / "best.pt", {**state.as_dict(), **kept, "score": state.best})
+        if done or state.step % run.checkpoint_every == 0 or state.step == stop_after:
+            save(checkpoint, {**state.as_dict(), **kept})
+    if record is not None:
+        record.close()
     return checkpoint
+
+
+def watch(average: nn.Module, data: DataSet, everyone: Processes) -> list[float]:
+    """Mean Dice of each structure over the watched cases, which the processes share among them."""
+    everyone.agree(average)
+    mine = [dice_per_structure(average, source.case) for source in data.watch[everyone.rank :: everyone.count]]
+    scores = [score for part in everyone.gathered(mine) for score in part]
+    return [float(np.nanmean(of_one)) if np.isfinite(of_one).any() else float("nan") for of_one in np.transpose(scores)]
 
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(prog="python -m Training.train", description="Train a network.")
+    parser = argparse.ArgumentParser(description="Train a network as a configuration says, or go on with its training.")
     parser.add_argument("config", type=Path, help="a TOML file, such as those in Training/configs")
-    parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>)")
+    parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>); a run in it is continued")
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt of another run: begin with its averaged weights")
     parser.add_argument(

@@ -10,7 +10,6 @@ from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.networks import ARCHITECTURES
 from Training.config import Augmentation, Data, Optimizer, Run, Segments, as_toml, config_of, load_config
 from Training.toml_files import values_of
-from Training.train import learning_rate
 
 FOLDER = Path(__file__).resolve().parents[2] / "Training" / "configs"
 CONFIGS = sorted(path for path in FOLDER.rglob("*.toml") if path.stem != "base")
@@ -76,8 +75,11 @@ def test_structures_that_have_a_side_are_never_flipped() -> None:
     [
         ("steps = 400", "steps = 0", "run.steps is 0"),
         ("steps = 400", 'steps = "many"', "run.steps is 'many'"),
-        ("steps = 400", "", "run field steps"),
-        ("steps = 400", "steps = 400\nspeed = 3", "'speed'; the fields are steps, loss"),
+        ("steps = 400", "", "run.steps is 0; give either steps or epochs"),
+        ("steps = 400", "steps = 400\nepochs = 2", "run.steps is 400; give either steps or epochs"),
+        ("steps = 400", "steps = 400\nrecompute = 1", "run.recompute is 1"),
+        ("steps = 400", "steps = 400\nseed = true", "run.seed is True"),
+        ("steps = 400", "steps = 400\nspeed = 3", "'speed'; the fields are steps, epochs"),
         ('loss = "both"', 'loss = "hinge"', "run.loss is 'hinge'"),
         ("[run]", "[run", "is not TOML"),
         ("foreground = 0.5", "foreground = 1.5", "segments.foreground is 1.5"),
@@ -121,14 +123,3 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 def test_each_part_checks_itself(part: type, values: dict) -> None:
     with pytest.raises(SettingError):
         part(**values)
-
-
-def test_schedules_end_where_they_should() -> None:
-    poly = Optimizer(learning_rate=1.0, schedule="poly", power=0.9)
-    step = Optimizer(learning_rate=1.0, schedule="step", drops=(0.5, 0.75))
-    cosine = Optimizer(learning_rate=1.0, schedule="cosine", warm_up=4)
-    assert learning_rate(poly, 0, 100) == 1.0
-    assert learning_rate(poly, 50, 100) == pytest.approx(0.5**0.9)
-    assert [learning_rate(step, s, 100) for s in (49, 50, 80)] == pytest.approx([1.0, 0.1, 0.01])
-    assert [learning_rate(cosine, s, 100) for s in (0, 3)] == [0.25, 1.0]
-    assert learning_rate(cosine, 99, 100) < 0.001

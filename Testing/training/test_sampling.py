@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from Training.config import Augmentation, Segments
-from Training.sampling import Case, change_intensity, choose_centre, cut_segment, draw_batch, random_map, smooth
+from AutofocusCore.errors import SettingError
+from Training.sampling import Case, Drawing, choose_centre, cut_segment, draw_batch
+from Training.schedule import course_of
+from Training.settings import Augmentation, Run, Segments
 
 BACKGROUND = -3.5
 MARGIN = 2
@@ -82,31 +84,110 @@ def test_a_flip_turns_image_and_labels_alike(case: Case) -> None:
     assert torch.equal(labels_flipped, labels.flip(2))
 
 
-def test_only_the_axes_that_may_be_flipped_are() -> None:
-    rng = np.random.default_rng(0)
-    signs = np.array([np.diag(random_map(Augmentation(flip=(2,)), rng)) for _ in range(40)])
-    assert (signs[:, :2] == 1).all()
-    assert set(signs[:, 2]) == {-1.0, 1.0}
+def drawing(case: Case, **settings: object) -> Drawing:
+    return Drawing.of(Segments(size=(4, 4, 4), per_step=3), Augmentation(**settings), MARGIN)  # type: ignore[arg-type]
 
 
-def test_rotations_keep_volume_and_scaling_changes_it_within_bounds() -> None:
-    rng = np.random.default_rng(0)
-    turned = [np.linalg.det(random_map(Augmentation(rotation=20.0), rng)) for _ in range(20)]
-    np.testing.assert_allclose(turned, 1.0)
-    scaled = [np.linalg.det(random_map(Augmentation(scaling=0.1), rng)) for _ in range(50)]
-    assert 0.9**3 <= min(scaled) < max(scaled) <= 1.1**3
+ALL_CHANGES = {
+    "flip": (0, 2), "swap": ((1, 2),), "rotation": 10, "scaling": 0.1, "contrast": 0.1, "brightness": 0.1, "noise": 0.1,
+    "monai": ({"name": "RandBiasFieldd", "prob": 0.5}, {"name": "Rand3DElasticd", "prob": 0.5, "sigma_range": [1, 2],
+              "magnitude_range": [1, 3]}, {"name": "RandGaussianNoised", "prob": 0.5}),
+}  # fmt: skip
 
 
-def test_the_same_seeds_draw_the_same_batch(case: Case) -> None:
-    segments = Segments(size=(4, 4, 4), per_step=3)
-    changes = Augmentation(flip=(0,), rotation=10, scaling=0.1, contrast=0.1, brightness=0.1, noise=0.1)
-    first, second = (
-        draw_batch([Held(case)], segments, changes, MARGIN, [(1, step, place) for place in range(3)]) for step in (7, 7)
-    )
-    assert torch.equal(first[0], second[0])
-    assert torch.equal(first[1], second[1])
-    assert first[0].shape == (3, 1, 8, 8, 8)
-    assert first[2] == ["a case"] * 3
+def test_the_same_numbers_draw_the_same_segments_in_one_batch_or_in_parts(case: Case) -> None:
+    course, cases = course_of(Run(steps=9), 1, 3), [Held(case)]
+    whole = draw_batch(cases, drawing(case, **ALL_CHANGES), course, range(3, 6))
+    other = drawing(case, **ALL_CHANGES)  # its transforms have drawn nothing yet, or other things
+    draw_batch(cases, other, course, [8])
+    parts = [draw_batch(cases, other, course, [number]) for number in (5, 3, 4)]
+    assert whole[0].shape == (3, 1, 8, 8, 8)
+    assert whole[1].shape == (3, 4, 4, 4)
+    assert whole[2] == ["a case"] * 3
+    for place, part in zip((2, 0, 1), parts, strict=True):
+        assert torch.equal(whole[0][place], part[0][0])
+        assert torch.equal(whole[1][place], part[1][0])
+    assert not torch.equal(whole[0][0], whole[0][1])
+
+
+def test_in_each_epoch_every_case_gives_one_segment_in_an_order_of_its_own(case: Case) -> None:
+    cases = [Held(Case(str(i), case.image, case.labels, case.roi, BACKGROUND)) for i in range(5)]
+    course = course_of(Run(epochs=3), 5, 2)
+    assert course.steps == 8  # of two segments each: three times five, and one more
+    names = [draw_batch(cases, drawing(case), course, [number])[2][0] for number in range(15)]
+    epochs = [names[i : i + 5] for i in (0, 5, 10)]
+    assert [sorted(epoch) for epoch in epochs] == [list("01234")] * 3
+    assert epochs[0] != epochs[1] or epochs[1] != epochs[2]
+
+
+def test_cases_are_drawn_where_an_epoch_has_a_number_of_steps_of_its_own() -> None:
+    course = course_of(Run(epochs=3, epoch_steps=20), 5, 2)
+    assert (course.steps, course.epoch, course.in_turn) == (60, 20, False)
+
+
+def test_labels_change_places_where_left_became_right_and_nowhere_else(case: Case) -> None:
+    still, swapping = drawing(case, flip=(0, 2)), drawing(case, flip=(0, 2), swap=((1, 2),))
+    swapped = []
+    for seed in range(30):
+        first = still.segment(case, np.random.default_rng(seed))
+        second = swapping.segment(case, np.random.default_rng(seed))
+        assert torch.equal(first[0], second[0])
+        mirror = torch.tensor([0, 2, 1])[first[1]]
+        assert torch.equal(second[1], mirror) or torch.equal(second[1], first[1])
+        if not torch.equal(mirror, first[1]):
+            swapped.append(torch.equal(second[1], mirror))
+    assert 0.2 < np.mean(swapped) < 0.8
+
+
+def test_labels_follow_the_image_through_a_transform_of_space(case: Case) -> None:
+    shown = Case("shown", case.labels[None].astype(np.float32), case.labels, case.roi, 0.0)
+    entry = {"name": "RandRotated", "prob": 1.0, "range_x": [1.5, 1.6], "mode": ["nearest", "nearest"]}
+    turning = Drawing.of(Segments(size=(8, 8, 8), per_step=1, foreground=1.0), Augmentation(monai=(entry,)), MARGIN)
+    image, labels = turning.segment(shown, np.random.default_rng(0))
+    inside = tuple(slice(MARGIN, -MARGIN) for _ in range(3))
+    assert labels.shape == (8, 8, 8)
+    assert labels.any()
+    assert torch.equal(image[0][inside].long(), labels)
+
+
+@pytest.mark.parametrize(
+    "entry", [{"name": "RandAdjustContrastd", "prob": 0.5, "gamma": "x"}, {"name": "RandAffined", "to": 1}]
+)
+def test_an_argument_that_monai_refuses_is_named(entry: dict) -> None:
+    with pytest.raises(SettingError, match=rf"augmentation\.monai has .*{entry['name']}.* which MONAI refuses"):
+        Drawing.of(Segments(size=(4, 4, 4), per_step=1), Augmentation(monai=(entry,)), MARGIN)
+
+
+def test_every_class_is_as_likely_a_centre_as_another_or_as_its_share_says(case: Case) -> None:
+    rng = np.random.default_rng(4)
+
+    def labels(**settings: object) -> list[int]:
+        segments = Segments(size=(1, 1, 1), per_step=1, centres="classes", **settings)  # type: ignore[arg-type]
+        return [int(case.labels[choose_centre(case, segments, rng)]) for _ in range(300)]
+
+    assert np.allclose(np.bincount(labels(), minlength=3) / 300, 1 / 3, atol=0.1)
+    assert np.allclose(np.bincount(labels(shares=(1, 0, 3, 5)), minlength=3) / 300, [1 / 4, 0, 3 / 4], atol=0.1)
+
+
+def test_centres_on_voxels_find_a_structure_as_often_as_it_is_large(case: Case) -> None:
+    rng = np.random.default_rng(5)
+    segments = Segments(size=(1, 1, 1), per_step=1, foreground=1.0, centres="voxels")
+    labels = [case.labels[choose_centre(case, segments, rng)] for _ in range(300)]
+    assert np.mean(np.array(labels) == 1) == pytest.approx(0.75, abs=0.08)
+
+
+def test_a_segment_of_a_large_case_is_cut_as_from_the_case_whole() -> None:
+    rng = np.random.default_rng(6)
+    labels = rng.integers(0, 3, (40, 44, 48)).astype(np.uint8)
+    large = Case("large", rng.normal(size=(1, 40, 44, 48)).astype(np.float32), labels, labels > 0, BACKGROUND)
+    turn = np.array([[0, 1.1, 0.3], [-0.9, 0.1, 0], [0.2, 0, 1.0]])
+    near = cut_segment(large, (20, 8, 40), (6, 7, 8), MARGIN, turn)
+    padded = Case("padded", *(np.pad(a, 30, constant_values=c) for a, c in ((large.image[0], BACKGROUND), (labels, 0))),
+                  np.ones(1, bool), BACKGROUND)  # fmt: skip
+    padded = Case("padded", padded.image[None], padded.labels, padded.labels > 0, BACKGROUND)
+    far = cut_segment(padded, (50, 38, 70), (6, 7, 8), MARGIN, turn)
+    torch.testing.assert_close(near[0], far[0], atol=1e-3, rtol=0)
+    assert (near[1] == far[1]).float().mean() > 0.99
 
 
 def test_a_small_structure_is_chosen_as_often_as_a_large_one(case: Case) -> None:
@@ -116,21 +197,7 @@ def test_a_small_structure_is_chosen_as_often_as_a_large_one(case: Case) -> None
     assert 0.4 < np.mean(np.array(labels) == 2) < 0.6
 
 
-def test_smoothing_keeps_a_constant_image_and_spreads_a_point_by_the_gaussians_width() -> None:
-    assert torch.allclose(smooth(torch.full((1, 9, 9, 9), 3.0), [0.8, 0.5, 0.2]), torch.tensor(3.0), atol=1e-4)
-    point = torch.zeros(1, 15, 15, 15)
-    point[0, 7, 7, 7] = 1
-    spread = smooth(point, [1.5, 0.6, 0.1])
-    assert spread.shape == point.shape
-    offsets = torch.arange(15) - 7.0
-    for axis, sigma in ((1, 1.5), (2, 0.6)):
-        profile = spread.sum([a for a in (1, 2, 3) if a != axis])[0]
-        variance = float((profile * offsets**2).sum() / profile.sum())
-        assert variance == pytest.approx(sigma**2 + 1 / 12, rel=0.15)  # a voxel's own width adds 1/12
-
-
-def test_half_of_the_segments_are_smoothed_when_asked_for() -> None:
-    image = torch.zeros(1, 9, 9, 9)
-    image[0, 4, 4, 4] = 1
-    peaks = [float(change_intensity(image, Augmentation(blur=1.0), np.random.default_rng(i)).max()) for i in range(60)]
-    assert 15 < sum(peak < 1 for peak in peaks) < 45
+def test_a_transform_that_fails_on_a_segment_is_named(case: Case) -> None:
+    failing = drawing(case, monai=({"name": "RandZoomd", "prob": 1.0, "mode": ["no way", "nearest"]},))
+    with pytest.raises(SettingError, match=r"RandZoomd.* failed on a segment"):
+        failing.segment(case, np.random.default_rng(0))

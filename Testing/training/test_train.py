@@ -111,7 +111,9 @@ def test_a_run_records_what_it_ran_with_and_becomes_a_model(config_file: Path, t
     config, run = load_config(config_file), tmp_path / "run"
     train(config, run)
     record = json.loads((run / "environment.json").read_text(encoding="utf-8"))
-    assert {"git_commit", "data_sha256", "torch", "config", "device"} <= set(record)
+    assert {"git_commit", "git_changed_files", "data_sha256", "torch", "device", "threads"} <= set(record)
+    assert load_config(run / "config.toml") == config
+    assert list(run.glob("events.out.tfevents.*"))
     log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     assert [line["step"] for line in log] == list(range(1, 9))
     assert "watched_dice" in log[3]
