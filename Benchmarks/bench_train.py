@@ -1,0 +1,125 @@
+"""A training step as it is here beside the plain module's: seconds, peak memory, and whether the gradients agree.
+
+    make bench-train                                    # the table in Training/README.md
+    .venv/bin/python -m Benchmarks.bench_train --networks afn-6 --segments 7 --size 47 47 47 --ways ours
+
+"plain" is the module as it is built, in float32; "ours" is the step of `Training.train`: channels last, bfloat16,
+weight gradients that are right. Each step is taken in a process of its own, which ends before the next, so that no
+memory kept from one is there for another. The ways take turns, so that what else the machine does falls on all of them,
+and the quickest turn counts. Memory is the peak above what the process took before the step. The error is the distance
+between the gradients of all convolution weights and those of the first way, relative to the size of these.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+import AutofocusCore
+from Benchmarks.bench import measure
+from Training.convolution import trusted_convolutions
+
+WAYS = ("plain", "ours, float32", "ours")
+CLASSES = 5
+
+
+@dataclass(frozen=True)
+class Job:
+    """A step to take.
+
+    Args:
+        size: of a segment's output, z, y, x in voxels.
+        threads: of the processor.
+    """
+
+    architecture: str
+    norm: str
+    way: str
+    segments: int
+    size: tuple[int, ...]
+    threads: int
+
+
+def take_step(network: nn.Module, images: Tensor, labels: Tensor, low: bool) -> None:
+    """Forward and backward, as in the loop of `Training.train`."""
+    with (
+        torch.autocast(images.device.type, torch.bfloat16, enabled=low),
+        trusted_convolutions() if low else nullcontext(),
+    ):
+        logits = network(images)
+    cross_entropy(logits.float(), labels).backward()
+
+
+def measure_step(job: Job) -> tuple[float, int, NDArray[np.float32]]:
+    """Seconds, peak bytes, and the gradients of all convolution weights as one vector."""
+    torch.set_num_threads(job.threads)
+    torch.manual_seed(0)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    network = AutofocusCore.build_network(job.architecture, in_channels=1, num_classes=CLASSES, norm=job.norm)  # type: ignore[arg-type]
+    layers = [module for module in network.modules() if isinstance(module, nn.Conv3d)]
+    for layer in layers:  # as initialised, the first layers would hardly have a gradient to compare
+        nn.init.kaiming_normal_(layer.weight)
+    images = torch.randn(job.segments, 1, *(extent + 2 * network.margin for extent in job.size)).to(device)
+    labels = torch.randint(CLASSES, (job.segments, *job.size)).to(device)
+    network.to(device).train()
+    if job.way != "plain":
+        network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
+        images = images.contiguous(memory_format=torch.channels_last_3d)
+
+    small = 2 * network.margin + 2
+    take_step(network, images[..., :small, :small, :small], labels[..., :2, :2, :2], job.way == "ours")
+    network.zero_grad(set_to_none=True)
+    seconds, peak = measure(lambda: take_step(network, images, labels, job.way == "ours"), str(device))
+    return seconds, peak, torch.cat([layer.weight.grad.flatten().cpu() for layer in layers]).numpy()  # type: ignore[union-attr]
+
+
+def bench(jobs: list[Job], turns: int) -> None:
+    """Print the rows of one network; the first job is what the others are held against."""
+    found: list[list[tuple[float, int, NDArray[np.float32]]]] = [[] for _ in jobs]
+    for _ in range(turns):
+        for job, results in zip(jobs, found, strict=True):
+            with multiprocessing.get_context("spawn").Pool(1) as process:
+                results.append(process.apply(measure_step, (job,)))
+    best = [(min(r[0] for r in results), max(r[1] for r in results), results[0][2]) for results in found]
+    seconds_of_first, peak_of_first, gradient_of_first = best[0]
+    for job, (seconds, peak, gradient) in zip(jobs, best, strict=True):
+        error = np.linalg.norm(gradient - gradient_of_first) / np.linalg.norm(gradient_of_first)
+        print(
+            f"| {job.architecture} {job.norm} | {job.way} | {seconds:.2f} | {seconds_of_first / seconds:.1f} |"
+            f" {peak / 2**20:.0f} | {peak / peak_of_first:.2f} | {error:.1e} |",
+            flush=True,
+        )
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m Benchmarks.bench_train", description="Time training steps.")
+    parser.add_argument("--networks", nargs="+", default=["basic", "afn-4", "afn-6"])
+    parser.add_argument("--norms", nargs="+", default=["branch"], choices=("branch", "fused"))
+    parser.add_argument(
+        "--ways", nargs="+", default=list(WAYS), choices=WAYS, help="the others are held against the first"
+    )
+    parser.add_argument("--segments", type=int, default=1, help="in a batch (1)")
+    parser.add_argument("--size", type=int, nargs=3, default=[32, 32, 32], help="of the output of a segment: z y x")
+    parser.add_argument("--turns", type=int, default=3, help="how often each is measured (3)")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads (all)")
+    options = parser.parse_args()
+    shape = " × ".join(str(n) for n in options.size)
+    print(f"{options.segments} × {shape} voxels of output, {options.threads} threads, torch {torch.__version__}\n")
+    print("| network | step | s | × | peak MiB | of the first | gradient's error |\n|---|---|---|---|---|---|---|")
+    for architecture in options.networks:
+        for norm in options.norms:
+            settings = (options.segments, tuple(options.size), options.threads)
+            bench([Job(architecture, norm, way, *settings) for way in options.ways], options.turns)
+
+
+if __name__ == "__main__":
+    main()
