@@ -1,0 +1,219 @@
+"""Does a network zoom out in large structures? `python Training/attention_study.py CONFIG --model MODEL -o OUT`.
+
+The paper says that autofocus layers adapt the receptive field to the size of what is there. This relates, for every
+layer, the effective dilation inside each true structure to the structure's size (the diameter of a sphere as large),
+over the cases, by Spearman's correlation: over all structures together, and within each, as two structures that differ
+in much else also differ in size. Beside it, the dilation by distance to the structure's border. Intervals are
+percentile bootstraps over cases. `--untrained` does the same with random weights: what a network does before it has
+learnt anything is not what it learnt. Written: attention.csv, correlations.csv, attention.md, attention.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from AutofocusCore.errors import AutofocusError
+from AutofocusCore.models import ModelSpec, find_model
+from AutofocusCore.networks import build_network
+from AutofocusCore.staging import Staging
+from Training.comparing import interval
+from Training.config import load_config
+from Training.data import Source, load_data
+from Training.evaluate import grid_spacing, labels_of, with_model
+from Training.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation
+from Training.measures import mean_of
+from Training.plots import COLOURS
+from Training.runs import load_run
+from Training.tables import csv_text, markdown
+
+RESAMPLES = 2_000
+TOGETHER = "all structures"
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """What was found of one layer, over cases.
+
+    Attributes:
+        layer: from 1, or `MEAN_OF_LAYERS`.
+        structure: its name, or `TOGETHER`.
+        cases: that have it.
+        with_size: Spearman's correlation of dilation and diameter, and its 95 % interval.
+        with_border: mean over cases of the correlation with the distance to the border, and its interval.
+    """
+
+    layer: int
+    structure: str
+    cases: int
+    with_size: tuple[float, float, float]
+    with_border: tuple[float, float, float]
+
+
+def study(network: Any, spec: ModelSpec, cases: Sequence[Source], device: str = "auto") -> list[Look]:
+    """How far every layer of a network looked in every structure of the cases."""
+    labels, spacing, found = labels_of(spec), grid_spacing(spec), []
+    for number, source in enumerate(cases, start=1):
+        case = source.case
+        found += looks(case, effective_dilations(network, case, spacing, device), labels, spacing)
+        print(f"{case.name} ({number} of {len(cases)})", flush=True)
+    return found
+
+
+def correlations(found: Sequence[Look]) -> list[Correlation]:
+    """The correlations of every layer, `MEAN_OF_LAYERS` last: within each structure, and of all together."""
+    layers = sorted({one.layer for one in found}, key=lambda layer: (layer == MEAN_OF_LAYERS, layer))
+    structures = list(dict.fromkeys(one.structure for one in found))
+    wanted = [*structures, TOGETHER] if len(structures) > 1 else structures
+    result = []
+    for layer in layers:
+        for structure in wanted:
+            own = [one for one in found if one.layer == layer and structure in (one.structure, TOGETHER)]
+            result.append(Correlation(layer, structure, len({o.case for o in own}), _with_size(own), _with_border(own)))
+    return result
+
+
+def _with_size(found: Sequence[Look]) -> tuple[float, float, float]:
+    names = list(dict.fromkeys(one.case for one in found))
+    points = [np.array([(o.diameter_mm, o.dilation_mm) for o in found if o.case == name]) for name in names]
+
+    def statistic(drawn: Any) -> float:
+        chosen = np.concatenate([points[int(i)] for i in drawn])
+        return rank_correlation(chosen[:, 0], chosen[:, 1])
+
+    value = statistic(range(len(names)))
+    if math.isnan(value) or len(names) < 3:
+        return value, math.nan, math.nan
+    return value, *interval(range(len(names)), statistic, resamples=RESAMPLES)
+
+
+def _with_border(found: Sequence[Look]) -> tuple[float, float, float]:
+    by_case: dict[str, list[float]] = {}
+    for one in found:
+        by_case.setdefault(one.case, []).append(one.border_correlation)
+    means = [mean for mean in map(mean_of, by_case.values()) if not math.isnan(mean)]
+    return mean_of(means), *interval(means)
+
+
+def write_study(out: Path, found: Sequence[Look], title: str, voxel_mm: float) -> str:
+    """Write attention.csv, correlations.csv, attention.md and attention.png into a folder; returns the Markdown."""
+    results = correlations(found)
+    columns = ["case", "structure", "layer", "diameter_mm", "dilation_mm", "border_correlation"]
+    rows = [[_layer(o.layer) if c == "layer" else getattr(o, c) for c in columns] for o in found]
+    header = ["layer", "structure", "cases"]
+    header += [f"{what}_{part}" for what in ("size", "border") for part in ("correlation", "low", "high")]
+    cells = [[_layer(c.layer), c.structure, c.cases, *c.with_size, *c.with_border] for c in results]
+    table = markdown(
+        ["layer", "structure", "cases", "with size", "with distance to border"],
+        [[_layer(c.layer), c.structure, str(c.cases), _shown(c.with_size), _shown(c.with_border)] for c in results],
+    )
+    text = (
+        f"# {title}\n\nSpearman's correlation of the effective dilation inside a structure with the structure's size, "
+        "over cases, and with the distance to its border, over the voxels inside, mean of the cases (95 % bootstrap "
+        f"interval over cases, for each row by itself).\n\n{table}"
+    )
+    with Staging() as staging:
+        folder = staging.folder(out)
+        for name, content in (
+            ("attention.csv", csv_text(columns, rows)),
+            ("correlations.csv", csv_text(header, cells)),
+            ("attention.md", text),
+        ):
+            staging.aside(folder / name).write_text(content, encoding="utf-8", newline="")
+        _plot(staging.aside(folder / "attention.png"), found, results, title, voxel_mm)
+    return text
+
+
+def _plot(path: Path, found: Sequence[Look], results: Sequence[Correlation], title: str, voxel_mm: float) -> None:
+    """For each layer the dilation by size, a point a structure and case, and by distance to the border."""
+    layers = list(dict.fromkeys(c.layer for c in results))
+    structures = list(dict.fromkeys(one.structure for one in found))
+    figure = Figure(figsize=(10, 3.0 * len(layers)), layout="constrained")
+    panels = figure.subplots(len(layers), 2, squeeze=False)
+    for (by_size, by_border), layer in zip(panels, layers, strict=True):
+        for structure, colour in zip(structures, COLOURS * 9, strict=False):
+            own = [one for one in found if one.layer == layer and one.structure == structure]
+            x, y = [o.diameter_mm for o in own], [o.dilation_mm for o in own]
+            by_size.scatter(x, y, s=12, color=colour, alpha=0.75, linewidths=0, label=structure)
+            bins = sorted({b for o in own for b in o.profile})
+            columns = [[o.profile[b] for o in own if b in o.profile] for b in bins]
+            kept = [
+                (b * voxel_mm, np.mean(c), np.std(c))
+                for b, c in zip(bins, columns, strict=True)
+                if 2 * len(c) >= len(own)
+            ]
+            at, mean, sd = (np.array(part) for part in zip(*kept, strict=True))
+            by_border.plot(at, mean, color=colour)
+            by_border.fill_between(at, mean - sd, mean + sd, color=colour, alpha=0.15, linewidth=0)
+        by_size.set_ylabel(f"{_layer(layer)}\neffective dilation (mm)")
+        by_border.axvline(0, color="black", linewidth=0.6)
+    panels[-1][0].set_xlabel("diameter of a sphere as large (mm)")
+    panels[-1][1].set_xlabel("distance to the border (mm), inside to the right; mean and SD of the cases")
+    figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
+    figure.suptitle(title, fontsize=10)
+    figure.savefig(path, dpi=150, format="png")
+
+
+def _layer(layer: int) -> str:
+    return "mean of layers" if layer == MEAN_OF_LAYERS else f"layer {layer}"
+
+
+def _shown(values: tuple[float, float, float]) -> str:
+    value, low, high = values
+    if math.isnan(value):
+        return "–"
+    return f"{value:+.2f}" + ("" if math.isnan(low) else f" ({low:+.2f} to {high:+.2f})")
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        prog="attention_study.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("config", type=Path, help="a TOML file that names the cases")
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--model", help="a model's name (`autofocus models list`), folder or zip")
+    which.add_argument("--run", type=Path, help="a run's folder")
+    parser.add_argument("-o", "--out", type=Path, required=True, help="folder for table and figure; made if need be")
+    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    parser.add_argument("--untrained", action="store_true", help="with random weights, as a control")
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
+        help="put a value in place of the configuration's, as in --set data.test=10; may be repeated",
+    )  # fmt: skip
+    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda:N or mps")
+    parser.add_argument("--threads", type=int, help="processor threads (all)")
+    options = parser.parse_args()
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    try:
+        config = load_config(options.config, options.overrides)
+        model = find_model(options.model) if options.model is not None else load_run(options.run, config)
+        network = model.build()
+        if options.untrained:
+            torch.manual_seed(config.run.seed)
+            network = build_network(**model.spec.architecture).eval()
+        cases = load_data(with_model(config, model.spec), options.data).test
+        found = study(network, model.spec, cases, options.device)
+        title = f"Attention of {model.spec.name}{', untrained' if options.untrained else ''}, {len(cases)} cases"
+        print(write_study(options.out, found, title, min(grid_spacing(model.spec))))
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
