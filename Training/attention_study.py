@@ -160,7 +160,7 @@ def _plot(path: Path, found: Sequence[Look], results: Sequence[Correlation], tit
         by_size.set_ylabel(f"{_layer(layer)}\neffective dilation (mm)")
         by_border.axvline(0, color="black", linewidth=0.6)
     panels[-1][0].set_xlabel("diameter of a sphere as large (mm)")
-    panels[-1][1].set_xlabel("distance to the border (mm), inside to the right; mean and SD of the cases")
+    panels[-1][1].set_xlabel("distance to the border (mm), inside > 0; mean, SD of cases")
     figure.legend(*panels[0][0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     figure.suptitle(title, fontsize=10)
     figure.savefig(path, dpi=150, format="png")

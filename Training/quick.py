@@ -97,7 +97,9 @@ def _made(folder: Path, make: Any) -> Path:
 
 def _few_of_folder(source: Path, place: Path) -> None:
     names = json.loads((source / "split.json").read_text(encoding="utf-8"))
-    train, test = sorted(names["train"])[:TRAIN], sorted(names["validation"])[:TEST]
+    train = sorted(names["train"])
+    test = (sorted(names.get("validation") or train[TRAIN:]))[:TEST]
+    train = train[:TRAIN]
     for part in ("imagesTr", "labelsTr"):
         (place / part).mkdir()
         for name in (*train, *test):

@@ -19,7 +19,6 @@ import hashlib
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 if __package__ in (None, ""):  # started by its path
@@ -27,10 +26,11 @@ if __package__ in (None, ""):  # started by its path
 
 import torch
 
-from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.staging import Staging, write_text
-from Training.config import Config, as_toml, load_config
+from Training.config import as_toml, load_config
 from Training.evaluate import measure_run
+from Training.experiments import Member, experiments, members
 from Training.measures import Measures, mean_of
 from Training.parameters import write_parameters
 from Training.quick import LABEL, quick_config, quick_data
@@ -38,65 +38,7 @@ from Training.reports import write_evaluation, write_models
 from Training.tables import ALL, cases_csv, markdown, read_cases, structures_of, values_by_case
 from Training.train import train
 
-CONFIGS = Path(__file__).with_name("configs")
-FIRST = "basic"
 GRID = "the model's grid"
-
-
-@dataclass(frozen=True)
-class Member:
-    """One training run of a table.
-
-    Args:
-        model: name of the network, its configuration's.
-        name: of the run among the model's: "seed 1, fold 0".
-        config: with seed and fold put in.
-        folder: of the run.
-    """
-
-    model: str
-    name: str
-    config: Config
-    folder: Path
-
-
-def experiments(table: str, only: Sequence[str] = ()) -> dict[str, Path]:
-    """The configurations of a table by their names, `FIRST` first; files named base… are only begun from.
-
-    Raises:
-        SettingError: there is no such table, or nothing in it has one of the names.
-    """
-    folder = next((f for f in (CONFIGS / table, Path(table)) if f.is_dir()), None)
-    if folder is None:
-        known = ", ".join(sorted(f.name for f in CONFIGS.iterdir() if f.is_dir()))
-        raise SettingError(f"There is no table {table}", f"use networks, {known} or a folder of configurations")
-    found = {
-        path.stem: path
-        for path in sorted(folder.glob("*.toml"), key=lambda p: p.stem)
-        if not path.stem.startswith("base")
-    }
-    unknown = [name for name in only if name not in found]
-    if unknown or not found:
-        raise SettingError(f"{folder} has no configuration {unknown[0] if unknown else ''}", f"use {', '.join(found)}")
-    chosen = {name: path for name, path in found.items() if not only or name in only}
-    return dict(sorted(chosen.items(), key=lambda item: item[0] != FIRST))
-
-
-def members(model: str, config: Config, seeds: Sequence[int], folder: Path) -> list[Member]:
-    """The runs of a network: one for each seed (the configuration's own where none is given) and fold."""
-    folds: Sequence[int | None] = [None]
-    known = {f.name for f in fields(config.data)}
-    count = config.data.folds if "folds" in known else 0  # type: ignore[attr-defined]
-    if count and config.data.fold is None:  # type: ignore[attr-defined]
-        folds = range(count)
-    result = []
-    for seed in seeds or [config.run.seed]:
-        for fold in folds:
-            data = config.data if fold is None else replace(config.data, fold=fold)  # type: ignore[call-arg]
-            own = replace(config, run=replace(config.run, seed=seed), data=data)
-            name = f"seed {seed}" + ("" if fold is None else f", fold {fold}")
-            result.append(Member(model, name, own, folder / model / name.replace(", ", "-").replace(" ", "-")))
-    return result
 
 
 def measured(member: Member, data: Path | None, regions: str | None) -> list[Measures]:
@@ -136,6 +78,7 @@ def reproduce(
     *,
     quick: bool = False,
     seeds: Sequence[int] = (),
+    folds: Sequence[int] = (),
     only: Sequence[str] = (),
     overrides: Sequence[str] = (),
     all_pairs: bool = False,
@@ -148,6 +91,7 @@ def reproduce(
         data: folder of the data, in place of the configurations'.
         quick: a smoke run on a handful of cases.
         seeds: of the runs; none: the configurations' own.
+        folds: of a cross-validation; none: all.
         only: names of the configurations to take.
         overrides: of the configurations, "table.field=value" each.
         all_pairs: whether each network is compared with each, or with the first.
@@ -167,7 +111,7 @@ def reproduce(
             if quick:
                 folder, phantoms = quick_data(config, data, out)
                 config, note = quick_config(config, folder, phantoms), f"**{LABEL}**" + _kind(phantoms)
-            runs = members(model, config, seeds, out / "runs")
+            runs = members(model, config, seeds, folds, folder, out / "runs")
         except AutofocusError as error:
             missing.append(f"{model}: {error}")
             continue
@@ -214,6 +158,7 @@ def main() -> int:
     parser.add_argument("table", metavar="TABLE", help="a folder of Training/configs, a folder, or networks")
     parser.add_argument("--quick", action="store_true", help="a smoke run: few cases, few steps, meaningless figures")
     parser.add_argument("--seeds", type=_numbers, default=(), help="seeds to train each network with: 1,2,3")
+    parser.add_argument("--folds", type=_numbers, default=(), help="only these folds of a cross-validation: 0,1")
     parser.add_argument("--only", type=lambda text: text.split(","), default=(), help="networks to take: basic,afn-4")
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configurations'")
     parser.add_argument("--out", type=Path, help="folder for the results (Runs/TABLE, or Runs/TABLE-quick)")
@@ -233,8 +178,8 @@ def main() -> int:
             print(write_parameters(out))
             return 0
         text, missing = reproduce(
-            options.table, out, options.data, quick=options.quick, seeds=options.seeds, only=options.only,
-            overrides=options.overrides, all_pairs=options.all_pairs,
+            options.table, out, options.data, quick=options.quick, seeds=options.seeds, folds=options.folds,
+            only=options.only, overrides=options.overrides, all_pairs=options.all_pairs,
         )  # fmt: skip
     except AutofocusError as error:
         print(error, file=sys.stderr)
@@ -252,7 +197,7 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} are no seeds; write whole numbers such as 1,2,3") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers; write 1,2,3") from None
 
 
 if __name__ == "__main__":
