@@ -94,8 +94,9 @@ def cut_segment(
     image_size, label_size = ([n + 2 * m for n in size] for m in (margin, label_margin))
     start, box = _reach(case, centre, image_size, margin, matrix)
     near = (centre[0] - start[0], centre[1] - start[1], centre[2] - start[2])
-    image = torch.from_numpy(case.image[(slice(None), *box)])[None] - case.background
-    cut = _resampled(image, near, image_size, margin, matrix)[0] + case.background
+    background = torch.tensor(case.background, dtype=torch.float32).reshape(-1, 1, 1, 1)
+    image = (torch.from_numpy(case.image[(slice(None), *box)]) - background)[None]
+    cut = _resampled(image, near, image_size, margin, matrix)[0] + background
     labels = case.labels[box]
     present = [0, *(int(v) for v in np.unique(labels) if v)]
     indicators = torch.from_numpy(np.stack([labels == v for v in present])).float()[None]
