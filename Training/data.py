@@ -15,12 +15,13 @@ import numpy as np
 import SimpleITK as sitk
 
 from AutofocusCore.errors import AutofocusError, InputError
-from AutofocusCore.images import Grid, read_image
+from AutofocusCore.images import Grid
 from AutofocusCore.phantom import make_phantom
 
 from .cases import DataSet, Source, case_of, names_of, refuse, remark_on_small, split_watched
 from .config import Config
 from .prepared import load_prepared
+from .preparing.found import ImageFile
 
 __all__ = ["DataSet", "Source", "case_of", "load_data", "names_of"]
 
@@ -116,7 +117,10 @@ def _read_pair(folder: Path, name: str, num_classes: int) -> tuple[sitk.Image, s
     for file, what in zip(files, ("image", "labels"), strict=True):
         if not file.is_file():
             raise InputError(f"It has no {what}", f"put {file.name} into {file.parent.name}, or take it off the split")
-    image, labels = (read_image(file).image for file in files)
+    scan, truth = (ImageFile(file).read() for file in files)
+    if truth.warnings:
+        raise InputError(f"Its labels are damaged: {truth.warnings[0].rstrip('.')}", "export them again")
+    image, labels = scan.image, truth.image
     if not Grid.of(image).same_as(Grid.of(labels)):
         raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")
     values = np.unique(sitk.GetArrayViewFromImage(labels))

@@ -40,7 +40,8 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     for part, names in (("train", train), ("watch", watch), ("test", test)):
         for name in names:
             case = by_name[name]
-            problems += [f"{name}: {text}" for text in _problems(case, folder, config)]
+            faults = _problems(case, folder, config)
+            problems += [f"{name}: {' '.join(faults)}"] if faults else []
             digest.update(f"{part} {name} {' '.join(case.sha256[path] for path in case.files)}\n".encode())
     if problems:
         refuse(problems, folder)

@@ -12,6 +12,8 @@ from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.images import read_image
 from AutofocusCore.images.reading import Scan
 
+from .not_numbers import with_repaired_values
+
 MOST_STRUCTURES = 255
 PARTS = ("train", "test")
 
@@ -45,7 +47,7 @@ class ImageFile:
         Raises:
             InputError: it cannot be read, and why.
         """
-        return read_image(self.path, frame=self.frame, series=self.series)
+        return with_repaired_values(read_image(self.path, frame=self.frame, series=self.series), self.frame)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,8 @@ from .found import Contours, Found, FoundCase, ImageFile, Problem, files_below, 
 
 STRUCTURES = "RTSTRUCT"
 IMAGES = ("CT", "MR", "PT")
+DAMAGED = (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, InvalidDicomError)
+"""What pydicom raises at damaged files."""
 WANTED = ["Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"]
 
 
@@ -58,7 +60,7 @@ def find_patients(
         key = inside[0] if len(inside) > 1 else source.resolve().name
         try:
             _add(patients.setdefault(key, _Patient()), path)
-        except (OSError, ValueError, TypeError, AttributeError, InvalidDicomError) as error:
+        except DAMAGED as error:
             problems.append(Problem(key, f"{path} is a damaged DICOM file ({type(error).__name__})"))
     if not patients:
         raise InputError(f"{source} holds no DICOM file", "give the folder that holds the patients' folders")
@@ -103,6 +105,8 @@ def _case(key: str, patient: _Patient, table: tuple[tuple[int, tuple[str, ...]],
             matching.append((path, uid))
         except _Unusable as error:
             why.append(str(error))
+        except DAMAGED as error:
+            why.append(f"{path.name} is a damaged DICOM file ({type(error).__name__})")
     if not matching:
         raise _Unusable("; ".join(why))
     if len(matching) > 1:
