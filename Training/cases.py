@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -27,11 +28,14 @@ class Shelf:
     """Cases that are kept in memory up to a limit; those that were not used for longest make room.
 
     Args:
-        limit: bytes; None for half of the memory that is free now.
+        limit: bytes; None for half of the memory that is free now, shared with the other processes of a run.
     """
 
     def __init__(self, limit: float | None = None) -> None:
-        self.limit = psutil.virtual_memory().available * SHARE_OF_MEMORY if limit is None else limit
+        if limit is None:
+            processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many there are here
+            limit = psutil.virtual_memory().available * SHARE_OF_MEMORY / processes
+        self.limit = limit
         self._kept: OrderedDict[str, Case] = OrderedDict()
 
     def get(self, name: str, load: Callable[[], Case]) -> Case:

@@ -273,3 +273,27 @@ def test_folds_of_a_folder_deal_out_its_training_cases_alone(decathlon: Path, tm
 def test_folds_that_make_no_sense_are_refused(tmp_path: Path, more: str, field: str) -> None:
     with pytest.raises(SettingError, match=field):
         config(tmp_path, tmp_path, more, source="folder", channels=T1)
+
+
+def test_real_cases_reach_the_network_unchanged_by_their_preparation(reference_data: Path, tmp_path: Path) -> None:
+    source = reference_data / "hippocampus"
+    names = json.loads((source / "split.json").read_text(encoding="utf-8"))["train"][:4]
+    for part in ("imagesTr", "labelsTr"):
+        (tmp_path / "hippocampus" / part).mkdir(parents=True)
+        for name in names:
+            content = (source / part / f"{name}.nii.gz").read_bytes()
+            (tmp_path / "hippocampus" / part / f"{name}.nii.gz").write_bytes(content)
+    split = tmp_path / "hippocampus" / "split.json"
+    split.write_text(json.dumps({"train": names[:3], "validation": names[3:]}), encoding="utf-8")
+    out = tmp_path / "out"
+    options = ["--structures", "Prostate,Bladder", "--channels", "T1", "--split", str(split)]
+    assert main(["folder", str(tmp_path / "hippocampus"), str(out), *options]) == 0
+    how = {"channels": T1, "normalization": '{ method = "z-score", mask = "all", percentiles = [1.0, 99.0] }'}
+    direct = load_data(config(tmp_path, tmp_path / "hippocampus", source="folder", **how))
+    through = load_data(config(tmp_path, out, **how))
+    for part in ("train", "watch", "test"):
+        for one, other in zip(getattr(direct, part), getattr(through, part), strict=True):
+            assert one.name == other.name
+            assert np.array_equal(one.case.image, other.case.image)
+            assert np.array_equal(one.case.labels, other.case.labels)
+            assert one.case.background == other.case.background

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -174,6 +175,46 @@ def test_a_case_is_made_again_only_if_something_changed(source: Path, tmp_path: 
     assert not list((out / "cases").glob("*.partial"))
     assert prepare(source, out, "--offset", "5") == 0
     assert remade() == {f"case_{i}" for i in range(5)}
+
+
+def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Path) -> None:
+    source, whole, killed = tmp_path / "source", tmp_path / "whole", tmp_path / "killed"
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        image = rng.normal(0, 1, (50, 50, 50)).astype(np.float32)  # noise, which takes long to compress
+        write(source / "images" / f"case_{i}.nii.gz", image)
+        write(source / "labels" / f"case_{i}.nii.gz", (image > 0).astype(np.uint8))
+    options = ["--structures", "Liver", "--folds", "3"]
+    assert main(["folder", str(source), str(whole), *options]) == 0
+
+    command = [sys.executable, "-m", "Training.prepare", "folder", str(source), str(killed), *options]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while len(list(killed.glob("cases/case_*/case.json"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    process.kill()  # SIGKILL: no chance to tidy up
+    process.wait()
+    made = {path.parent.name for path in killed.glob("cases/case_*/case.json") if not path.parent.suffix}
+    assert 2 <= len(made) < 12
+    assert not (killed / "data.json").exists()
+    before = {name: (killed / "cases" / name).stat().st_ino for name in made}
+    assert main(["folder", str(source), str(killed), *options]) == 0
+    assert read_data_list(killed).cases == read_data_list(whole).cases
+    assert {name: (killed / "cases" / name).stat().st_ino for name in made} == before
+    assert not list(killed.rglob("*.partial"))
+
+
+def test_a_place_that_cannot_be_written_to_ends_the_run_in_one_sentence(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("in the way", encoding="utf-8")
+    assert prepare(source, tmp_path / "file") == 1
+    assert "cannot be made" in capsys.readouterr().err
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "cases").write_text("in the way", encoding="utf-8")
+    assert prepare(source, tmp_path / "out") == 1
+    assert "cannot be written" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "data.json").exists()
 
 
 def test_several_processes_make_the_same_files_as_one(source: Path, tmp_path: Path) -> None:

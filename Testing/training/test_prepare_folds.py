@@ -50,6 +50,7 @@ def test_another_seed_deals_otherwise() -> None:
 def test_names_become_folders_of_every_system() -> None:
     assert safe_name("Patient 1/left: ü?") == "Patient_1_left"
     assert safe_name("...") == "case"
+    assert safe_name("aux.1") == "case_aux.1"
     assert safe_name("brats_2013_pat0001_1") == "brats_2013_pat0001_1"
 
 

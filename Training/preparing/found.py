@@ -11,6 +11,7 @@ from pathlib import Path
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.images import read_image
 from AutofocusCore.images.reading import Scan
+from AutofocusCore.models.parts import DEVICE_NAMES
 
 from .not_numbers import with_repaired_values
 
@@ -123,7 +124,8 @@ class Found:
 
 def safe_name(text: str) -> str:
     """A name that is a folder's on every system: letters, digits, `_`, `-` and `.` in the middle."""
-    return re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._") or "case"
+    name = re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._") or "case"
+    return f"case_{name}" if DEVICE_NAMES.fullmatch(name) else name
 
 
 def without_duplicates(cases: Iterable[FoundCase]) -> tuple[list[FoundCase], list[Problem]]:

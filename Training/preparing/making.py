@@ -118,7 +118,7 @@ def _fingerprint(case: FoundCase, found: Found, settings: Settings) -> str:
     """What a case's files follow from: sources by name, size and time of change; settings; this program's version."""
     asked = {
         "version": __version__,
-        "sources": [_stamp(path) for path in case.sources],
+        "sources": [_stamp(path, found.source) for path in case.sources],
         "which": [(image.frame, image.series) for image in case.images],
         "contours": repr(getattr(case.labels, "names", None)),
         "channels": found.channels,
@@ -129,6 +129,6 @@ def _fingerprint(case: FoundCase, found: Found, settings: Settings) -> str:
     return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
 
 
-def _stamp(path: Path) -> Sequence[tuple[str, int, int]]:
+def _stamp(path: Path, source: Path) -> Sequence[tuple[str, int, int]]:
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    return [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return [(f.relative_to(source).as_posix(), f.stat().st_size, f.stat().st_mtime_ns) for f in files]

@@ -190,7 +190,9 @@ def _labels(case: FoundCase, found: Found, grid: Grid, remarks: list[str]) -> ND
     else:
         scan = case.labels.read()
         if scan.warnings:
-            raise InputError(f"Its labels are damaged: {scan.warnings[0].rstrip('.')}", "export them again")
+            raise InputError(
+                f"Its labels cannot be taken as they are: {scan.warnings[0].rstrip('.')}", "export them again"
+            )
         if not Grid.of(scan.image).same_as(grid):
             raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")
         values = sitk.GetArrayViewFromImage(scan.image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import platform
+import signal
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -94,7 +95,7 @@ def _outcomes(found: Found, settings: Settings, out: Path, workers: int) -> Iter
             yield make_case(case, shared, settings, out)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_one_thread) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=_become_worker) as pool:
         try:
             for done in as_completed([pool.submit(make_case, case, shared, settings, out) for case in found.cases]):
                 yield done.result()
@@ -104,8 +105,10 @@ def _outcomes(found: Found, settings: Settings, out: Path, workers: int) -> Iter
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _one_thread() -> None:
+def _become_worker() -> None:
+    """One thread for each process; and Ctrl+C is for the first process alone, which tells the others."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _entry(case: FoundCase, outcome: Outcome, found: Found, fold: int | None) -> CaseEntry:
