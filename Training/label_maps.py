@@ -87,4 +87,4 @@ def measure_label_maps(
 
 
 def _array(image: sitk.Image) -> np.ndarray:
-    return sitk.GetArrayViewFromImage(image)
+    return sitk.GetArrayFromImage(image)  # a copy: a view would outlive the image

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from AutofocusCore.errors import InputError
+from AutofocusCore.errors import InputError, SettingError
 from Training.comparing import Comparison, Values, interval
 from Training.measures import NUMBERS, STATES, Measures, mean_of, mean_over_structures
 
@@ -125,7 +125,7 @@ def read_cases(path: Path) -> list[Measures]:
             results.append(Measures(row["case"], row["structure"], row["state"], run=row["run"], **numbers))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "check its path") from None
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, SettingError) as error:
         raise InputError(f"{path} is not a table of cases ({error!r})", "give a cases.csv of an evaluation") from None
     if not results:
         raise InputError(f"{path} holds no case", "evaluate again")
@@ -180,7 +180,8 @@ def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], list[
 def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
     """The differences, their intervals, and p values."""
     rows = [
-        [f"{c.second} − {c.first}", c.structure, str(c.pairs), str(c.unpaired), f"{c.difference:+.4f}",
+        [f"{c.second} − {c.first}", c.structure, str(c.pairs), str(c.unpaired),
+         "–" if math.isnan(c.difference) else f"{c.difference:+.4f}",
          "–" if math.isnan(c.low) else f"{c.low:+.4f} to {c.high:+.4f}", p_text(c.p), p_text(c.p_corrected)]
         for c in comparisons
     ]  # fmt: skip

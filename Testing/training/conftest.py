@@ -1,0 +1,82 @@
+"""A small collection and an experiment on it: what the scripts of a whole run share."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from Training.config import load_config
+from Training.train import train
+
+BALLS = """
+[model]
+name = "balls"
+title = "Balls"
+description = "A test"
+version = "1.0.0"
+licence = "MIT"
+synthetic = true
+spacing = [1.5, 1.0, 2.0]
+structures = ["Bladder", "Prostate"]
+training_data = "Balls"
+channels = [{{ name = "T1", modality = "MR" }}]
+normalization = {{ method = "z-score", mask = "all" }}
+architecture = {{ architecture = "{architecture}" }}
+[data]
+source = "folder"
+folder = "{folder}"
+watch = 0
+[segments]
+size = [5, 5, 5]
+per_step = 1
+[run]
+steps = 2
+average = 0.5
+"""
+
+
+@pytest.fixture(scope="session")
+def balls(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Seven volumes laid out as the Decathlon does, two structures each; the last, a test case, has only one."""
+    folder = tmp_path_factory.mktemp("balls")
+    rng = np.random.default_rng(0)
+    z, y, x = np.mgrid[:10, :13, :12]
+    for i in range(7):
+        labels = ((z - 5) ** 2 + (y - 4) ** 2 + (x - 6) ** 2 < 9).astype(np.uint8)
+        if i < 6:
+            labels[(z - 5) ** 2 + (y - 9) ** 2 + (x - 5 - i % 2) ** 2 < 5] = 2
+        image = sitk.GetImageFromArray((60.0 * labels + rng.normal(100, 4, labels.shape)).astype(np.float32))
+        for part, one in (("imagesTr", image), ("labelsTr", sitk.GetImageFromArray(labels))):
+            one.SetSpacing((1.5, 1.0, 2.0))
+            (folder / part).mkdir(exist_ok=True)
+            sitk.WriteImage(one, str(folder / part / f"ball_{i}.nii.gz"))
+    split = {"train": [f"ball_{i}" for i in range(4)], "validation": [f"ball_{i}" for i in range(4, 7)]}
+    (folder / "split.json").write_text(json.dumps(split), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def balls_config(tmp_path_factory: pytest.TempPathFactory, balls: Path) -> Path:
+    """The experiment: AFN-1, two steps."""
+    path = tmp_path_factory.mktemp("configs") / "afn-1.toml"
+    path.write_text(BALLS.format(folder=balls.as_posix(), architecture="afn-1"), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="session")
+def balls_run(tmp_path_factory: pytest.TempPathFactory, balls_config: Path) -> Path:
+    """The run of it. Its network is replaced by one that finds something: the larger values."""
+    run = tmp_path_factory.mktemp("runs") / "balls"
+    checkpoint = train(load_config(balls_config), run)
+    state = torch.load(checkpoint, weights_only=True)
+    torch.manual_seed(3)
+    for weight in state["average"].values():
+        if weight.ndim > 1:
+            torch.nn.init.kaiming_normal_(weight)
+    torch.save(state, checkpoint)
+    return run

@@ -1,0 +1,70 @@
+"""A run becomes a bundle whose card says how good it is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.models import load_bundle
+from Training.config import load_config
+from Training.evaluate import measure_run
+from Training.export import export, figures_of
+from Training.tables import cases_csv
+
+
+def test_the_card_tells_accuracy_by_structure_and_counts_what_is_undefined(
+    balls_config: Path, balls_run: Path, tmp_path: Path
+) -> None:
+    config = load_config(balls_config)
+    mean = export(config, balls_run, tmp_path / "balls")
+    spec = load_bundle(tmp_path / "balls").spec
+    assert spec.dice == mean
+    assert [row["structure"] for row in spec.figures["structures"]] == ["Bladder", "Prostate"]
+    prostate = spec.figures["structures"][1]
+    assert prostate["false positive"] + prostate["absent"] == 1  # the last case has none
+    assert spec.figures["cases_measured"] == 3
+    assert "Prostate" not in spec.figures["cases"][2]
+    card = (tmp_path / "balls" / "docs" / "README.md").read_text(encoding="utf-8")
+    assert "### structures" in card
+    assert "HD95 mm" in card or "missed" in card
+
+
+def test_the_card_may_take_the_figures_of_a_cross_validation(
+    balls_config: Path, balls_run: Path, tmp_path: Path
+) -> None:
+    config = load_config(balls_config)
+    results = measure_run(config, balls_run, say=lambda text: None)
+    table = tmp_path / "cases.csv"
+    table.write_text(cases_csv(results[:2]), encoding="utf-8")
+    export(config, balls_run, tmp_path / "balls", cases=table, note="Cross-validation over all cases")
+    figures = json.loads((tmp_path / "balls" / "configs" / "metadata.json").read_text(encoding="utf-8"))["autofocus"][
+        "figures"
+    ]
+    assert figures["measured"] == "Cross-validation over all cases"
+    assert figures["cases_measured"] == 1
+    table.write_text(cases_csv(results[:1]), encoding="utf-8")
+    with pytest.raises(SettingError, match="do not agree on Prostate"):
+        export(config, balls_run, tmp_path / "other", cases=table)
+    assert not (tmp_path / "other").exists()
+
+
+def test_figures_can_be_written_as_json_whatever_is_undefined(balls_config: Path, balls_run: Path) -> None:
+    config = load_config(balls_config)
+    results = [one for one in measure_run(config, balls_run, say=lambda text: None) if one.case == "ball_6"]
+    json.dumps(figures_of(results, config.model), allow_nan=False)
+
+
+def test_a_licence_without_its_text_is_refused_before_anything_is_measured(
+    balls_config: Path, balls_run: Path, tmp_path: Path
+) -> None:
+    config = load_config(balls_config, ['model.licence="GPL-2.0"'])
+    with pytest.raises(SettingError, match=r"licence GPL-2\.0 is not at hand"):
+        export(config, balls_run, tmp_path / "balls")
+
+
+def test_a_run_without_a_checkpoint_is_named(balls_config: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="There is no checkpoint"):
+        export(load_config(balls_config), tmp_path, tmp_path / "balls")

@@ -1,0 +1,146 @@
+"""Label maps of runs and models, on the input's grid, and named as BRATS's server wants them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+import Training.predict
+from AutofocusCore.errors import InputError
+from AutofocusCore.images import Grid
+from AutofocusCore.models import write_bundle
+from Training.config import load_config
+from Training.export import licence_text
+from Training.label_maps import measure_label_maps
+from Training.predict import submission_name
+from Training.preparing.data_list import CaseEntry, DataList, sha256_of
+from Training.runs import load_run
+
+Command = Callable[..., int]
+
+
+@pytest.fixture
+def predict(monkeypatch: pytest.MonkeyPatch) -> Command:
+    """The command line in this process; its exit status."""
+
+    def run(*words: object) -> int:
+        monkeypatch.setattr(sys, "argv", ["predict.py", *map(str, words)])
+        return Training.predict.main()
+
+    return run
+
+
+@pytest.fixture
+def prepared(balls: Path, tmp_path: Path) -> Path:
+    """A prepared folder of two cases, one of them a test case, named as BRATS 2015's files."""
+    folder = tmp_path / "prepared"
+    entries = []
+    for number, part in ((4, "test"), (5, "train")):
+        name = f"VSD.Brain.XX.O.MR_Flair.5451{number}.nii.gz"
+        (folder / "cases").mkdir(parents=True, exist_ok=True)
+        (folder / "cases" / name).write_bytes((balls / "imagesTr" / f"ball_{number}.nii.gz").read_bytes())
+        sums = {f"cases/{name}": sha256_of(folder / "cases" / name)}
+        entries.append(CaseEntry(f"pat_{number}", (f"cases/{name}",), None, None, number - 4, part, sums))
+    DataList("balls", ("FLAIR",), {"1": "Bladder", "2": "Prostate"}, tuple(entries)).write(folder)
+    return folder
+
+
+def test_a_run_predicts_the_test_cases_on_the_inputs_own_grid(
+    predict: Command, balls_config: Path, balls_run: Path, balls: Path, prepared: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    assert predict(balls_config, prepared, "--run", balls_run, "-o", out, "--probabilities", "--device", "cpu") == 0
+    found = sitk.ReadImage(str(out / "pat_4.nii.gz"))
+    image = sitk.ReadImage(str(balls / "imagesTr" / "ball_4.nii.gz"))
+    assert Grid.of(found).same_as(Grid.of(image))
+    assert np.unique(sitk.GetArrayViewFromImage(found)).max() > 0
+    assert (out / "pat_4_probabilities.nrrd").is_file()
+    assert not (out / "pat_5.nii.gz").exists()  # a training case
+
+
+def test_what_is_predicted_is_what_is_evaluated(
+    predict: Command, balls_config: Path, balls_run: Path, balls: Path, tmp_path: Path
+) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    (images / "ball_4.nii.gz").write_bytes((balls / "imagesTr" / "ball_4.nii.gz").read_bytes())
+    truth = tmp_path / "truth"
+    truth.mkdir()
+    (truth / "ball_4.nii.gz").write_bytes((balls / "labelsTr" / "ball_4.nii.gz").read_bytes())
+    arguments = ("--run", balls_run, "-o", tmp_path / "out", "--precision", "float32")
+    assert predict(balls_config, images / "ball_4.nii.gz", *arguments) == 0
+    from Training.evaluate import labels_of, measure_run
+
+    config = load_config(balls_config)
+    maps = measure_label_maps(tmp_path / "out", truth, labels_of(config.model), say=lambda text: None)
+    direct = [one for one in measure_run(config, balls_run, say=lambda text: None) if one.case == "ball_4"]
+    assert [one.dice for one in maps] == pytest.approx([one.dice for one in direct], abs=1e-6)
+
+
+def test_a_submission_is_named_by_the_number_of_the_flair_image(
+    predict: Command, balls_config: Path, balls_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    arguments = ("--run", balls_run, "-o", tmp_path / "out", "--submission", "afn-1", "--part", "all")
+    assert predict(balls_config, prepared, *arguments) == 0
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.mha")) == ["VSD.afn-1.54514.mha", "VSD.afn-1.54515.mha"]
+
+
+def test_the_name_that_the_data_list_keeps_goes_first() -> None:
+    sums = {"a/t1.nii.gz": "", "a/flair.nii.gz": ""}
+    entry = CaseEntry("a", ("a/t1.nii.gz", "a/flair.nii.gz"), None, None, None, "test", sums)
+    with pytest.raises(InputError, match="The name flair of case a holds no number"):
+        submission_name(entry, ("T1", "FLAIR"), "x")
+    known = CaseEntry("a", entry.images, None, None, None, "test", sums, submission_name="VSD.{name}.54512")
+    assert submission_name(known, ("T1", "FLAIR"), "x") == "VSD.x.54512"
+
+
+def test_a_second_call_does_not_do_again_what_is_done(
+    predict: Command,
+    balls_config: Path,
+    balls_run: Path,
+    balls: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    config = load_config(balls_config)
+    model = write_bundle(
+        tmp_path / "balls", config.model, load_run(balls_run, config).network.state_dict(), licence_text(config.model)
+    )
+    image = balls / "imagesTr" / "ball_4.nii.gz"
+    for _ in range(2):
+        assert predict(image, "--model", model, "-o", tmp_path / "out") == 0
+    assert "1 of 1 cases are done already" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("{prepared}", "--part", "test", "--fold", "7"), "has no case in fold 7"),
+        (("{image}", "{image}"), "2 images were given; give one for each of T1"),
+        (("{image}", "--submission", "x"), "--submission needs the names that a prepared folder keeps"),
+    ],
+)
+def test_what_cannot_be_predicted_is_said_in_a_sentence(
+    words: tuple[str, ...], why: str, predict: Command, balls_config: Path, balls_run: Path, balls: Path,
+    prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    known = {"prepared": prepared, "image": balls / "imagesTr" / "ball_4.nii.gz"}
+    filled = [word.format(**known) for word in words]
+    assert predict(balls_config, *filled, "--run", balls_run, "-o", tmp_path / "out") == 1
+    assert why in capsys.readouterr().err
+
+
+def test_images_that_are_normalised_already_are_not_normalised_again(
+    predict: Command, balls_config: Path, balls_run: Path, prepared: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    listed = json.loads((prepared / "data.json").read_text(encoding="utf-8"))
+    listed["cases"][0]["background"] = [-3.5]
+    (prepared / "data.json").write_text(json.dumps(listed), encoding="utf-8")
+    assert predict(balls_config, prepared, "--run", balls_run, "-o", tmp_path / "out") == 1
+    assert "pat_4 are normalised already" in capsys.readouterr().err
