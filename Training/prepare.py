@@ -64,7 +64,13 @@ def parser() -> argparse.ArgumentParser:
     )
     every.add_argument("--folds", type=int, default=0, metavar="N", help="deal the training cases into N folds")
     every.add_argument("--seed", type=int, default=0, help="of the folds (0)")
-    every.add_argument("--split", type=Path, metavar="FILE", help='JSON: {"train": [names], "validation": [names]}')
+    every.add_argument(
+        "--split",
+        type=Path,
+        metavar="FILE",
+        help='which cases are for testing: a JSON file, {"train": [names], "validation": [names]}; or a .txt file with '
+        "a test case a line",
+    )
     every.add_argument("--workers", type=int, default=1, metavar="N", help="cases at a time, each in a process (1)")
     every.add_argument("--strict", action="store_true", help="exit status 1 if anything at all is wrong with a case")
 

@@ -311,6 +311,8 @@ def test_a_list_that_was_tampered_with_is_refused(source: Path, tmp_path: Path) 
         ('"name": "case_1"', '"name": "case_0"'),
         ('"part": "train"', '"part": "other"'),
         ('"images"', '"pictures"'),
+        ('"2": "Tumour"', '"3": "Tumour"'),
+        ('  "CT"\n', '  "CT",\n  "PET"\n'),
     ):
         (out / "data.json").write_text(text.replace(old, new), encoding="utf-8")
         with pytest.raises(InputError, match="cannot be used"):

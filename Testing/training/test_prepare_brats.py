@@ -111,6 +111,24 @@ def test_all_visits_of_a_patient_are_in_one_fold(tree: Path, tmp_path: Path) -> 
     assert folds["brats_2013_pat0103_1"] is None
 
 
+def test_the_authors_list_of_test_files_splits_the_cases(tree: Path, tmp_path: Path) -> None:
+    flair = "VSD.Brain.XX.O.MR_Flair"
+    lines = [
+        f"HGG/brats_2013_pat0001_1/{flair}.54512/{flair}.54512.nii",
+        "HGG/brats_2013_pat0001_1/VSD.Brain.XX.O.MR_T1.54513/VSD.Brain.XX.O.MR_T1.54513.nii",
+        f"LGG/brats_tcia_pat999_0001/{flair}.1/{flair}.1.nii",
+    ]
+    path = tmp_path / "test_list.txt"
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    listed, _ = prepared("brats2015", tree / "BRATS2015_Training", tmp_path, "--split", str(path))
+    parts = {case.name: case.part for case in listed.cases}
+    assert parts.pop("brats_2013_pat0001_1") == "test"
+    assert set(parts.values()) == {"train"}
+    assert "1 of its lines name no case" in listed.problems[0]["problem"]
+    path.write_text("somebody\n", encoding="utf-8")
+    assert main(["brats2015", str(tree), str(tmp_path / "other"), "--split", str(path)]) == 1
+
+
 def test_missing_and_doubled_files_of_2015_are_named(tree: Path) -> None:
     training = tree / "BRATS2015_Training"
     shutil.rmtree(training / "HGG" / "brats_2013_pat0001_1" / "VSD.Brain.XX.O.MR_T1.54513")

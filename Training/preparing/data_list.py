@@ -77,6 +77,13 @@ class DataList:
     problems: tuple[Mapping[str, Any], ...] = ()
     preparation: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        if list(self.structures) != [str(label) for label in range(1, len(self.structures) + 1)]:
+            raise ValueError(f"its structures are labelled {', '.join(self.structures)} and not 1, 2, 3 ...")
+        for case in self.cases:
+            if len(case.images) != len(self.channels):
+                raise ValueError(f"case {case.name!r} has {len(case.images)} images for {len(self.channels)} channels")
+
     def write(self, folder: Path) -> Path:
         """Write data.json into the folder, whole or not at all.
 

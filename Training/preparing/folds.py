@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,13 +19,19 @@ TEST_KEYS = ("validation", "test", "val")
 
 
 def split_by_file(found: Found, path: Path) -> Found:
-    """The collection with the parts that a JSON file gives its cases: {"train": [names], "validation" or "test": ...}.
+    """The collection with the parts that a file gives its cases.
 
-    Cases that the file does not list, or lists though they are not there, become problems.
+    Args:
+        found: the collection.
+        path: a JSON file, {"train": [names], "validation" or "test": [names]}: cases that it does not list, or lists
+            though they are not there, become problems. Or a text file with a test case in each line, by name or by the
+            path of any of its files, as the authors' datalist/test_list.txt: all others are trained on.
 
     Raises:
         InputError: the file cannot be read, or has a name in both parts.
     """
+    if path.suffix.lower() == ".txt":
+        return _split_by_lines(found, path)
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         parts: dict[str, str] = {}
@@ -46,6 +53,25 @@ def split_by_file(found: Found, path: Path) -> Found:
     problems = [Problem(name, f"{path.name} lists it, but it is not there") for name in absent]
     problems += [Problem(name, f"It is there, but not in {path.name}") for name in sorted(there - set(parts))]
     return replace(found, cases=kept, problems=(*found.problems, *problems))
+
+
+def _split_by_lines(found: Found, path: Path) -> Found:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"The split {path} cannot be used ({error})", "give a text file with a test case a line"
+        ) from None
+    words = [{safe_name(word) for word in re.split(r"[\\/]", line.strip())} for line in lines if line.strip()]
+    there = {case.name for case in found.cases}
+    tested = there & {word for line in words for word in line}
+    if not tested:
+        raise InputError(f"The split {path} names no case of {found.source}", "check that it belongs to these data")
+    named = there | {problem.case for problem in found.problems}
+    unknown = sum(not line & named for line in words)
+    lost = (Problem(path.name, f"{unknown} of its lines name no case that is there"),) if unknown else ()
+    cases = tuple(replace(case, part="test" if case.name in tested else "train") for case in found.cases)
+    return replace(found, cases=cases, problems=(*found.problems, *lost))
 
 
 def assign_folds(cases: Sequence[FoundCase], count: int, seed: int) -> Mapping[str, int]:
