@@ -125,6 +125,13 @@ def test_the_authors_list_of_test_files_splits_the_cases(tree: Path, tmp_path: P
     assert parts.pop("brats_2013_pat0001_1") == "test"
     assert set(parts.values()) == {"train"}
     assert "1 of its lines name no case" in listed.problems[0]["problem"]
+    listed, _ = prepared("brats2015", tree, tmp_path, "--split", str(path))  # with those that have no labels
+    assert {c.name for c in listed.cases if c.part == "test"} == {"brats_2013_pat0001_1", "brats_2013_pat0103_1"}
+    split = tmp_path / "split.json"
+    split.write_text('{"train": ["brats_2013_pat0103_1", "brats_2013_pat0001_1"], "test": []}', encoding="utf-8")
+    listed, _ = prepared("brats2015", tree, tmp_path, "--split", str(split))
+    assert [case.name for case in listed.cases] == ["brats_2013_pat0001_1"]
+    assert "but it has no labels" in next(p["problem"] for p in listed.problems if p["case"] == "brats_2013_pat0103_1")
     path.write_text("somebody\n", encoding="utf-8")
     assert main(["brats2015", str(tree), str(tmp_path / "other"), "--split", str(path)]) == 1
 

@@ -49,8 +49,11 @@ def split_by_file(found: Found, path: Path) -> Found:
     there = {case.name for case in found.cases}
     faulty = {problem.case for problem in found.problems}  # is there, and named already
     kept = tuple(replace(case, part=parts[case.name]) for case in found.cases if case.name in parts)
+    useless = [case.name for case in kept if case.part == "train" and case.labels is None]
+    kept = tuple(case for case in kept if case.name not in useless)
     absent = sorted(set(parts) - there - faulty)
     problems = [Problem(name, f"{path.name} lists it, but it is not there") for name in absent]
+    problems += [Problem(name, f"{path.name} has it among those to train on, but it has no labels") for name in useless]
     problems += [Problem(name, f"It is there, but not in {path.name}") for name in sorted(there - set(parts))]
     return replace(found, cases=kept, problems=(*found.problems, *problems))
 
@@ -70,7 +73,9 @@ def _split_by_lines(found: Found, path: Path) -> Found:
     named = there | {problem.case for problem in found.problems}
     unknown = sum(not line & named for line in words)
     lost = (Problem(path.name, f"{unknown} of its lines name no case that is there"),) if unknown else ()
-    cases = tuple(replace(case, part="test" if case.name in tested else "train") for case in found.cases)
+    cases = tuple(
+        replace(case, part="test" if case.name in tested or case.labels is None else "train") for case in found.cases
+    )
     return replace(found, cases=cases, problems=(*found.problems, *lost))
 
 
