@@ -74,7 +74,7 @@ class Config:
     optimizer: Optimizer = field(default_factory=Optimizer)
 
 
-def _model(values: dict[str, Any]) -> ModelSpec:
+def model_of(values: dict[str, Any]) -> ModelSpec:
     """The `[model]` table: a `ModelSpec` whose structures are known by name and whose class counts follow from it."""
     values = {"orientation": "RAS", **values}
     for name in ("structures", "channels", "normalization", "architecture"):
@@ -116,7 +116,7 @@ def _built(cls: type[Part], values: dict[str, Any], where: str) -> Part:
     for name, value in values.items():
         kind = hints[name]
         if isinstance(value, dict) and kind is ModelSpec:
-            value = _model(value)
+            value = model_of(value)
         elif isinstance(value, dict) and dataclasses.is_dataclass(kind):
             value = _built(kind, value, name)  # type: ignore[arg-type]
         elif isinstance(value, list):

@@ -123,10 +123,15 @@ class _Summed(torch.autograd.Function):
         return total
 
 
+def _summed(value: Tensor) -> Tensor:
+    return _Summed.apply(value) if dist.is_initialized() else value
+
+
 class SharedBatchNorm3d(nn.BatchNorm3d):
     """BatchNorm with the statistics of all processes' batches, also where PyTorch's SyncBatchNorm is not: on the CPU.
 
-    Not as quick as that one, but with the same result and the same names of its weights.
+    Its weights have the names of those of PyTorch's. It is slower, and more exact: PyTorch (seen with 2.13) adds up the
+    voxels of a channels-last tensor on the CPU one by one in float32, which leaves errors of 1e-4 in the means.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -134,10 +139,12 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
         if not self.training:
             return super().forward(x)
         values = x.float()
-        axes, count = (0, 2, 3, 4), values.numel() / values.shape[1] * dist.get_world_size()
-        mean = _Summed.apply(values.sum(axes)) / count
+        axes, count = (0, 2, 3, 4), values.numel() / values.shape[1]
+        if dist.is_initialized():
+            count *= dist.get_world_size()
+        mean = _summed(values.sum(axes, dtype=torch.float64)).float() / count
         centred = values - mean[:, None, None, None]
-        variance = _Summed.apply(centred.square().sum(axes)) / count
+        variance = _summed(centred.square().sum(axes, dtype=torch.float64)).float() / count
         if self.track_running_stats:
             with torch.no_grad():
                 assert self.running_mean is not None and self.running_var is not None  # noqa: PT018

@@ -175,7 +175,8 @@ class Run:
         precision: "bfloat16" where the processor has it, "float16" (GPUs; the loss is scaled) or "float32".
         recompute: keep only the inputs of hidden layers for the backward pass and compute the rest again: less memory,
             the same gradients.
-        batch_norm: with several processes, statistics of "each" process's part of the batch, or of "all".
+        batch_norm: statistics of "each" process's part of the batch, or of "all": then n processes train as one with n
+            times as many segments.per_step. Accumulated batches have statistics of their own in any case.
         checkpoint_every, watch_every: steps between checkpoints, and between looks at the set-aside cases (0: never).
         seed: of everything random.
     """

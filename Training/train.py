@@ -98,7 +98,7 @@ def _train(
     network.to(memory_format=torch.channels_last_3d)
     drawing = Drawing.of(config.segments, config.augmentation, network.margin)
     average = copy.deepcopy(network).eval()
-    if everyone.count > 1 and run.batch_norm == "all":
+    if run.batch_norm == "all":
         share_batch_norm(network, device)
     if run.recompute:
         recompute_hidden_layers(network)

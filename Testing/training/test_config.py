@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from AutofocusCore import build_network
+from AutofocusCore.deepmedic import Pathway
 from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.networks import ARCHITECTURES
 from Training.config import Augmentation, Data, Optimizer, Run, Segments, as_toml, config_of, load_config
@@ -23,13 +25,12 @@ def test_a_committed_configuration_is_sound_and_opens_with_its_command(path: Pat
         assert path.stem.startswith(config.model.name)  # a model may be trained in several parts
     else:
         assert config.model.name == f"{place.parent}-{path.stem}"
-    first = path.read_text(encoding="utf-8").splitlines()[0]
-    assert first.startswith(
-        tuple(
-            f"# python {way} Training/configs/{place.as_posix()}" for way in ("-m Training.train", "Training/train.py")
-        )
-    )
-    assert first[2:].split(" --")[0] in config.model.training_command
+    lines = path.read_text(encoding="utf-8").splitlines()
+    opening = [line for line in lines[: lines.index("")] if f"Training/configs/{place.as_posix()}" in line]
+    assert opening, "it opens with no command"
+    ways = ("-m Training.train", "Training/train.py")
+    assert opening[0].startswith(tuple(f"# python {way} Training/configs/{place.as_posix()}" for way in ways))
+    assert opening[0][2:].split(" --")[0] in config.model.training_command
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.relative_to(FOLDER).as_posix())
@@ -63,11 +64,24 @@ def test_the_networks_of_the_hippocampus_ablation_differ_in_nothing_but_the_arch
         )  # fmt: skip
 
 
-def test_structures_that_have_a_side_are_never_flipped() -> None:
+def test_structures_that_have_a_side_are_flipped_only_where_their_labels_change_places() -> None:
     for path in CONFIGS:
         config = load_config(path)
-        sided = any(structure.name.startswith(("Left", "Right")) for structure in config.model.structures)
-        assert not (sided and config.augmentation.flip), path.name
+        names = [structure.name for structure in config.model.structures]
+        pairs = [{names.index(n) + 1, names.index(n.replace("Left", "Right")) + 1} for n in names if "Left" in n]
+        if 2 in config.augmentation.flip:
+            assert [set(pair) for pair in config.augmentation.swap] == pairs, path.name
+
+
+def test_segments_have_the_papers_size() -> None:
+    for folder, count in (("brats2015", 9), ("pelvic-ct", 9)):
+        configs = [load_config(path) for path in CONFIGS if path.parent.name == folder and path.stem != "deepmedic"]
+        assert len(configs) == count
+        for config in configs:
+            assert build_network(**config.model.architecture).margin * 2 + 47 == 75
+            assert config.segments.size == (47, 47, 47)
+    deepmedic = load_config(FOLDER / "brats2015" / "deepmedic.toml")
+    assert [n + 2 * Pathway.margin for n in deepmedic.segments.size] == [25, 25, 25]
 
 
 @pytest.mark.parametrize(

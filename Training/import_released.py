@@ -1,0 +1,89 @@
+"""Make a model of one of the authors' checkpoints.
+
+    python Training/import_released.py 390_checkpoint.pth.tar Training/configs/brats2015/afn-1.toml --licence LICENCE
+
+Their files hold weights alone. What the channels and the classes are, and how the scans were prepared, stands in a
+small TOML file with a [model] table; the configuration that such a network is trained with will do. Architecture,
+channels and classes are read off the weights, and must agree. Nothing in the file is executed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import AutofocusCore
+from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.models import write_bundle
+from Training.config import model_of
+from Training.toml_files import read_values
+
+READ_OFF = ("architecture", "in_channels", "num_classes", "dilation_rates", "norm")
+
+
+def import_released(checkpoint: Path, description: Path, out: Path, licence: Path) -> Path:
+    """Write the authors' weights as a bundle. Returns its folder.
+
+    Args:
+        checkpoint: one of their ``*_checkpoint.pth.tar``.
+        description: a TOML file with a [model] table; [model.architecture] may be left out, or must be the one found.
+        out: the bundle's folder.
+        licence: a text file with the licence of the weights.
+
+    Raises:
+        ModelError: not one of their checkpoints, or a description that makes no sense or does not fit it.
+        SettingError: a description that cannot be read, or of another network.
+        InputError: there is no licence.
+    """
+    network = AutofocusCore.load_released_checkpoint(checkpoint)
+    values: dict[str, Any] = read_values(description).get("model", {})
+    stated = values.get("architecture", {})
+    for name in READ_OFF:
+        if isinstance(stated, dict) and stated.get(name, network.options[name]) != network.options[name]:
+            raise SettingError(
+                f"{description} says {name} = {stated[name]!r}, but {checkpoint} has {network.options[name]!r}",
+                "correct it, or leave [model.architecture] out",
+            )
+    for what, names, count in (
+        ("channels", values.get("channels", []), network.options["in_channels"]),
+        ("structures", values.get("structures", []), network.options["num_classes"] - 1),
+    ):
+        if len(names) != count:
+            raise SettingError(
+                f"{description} lists {len(names)} {what}, but {checkpoint} has {count}",
+                f"list {count} in the order of the network's, the background left out",
+            )
+    spec = model_of({**values, "architecture": network.options})
+    try:
+        text = licence.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The licence {licence} cannot be read ({error})", "give a text file with --licence") from None
+    write_bundle(out, spec, network.state_dict(), text)
+    return out
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Make a model of a checkpoint that the paper's authors released.")
+    parser.add_argument("checkpoint", type=Path, help="their file, such as 390_checkpoint.pth.tar")
+    parser.add_argument("description", type=Path, help="a TOML file whose [model] table says what the network is for")
+    parser.add_argument("--licence", type=Path, required=True, help="text of the licence that the weights are under")
+    parser.add_argument("--out", type=Path, help="the model's folder (Models/<name of the model>)")
+    options = parser.parse_args()
+    try:
+        name = read_values(options.description).get("model", {}).get("name", "released")
+        out = options.out or Path("Models") / str(name)
+        print(import_released(options.checkpoint, options.description, out, options.licence))
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
