@@ -100,11 +100,18 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(config_
     again = subprocess.run(command(config_file, killed), cwd=ROOT, check=True, capture_output=True, text=True)
     assert "going on after step" in again.stdout
 
+    logs = [[json.loads(line) for line in (run / "log.jsonl").open(encoding="utf-8")] for run in (whole, killed)]
+    told = [[{name: line[name] for name in line if name != "seconds"} for line in log] for log in logs]
+    assert told[0] == told[1]  # no step twice, none left out
     states = [torch.load(run / "checkpoint.pt", weights_only=True) for run in (whole, killed)]
     assert states[0]["step"] == states[1]["step"] == 8
     for part in ("network", "average"):
         for name, value in states[0][part].items():
             assert torch.equal(value, states[1][part][name]), name
+    assert states[0]["best"] == states[1]["best"] > -1
+    for index, moments in states[0]["optimizer"]["state"].items():
+        for name, value in moments.items():
+            assert torch.equal(value, states[1]["optimizer"]["state"][index][name])
 
 
 def test_a_run_records_what_it_ran_with_and_becomes_a_model(config_file: Path, tmp_path: Path) -> None:
@@ -124,6 +131,42 @@ def test_a_run_records_what_it_ran_with_and_becomes_a_model(config_file: Path, t
     assert model.spec.dice == mean
     assert [row["case"] for row in model.spec.figures["cases"]] == ["ball_4", "ball_5"]
     assert model.spec.synthetic
+
+
+def test_the_best_weights_on_the_watched_cases_are_kept_beside_the_last(config_file: Path, tmp_path: Path) -> None:
+    path = train(load_config(config_file), tmp_path / "run")
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    scores = {line["step"]: line["watched_dice"][0] for line in log if "watched_dice" in line}
+    assert list(scores) == [4, 8]
+    best, last = (torch.load(file, weights_only=True) for file in (path.with_name("best.pt"), path))
+    assert best["step"] == max(scores, key=lambda step: (scores[step], -step))
+    assert best["score"] == pytest.approx(max(scores.values()), abs=1e-4)
+    assert set(best) == {*last, "score"}
+    assert {"step", "config", "data_sha256", "network", "average", "optimizer"} <= set(last)
+
+
+def test_a_damaged_checkpoint_is_named_and_not_replaced(config_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "checkpoint.pt").write_bytes(b"cut off")
+    with pytest.raises(SettingError, match=r"checkpoint\.pt is not a checkpoint of a run"):
+        train(load_config(config_file), tmp_path / "run")
+    assert (tmp_path / "run" / "checkpoint.pt").read_bytes() == b"cut off"
+
+
+def test_epochs_give_every_case_one_segment(config_file: Path, tmp_path: Path) -> None:
+    epochs = ["run.steps=0", "run.epochs=2", "run.accumulate=3", "segments.per_step=1", "run.watch_every=0"]
+    train(load_config(config_file, epochs), tmp_path / "run")
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    cases = [name for line in log for name in line["cases"]]
+    assert [len(line["cases"]) for line in log] == [3, 3]
+    assert sorted(cases[:3]) == sorted(cases[3:]) == sorted(set(cases))
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="There is a GPU, which can do it.")
+def test_float16_without_a_gpu_is_refused(config_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingError, match="float16"):
+        train(load_config(config_file, ["run.precision=float16"]), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(config_file: Path, tmp_path: Path) -> None:
