@@ -22,10 +22,10 @@ from Training.preparing.run import describe, prepare_all
 
 EPILOG = """\
 examples:
-  python Training/prepare.py brats2015 BRATS2015_Training OUT --roi brain --normalise deepmedic --folds 5
-  python Training/prepare.py brats BraTS2021 OUT --roi brain --workers 4
+  python Training/prepare.py brats2015 BRATS2015_Training OUT --split test_list.txt
+  python Training/prepare.py brats BraTS2021 OUT --folds 5 --workers 4
   python Training/prepare.py decathlon Task04_Hippocampus OUT --folds 5
-  python Training/prepare.py dicom PATIENTS OUT --structures names.json --roi body --spacing 0,0,3
+  python Training/prepare.py dicom PATIENTS OUT --structures names.json --spacing 0,0,3
   python Training/prepare.py folder DATA OUT --images "images*/{case}" --structures Liver,Tumour
 """
 
@@ -56,8 +56,8 @@ def parser() -> argparse.ArgumentParser:
         "--normalise",
         choices=["none", "deepmedic"],
         default="none",
-        help="deepmedic: mean 0 and standard deviation 1 within the ROI, extremes aside; else the model's own "
-        "normalisation is applied in training (the default)",
+        help="none: the model's own normalisation is applied in training, as it is in use (the default); deepmedic: "
+        "done now and for good, mean 0 and standard deviation 1 within the ROI, extremes aside",
     )
     every.add_argument(
         "--offset", type=float, default=0.0, help="added to all values: -1024 for CT stored as HU + 1024"
@@ -104,7 +104,8 @@ def parser() -> argparse.ArgumentParser:
         "--images",
         action="append",
         metavar="PATTERN",
-        help='where a channel\'s images are, once for each channel ("images*/{case}")',
+        help="where a channel's images are, once for each channel: {case} stands for the case's name, * for anything "
+        'but a slash, and the ending may be left out ("images*/{case}")',
     )
     folder.add_argument(
         "--labels", default="labels*/{case}", metavar="PATTERN", help='where the labels are ("labels*/{case}")'

@@ -11,12 +11,14 @@ import numpy as np
 import pydicom
 import pytest
 import SimpleITK as sitk
+from contourpy import contour_generator
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images import Grid
+from AutofocusCore.images import Grid, read_image
+from AutofocusCore.images.resampling import sample
 from Training.prepare import main
 from Training.preparing.contours import fill, rasterise
 from Training.preparing.found import Contours
@@ -233,6 +235,34 @@ def test_the_series_that_the_contours_were_drawn_on_is_taken(patient: Patient, t
     patient.write_structures("rs.dcm", {"Prostate": sphere(11.0, patient.depths)})
     data = prepared(tmp_path, {"Prostate": ["prostate"]})
     assert data["cases"][0]["sources"][0] == "Patient 1/planning"
+
+
+def test_contours_of_real_organs_become_those_organs_again(reference_data: Path, tmp_path: Path) -> None:
+    """Outlines of a real labelling, holes included, on a compressed CT without UIDs of series and frame."""
+    real = reference_data / "ct_totalsegmentator"
+    image = read_image(real / "example_ct_dicom").image
+    truth = sample(sitk.ReadImage(str(real / "example_seg_dicom.nii.gz")), Grid.of(image), 0.0, nearest=True)
+    patient = Patient(tmp_path / "patients" / "one", series="", frame="")
+    patient.folder.mkdir(parents=True)
+    for path in (real / "example_ct_dicom").iterdir():
+        (patient.folder / path.name).write_bytes(path.read_bytes())
+    organs = {"Liver": 5, "Colon": 20, "Aorta": 52}
+    regions = {}
+    for name, label in organs.items():
+        contours = []
+        for k in np.flatnonzero((truth == label).any(axis=(1, 2))):
+            for line in contour_generator(z=(truth[k] == label).astype(float)).lines(0.5):
+                index = np.column_stack([line, np.full(len(line), k)])
+                contours.append(("CLOSED_PLANAR", Grid.of(image).to_mm(index)))
+        regions[name] = contours
+    patient.write_structures("rs.dcm", regions)
+    data = prepared(tmp_path, {name: [name.lower()] for name in organs})
+    assert [problem for problem in data["problems"] if problem["left_out"]] == []
+    made = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / data["cases"][0]["labels"])))
+    for label, given in enumerate(organs.values(), start=1):
+        assert dice(made == label, truth == given) > 0.995
+    values = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / data["cases"][0]["images"][0])))
+    assert np.array_equal(values, sitk.GetArrayFromImage(image))
 
 
 def test_every_patient_who_cannot_be_used_is_named_with_the_reason(patient: Patient, tmp_path: Path) -> None:

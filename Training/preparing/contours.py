@@ -50,7 +50,7 @@ def rasterise(contours: Contours, grid: Grid, structures: Mapping[int, str]) -> 
         regions = {
             int(roi.ROINumber): str(roi.get("ROIName") or "").strip()
             for roi in header.StructureSetROISequence
-            if str(roi.get("ReferencedFrameOfReferenceUID") or contours.frame) == contours.frame
+            if not contours.frame or str(roi.get("ReferencedFrameOfReferenceUID") or contours.frame) == contours.frame
         }
         drawn = {int(roi.ReferencedROINumber): list(_closed(roi)) for roi in header.get("ROIContourSequence") or []}
     except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError) as error:

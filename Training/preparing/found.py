@@ -58,7 +58,7 @@ class Contours:
     Args:
         path: of the file.
         names: for each label the patterns of the names that its structure goes by.
-        frame: UID of the frame of reference of the series that it was drawn on.
+        frame: UID of the frame of reference of the series that it was drawn on; empty where that does not say.
     """
 
     path: Path

@@ -113,7 +113,7 @@ def _case(key: str, patient: _Patient, table: tuple[tuple[int, tuple[str, ...]],
         shown = ", ".join(path.name for path, _ in matching)
         raise _Unusable(f"It has {len(matching)} structure sets ({shown}): take out all but the one that counts")
     path, uid = matching[0]
-    image = ImageFile(_folder_of(patient.series[uid]), series=uid)
+    image = ImageFile(_folder_of(patient.series[uid]), series=uid or None)
     contours = Contours(path, table, patient.frame[uid])
     return FoundCase(safe_name(key), (image,), contours, patient=safe_name(key)), patient.modality[uid]
 
@@ -129,6 +129,9 @@ def _series_of(header: Any, patient: _Patient, name: str) -> str:
     regions = header.get("StructureSetROISequence") or []
     frames |= {str(region.get("ReferencedFrameOfReferenceUID") or "") for region in regions}
     frames.discard("")
+    referenced.discard("")
+    if list(patient.series) == [""]:
+        return ""  # anonymised so far that nothing tells the series, but there is only this one
     there = [uid for uid in patient.series if uid in referenced]
     if not there:
         if referenced:
@@ -136,7 +139,8 @@ def _series_of(header: Any, patient: _Patient, name: str) -> str:
         there = [uid for uid in patient.series if patient.frame[uid] in frames]
     if len(there) != 1:
         raise _Unusable(f"{name} was drawn on one of {len(there)} series, and does not say which")
-    if frames and patient.frame[there[0]] not in frames:
+    own = patient.frame[there[0]]
+    if own and frames and own not in frames:
         raise _Unusable(f"{name} and the series it names have different frames of reference")
     return there[0]
 
