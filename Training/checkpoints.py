@@ -17,6 +17,16 @@ from .toml_files import values_of
 State = dict[str, Any]
 
 
+def run_folder(configuration: Path) -> Path:
+    """Where a run of a configuration is kept unless told otherwise: Runs/hippocampus/afn-1 for hippocampus/afn-1.toml.
+
+    Of a configuration elsewhere than in Training/configs it is Runs/<name of the file>.
+    """
+    ours, place = Path(__file__).resolve().parent / "configs", configuration.resolve()
+    within = place.relative_to(ours) if place.is_relative_to(ours) else Path(place.name)
+    return Path("Runs") / within.with_suffix("")
+
+
 def save(path: Path, state: State) -> None:
     """Write a checkpoint beside its place, then rename it: a run killed meanwhile keeps the one before.
 

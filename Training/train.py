@@ -27,7 +27,7 @@ from torch import nn
 
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
-from Training.checkpoints import own_checkpoint, save, start_from_weights
+from Training.checkpoints import own_checkpoint, run_folder, save, start_from_weights
 from Training.config import Config, as_toml, load_config
 from Training.data import DataSet, load_data
 from Training.distributed import Processes, processes, share_batch_norm
@@ -197,7 +197,7 @@ def main() -> int:
         torch.set_num_threads(options.threads)
     try:
         config = load_config(options.config, options.overrides)
-        out = options.out or Path("Runs") / options.config.stem
+        out = options.out or run_folder(options.config)
         print(train(config, out, options.data, start_from=options.start_from))
     except AutofocusError as error:
         print(error, file=sys.stderr)

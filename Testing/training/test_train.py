@@ -15,6 +15,7 @@ import torch
 
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
+from Training.checkpoints import run_folder
 from Training.config import load_config
 from Training.data import load_data
 from Training.export import export
@@ -173,6 +174,13 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(config_file:
     config_file.write_text(config_file.read_text(encoding="utf-8").replace("0.001", "1e30"), encoding="utf-8")
     with pytest.raises(SettingError, match=r"The loss of step \d is nan, on segments of ball_\d, ball_\d"):
         train(load_config(config_file), tmp_path / "run")
+
+
+def test_configurations_of_the_same_name_have_runs_of_their_own(tmp_path: Path) -> None:
+    configs = ROOT / "Training" / "configs"
+    assert run_folder(configs / "hippocampus-mr.toml") == Path("Runs/hippocampus-mr")
+    assert run_folder(configs / "brats2015" / "afn-1.toml") == Path("Runs/brats2015/afn-1")
+    assert run_folder(tmp_path / "mine" / "afn-1.toml") == Path("Runs/afn-1")
 
 
 def test_another_configuration_does_not_go_on_with_a_run(config_file: Path, tmp_path: Path) -> None:
