@@ -152,7 +152,7 @@ def test_data_of_another_kind_than_the_model_is_refused(prepared: Path, tmp_path
     (prepared / "data.json").write_text(json.dumps(listed), encoding="utf-8")
     with pytest.raises(InputError, match="has the structures Bladder, Prostate, but the model Prostate, Bladder"):
         load_data(config(tmp_path, prepared))
-    with pytest.raises(InputError, match=r"nowhere/data\.json cannot be used"):
+    with pytest.raises(InputError, match=r"data\.json cannot be used"):
         load_data(config(tmp_path, tmp_path / "nowhere"))
 
 
