@@ -10,6 +10,12 @@ Attention, per autofocus layer i (1 is the first):
   format: Slicer opens one scalar volume per dilation rate, ITK one volume with K components.
 * `<stem>_dilation-<i>.nrrd`: the effective dilation, Σₖ Λᵏ rₖ, in millimetres: a plain 3-D volume.
 
+Of a network of scale streams the same files show which scale was used where (a stream at half the size counts as
+dilation 2), and there is one more:
+
+* `<stem>_recalibration.seq.nrrd`: the factor of each class's scores, 0 (suppressed) to 1, as 4-D float32 whose first
+  axis in memory is the class, background first.
+
 Writers take final names; the files appear there whole, at once or, with `staging`, when that block ends.
 """
 
@@ -29,6 +35,7 @@ from AutofocusCore.slicer_nrrd import (
     GridLike,
     header_json,
     write_seg_nrrd,
+    write_sequence,
     write_weights,
 )
 from AutofocusCore.staging import Staging, joined, stem_of, suffix_of
@@ -187,6 +194,23 @@ def write_attention(
             dilation = _image_on(maps[layer].grid, maps[layer].effective_dilation_mm())
             write_image(group.aside(finals[-1]), dilation, provenance=provenance)
     return finals
+
+
+def write_recalibration(
+    folder: str | os.PathLike[str],
+    stem: str,
+    factors: np.ndarray,
+    grid: GridLike,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    staging: Staging | None = None,
+) -> Path:
+    """Write the factors (classes, D, H, W) of the classes' scores into an existing folder. Returns the final name."""
+    final = Path(folder) / f"{stem}_recalibration.seq.nrrd"
+    index = {"indexName": "class", "indexUnit": "", "indexValues": [str(label) for label in range(len(factors))]}
+    with joined(staging) as group:
+        write_sequence(group.aside(final), factors, grid, index, provenance)
+    return final
 
 
 def _image_on(grid: GridLike, values: np.ndarray) -> sitk.Image:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from AutofocusCore._version import __version__
 from AutofocusCore.errors import Cancelled
 from AutofocusCore.jobs import Job, Settings
-from AutofocusCore.outputs import write_attention, write_probabilities, write_segmentation
+from AutofocusCore.outputs import write_attention, write_probabilities, write_recalibration, write_segmentation
 from AutofocusCore.staging import Staging
 from AutofocusCore.statistics import Measurement, measure, write_statistics
 
@@ -148,7 +148,7 @@ def compute_job(
     )
     seconds |= {stage: value for stage, value in result.seconds.items() if stage not in seconds}
     warnings = (*read_warnings, *result.warnings)
-    if job.outputs.attention is not None and not result.attention:
+    if job.outputs.attention is not None and not result.attention and result.recalibration is None:
         warnings += (f"The model {model.spec.name} has no autofocus layers: there is no attention to write.",)
     measurements = tuple(measure(result.labels, model.spec.structures, channels[0]))
     record = provenance(job, model, result, seconds, warnings)
@@ -232,6 +232,10 @@ def _write(
         if out.attention is not None and result.attention:
             folder = staging.folder(out.attention)
             write_attention(folder, out.stem, result.attention, provenance=record, staging=staging)
+        if out.attention is not None and result.recalibration is not None:
+            folder = staging.folder(out.attention)
+            factors = result.recalibration
+            write_recalibration(folder, out.stem, factors.factors, factors.grid, provenance=record, staging=staging)
         report("write", 1, 4)
         if out.probabilities is not None:
             assert result.probabilities is not None

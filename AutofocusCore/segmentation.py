@@ -41,22 +41,36 @@ class SegmentationModel(Protocol):
 
 @dataclass(frozen=True)
 class AttentionMap:
-    """Where one autofocus layer looked how far.
+    """Where one autofocus layer looked how far, or which of its streams a network of scale streams used where.
 
     Attributes:
         weights: (K, D, H, W) float32, summing to 1 over K.
-        rates: the K dilation rates, in voxels of the grid.
+        rates: the K dilation rates, in voxels of the grid. A stream that sees the image at half its size has the rate
+            2: its kernels take every second voxel, as those of dilation 2 do.
         grid: the model's grid, cropped to what was predicted.
     """
 
     weights: npt.NDArray[np.float32]
-    rates: tuple[int, ...]
+    rates: tuple[float, ...]
     grid: Grid
 
     def effective_dilation_mm(self) -> npt.NDArray[np.float32]:
         """Σₖ Λᵏ rₖ in mm, (D, H, W); a voxel of unequal edges counts as a cube of its volume."""
         effective = np.tensordot(np.asarray(self.rates, dtype=np.float32), self.weights, axes=1)
         return (effective * np.float32(self.grid.voxel_mm3 ** (1 / 3))).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What a network of scale streams did to the scores of each class.
+
+    Attributes:
+        factors: (classes, D, H, W) float32, background first: from 0, suppressed, to 1.
+        grid: the model's grid, cropped to what was predicted.
+    """
+
+    factors: npt.NDArray[np.float32]
+    grid: Grid
 
 
 @dataclass(frozen=True)
@@ -67,6 +81,7 @@ class Segmentation:
         labels: 8-bit image with exactly the first channel's grid; 0 is background.
         probabilities: vector image (a component for each class, background first) on the same grid, where asked for.
         attention: maps by index of the autofocus layer, where asked for.
+        recalibration: of a network of scale streams that has it, where attention was asked for.
         plan: how the volume was computed.
         device, precision: where and in what.
         seconds: wall time of the stages "prepare", "predict", "resample".
@@ -81,6 +96,7 @@ class Segmentation:
     precision: str
     seconds: dict[str, float]
     warnings: tuple[str, ...]
+    recalibration: Recalibration | None = None
 
 
 def segment_image(
@@ -176,8 +192,9 @@ def segment_image(
     step(reporter)
     clock.stop("resample")
 
-    rates = tuple(int(rate) for rate in network.dilation_rates)
+    rates = tuple(network.dilation_rates)
     maps = {i: AttentionMap(weights.numpy(), rates, inner) for i, weights in prediction.attention.items()}
+    factors = prediction.recalibration
     return Segmentation(
         labels=to_image(labels, target),
         probabilities=_vector_image(resampled, target) if resampled is not None else None,
@@ -187,6 +204,7 @@ def segment_image(
         precision=prediction.precision,
         seconds=clock.seconds,
         warnings=warnings,
+        recalibration=None if factors is None else Recalibration(factors.numpy(), inner),
     )
 
 

@@ -38,7 +38,7 @@ class AttentionLike(Protocol):
     @property
     def weights(self) -> np.ndarray: ...
     @property
-    def rates(self) -> tuple[int, ...]: ...
+    def rates(self) -> tuple[float, ...]: ...
     @property
     def grid(self) -> GridLike: ...
     def effective_dilation_mm(self) -> np.ndarray: ...
@@ -46,17 +46,20 @@ class AttentionLike(Protocol):
 
 def write_weights(path: Path, attention: AttentionLike, provenance: Mapping[str, Any] | None) -> None:
     """Write the attention weights of one layer as a sequence, one scalar volume per dilation rate."""
+    index = {"indexName": "dilation rate", "indexUnit": "voxels", "indexValues": [str(r) for r in attention.rates]}
+    write_sequence(path, attention.weights, attention.grid, index, provenance)
+
+
+def write_sequence(
+    path: Path, maps: np.ndarray, grid: GridLike, index: Mapping[str, Any], provenance: Mapping[str, Any] | None
+) -> None:
+    """Write maps (N, D, H, W) as a sequence of N scalar volumes; ``index`` says what tells one from another."""
     slicerio = _slicerio()
     volume: dict[str, Any] = {
-        "voxels": attention.weights.transpose(3, 2, 1, 0),  # (rate, z, y, x) -> the file's (i, j, k, rate)
-        "ijkToLPS": _index_to_lps(attention.grid),
+        "voxels": maps.transpose(3, 2, 1, 0),  # (N, z, y, x) -> the file's (i, j, k, N)
+        "ijkToLPS": _index_to_lps(grid),
         "spaceDimension": 3,
-        "sequence": {
-            "indexName": "dilation rate",
-            "indexUnit": "voxels",
-            "indexType": "numeric",
-            "indexValues": [str(rate) for rate in attention.rates],
-        },
+        "sequence": {"indexType": "numeric", **index},
         "DataNodeClassName": "vtkMRMLScalarVolumeNode",
     }
     if provenance is not None:

@@ -15,10 +15,13 @@ from AutofocusCore.inference.graph import INPUT, build_coarse_graph, build_fine_
 from AutofocusCore.inference.plan import Plan, make_plan, streamed_first
 from AutofocusCore.inference.schedule import lay_out
 from AutofocusCore.inference.stream import stream
-from AutofocusCore.inference.task import Network, Task
+from AutofocusCore.inference.task import Task
+from AutofocusCore.networks import PaperNetwork
 
 
-def plan_exact(network: Network, task: Task, device: str, dtype: torch.dtype, *, limit: int, result_bytes: int) -> Plan:
+def plan_exact(
+    network: PaperNetwork, task: Task, device: str, dtype: torch.dtype, *, limit: int, result_bytes: int
+) -> Plan:
     """The plan for ``task`` on ``device`` under ``limit`` bytes, ``result_bytes`` of results included."""
     coarse_bytes = 0
     if isinstance(network, DeepMedic):
@@ -37,7 +40,7 @@ def plan_exact(network: Network, task: Task, device: str, dtype: torch.dtype, *,
     )
 
 
-def run_exact(network: Network, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
+def run_exact(network: PaperNetwork, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
     """Carry out ``plan``; yields the share of the whole work that each step is, just before the step."""
     network = _streamed(network, plan.axis).to(device)
     task = task.streamed(plan.axis)
@@ -60,7 +63,7 @@ def run_exact(network: Network, task: Task, plan: Plan, device: str, dtype: torc
             yield voxels(box) * work[step.stage] / plan.work if computes else 0.0
 
 
-def _streamed(network: Network, axis: int) -> Network:
+def _streamed(network: PaperNetwork, axis: int) -> PaperNetwork:
     """A float32 copy in evaluation mode whose kernels have ``axis`` moved to the front."""
     network = copy.deepcopy(network).float().eval()
     order = (0, 1, *(2 + index for index in streamed_first((0, 1, 2), axis)))

@@ -15,14 +15,15 @@ import torch
 
 from AutofocusCore.inference.boxes import Window, grow, intersect
 from AutofocusCore.inference.plan import OVERHEAD, Plan
-from AutofocusCore.inference.task import Network, Task
+from AutofocusCore.inference.task import Task
+from AutofocusCore.networks import PaperNetwork
 
 TILE = 75
 WIDEST = 50  # channels of the widest feature map
 LIVE_MAPS = 6  # feature maps that a forward pass of the plain module holds at a time
 
 
-def plan_paper(network: Network, task: Task, *, itemsize: int, result_bytes: int) -> Plan:
+def plan_paper(network: PaperNetwork, task: Task, *, itemsize: int, result_bytes: int) -> Plan:
     """The tiles of the task's target, in the order of z, y, x."""
     length = TILE - 2 * network.margin
     starts = [range(start, stop, length) for start, stop in task.target]
@@ -32,7 +33,7 @@ def plan_paper(network: Network, task: Task, *, itemsize: int, result_bytes: int
     return Plan("paper", 0, length, count, count, peak, count * TILE**3, count, tiles)
 
 
-def run_paper(network: Network, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
+def run_paper(network: PaperNetwork, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
     """Carry out ``plan`` with the plain module; yields each tile's share of the work just before it is computed."""
     network = copy.deepcopy(network).eval().to(device, dtype)
     store, store_attention = task.storers()

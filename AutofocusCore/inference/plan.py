@@ -30,7 +30,7 @@ class Plan:
     """How a volume is going to be computed.
 
     Attributes:
-        mode: "exact" or "paper".
+        mode: "exact"; "tiles", exact as well, of a network of scale streams; or "paper".
         axis: the axis of the volume along which slabs move: 0, 1 or 2 for z, y or x.
         slab: planes in a slab.
         slabs: number of slabs of logits, over all splits.
@@ -62,6 +62,10 @@ class Plan:
         memory = f"{self.peak_bytes / 2**30:.1f} GiB at the peak"
         if self.mode == "paper":
             return f"paper mode: {self.splits} tiles, {memory}"
+        if self.mode == "tiles" and self.splits == 1:
+            return f"exact: as a whole, {memory}"
+        if self.mode == "tiles":
+            return f"exact: {self.splits} tiles, each with its whole context, {memory}"
         axis = "zyx"[self.axis]
         slabs = "in one slab" if self.slabs == 1 else f"{self.slabs} slabs of {self.slab} planes along {axis}"
         sentence = f"exact: {slabs}, {memory}"

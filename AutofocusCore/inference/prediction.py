@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -29,7 +29,10 @@ from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.paper import plan_paper, run_paper
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback, Reporter
-from AutofocusCore.inference.task import AttentionWish, Network, Task
+from AutofocusCore.inference.task import AttentionWish, Task
+from AutofocusCore.inference.tiles import plan_tiles, run_tiles
+from AutofocusCore.networks import Network
+from AutofocusCore.scale_streams import ScaleStreams
 
 Mode = Literal["exact", "paper"]
 SHRINK = 0.6  # of the last plan's memory, what the next one may take after an allocation failed
@@ -42,6 +45,9 @@ class Prediction:
     Attributes:
         logits: (classes, D, H, W).
         attention: for each autofocus layer asked for, counted from 0, the map (K, D, H, W), which sums to one over K.
+            Of a network of scale streams, location attention is layer 0, and K the number of streams.
+        recalibration: (classes, D, H, W), what the scores of each class were multiplied with (or, of an additive
+            network, increased by), from 0 to 1; of a network of scale streams that has it, if attention is asked for.
         plan: what was planned, and carried out.
         device: id of the device that computed.
         precision: of the features.
@@ -54,6 +60,7 @@ class Prediction:
     device: str
     precision: str
     seconds: float
+    recalibration: Tensor | None = None
 
 
 def predict_volume(
@@ -72,8 +79,9 @@ def predict_volume(
     """Logits and attention of a whole volume.
 
     Exact mode computes one forward pass over the whole volume, padded by the network's margin with ``background``,
-    within the memory there is: slabs of planes stream through all layers, and no voxel is computed twice. Paper mode
-    runs 75^3 tiles as the authors' ``test.py`` does.
+    within the memory there is: slabs of planes stream through all layers, and no voxel is computed twice. Networks of
+    scale streams run as a whole or, where memory is short, in tiles with so much context that the result is the same.
+    Paper mode runs 75^3 tiles as the authors' ``test.py`` does.
 
     Args:
         network: from :func:`AutofocusCore.build_network`; it is left as it is, and used in evaluation mode.
@@ -108,10 +116,9 @@ def predict_volume(
     plan = _plan(network, task, mode, chosen, precision, limit)
     while True:
         reporter = Reporter("predict", plan.steps, progress, cancelled)
-        run = run_exact if mode == "exact" else run_paper
         try:
             with torch.inference_mode():
-                reporter.follow(run(network, task, plan, chosen.id, dtype))
+                reporter.follow(_run(network, task, plan, chosen.id, dtype))
             speed.learn(network, plan, chosen.id, precision, time.monotonic() - reporter.started)
             break
         except Exception as error:
@@ -127,7 +134,8 @@ def predict_volume(
         if smaller.peak_bytes >= plan.peak_bytes:
             raise _out_of_memory(chosen) from failure
         plan = smaller
-    return Prediction(task.logits, task.attention, plan, chosen.id, precision, time.monotonic() - started)
+    seconds = time.monotonic() - started
+    return Prediction(task.logits, task.attention, plan, chosen.id, precision, seconds, task.recalibration)
 
 
 def plan_volume(
@@ -153,6 +161,12 @@ def receptive_reach(network: Network) -> int:
     """How far from an output voxel the input still matters, in voxels."""
     if isinstance(network, DeepMedic):
         return network.margin + SCALE
+    if isinstance(network, ScaleStreams):
+        if network.geometry.halo is None:
+            raise SettingError(
+                "The network has pyramid pooling", "take the whole volume: every voxel matters everywhere"
+            )
+        return network.margin + network.geometry.halo
     return build_graph(network).reach
 
 
@@ -161,9 +175,19 @@ def _plan(network: Network, task: Task, mode: Mode, device: Device, precision: s
         raise SettingError(f"There is no mode {mode!r}", "choose 'exact' or 'paper'")
     dtype = PRECISIONS[precision]
     result_bytes = task.result_bytes if device.id == "cpu" else 0
+    if isinstance(network, ScaleStreams):
+        if mode == "paper":
+            raise SettingError("Paper mode is for the networks of the autofocus paper", "use mode 'exact'")
+        return plan_tiles(network, task, dtype, limit=limit, result_bytes=result_bytes)
     if mode == "paper":
         return plan_paper(network, task, itemsize=dtype.itemsize, result_bytes=result_bytes)
     return plan_exact(network, task, device.id, dtype, limit=limit, result_bytes=result_bytes)
+
+
+def _run(network: Network, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
+    if isinstance(network, ScaleStreams):
+        return run_tiles(network, task, plan, device, dtype)
+    return (run_exact if plan.mode == "exact" else run_paper)(network, task, plan, device, dtype)
 
 
 def _limit(memory_limit: int | None, device: Device) -> int:

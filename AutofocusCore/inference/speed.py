@@ -15,12 +15,11 @@ import torch
 from torch import Tensor
 
 from AutofocusCore.afnet import AFNet
-from AutofocusCore.deepmedic import DeepMedic
 from AutofocusCore.inference.blending import pays_off
 from AutofocusCore.inference.devices import PRECISIONS
 from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.plan import Plan
-from AutofocusCore.inference.task import Network
+from AutofocusCore.networks import Network
 
 CHANNELS, RATE = 40, 2
 TRIAL_SECONDS = 0.3
@@ -28,8 +27,8 @@ TRIAL_SECONDS = 0.3
 BLOCKS = ((2, 16, 16), (8, 32, 32), (16, 64, 64), (32, 96, 96), (64, 128, 128), (64, 192, 192))
 SHORTEST_RUN = 0.5
 """Seconds; a shorter run is spent on things that do not grow with the volume, and teaches nothing."""
-PAPER_SHARE = 3 / 4
-"""What paper mode's plain modules reach of the rate that exact mode does, as measured by `make bench`."""
+PLAIN_SHARE = 3 / 4
+"""What plain modules, of paper mode and of scale streams, reach of exact mode's rate; paper mode's by `make bench`."""
 
 _rates: dict[tuple[str, str, str], float] = {}
 _lock = threading.Lock()
@@ -47,7 +46,7 @@ def expected_seconds(network: Network, plan: Plan, device: str, precision: str) 
     key = (device, precision, plan.mode)
     with _lock:
         if key not in _rates:
-            _rates[key] = try_out(device, precision) * (PAPER_SHARE if plan.mode == "paper" else 1.0)
+            _rates[key] = try_out(device, precision) * (1.0 if plan.mode == "exact" else PLAIN_SHARE)
         return effort(network, plan, device, precision) / _rates[key]
 
 
@@ -66,9 +65,9 @@ def forget() -> None:
 
 def multiplications(network: Network, plan: Plan) -> float:
     """How many multiplications the plan's run takes; paper mode's plan counts voxels instead."""
-    if plan.mode == "exact":
+    if plan.mode != "paper":
         return float(plan.work)
-    if isinstance(network, DeepMedic):
+    if not isinstance(network, AFNet):
         return float(plan.work) * sum(weight.numel() for weight in network.parameters())
     return float(plan.work) * _each_voxel(network, blend_first=False)
 
@@ -79,7 +78,7 @@ def effort(network: Network, plan: Plan, device: str, precision: str) -> float:
     Blending first multiplies K times less often, and takes hardly less time, which it spends on fetching from memory.
     """
     work = multiplications(network, plan)
-    if plan.mode == "exact" and not isinstance(network, DeepMedic) and pays_off(device, PRECISIONS[precision]):
+    if plan.mode == "exact" and isinstance(network, AFNet) and pays_off(device, PRECISIONS[precision]):
         work *= _each_voxel(network, blend_first=False) / _each_voxel(network, blend_first=True)
     return work
 

@@ -10,14 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from AutofocusCore.afnet import AFNet
-from AutofocusCore.deepmedic import DeepMedic
 from AutofocusCore.errors import SettingError
 from AutofocusCore.inference.boxes import Box, intersect, place, shape_of, shift
 from AutofocusCore.inference.plan import streamed_first
 from AutofocusCore.inference.stream import Store
+from AutofocusCore.networks import Network
+from AutofocusCore.scale_streams import ScaleStreams
 
-Network: TypeAlias = AFNet | DeepMedic
 AttentionWish: TypeAlias = Literal["all"] | Sequence[int] | None
 
 
@@ -31,6 +30,7 @@ class Task:
     margin: int
     logits: Tensor
     attention: dict[int, Tensor]
+    recalibration: Tensor | None = None
 
     @classmethod
     def of(
@@ -65,8 +65,9 @@ class Task:
         if any(index not in range(count) for index in wanted):
             raise SettingError(
                 f"Attention is asked for of layers {list(wanted)}",
-                f"this network has {count} autofocus layer(s), counted from 0; give some of those, 'all' or None",
+                f"this network has {count} such layer(s), counted from 0; give some of those, 'all' or None",
             )
+        recalibrates = attention is not None and isinstance(network, ScaleStreams) and network.recalibrates
         extent = shape_of(region)
         rates = len(network.dilation_rates)
         return cls(
@@ -76,6 +77,7 @@ class Task:
             network.margin,
             torch.empty((network.num_classes, *extent), device=device),
             {index: torch.empty((rates, *extent), device=device) for index in wanted},
+            torch.empty((network.num_classes, *extent), device=device) if recalibrates else None,
         )
 
     @property
@@ -85,7 +87,10 @@ class Task:
 
     @property
     def result_bytes(self) -> int:
-        return sum(tensor.numel() * 4 for tensor in (self.logits, *self.attention.values()))
+        maps = (
+            [*self.attention.values()] if self.recalibration is None else [*self.attention.values(), self.recalibration]
+        )
+        return sum(tensor.numel() * 4 for tensor in (self.logits, *maps))
 
     def streamed(self, axis: int) -> Task:
         """The same with ``axis`` moved to the front; the tensors are views of the same memory."""
@@ -96,6 +101,7 @@ class Task:
             target=streamed_first(self.target, axis),
             logits=self.logits.permute(order),
             attention={index: tensor.permute(order) for index, tensor in self.attention.items()},
+            recalibration=None if self.recalibration is None else self.recalibration.permute(order),
         )
 
     def load(self, box: Box, dtype: torch.dtype, device: str) -> Tensor:
@@ -120,6 +126,7 @@ class Task:
             target=tile,
             logits=place(tile, self.logits, self.target),
             attention={index: place(tile, tensor, self.target) for index, tensor in self.attention.items()},
+            recalibration=None if self.recalibration is None else place(tile, self.recalibration, self.target),
         )
 
     def storers(self) -> tuple[Store, dict[int, Store]]:

@@ -31,8 +31,7 @@ from AutofocusCore.models.weights import check_header, check_weights, network_of
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from AutofocusCore.afnet import AFNet
-    from AutofocusCore.deepmedic import DeepMedic
+    from AutofocusCore.networks import Network
 
 LICENCE = "LICENSE"
 GET_ANOTHER = "get the model from its source again"
@@ -52,7 +51,7 @@ class Model:
     path: Path
     checksum: str
 
-    def build(self) -> AFNet | DeepMedic:
+    def build(self) -> Network:
         """The network with its weights, float32 on the CPU, in evaluation mode.
 
         Raises:
@@ -123,7 +122,7 @@ def load_bundle(path: str | os.PathLike[str]) -> Model:
     return model
 
 
-def load_network(path: str | os.PathLike[str]) -> AFNet | DeepMedic:
+def load_network(path: str | os.PathLike[str]) -> Network:
     """The network of the model at a folder or zip, with its weights; what configs/inference.json calls."""
     return read_bundle(path).build()
 
@@ -156,7 +155,7 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _network(spec: ModelSpec, weights: bytes) -> AFNet | DeepMedic:
+def _network(spec: ModelSpec, weights: bytes) -> Network:
     state = unpack_weights(weights)
     network = network_of(spec.architecture)
     check_weights(state, network)

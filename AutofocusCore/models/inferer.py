@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from AutofocusCore.afnet import AFNet
-    from AutofocusCore.deepmedic import DeepMedic
+    from AutofocusCore.networks import Network
 
 
 class WholeVolumeInferer:
@@ -24,7 +23,7 @@ class WholeVolumeInferer:
     def __init__(self, **options: Any) -> None:
         self.options = options
 
-    def __call__(self, inputs: Tensor, network: AFNet | DeepMedic, *args: Any, **kwargs: Any) -> Tensor:
+    def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
         """Predict each image of the batch by itself; further arguments, which MONAI may pass, are not used."""
         import torch
 

@@ -12,14 +12,13 @@ from AutofocusCore.models.safetensors_reader import read_safetensors
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from AutofocusCore.afnet import AFNet
-    from AutofocusCore.deepmedic import DeepMedic
+    from AutofocusCore.networks import Network
 
 LARGEST_HEADER = 16 * 1024**2
 GET_ANOTHER = "get the model from its source again"
 
 
-def network_of(architecture: Mapping[str, Any]) -> AFNet | DeepMedic:
+def network_of(architecture: Mapping[str, Any]) -> Network:
     """Build the network that the options describe.
 
     Raises:

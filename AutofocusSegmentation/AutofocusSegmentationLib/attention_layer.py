@@ -17,7 +17,7 @@ class Layer:
 
     Attributes:
         index: from 0.
-        rates: the K dilation rates in voxels.
+        rates: the K dilation rates in voxels; whole numbers are int, so that texts say "2" and not "2.0".
         rates_mm: the same in mm.
         weights: (K, z, y, x) float32.
         index_to_lps: 4 × 4, from (i, j, k, 1) of the grid to mm, LPS.
@@ -25,7 +25,7 @@ class Layer:
     """
 
     index: int
-    rates: tuple[int, ...]
+    rates: tuple[float, ...]
     rates_mm: tuple[float, ...]
     weights: NDArray[np.float32] = field(repr=False)
     index_to_lps: NDArray[np.float64] = field(repr=False)
@@ -36,6 +36,12 @@ class Layer:
             raise ValueError(f"{len(self.weights)} weights for the rates {self.rates} and {self.rates_mm} mm")
         if self.effective_mm is None:
             object.__setattr__(self, "effective_mm", effective_dilation(self.weights, self.rates_mm))
+
+
+def rates_of(text: str) -> tuple[float, ...]:
+    """Rates that are written one after another, "2 6 10" or, of streams at 1 and 3/4 of the size, "1 1.333333"."""
+    numbers = [float(word) for word in text.split()]
+    return tuple(int(number) if number.is_integer() else number for number in numbers)
 
 
 def effective_dilation(weights: NDArray[np.float32], rates_mm: Sequence[float]) -> NDArray[np.float32]:

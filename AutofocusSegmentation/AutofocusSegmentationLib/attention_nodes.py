@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .attention_layer import Layer, effective_dilation
+from .attention_layer import Layer, effective_dilation, rates_of
 from .placing import hierarchy_of, parent_item, place_beside
 from .removing import remove_with_folders
 from .volume_node import LENGTH, MILLIMETRES, NO_UNIT, add_volume, set_unit
@@ -52,10 +52,10 @@ class AttentionLayer:
     def __init__(self, zoom: Any, made_from: Layer | None = None) -> None:
         self.zoom = zoom
         self.index = int(zoom.GetAttribute(LAYER))  # which autofocus layer, from 0
-        self.rates = tuple(int(rate) for rate in zoom.GetAttribute(RATES).split())  # in voxels
+        self.rates = rates_of(zoom.GetAttribute(RATES))  # in voxels
         self.rates_mm = tuple(float(rate) for rate in zoom.GetAttribute(RATES_MM).split())
         self._made_from = made_from
-        self._volumes: dict[int, Any] = {}
+        self._volumes: dict[float, Any] = {}
 
     def rate_volumes(self) -> list[Any]:
         """The volumes of the single rates, in the order of `rates`; those that are not there are made.
@@ -95,7 +95,7 @@ class AttentionLayer:
             reference = self.zoom.GetNodeReference(REFERENCE_ROLE)
             for node in _volumes(self.zoom.GetScene(), reference, "rate", self.zoom.GetAttribute(SET)):
                 if node.GetAttribute(LAYER) == str(self.index):
-                    self._volumes[int(node.GetAttribute(RATE))] = node
+                    self._volumes[rates_of(node.GetAttribute(RATE))[0]] = node
 
     def _make_rate(self, layer: Layer, k: int) -> Any:
         scene = self.zoom.GetScene()

@@ -15,6 +15,7 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.outputs import legend_path
 from AutofocusCore.slicer_nrrd import PROVENANCE_KEY
 
+from .attention_layer import rates_of
 from .attention_nodes import Layer
 from .image_node import index_to_lps
 from .run import Result
@@ -55,7 +56,7 @@ def _layers(folder: Path) -> list[Layer]:
         image = _read(path)  # an image of K values a voxel
         if not image.HasMetaDataKey(RATES_KEY):
             raise InputError(f"{path} does not say which dilation rates it holds", "delete it and run the batch again")
-        rates = tuple(int(rate) for rate in image.GetMetaData(RATES_KEY).split())
+        rates = rates_of(image.GetMetaData(RATES_KEY))
         edge = float(np.prod(image.GetSpacing())) ** (1 / 3)  # a voxel of unequal edges counts as a cube
         found.append(
             Layer(

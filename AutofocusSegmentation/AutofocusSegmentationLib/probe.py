@@ -34,7 +34,7 @@ class Probe:
     """
 
     weights: NDArray[np.float32] = field(repr=False)
-    rates: tuple[int, ...]
+    rates: tuple[float, ...]
     rates_mm: tuple[float, ...]
     effective_mm: float
     inside: bool

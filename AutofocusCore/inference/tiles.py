@@ -1,0 +1,147 @@
+"""Exact inference of networks of scale streams: as a whole, or in tiles with so much context that nothing changes.
+
+Such a network resizes the volume and its features, so that slabs cannot stream through it one layer at a time. A tile
+whose input starts at a multiple of the network's ``alignment``, and has ``halo`` voxels more than the margin on each
+side that is not the volume's own, gives the values of the whole pass (see
+:mod:`AutofocusCore.scale_streams.geometry`); its context is computed again for each tile, which costs time, not truth.
+With pyramid pooling every voxel sees the whole volume, which then is not cut.
+
+    volume    0 ----------------------------------------------- L
+    input            lo ------------------------ hi                  multiples of the alignment, or 0 or L
+    tile                     a --------- b                            a - lo >= halo, hi - b >= halo
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+import torch
+from torch import Tensor
+
+from AutofocusCore.errors import MemoryLimitError, SettingError
+from AutofocusCore.inference.boxes import Box, Interval, grow, shape_of
+from AutofocusCore.inference.dry_run import Effort, watch
+from AutofocusCore.inference.plan import OVERHEAD, Plan
+from AutofocusCore.inference.task import Task
+from AutofocusCore.scale_streams import ScaleStreams, StreamMaps
+from AutofocusCore.scale_streams.dimensions import finish
+
+SMALLEST_TILE = 8
+
+
+def plan_tiles(network: ScaleStreams, task: Task, dtype: torch.dtype, *, limit: int, result_bytes: int) -> Plan:
+    """The plan with the fewest tiles that stays under ``limit`` bytes, ``result_bytes`` of results included.
+
+    Raises:
+        SettingError: the network is for images, not for volumes.
+        MemoryLimitError: no plan fits.
+    """
+    if network.spatial_dims != 3:
+        raise SettingError("The network segments two-dimensional images", "use one with spatial_dims of 3 for volumes")
+    effort = _efforts(network, dtype)
+    weights = sum(tensor.numel() for tensor in network.state_dict().values()) * dtype.itemsize
+    fixed = result_bytes + OVERHEAD + weights
+    smallest = None
+    for counts in _splits(task.target, network):
+        tiles = tuple(_cut(task.target, counts))
+        inputs = [shape_of(context(network, tile, task.padded_size)) for tile in tiles]
+        peak = fixed + effort(max(inputs, key=math.prod)).peak_bytes
+        smallest = min(peak, smallest or peak)
+        if peak <= limit:
+            work = sum(sum(effort(shape).work) for shape in inputs)
+            steps = sum(len(effort(shape).work) for shape in inputs)
+            return Plan("tiles", 0, shape_of(tiles[0])[0], len(tiles), len(tiles), peak, work, steps, tiles)
+    uncut = " and cannot be cut, because its network has pyramid pooling" if network.geometry.halo is None else ""
+    raise MemoryLimitError(
+        f"The volume needs at least {(smallest or 0) / 2**20:.0f} MiB{uncut}, and only {limit / 2**20:.0f} MiB may be"
+        " used",
+        "raise the memory limit, close other programs, or segment inside a smaller region of interest",
+    )
+
+
+def run_tiles(network: ScaleStreams, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
+    """Carry out ``plan``; yields the share of the whole work that each step is, just before the step."""
+    effort = _efforts(network, dtype)
+    network = copy.deepcopy(network).float().eval().to(device, dtype)
+    cast(Any, network).to(memory_format=torch.channels_last_3d)
+    for tile in plan.tiles:
+        box = context(network, tile, task.padded_size)
+        x = task.load(box, dtype, device).contiguous(memory_format=torch.channels_last_3d)
+        steps = network.steps(x)
+        for work in effort(shape_of(box)).work[:-1]:
+            yield work / plan.work
+            next(steps)
+        yield effort(shape_of(box)).work[-1] / plan.work
+        _store(network, task.part(tile), x, finish(steps), grow(box, -network.margin))
+
+
+def context(network: ScaleStreams, tile: Box, padded_size: tuple[int, int, int]) -> Box:
+    """The part of the padded volume that the network is given for ``tile``; both in the padded volume's frame."""
+    geometry = network.geometry
+    ends = [
+        _stretch(interval, length, geometry.margin, geometry.halo, geometry.alignment)
+        for interval, length in zip(tile, padded_size, strict=True)
+    ]
+    return ends[0], ends[1], ends[2]
+
+
+def _stretch(interval: Interval, length: int, margin: int, halo: int | None, alignment: int) -> Interval:
+    """One axis of :func:`context`."""
+    if halo is None:
+        return 0, length
+    low = max(0, interval[0] - margin - halo) // alignment * alignment
+    high = -(-(interval[1] - margin + halo) // alignment) * alignment
+    return low, min(high + 2 * margin, length)
+
+
+def _store(network: ScaleStreams, task: Task, x: Tensor, maps: StreamMaps, frame: Box) -> None:
+    """Put what was found for the input ``x``, whose output's voxels are ``frame``, where it belongs."""
+    targets = [(maps.fused, task.logits), (maps.location, task.attention.get(0))]
+    for values, target in (*targets, (maps.recalibration, task.recalibration)):
+        if values is not None and target is not None:
+            task.store(network.to_image(values, x), target, frame)
+
+
+def _efforts(network: ScaleStreams, dtype: torch.dtype) -> Callable[[tuple[int, int, int]], Effort]:
+    """A function that tells what an input of (z, y, x) voxels takes, asked once for each size."""
+    with torch.device("meta"):
+        shadow = ScaleStreams(**network.settings.to_arguments()).to(dtype).eval()
+
+    @functools.cache
+    def effort(shape: tuple[int, int, int]) -> Effort:
+        def steps(x: Tensor) -> Iterator[None]:
+            maps = yield from shadow.steps(x)
+            shadow.to_image(maps.fused, x)
+
+        return watch(steps, (1, network.in_channels, *shape), dtype)
+
+    return effort
+
+
+def _splits(target: Box, network: ScaleStreams) -> Iterator[tuple[int, int, int]]:
+    """Numbers of parts along z, y, x: each time the longest edge of the tiles is cut once more."""
+    counts = [1, 1, 1]
+    yield 1, 1, 1
+    if network.geometry.halo is None:
+        return
+    while True:
+        edges = [length / count for length, count in zip(shape_of(target), counts, strict=True)]
+        axis = edges.index(max(edges))
+        if edges[axis] < 2 * SMALLEST_TILE:
+            return
+        counts[axis] += 1
+        yield counts[0], counts[1], counts[2]
+
+
+def _cut(target: Box, counts: tuple[int, int, int]) -> Iterator[Box]:
+    """``target`` in parts of nearly equal size, in the order of z, y, x."""
+    cuts = [
+        [(low + i * (high - low) // count, low + (i + 1) * (high - low) // count) for i in range(count)]
+        for (low, high), count in zip(target, counts, strict=True)
+    ]
+    yield from itertools.product(*cuts)
