@@ -9,13 +9,14 @@ over them.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import bootstrap, wilcoxon
+from scipy.stats import DegenerateDataWarning, bootstrap, wilcoxon
 
 from AutofocusCore.errors import SettingError
 
@@ -59,17 +60,23 @@ def interval(
 
     Args:
         values: one for each case, none of them NaN; or what `statistic` takes an array of.
-        statistic: of an array, along its last axis where it has an argument `axis`.
+        statistic: of an array, along its last axis where it has an argument `axis`. Resamples for which it is NaN do
+            not count.
         seed: of the resampling.
         resamples: how many.
     """
     if len(values) < 2:
         return math.nan, math.nan
-    result = bootstrap(
-        (np.asarray(values),), statistic, n_resamples=resamples, confidence_level=CONFIDENCE, method="percentile",
-        rng=np.random.default_rng(seed),
-    )  # fmt: skip
-    return float(result.confidence_interval.low), float(result.confidence_interval.high)
+    with warnings.catch_warnings():  # a resample may repeat one case alone, of which a correlation is undefined
+        warnings.simplefilter("ignore", DegenerateDataWarning)
+        drawn = bootstrap(
+            (np.asarray(values),), statistic, n_resamples=resamples, confidence_level=CONFIDENCE, method="percentile",
+            rng=np.random.default_rng(seed),
+        ).bootstrap_distribution  # fmt: skip
+    if np.isnan(drawn).all():
+        return math.nan, math.nan
+    low, high = np.nanquantile(drawn, [(1 - CONFIDENCE) / 2, (1 + CONFIDENCE) / 2])
+    return float(low), float(high)
 
 
 def signed_rank(differences: NDArray[np.float64]) -> float:

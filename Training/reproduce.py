@@ -39,6 +39,7 @@ from Training.tables import ALL, cases_csv, markdown, read_cases, structures_of,
 from Training.train import train
 
 GRID = "the model's grid"
+STAND_IN = " The cases are phantoms, as the experiment's own data are not at hand."
 
 
 def measured(member: Member, data: Path | None, regions: str | None) -> list[Measures]:
@@ -110,7 +111,8 @@ def reproduce(
             folder = data
             if quick:
                 folder, phantoms = quick_data(config, data, out)
-                config, note = quick_config(config, folder, phantoms), f"**{LABEL}**" + _kind(phantoms)
+                stand_in = phantoms and config.data.source != "phantom"
+                config, note = quick_config(config, folder, phantoms), f"**{LABEL}**" + (STAND_IN if stand_in else "")
             runs = members(model, config, seeds, folds, folder, out / "runs")
         except AutofocusError as error:
             missing.append(f"{model}: {error}")
@@ -130,10 +132,6 @@ def reproduce(
     title = f"Table {table}" + (", smoke run" if quick else "")
     text = write_models(out, done, title, all_pairs, "\n\n".join(p for p in (note, lacking, _by_seed(done)) if p))
     return text, missing
-
-
-def _kind(phantoms: bool) -> str:
-    return " The cases are phantoms, as the experiment's own data are not at hand." if phantoms else ""
 
 
 def _by_seed(models: dict[str, list[Measures]]) -> str:

@@ -47,6 +47,13 @@ def test_the_interval_is_that_of_the_normal_approximation_and_the_same_each_time
     assert all(math.isnan(end) for end in interval([0.5]))
 
 
+def test_resamples_without_a_value_do_not_spoil_an_interval() -> None:
+    def spread(drawn: np.ndarray) -> float:
+        return math.nan if np.ptp(drawn) == 0 else float(np.ptp(drawn))
+
+    assert interval([1.0, 2.0, 3.0], spread) == (1.0, 2.0)
+
+
 def test_only_cases_that_both_define_are_paired_and_the_others_counted() -> None:
     first = {"a": 0.5, "b": 0.6, "c": math.nan, "d": 0.7}
     second = {"a": 0.6, "b": 0.8, "c": 0.9, "e": 0.1}

@@ -1,0 +1,127 @@
+"""The study of attention, on attention that is known."""
+
+from __future__ import annotations
+
+import csv
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import Training.attention_study
+from AutofocusCore.errors import InputError
+from AutofocusCore.networks import build_network
+from Training.attention_study import TOGETHER, correlations, write_study
+from Training.config import load_config
+from Training.data import load_data
+from Training.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation, signed_distance
+from Training.sampling import Case
+
+SPACING = (3.0, 2.0, 1.0)
+
+
+def ball(radius: float) -> Case:
+    z, y, x = np.mgrid[:20, :30, :60]
+    labels = ((3 * (z - 10)) ** 2 + (2 * (y - 15)) ** 2 + (x - 30) ** 2 < radius**2).astype(np.uint8)
+    return Case("ball", np.zeros((1, *labels.shape), dtype=np.float32), labels, labels == 0, 0.0)
+
+
+@pytest.mark.parametrize("radius", [8.0, 20.0])
+def test_the_size_of_a_ball_is_its_diameter(radius: float) -> None:
+    case = ball(radius)
+    (one,) = looks(case, {1: np.ones(case.labels.shape)}, {"Bladder": (1,)}, SPACING)
+    assert one.diameter_mm == pytest.approx(2 * radius, rel=0.03)
+    assert one.dilation_mm == 1.0
+    assert math.isnan(one.border_correlation)  # it does not vary
+
+
+def test_dilation_that_grows_inwards_is_found_to_do_so() -> None:
+    case = ball(20.0)
+    distance = signed_distance(case.labels == 1, SPACING)
+    (one,) = looks(case, {1: 30 + distance}, {"Bladder": (1,)}, SPACING)
+    assert one.border_correlation == pytest.approx(1.0)
+    assert one.profile[-5] == pytest.approx(25, abs=0.5)
+    assert one.profile[5] == pytest.approx(35, abs=0.5)
+
+
+def test_distance_is_negative_outside_and_in_millimetres() -> None:
+    mask = np.zeros((9, 9, 9), dtype=bool)
+    mask[4, 4, 4] = True
+    distance = signed_distance(mask, SPACING)
+    assert (distance[4, 4, 4], distance[5, 4, 4], distance[4, 6, 4], distance[4, 4, 1]) == (1.0, -3.0, -4.0, -3.0)
+
+
+def test_a_structure_that_the_case_has_not_is_not_looked_at() -> None:
+    case = ball(8.0)
+    assert [one.structure for one in looks(case, {1: np.ones(case.labels.shape)}, {"A": (2,), "B": (1,)}, SPACING)] == [
+        "B"
+    ]
+
+
+def test_equal_attention_is_the_mean_rate_times_the_voxel_size() -> None:
+    network = build_network("afn-2", in_channels=1, num_classes=2).eval()
+    for name, weight in network.named_parameters():
+        if "attention" in name:
+            torch.nn.init.zeros_(weight)
+    case = ball(8.0)
+    dilations = effective_dilations(network, case, (2.0, 2.0, 2.0), "cpu")
+    assert sorted(dilations) == [MEAN_OF_LAYERS, 1, 2]
+    for dilation in dilations.values():
+        assert dilation.shape == case.labels.shape
+        assert np.allclose(dilation, 2 * (2 + 6 + 10 + 14) / 4)
+
+
+def test_a_network_without_autofocus_layers_is_refused() -> None:
+    with pytest.raises(InputError, match="no autofocus layer"):
+        effective_dilations(build_network("basic", in_channels=1, num_classes=2).eval(), ball(8.0), SPACING, "cpu")
+
+
+def made_up(rng: np.random.Generator, slope: float) -> list[Look]:
+    """Two structures of very different size and dilation; within each, dilation follows size by the slope."""
+    found = []
+    for case in range(12):
+        for structure, size, level in (("small", 10.0, 2.0), ("large", 50.0, 8.0)):
+            own = rng.normal(0, 1)
+            dilation = level + slope * own + rng.normal(0, 0.1)
+            found.append(Look(f"case {case}", structure, 1, size + own, dilation, 0.5, {-1: 2.0, 0: 3.0, 1: 4.0}))
+    return found
+
+
+def test_a_relation_between_structures_is_told_from_one_within_them() -> None:
+    by_structure = {one.structure: one for one in correlations(made_up(np.random.default_rng(0), 0.0))}
+    assert by_structure[TOGETHER].with_size[0] > 0.6
+    assert by_structure["small"].with_size[1] < 0 < by_structure["small"].with_size[2]  # the interval holds 0
+    falling = {one.structure: one for one in correlations(made_up(np.random.default_rng(0), -1.0))}
+    assert falling["small"].with_size[2] < -0.8
+    assert falling["small"].with_border == (0.5, 0.5, 0.5)
+    assert falling[TOGETHER].cases == 12
+
+
+def test_ranks_of_what_does_not_vary_have_no_correlation() -> None:
+    assert math.isnan(rank_correlation([1, 1, 1, 1], [1, 2, 3, 4]))
+    assert math.isnan(rank_correlation([1, 2], [1, 2]))
+    assert rank_correlation([1, 2, 30], [5, 6, 7]) == pytest.approx(1.0)
+
+
+def test_tables_and_figure_are_written_whole(tmp_path: Path) -> None:
+    text = write_study(tmp_path / "out", made_up(np.random.default_rng(0), 1.0), "Attention of a test", 1.0)
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {
+        "attention.csv", "correlations.csv", "attention.md", "attention.png",
+    }  # fmt: skip
+    assert "| layer 1 | small | 12 | +" in text
+    assert len(list(csv.DictReader((tmp_path / "out" / "attention.csv").open(encoding="utf-8")))) == 24
+
+
+@pytest.mark.parametrize("more", [[], ["--untrained"]])
+def test_a_run_is_studied_from_the_command_line(
+    more: list[str], balls_config: Path, balls_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = [str(balls_config), "--run", str(balls_run), "-o", str(tmp_path / "out"), *more]
+    monkeypatch.setattr(sys, "argv", ["attention_study.py", *words])
+    assert Training.attention_study.main() == 0
+    rows = list(csv.DictReader((tmp_path / "out" / "attention.csv").open(encoding="utf-8")))
+    assert {row["case"] for row in rows} == {source.name for source in load_data(load_config(balls_config)).test}
+    assert all(2 * 3 ** (1 / 3) <= float(row["dilation_mm"]) <= 14 * 3 ** (1 / 3) for row in rows)
