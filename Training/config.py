@@ -73,6 +73,13 @@ class Config:
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: Optimizer = field(default_factory=Optimizer)
 
+    def __post_init__(self) -> None:
+        structures, swap, shares = len(self.model.structures), self.augmentation.swap, self.segments.shares
+        fits = all(label <= structures for pair in swap for label in pair)
+        require(fits, "augmentation.swap", swap, f"use labels from 1 to {structures}, the number of structures")
+        remedy = f"give {structures + 1} shares, the background's first, or none"
+        require(len(shares) in (0, structures + 1), "segments.shares", shares, remedy)
+
 
 def model_of(values: dict[str, Any]) -> ModelSpec:
     """The `[model]` table: a `ModelSpec` whose structures are known by name and whose class counts follow from it."""

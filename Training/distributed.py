@@ -87,6 +87,10 @@ def processes() -> Iterator[Processes]:
         dist.destroy_process_group()
 
 
+def _several() -> bool:
+    return dist.is_available() and dist.is_initialized()
+
+
 class _Joined(torch.autograd.Function):
     """The parts of a batch that all processes hold, as one. Every process must compute the same loss of it."""
 
@@ -106,7 +110,7 @@ class _Joined(torch.autograd.Function):
 
 def joined(part: Tensor) -> Tensor:
     """The whole batch, in the order of the ranks, of which each process holds a part (B, ...) of the same size."""
-    return _Joined.apply(part.contiguous()) if dist.is_initialized() else part
+    return _Joined.apply(part.contiguous()) if _several() else part
 
 
 class _Summed(torch.autograd.Function):
@@ -124,7 +128,7 @@ class _Summed(torch.autograd.Function):
 
 
 def _summed(value: Tensor) -> Tensor:
-    return _Summed.apply(value) if dist.is_initialized() else value
+    return _Summed.apply(value) if _several() else value
 
 
 class SharedBatchNorm3d(nn.BatchNorm3d):
@@ -140,7 +144,7 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
             return super().forward(x)
         values = x.float()
         axes, count = (0, 2, 3, 4), values.numel() / values.shape[1]
-        if dist.is_initialized():
+        if _several():
             count *= dist.get_world_size()
         mean = _summed(values.sum(axes, dtype=torch.float64)).float() / count
         centred = values - mean[:, None, None, None]
