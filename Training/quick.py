@@ -21,6 +21,9 @@ from Training.config import Augmentation, Config, Data
 TRAIN, TEST = 3, 2
 STEPS = 2
 SEGMENT = (9, 9, 9)
+SHORT = {
+    "steps": STEPS, "epochs": 0, "epoch_steps": 0, "accumulate": 1, "checkpoint_every": STEPS, "watch_every": 0,
+}  # fmt: skip
 COARSER = 3.0
 """The grid of real cases is made this much coarser."""
 PHANTOM_MM = 12.0
@@ -59,8 +62,8 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
         config,
         model=model,
         data=Data(source, folder=str(data), watch=0),
-        segments=replace(config.segments, size=SEGMENT, per_step=1),
-        run=replace(config.run, steps=STEPS, checkpoint_every=STEPS, watch_every=0),
+        segments=replace(config.segments, size=SEGMENT, per_step=1, shares=()),
+        run=replace(config.run, **SHORT),
         augmentation=Augmentation(),
     )
 

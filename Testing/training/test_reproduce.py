@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,9 @@ import Training.reproduce
 from AutofocusCore.cli.networks import TABLE_3
 from AutofocusCore.errors import InputError, SettingError
 from Training.config import load_config
-from Training.experiments import experiments, folds_of, members
+from Training.experiments import CONFIGS, experiments, folds_of, members
 from Training.parameters import write_parameters
-from Training.preparing.data_list import CaseEntry, DataList
+from Training.preparing.data_list import CaseEntry, DataList, sha256_of
 from Training.quick import TEST, TRAIN, quick_config, quick_data
 from Training.reproduce import reproduce
 from Training.tables import read_cases
@@ -141,6 +142,32 @@ def test_a_smoke_run_takes_few_cases_and_keeps_the_split(balls: Path, balls_conf
     assert (split["train"], split["validation"]) == (["ball_0", "ball_1", "ball_2"], ["ball_4", "ball_5"])
     assert (len(split["train"]), len(split["validation"]), phantoms) == (TRAIN, TEST, False)
     assert quick_config(config, folder, phantoms).model.architecture == config.model.architecture
+
+
+def test_a_smoke_run_of_a_prepared_folder_trains_on_a_few_of_its_cases(
+    table: Path, balls: Path, tmp_path: Path
+) -> None:
+    folder, entries = tmp_path / "prepared", []
+    for part in ("imagesTr", "labelsTr"):
+        shutil.copytree(balls / part, folder / part)
+    for i in range(6):
+        image, labels = (f"{part}/ball_{i}.nii.gz" for part in ("imagesTr", "labelsTr"))
+        sums = {name: sha256_of(folder / name) for name in (image, labels)}
+        entries.append(CaseEntry(f"ball_{i}", (image,), labels, None, i % 2, "train", sums))
+    DataList("balls", ("T1",), {"1": "Bladder", "2": "Prostate"}, tuple(entries)).write(folder)
+    overrides = ['data.source="prepared"', "data.fold=0"]
+    text, missing = reproduce(str(table), tmp_path / "out", folder, quick=True, only=["basic"], overrides=overrides)
+    assert not missing
+    assert "phantoms" not in text
+    assert {one.case for one in read_cases(tmp_path / "out" / "basic" / "cases.csv")} == {"ball_3", "ball_4"}
+
+
+@pytest.mark.parametrize("table_name", sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir()))
+@pytest.mark.parametrize("phantoms", [True, False])
+def test_every_committed_experiment_has_a_smoke_run(table_name: str, phantoms: bool, tmp_path: Path) -> None:
+    for name, path in experiments(table_name).items():
+        small = quick_config(load_config(path), tmp_path, phantoms)
+        assert (small.run.steps, small.run.epochs) == (2, 0), name
 
 
 def test_an_unknown_table_or_network_is_named_with_those_there_are(table: Path) -> None:
