@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from Training.config import load_config
+from Training.data import load_data
 from Training.prepare import main
 from Training.preparing.brats import find_brats, find_brats2015
 from Training.preparing.data_list import DataList, read_data_list
 
+ROOT = Path(__file__).resolve().parents[2]
 PARTS_2015 = ("Brain.XX.O.MR_Flair", "Brain.XX.O.MR_T1", "Brain.XX.O.MR_T1c", "Brain.XX.O.MR_T2")
 OLDER = ("_flair", "_t1", "_t1ce", "_t2")
 OF_2023 = ("-t2f", "-t1n", "-t1c", "-t2w")
@@ -80,7 +83,7 @@ def tree(tmp_path: Path) -> Path:
 def test_a_tree_of_2015_becomes_four_channels_with_the_brain_as_roi(tree: Path, tmp_path: Path) -> None:
     listed, out = prepared("brats2015", tree, tmp_path)
     assert listed.channels == ("FLAIR", "T1", "T1c", "T2")
-    assert list(listed.structures.values()) == ["Necrosis", "Edema", "Non-enhancing tumor", "Enhancing tumor"]
+    assert list(listed.structures.values()) == ["Necrosis", "Oedema", "Non-enhancing tumour", "Enhancing tumour"]
     parts = {case.name: case.part for case in listed.cases}
     assert parts == {
         "brats_2013_pat0001_1": "train",
@@ -154,7 +157,7 @@ def test_the_label_4_of_the_releases_up_to_2021_stays_enhancing_tumour(tmp_path:
     write_later(tmp_path / "source" / "HGG" / "Brats18_2013_10_1", OLDER, 1, 2, 4)
     listed, out = prepared("brats", tmp_path / "source", tmp_path)
     assert set(np.unique(read(out / str(listed.cases[0].labels)))) == {0, 1, 2, 4}
-    assert listed.cases[0].absent == ("Non-enhancing tumor",)
+    assert listed.cases[0].absent == ("Non-enhancing tumour",)
     for i, path in enumerate(listed.cases[0].images):
         assert np.array_equal(read(out / path), image_of(i))
 
@@ -173,7 +176,7 @@ def test_three_structures_have_labels_without_a_gap(
     write_later(tmp_path / "source" / "BraTS-GLI-00002-000", endings, *given)
     listed, out = prepared("brats", tmp_path / "source", tmp_path, "--three-structures")
     assert np.array_equal(read(out / str(listed.cases[0].labels)), labels_of(1, 2, 3))
-    assert list(listed.structures.values()) == ["Necrosis", "Edema", "Enhancing tumor"]
+    assert list(listed.structures.values()) == ["Necrosis", "Oedema", "Enhancing tumour"]
 
 
 def test_a_label_that_the_release_does_not_have_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,3 +233,13 @@ def test_a_real_glioma_of_four_sequences_is_prepared_with_its_brain(reference_da
         assert abs(np.median(values[roi])) < 0.5
         assert case.background is not None
         assert np.median(values[~roi]) == pytest.approx(case.background[i], abs=1e-5)
+
+
+def test_what_was_prepared_is_what_the_experiments_on_brats_expect(tree: Path, tmp_path: Path) -> None:
+    _, out = prepared("brats2015", tree, tmp_path)
+    config = load_config(ROOT / "Training" / "configs" / "brats2015" / "afn-1.toml", ["data.watch=0"])
+    data = load_data(config, out)
+    assert [source.name for source in data.train] == [
+        "brats_2013_pat0001_1", "brats_tcia_pat484_0001", "brats_tcia_pat484_0093",
+    ]  # fmt: skip
+    assert data.train[0].case.image.shape[0] == 4

@@ -20,8 +20,8 @@ from .found import Found, FoundCase, ImageFile, Problem, files_below, safe_name,
 
 CHANNELS = ("FLAIR", "T1", "T1c", "T2")
 """In the order of the authors' datalist/train_list.txt."""
-STRUCTURES = {1: "Necrosis", 2: "Edema", 3: "Non-enhancing tumor", 4: "Enhancing tumor"}
-THREE_STRUCTURES = {1: "Necrosis", 2: "Edema", 3: "Enhancing tumor"}
+STRUCTURES = {1: "Necrosis", 2: "Oedema", 3: "Non-enhancing tumour", 4: "Enhancing tumour"}
+THREE_STRUCTURES = {1: "Necrosis", 2: "Oedema", 3: "Enhancing tumour"}
 LABELS = "labels"
 OUT_OF_RANGE = 255
 
