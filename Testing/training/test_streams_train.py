@@ -1,0 +1,224 @@
+"""Scale streams on photographs from end to end: trained, stopped and continued, measured, refused."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from AutofocusCore import build_network
+from AutofocusCore.errors import SettingError
+from AutofocusCore.scale_streams import ScaleStreams
+from Testing.training.test_streams_data import write_ade, write_voc
+from Training.streams_evaluate import FIVE_SCALES, classes_of, evaluate
+from Training.streams_evaluate import main as evaluate_main
+from Training.streams_measures import Counts
+from Training.streams_settings import load_streams_config, streams_toml
+from Training.streams_supervision import Answers
+from Training.streams_train import build_descent, entropy, set_rate, train_streams
+from Training.streams_train import main as train_main
+
+ROOT = Path(__file__).resolve().parents[2]
+CONFIGS = ROOT / "Training" / "streams_configs"
+TINY = """
+[network]
+encoder = "resnet34"
+width = 8
+[data]
+layout = "{layout}"
+folder = "{folder}"
+[crops]
+size = [32, 32]
+per_step = 2
+scaling = [0.8, 1.2]
+[descent]
+learning_rate = 0.0005
+[run]
+steps = {steps}
+checkpoint_every = 100
+"""
+
+
+@pytest.fixture
+def voc(tmp_path: Path) -> Path:
+    return write_voc(tmp_path)
+
+
+@pytest.fixture
+def ade(tmp_path: Path) -> Path:
+    return write_ade(tmp_path)
+
+
+def write_config(folder: Path, layout: str, steps: int) -> Path:
+    path = folder / "tiny.toml"
+    path.write_text(TINY.format(layout=layout, folder=folder.as_posix(), steps=steps), encoding="utf-8")
+    return path
+
+
+def test_a_run_learns_is_continued_as_if_never_stopped_and_is_measured(
+    voc: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path = write_config(voc, "voc2012", 7)
+    config = load_streams_config(path)
+    straight = torch.load(train_streams(config, tmp_path / "a"), weights_only=True)
+    train_streams(config, tmp_path / "b", stop_after=2)
+    assert train_main([str(path), "--out", str(tmp_path / "b")]) == 0
+    assert "going on after step 2" in capsys.readouterr().out
+    resumed = torch.load(tmp_path / "b" / "checkpoint.pt", weights_only=True)
+    assert straight["step"] == resumed["step"] == 7
+    assert all(torch.equal(value, resumed["network"][name]) for name, value in straight["network"].items())
+    losses = [json.loads(line)["loss"] for line in (tmp_path / "a" / "log.jsonl").read_text("utf-8").splitlines()]
+    assert max(losses[-3:]) < 0.8 * losses[0]
+
+    assert evaluate_main([str(path), "--run", str(tmp_path / "a")]) == 0
+    assert "mean IoU" in capsys.readouterr().out
+    figures = evaluate(config, tmp_path / "a", None, FIVE_SCALES, flip=True)
+    assert 0 <= figures.mean_iou <= 1
+    assert 0 <= figures.pixel_accuracy <= 1
+    written = json.loads((tmp_path / "a" / "validation-0.5-0.75-1-1.25-1.5-flipped.json").read_text("utf-8"))
+    assert written["mean_iou"] == figures.mean_iou
+    assert written["photographs"] == 2
+    table = (tmp_path / "a" / "validation-1.md").read_text("utf-8")
+    assert "| background |" in table
+    assert "| pixel accuracy |" in table
+
+
+def test_ade_goes_through_the_same_scripts(ade: Path, tmp_path: Path) -> None:
+    path = write_config(ade, "ade20k", 1)
+    assert train_main([str(path), "--out", str(tmp_path / "run"), "--set", "network.pyramid_bins=[1, 2]"]) == 0
+    wrong = ["--run", str(tmp_path / "run"), "--data", str(ade)]
+    assert evaluate_main([str(path), *wrong]) == 1
+    assert evaluate_main([str(path), *wrong, "--set", "network.pyramid_bins=[1, 2]"]) == 0
+    told = json.loads((tmp_path / "run" / "validation-1.json").read_text("utf-8"))
+    assert len(told["iou"]) == 150
+    assert told["classes_absent"] > 100
+
+
+def test_the_decoder_learns_ten_times_as_fast_and_the_rate_falls_by_the_power() -> None:
+    config = load_streams_config(CONFIGS / "voc2012" / "vgg16.toml")
+    network = ScaleStreams(in_channels=3, num_classes=2, encoder="resnet34", width=8)
+    optimizer = build_descent(network, config.descent)
+    counted = sum(weight.numel() for group in optimizer.param_groups for weight in group["params"])
+    assert counted == sum(weight.numel() for weight in network.parameters())
+    for step, share in ((0, 1.0), (10_000, 0.5**0.9), (19_999, (1 / 20_000) ** 0.9)):
+        assert set_rate(optimizer, config.descent, step, 20_000) == pytest.approx(1e-3 * share)
+        assert [group["lr"] for group in optimizer.param_groups] == pytest.approx([1e-3 * share, 1e-2 * share])
+
+
+def test_figures_come_from_the_sums_over_all_photographs() -> None:
+    counts = Counts(4)
+    counts.add(np.array([[0, 0], [1, 255]]), np.array([[0, 1], [1, 3]]))
+    counts.add(np.array([0, 0, 2, 2]), np.array([0, 0, 2, 0]))
+    figures = counts.figures()
+    assert figures.iou[:3] == pytest.approx((3 / 5, 1 / 2, 1 / 2))
+    assert np.isnan(figures.iou[3])
+    assert figures.absent == 1
+    assert figures.mean_iou == pytest.approx((3 / 5 + 1 / 2 + 1 / 2) / 3)
+    assert figures.pixel_accuracy == pytest.approx(5 / 7)
+
+
+def test_unlabelled_pixels_do_not_count_in_the_loss_and_none_at_all_is_no_fault() -> None:
+    logits = torch.randn(1, 3, 2, 2, requires_grad=True)
+    labels = torch.tensor([[[0, 255], [2, 255]]])
+    expected = nn.functional.cross_entropy(logits[..., 0], labels[..., 0])
+    torch.testing.assert_close(entropy(logits, labels), expected)
+    nothing = entropy(logits, torch.full((1, 2, 2), 255))
+    nothing.backward()
+    assert nothing == 0
+
+
+def test_one_scale_without_mirror_is_the_networks_own_answer(voc: Path) -> None:
+    from Training.streams_data import normalised, photographs
+
+    torch.manual_seed(0)
+    network = ScaleStreams(in_channels=3, num_classes=21, encoder="resnet34", width=8).eval()
+    config = load_streams_config(write_config(voc, "voc2012", 1))
+    image, _ = photographs(config.data, "validation")[0].read()
+    with torch.inference_mode():
+        expected = network(normalised(image)[None])[0].argmax(dim=0).numpy()
+    assert (classes_of(network, image, (1.0,), flip=False) == expected).all()
+    mirrored = classes_of(network, image, (1.0,), flip=True)
+    assert mirrored.shape == expected.shape
+
+
+def test_a_network_answers_for_its_prediction_and_for_each_stream() -> None:
+    streams = ScaleStreams(in_channels=1, num_classes=2, encoder="resnet34", width=8).eval()
+    x = torch.randn(1, 1, 32, 32)
+    answers = Answers(streams)(x)
+    assert len(answers) == 3
+    torch.testing.assert_close(answers[0], streams(x))
+    basic = build_network("basic", in_channels=1, num_classes=2).eval()
+    volume = torch.randn(1, 1, 30, 30, 30)
+    (only,) = Answers(basic)(volume)
+    torch.testing.assert_close(only, basic(volume))
+
+
+@pytest.mark.parametrize(
+    "path", sorted([*CONFIGS.glob("voc2012/*.toml"), *CONFIGS.glob("ade20k/*.toml")]), ids=lambda path: path.stem
+)
+def test_every_configuration_that_ships_is_read_and_written_back(path: Path, tmp_path: Path) -> None:
+    config = load_streams_config(path)
+    again = tmp_path / "again.toml"
+    again.write_text(streams_toml(config), encoding="utf-8")
+    assert load_streams_config(again) == config
+    assert f"streams_configs/{path.parent.name}/{path.name}" in path.read_text("utf-8").splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("network.encoder=unet", "encoder"),
+        ("network.depth=3", "depth"),
+        ("network.spatial_dims=3", "spatial_dims"),
+        ("data.layout=coco", "layout"),
+        ("crops.size=[3]", "crops.size"),
+        ("crops.scaling=[2.0, 1.0]", "crops.scaling"),
+        ("descent.decoder=0", "decoder"),
+        ("run.steps=0", "run.steps"),
+        ('run.steps="many"', "run"),
+        ("run.epochs=3", "epochs"),
+        ("other.thing=1", "other"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_named(override: str, word: str) -> None:
+    with pytest.raises(SettingError, match=word):
+        load_streams_config(CONFIGS / "voc2012" / "vgg16.toml", [override])
+
+
+def test_another_configurations_run_and_odd_weights_are_refused(
+    voc: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    path, run = write_config(voc, "voc2012", 1), tmp_path / "run"
+    odd: Any = tmp_path / "odd.pth"
+    odd.write_bytes(b"no weights")
+    arguments = [str(path), "--out", str(run)]
+    assert train_main([*arguments, "--encoder-weights", str(odd)]) == 1
+    assert "holds no weights" in capsys.readouterr().err
+    assert not run.exists()
+    assert train_main(arguments) == 0
+    assert train_main([*arguments, "--set", "run.seed=2"]) == 1
+    assert "another configuration" in capsys.readouterr().err
+    assert evaluate_main([str(path), "--run", str(tmp_path / "nothing")]) == 1
+    assert "Traceback" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["streams_train", "streams_evaluate"])
+@pytest.mark.parametrize("way", ["path", "module"])
+def test_each_script_starts_both_ways_and_explains_itself(script: str, way: str) -> None:
+    start = [f"Training/{script}.py"] if way == "path" else ["-m", f"Training.{script}"]
+    done = subprocess.run(
+        [sys.executable, *start, "--help"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "--set" in done.stdout

@@ -1,0 +1,158 @@
+"""Measure a run on photographs: `python Training/streams_evaluate.py CONFIGURATION --five-scales`.
+
+Every photograph of the validation list passes through the network whole. With several scales, it passes once at each,
+and the class probabilities are averaged at the photograph's own size. Written into the run's folder: a table of the
+classes (.csv and .md) and metrics (.json), named after the scales.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.scale_streams import ScaleStreams
+from AutofocusCore.scale_streams.dimensions import resize
+from Training.checkpoints import load, run_folder
+from Training.streams_data import checksum, normalised, photographs
+from Training.streams_measures import Counts, Figures
+from Training.streams_settings import LAYOUTS, StreamsConfig, load_streams_config
+
+FIVE_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
+VOC_CLASSES = (
+    "background", "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow", "diningtable",
+    "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train", "tvmonitor",
+)  # fmt: skip
+
+
+@torch.inference_mode()
+def classes_of(network: ScaleStreams, image: Image.Image, scales: Sequence[float], flip: bool) -> NDArray[np.int64]:
+    """The class of every pixel of a photograph, (H, W), from the mean of the probabilities at all scales."""
+    device = next(network.parameters()).device
+    total = torch.zeros(1, network.num_classes, image.height, image.width, device=device)
+    for scale in scales:
+        size = (max(1, round(image.width * scale)), max(1, round(image.height * scale)))
+        x = normalised(image.resize(size, Image.Resampling.BILINEAR))[None].to(device)
+        for mirrored in (False, True) if flip else (False,):
+            found = network(x.flip(-1)).flip(-1) if mirrored else network(x)
+            total += resize(found.softmax(dim=1), total.shape[2:])
+    return total[0].argmax(dim=0).cpu().numpy()
+
+
+def measure(
+    network: ScaleStreams,
+    config: StreamsConfig,
+    folder: Path | None = None,
+    scales: Sequence[float] = (1.0,),
+    flip: bool = False,
+) -> Figures:
+    """The figures of the validation list.
+
+    Args:
+        network: in evaluation mode.
+        config: whose data are measured.
+        folder: of the data set, in place of the configuration's.
+        scales, flip: see :func:`classes_of`.
+
+    Raises:
+        InputError: files are missing or cannot be used.
+        SettingError: a scale that is not above 0.
+    """
+    if not scales or min(scales) <= 0:
+        raise SettingError(f"The scales are {list(scales)}", "give numbers above 0")
+    counts = Counts(LAYOUTS[config.data.layout])
+    for one in photographs(config.data, "validation", folder):
+        image, labels = one.read()
+        counts.add(np.asarray(labels), classes_of(network, image, scales, flip))
+    return counts.figures()
+
+
+def class_names(layout: str) -> list[str]:
+    """The classes of a layout; ADE20K's go by the numbers of its objectInfo150."""
+    return list(VOC_CLASSES) if layout == "voc2012" else [str(number) for number in range(1, LAYOUTS[layout] + 1)]
+
+
+def write_figures(folder: Path, name: str, figures: Figures, facts: dict[str, object], names: Sequence[str]) -> None:
+    """Write NAME.json, NAME.csv and NAME.md into a folder, each as a whole."""
+    rows = [(one, "" if np.isnan(iou) else f"{iou:.4f}") for one, iou in zip(names, figures.iou, strict=True)]
+    ends = [("mean IoU", f"{figures.mean_iou:.4f}"), ("pixel accuracy", f"{figures.pixel_accuracy:.4f}")]
+    table = io.StringIO()
+    csv.writer(table, lineterminator="\n").writerows([("class", "IoU"), *rows, *ends])
+    lines = ["| class | IoU |", "|---|--:|", *(f"| {one} | {iou or 'absent'} |" for one, iou in [*rows, *ends])]
+    numbers = {
+        "mean_iou": figures.mean_iou,
+        "pixel_accuracy": figures.pixel_accuracy,
+        "classes_absent": figures.absent,
+        "iou": {one: None if np.isnan(iou) else iou for one, iou in zip(names, figures.iou, strict=True)},
+    }
+    texts = {"json": json.dumps({**facts, **numbers}, indent=1), "csv": table.getvalue(), "md": "\n".join(lines)}
+    for ending, text in texts.items():
+        partial = folder / f"{name}.{ending}.partial"
+        partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="")
+        partial.replace(folder / f"{name}.{ending}")
+
+
+def evaluate(
+    config: StreamsConfig, run: Path, folder: Path | None, scales: Sequence[float], flip: bool = False
+) -> Figures:
+    """Measure the network of a run and write its figures into the run's folder."""
+    state = load(run / "checkpoint.pt")
+    network = ScaleStreams(**config.architecture)
+    try:
+        network.load_state_dict(state["network"])
+    except RuntimeError:
+        raise SettingError(f"{run} holds another network", "give the configuration that it was trained with") from None
+    network.eval().to("cuda" if torch.cuda.is_available() else "cpu")
+    figures = measure(network, config, folder, scales, flip)
+    items = photographs(config.data, "validation", folder)
+    facts: dict[str, object] = {"steps": state["step"], "scales": list(scales), "flip": flip}
+    facts |= {"photographs": len(items), "data_sha256": checksum(items)}
+    name = "validation-" + "-".join(f"{scale:g}" for scale in scales) + ("-flipped" if flip else "")
+    write_figures(run, name, figures, facts, class_names(config.data.layout))
+    return figures
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(
+        description="Mean intersection over union and pixel accuracy of a run, over all pixels of the validation list."
+    )
+    parser.add_argument("config", type=Path, help="the configuration that the run was made from")
+    parser.add_argument("--run", type=Path, help="the run's folder (Runs/<configuration>)")
+    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="sizes at which each one is seen (1)")
+    parser.add_argument("--five-scales", action="store_true", help="the same as --scales 0.5 0.75 1 1.25 1.5")
+    parser.add_argument("--flip", action="store_true", help="average with the mirror image's prediction too")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.FIELD=VALUE", dest="overrides",
+        help="put a value (TOML) in place of the configuration's; may be repeated",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    try:
+        config = load_streams_config(options.config, options.overrides)
+        scales = FIVE_SCALES if options.five_scales else tuple(options.scales)
+        figures = evaluate(config, options.run or run_folder(options.config), options.data, scales, options.flip)
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    print(f"mean IoU {figures.mean_iou:.4f}  pixel accuracy {figures.pixel_accuracy:.4f}")
+    if figures.absent:
+        print(f"{figures.absent} classes are neither in the labels nor in the predictions, and not in the mean")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

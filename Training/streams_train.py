@@ -1,0 +1,181 @@
+"""Train scale streams on photographs: `python Training/streams_train.py Training/streams_configs/voc2012/vgg16.toml`.
+
+A run lives in one folder (`--out`, else Runs/<configuration>): config.toml, environment.json with what it began from,
+log.jsonl, and checkpoint.pt, replaced as a whole every so many steps. The same command goes on where a killed run
+stopped, and ends with the weights of a run that was not: each step's crops and dropout follow from the seed and the
+step alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import sys
+import time
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from AutofocusCore import __version__
+from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.scale_streams import ScaleStreams
+from Training.checkpoints import load, run_folder, save
+from Training.streams_data import UNLABELLED, checksum, draw_crops, photographs
+from Training.streams_settings import Descent, StreamsConfig, load_streams_config, streams_toml
+
+SHOWN_EVERY = 10.0  # seconds between lines of progress
+
+
+def build_descent(network: ScaleStreams, options: Descent) -> torch.optim.SGD:
+    """SGD with two groups: the encoder, and all other layers, which learn `options.decoder` times as fast."""
+    encoder = list(network.encoder.parameters())
+    own = {id(weight) for weight in encoder}
+    rest = [weight for weight in network.parameters() if id(weight) not in own]
+    groups: list[dict[str, Any]] = [{"params": encoder, "factor": 1.0}, {"params": rest, "factor": options.decoder}]
+    return torch.optim.SGD(
+        groups, lr=options.learning_rate, momentum=options.momentum, weight_decay=options.weight_decay
+    )
+
+
+def set_rate(optimizer: torch.optim.Optimizer, options: Descent, step: int, steps: int) -> float:
+    """Give every group its rate of one step (0 to steps - 1), and return the encoder's."""
+    rate = options.learning_rate * (1 - step / steps) ** options.power
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+    return rate
+
+
+def begin_with(network: ScaleStreams, weights: Path) -> str:
+    """Give the encoder torchvision's weights, and return the file's SHA-256.
+
+    Raises:
+        SettingError: the file is no state dict.
+        ModelError: it is that of another network.
+    """
+    try:
+        state = torch.load(weights, map_location="cpu", weights_only=True)
+        names = list(state)
+    except Exception as error:  # torch raises whatever its reader met
+        remedy = "give a state dict that torch.save wrote"
+        raise SettingError(f"{weights} holds no weights ({type(error).__name__})", remedy) from None
+    if not all(isinstance(state[name], Tensor) for name in names):
+        raise SettingError(f"{weights} holds more than tensors", "give the state dict alone")
+    network.encoder.load_torchvision(state)
+    return hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def entropy(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy over the labelled pixels; 0 where there is none."""
+    total = cross_entropy(logits.float(), labels, ignore_index=UNLABELLED, reduction="sum")
+    return total / (labels != UNLABELLED).sum().clamp(min=1)
+
+
+def train_streams(
+    config: StreamsConfig,
+    out: Path,
+    folder: Path | None = None,
+    encoder_weights: Path | None = None,
+    stop_after: int | None = None,
+) -> Path:
+    """Run an experiment, or go on with it. Returns the checkpoint.
+
+    Args:
+        out: the run's folder.
+        folder: of the data set, in place of the configuration's.
+        encoder_weights: a state dict of torchvision's model of the encoder's name, to begin with.
+        stop_after: end after this many steps in all, as if interrupted there.
+
+    Raises:
+        InputError: files are missing or cannot be used.
+        SettingError: the folder holds another experiment, or the loss is no longer a number.
+        ModelError: weights that do not fit the encoder.
+    """
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    items = photographs(config.data, "train", folder)
+    data = checksum(items)
+    torch.manual_seed(config.run.seed)
+    network = ScaleStreams(**config.architecture).to(device).train()
+    optimizer = build_descent(network, config.descent)
+    checkpoint, start, text = out / "checkpoint.pt", 0, streams_toml(config)
+    if checkpoint.exists():
+        state = load(checkpoint, device)
+        if state.get("config") != text or state.get("data_sha256") != data:
+            raise SettingError(f"{out} holds a run of another configuration or other data", "give another --out")
+        network.load_state_dict(state["network"])
+        optimizer.load_state_dict(state["optimizer"])
+        start = state["step"]
+        print(f"going on after step {start}", flush=True)
+    else:
+        origin = None if encoder_weights is None else begin_with(network, encoder_weights)
+        facts = {"data_sha256": data, "photographs": len(items), "encoder_weights_sha256": origin}
+        facts |= {"version": __version__, "torch": torch.__version__, "device": str(device)}
+        out.mkdir(parents=True, exist_ok=True)
+        (out / "config.toml").write_text(text, encoding="utf-8")
+        (out / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+    steps, began, shown = config.run.steps, time.monotonic(), 0.0
+    last = min(steps, stop_after or steps)
+    for step in range(start, last):
+        torch.manual_seed(config.run.seed * 1_000_003 + step)
+        images, labels, names = draw_crops(items, config.crops, config.run.seed, step)
+        rate = set_rate(optimizer, config.descent, step, steps)
+        optimizer.zero_grad()
+        with torch.autocast(device.type, torch.bfloat16, enabled=config.run.precision == "bfloat16"):
+            loss = network.training_loss(entropy, images.to(device), labels.to(device))
+        if not torch.isfinite(loss):
+            raise SettingError(
+                f"The loss of step {step + 1} is {loss.item()}, on {', '.join(names)}",
+                "look at these, or lower descent.learning_rate; the checkpoint before is kept",
+            )
+        loss.backward()
+        optimizer.step()
+        done = step + 1
+        record = {"step": done, "loss": round(loss.item(), 5), "rate": rate, "photographs": names}
+        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
+            log.write(json.dumps(record) + "\n")
+        if done % config.run.checkpoint_every == 0 or done == last:
+            weights = network.state_dict()
+            kept = {"step": done, "config": text, "data_sha256": data, "network": weights, "average": weights}
+            save(checkpoint, {**kept, "optimizer": optimizer.state_dict()})
+        if time.monotonic() - shown > SHOWN_EVERY:
+            shown = time.monotonic()
+            left = timedelta(seconds=round((shown - began) / (done - start) * (last - done)))
+            print(f"step {done}/{steps}  loss {loss.item():.4f}  {left} left", flush=True)
+    return checkpoint
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Train a network of scale streams on photographs with labels.")
+    parser.add_argument("config", type=Path, help="a TOML file, such as those in Training/streams_configs/voc2012")
+    parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>); a run in it is continued")
+    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    parser.add_argument("--encoder-weights", type=Path, help="torchvision's weights of the encoder, to begin with")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="TABLE.FIELD=VALUE", dest="overrides",
+        help="put a value (TOML) in place of the configuration's, as in --set run.seed=2; may be repeated",
+    )  # fmt: skip
+    options = parser.parse_args(arguments)
+    try:
+        config = load_streams_config(options.config, options.overrides)
+        out = options.out or run_folder(options.config)
+        print(train_streams(config, out, options.data, options.encoder_weights))
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
