@@ -9,7 +9,7 @@ import pytest
 from AutofocusCore import build_network
 from AutofocusCore.deepmedic import Pathway
 from AutofocusCore.errors import AutofocusError, SettingError
-from AutofocusCore.networks import ARCHITECTURES
+from AutofocusCore.networks import ARCHITECTURES, SCALE_STREAMS
 from Training.config import Augmentation, Data, Optimizer, Run, Segments, as_toml, config_of, load_config
 from Training.toml_files import values_of
 
@@ -57,7 +57,7 @@ def test_a_structure_of_ones_own_has_name_colour_and_codes(tmp_path: Path) -> No
 
 def test_the_networks_of_the_hippocampus_ablation_differ_in_nothing_but_the_architecture() -> None:
     configs = [load_config(path) for path in CONFIGS if path.parent.name == "hippocampus"]
-    assert {c.model.architecture["architecture"] for c in configs} == set(ARCHITECTURES)
+    assert {c.model.architecture["architecture"] for c in configs} == {*ARCHITECTURES, SCALE_STREAMS}
     for config in configs:
         assert (config.data, config.segments, config.augmentation, config.optimizer, config.run) == (
             configs[0].data, configs[0].segments, configs[0].augmentation, configs[0].optimizer, configs[0].run,
