@@ -16,6 +16,7 @@ from __future__ import annotations
 import copy
 import functools
 import itertools
+import json
 import math
 from collections.abc import Callable, Iterator
 from typing import Any, cast
@@ -108,17 +109,23 @@ def _store(network: ScaleStreams, task: Task, x: Tensor, maps: StreamMaps, frame
 
 
 def _efforts(network: ScaleStreams, dtype: torch.dtype) -> Callable[[tuple[int, int, int]], Effort]:
-    """A function that tells what an input of (z, y, x) voxels takes, asked once for each size."""
-    with torch.device("meta"):
-        shadow = ScaleStreams(**network.settings.to_arguments()).to(dtype).eval()
+    """A function that tells what an input of (z, y, x) voxels takes."""
+    return _efforts_of(json.dumps(network.settings.to_arguments()), dtype)
 
-    @functools.cache
+
+@functools.lru_cache(maxsize=8)
+def _efforts_of(arguments: str, dtype: torch.dtype) -> Callable[[tuple[int, int, int]], Effort]:
+    """The function of :func:`_efforts`, kept so that a plan that is made again and again is worked out once."""
+    with torch.device("meta"):
+        shadow = ScaleStreams(**json.loads(arguments)).to(dtype).eval()
+
+    @functools.lru_cache(maxsize=1024)
     def effort(shape: tuple[int, int, int]) -> Effort:
         def steps(x: Tensor) -> Iterator[None]:
             maps = yield from shadow.steps(x)
             shadow.to_image(maps.fused, x)
 
-        return watch(steps, (1, network.in_channels, *shape), dtype)
+        return watch(steps, (1, shadow.in_channels, *shape), dtype)
 
     return effort
 

@@ -132,6 +132,36 @@ def test_the_small_stream_sees_the_image_at_half_its_size() -> None:
     torch.testing.assert_close(small, functional.interpolate(alone, size=small.shape[2:], mode="bilinear"))
 
 
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"encoder": "resnet34", "width": 16},
+        {"encoder": "vgg16", "width": 16, "scales": (0.75, 1.0)},
+        {"encoder": "resnet34", "width": 16, "resolution": 8, "dilations": ()},
+    ],
+)
+@torch.inference_mode()
+def test_a_part_that_is_cut_at_the_alignment_with_the_halo_around_gives_the_very_values(
+    options: dict[str, Any],
+) -> None:
+    """Also where convolutions are padded with zeros, strided or far-sighted, and poolings overlap."""
+    network = streams_network(**options)
+    halo, alignment = network.geometry.halo, network.geometry.alignment
+    assert halo is not None
+    assert halo % alignment == 0
+    length = 2 * halo + 3 * alignment + 5
+    x = torch.randn(1, 1, 16, length)
+    whole = network(x)
+    scale = whole.abs().max()
+    left = network(x[..., : halo + 2 * alignment])
+    assert (left[..., : 2 * alignment] - whole[..., : 2 * alignment]).abs().max() <= 1e-5 * scale
+    right = network(x[..., 2 * alignment :])  # to the image's own end, which is no multiple of the alignment
+    start = halo + 2 * alignment
+    assert (right[..., halo:] - whole[..., start:]).abs().max() <= 1e-5 * scale
+    elsewhere = network(x[..., 1:])
+    assert (elsewhere[..., halo:] - whole[..., halo + 1 :]).abs().max() > 1e-3 * scale
+
+
 @torch.inference_mode()
 def test_a_stream_of_the_valid_encoder_sees_the_padded_volume_around_its_place() -> None:
     """At scale 1 its scores are those of the encoder on the volume with the encoder's own margin alone."""
