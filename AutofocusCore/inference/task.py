@@ -63,9 +63,10 @@ class Task:
         count = network.autofocus_layers
         wanted = range(count) if attention == "all" else tuple(attention or ())
         if any(index not in range(count) for index in wanted):
+            kind = "map(s) of location attention" if isinstance(network, ScaleStreams) else "autofocus layer(s)"
             raise SettingError(
                 f"Attention is asked for of layers {list(wanted)}",
-                f"this network has {count} such layer(s), counted from 0; give some of those, 'all' or None",
+                f"this network has {count} {kind}, counted from 0; give some of those, 'all' or None",
             )
         recalibrates = attention is not None and isinstance(network, ScaleStreams) and network.recalibrates
         extent = shape_of(region)

@@ -169,7 +169,7 @@ def test_attention_and_recalibration_come_only_when_asked_for() -> None:
     found = predict_volume(network, volume, device="cpu")
     assert found.attention == {}
     assert found.recalibration is None
-    with pytest.raises(SettingError, match="1 such layer"):
+    with pytest.raises(SettingError, match="1 map"):
         predict_volume(network, volume, device="cpu", attention=[1])
 
 
