@@ -38,6 +38,7 @@ class NiftiHeader:
     order: str
     single_file: bool
     dim: tuple[int, ...]
+    datatype: int
     bitpix: int
     pixdim: tuple[float, ...]
     offset: int
@@ -92,6 +93,7 @@ def read_nifti_header(path: Path) -> NiftiHeader | None:
         order=order,
         single_file=raw[344:347] == b"n+1",
         dim=struct.unpack(order + "8h", raw[40:56]),
+        datatype=struct.unpack(order + "h", raw[70:72])[0],
         bitpix=struct.unpack(order + "h", raw[72:74])[0],
         pixdim=struct.unpack(order + "8f", raw[76:108]),
         offset=int(struct.unpack(order + "f", raw[108:112])[0]),

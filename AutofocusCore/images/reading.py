@@ -25,6 +25,7 @@ from .checks import (
 )
 from .geometry import Grid, regular_grid, rigid_grid
 from .headers import NiftiHeader, check_header, damaged, open_maybe_gzip
+from .not_numbers import with_not_numbers
 from .resampling import sample, to_image
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha, .mhd) or a DICOM folder"
@@ -116,12 +117,16 @@ def _read_file(path: Path, frame: int | None) -> tuple[sitk.Image, Grid]:
         with tempfile.TemporaryDirectory(prefix="autofocus-") as folder:
             plain = _without_transform(path, nifti, Path(folder)) if nifti.single_file else path
             image = _read_frame(plain, frame, name)
+        if nifti.single_file:
+            image = with_not_numbers(image, path, nifti, frame or 0)
         grid = Grid.from_matrix(image.GetSize(), *sheared)
         if not grid.sheared:
             grid = rigid_grid(grid)
             grid.stamp(image)
         return image, grid
     image = _read_frame(path, frame, name)
+    if nifti is not None and nifti.single_file:
+        image = with_not_numbers(image, path, nifti, frame or 0)
     return image, Grid.of(image)
 
 

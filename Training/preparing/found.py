@@ -13,8 +13,6 @@ from AutofocusCore.images import read_image
 from AutofocusCore.images.reading import Scan
 from AutofocusCore.models.parts import DEVICE_NAMES
 
-from .not_numbers import with_repaired_values
-
 MOST_STRUCTURES = 255
 PARTS = ("train", "test")
 
@@ -48,7 +46,7 @@ class ImageFile:
         Raises:
             InputError: it cannot be read, and why.
         """
-        return with_repaired_values(read_image(self.path, frame=self.frame, series=self.series), self.frame)
+        return read_image(self.path, frame=self.frame, series=self.series)
 
 
 @dataclass(frozen=True)

@@ -202,12 +202,13 @@ def test_an_ordinary_image_has_one_frame(tmp_path: Path) -> None:
     assert "no frame 1" in sentence(path, frame=1)
 
 
-def test_single_voxels_without_a_value_are_filled_and_counted(tmp_path: Path) -> None:
+@pytest.mark.parametrize("file", ["a.mha", "a.nrrd", "a.nii", "a.nii.gz"])  # ITK reads NaN in NIfTI as 0
+def test_single_voxels_without_a_value_are_filled_and_counted(tmp_path: Path, file: str) -> None:
     values = np.full((8, 8, 8), 10, dtype=np.float32)
     values[..., 4:] = 20
     values[2, 2, 6], values[5, 5, 1], values[4, 4, 6] = np.nan, np.inf, -np.inf
-    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.mha"))
-    scan = read_image(tmp_path / "a.mha")
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / file))
+    scan = read_image(tmp_path / file)
     filled = sitk.GetArrayFromImage(scan.image)
     assert (filled[2, 2, 6], filled[5, 5, 1], filled[4, 4, 6]) == pytest.approx((20, 10, 20))
     assert len(scan.warnings) == 1
@@ -220,6 +221,15 @@ def test_a_margin_without_values_becomes_the_lowest_value(tmp_path: Path) -> Non
     sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / "a.mha"))
     filled = sitk.GetArrayFromImage(read_image(tmp_path / "a.mha").image)
     assert np.all(filled[:, :3] == np.nanmin(values))
+
+
+def test_a_frame_of_nifti_without_values_is_told_from_the_others(tmp_path: Path) -> None:
+    values = np.random.default_rng(0).uniform(1, 2, (2, 5, 6, 7))
+    values[1, 2, 3, 4] = np.nan
+    frames = [sitk.GetImageFromArray(frame) for frame in values]
+    sitk.WriteImage(sitk.JoinSeries(frames), str(tmp_path / "a.nii.gz"))
+    assert read_image(tmp_path / "a.nii.gz", frame=0).warnings == ()
+    assert "1 voxel " in read_image(tmp_path / "a.nii.gz", frame=1).warnings[0]
 
 
 def test_more_than_half_without_a_value_is_refused(tmp_path: Path) -> None:
