@@ -21,7 +21,7 @@ PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow bench screenshots latency table3 lint format drawing system clean
+.PHONY: help venv demo test test-slow bench bench-train screenshots latency table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -47,6 +47,9 @@ test-slow: venv drawing ## run the tests that take minutes each
 
 bench: venv ## time exact mode against tiles as released and MONAI's sliding window
 	$(VENV_PYTHON) -m Benchmarks.bench
+
+bench-train: venv ## time a training step against the plain module's
+	@$(VENV_PYTHON) -m Benchmarks.bench_train
 
 latency: venv ## measure how long the panel keeps the application waiting during a run
 	@$(VENV_PYTHON) -m Benchmarks.latency

@@ -4,30 +4,31 @@
     .venv/bin/python -m Benchmarks.bench_train --networks afn-6 --segments 7 --size 47 47 47 --ways ours
 
 "plain" is the module as it is built, in float32; "ours" is the step of `Training.train`: channels last, bfloat16,
-weight gradients that are right. Each step is taken in a process of its own, which ends before the next, so that no
-memory kept from one is there for another. The ways take turns, so that what else the machine does falls on all of them,
-and the quickest turn counts. Memory is the peak above what the process took before the step. The error is the distance
-between the gradients of all convolution weights and those of the first way, relative to the size of these.
+weight gradients that are right; "recomputed" is the same with `run.recompute`. Each step is taken in a process of its
+own, which ends before the next, so that no memory kept from one is there for another. The ways take turns, so that what
+else the machine does falls on all of them, and the quickest turn counts. Memory is the peak above what the process took
+before the step. The error is the distance between the gradients of all convolution weights and those of the first way,
+relative to the size of these.
 """
 
 from __future__ import annotations
 
 import argparse
 import multiprocessing
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch import nn
 
 import AutofocusCore
 from Benchmarks.bench import measure
-from Training.convolution import trusted_convolutions
+from Training.losses import build_loss
+from Training.recompute import recompute_hidden_layers
+from Training.step import Arithmetic, add_gradients
 
-WAYS = ("plain", "ours, float32", "ours")
+WAYS = ("plain", "ours, float32", "ours", "recomputed")
 CLASSES = 5
 
 
@@ -48,16 +49,6 @@ class Job:
     threads: int
 
 
-def take_step(network: nn.Module, images: Tensor, labels: Tensor, low: bool) -> None:
-    """Forward and backward, as in the loop of `Training.train`."""
-    with (
-        torch.autocast(images.device.type, torch.bfloat16, enabled=low),
-        trusted_convolutions() if low else nullcontext(),
-    ):
-        logits = network(images)
-    cross_entropy(logits.float(), labels).backward()
-
-
 def measure_step(job: Job) -> tuple[float, int, NDArray[np.float32]]:
     """Seconds, peak bytes, and the gradients of all convolution weights as one vector."""
     torch.set_num_threads(job.threads)
@@ -74,10 +65,15 @@ def measure_step(job: Job) -> tuple[float, int, NDArray[np.float32]]:
         network.to(memory_format=torch.channels_last_3d)  # type: ignore[call-overload]
         images = images.contiguous(memory_format=torch.channels_last_3d)
 
+    if job.way == "recomputed":
+        recompute_hidden_layers(network)
+    loss_of = build_loss("cross-entropy")
+    arithmetic = Arithmetic("bfloat16" if job.way in ("ours", "recomputed") else "float32", device)
+
     small = 2 * network.margin + 2
-    take_step(network, images[..., :small, :small, :small], labels[..., :2, :2, :2], job.way == "ours")
+    add_gradients(network, images[..., :small, :small, :small], labels[..., :2, :2, :2], loss_of, arithmetic)
     network.zero_grad(set_to_none=True)
-    seconds, peak = measure(lambda: take_step(network, images, labels, job.way == "ours"), str(device))
+    seconds, peak = measure(lambda: add_gradients(network, images, labels, loss_of, arithmetic), str(device))
     return seconds, peak, torch.cat([layer.weight.grad.flatten().cpu() for layer in layers]).numpy()  # type: ignore[union-attr]
 
 
