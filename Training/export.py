@@ -21,6 +21,7 @@ import torch
 
 from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.models import ModelSpec, bundled_model_folder, write_bundle
+from Training.checkpoints import run_folder
 from Training.config import Config, load_config
 from Training.evaluate import measure_run
 from Training.measures import Measures, mean_of
@@ -155,7 +156,7 @@ def main() -> int:
     try:
         config = load_config(options.config, options.overrides)
         out = options.out or bundled_model_folder() / config.model.name
-        run = options.run or Path("Runs") / options.config.stem
+        run = options.run or run_folder(options.config)
         mean = export(config, run, out, options.data, weights=options.weights, cases=options.cases, note=options.note)
     except AutofocusError as error:
         print(error, file=sys.stderr)
