@@ -44,9 +44,9 @@ class StreamOptions:
         recalibration: of the merged scores, class by class: "multiplicative", "additive" or "none".
         multi_stage: hypercolumns from all stages of the encoder; otherwise its last features alone.
         dilations: rates of the streams' own convolutions on the hypercolumns, one for each stream; empty for no such
-            convolutions. None: 2, 6, 10, ..., the largest on the stream of the smallest scale. The source says in one
-            place that the small-scale stream has the large rate and in another the opposite: turn the list round for
-            the other reading. It names the resolutions but not all widths and rates; those here are the project's.
+            convolutions. None: 2, 6, 10, ..., the largest on the stream of the smallest scale. The source contradicts
+            itself about which stream has the large rate: turn the list round for its other reading. The rates
+            themselves, as the widths, are this project's choice.
         resolution: voxels of the image for each voxel of a hypercolumn on an axis; None: 4 for "vgg16" and "resnet34",
             as in the source, and 2 for the others, whose scores stay at full resolution.
         width: channels of the streams' own convolutions and of the branches' hidden layers; None: 256 for "vgg16" and
