@@ -72,12 +72,16 @@ def _hand_over_attention(layer: int, found: AttentionMap, write: Callable[..., s
     grid = found.grid
     matrix = grid_matrix(grid.spacing, grid.origin, grid.direction)
     edge = grid.voxel_mm3 ** (1 / 3)
+    dilation = found.effective_dilation_mm()
+    if found.patient is not None:
+        dilation[~found.patient] = 0.0
     return {
         "layer": layer,
         "rates": list(found.rates),
         "rates_mm": [rate * edge for rate in found.rates],
         "weights": write(f"attention-{layer + 1}.nrrd", found.weights, matrix),
-        "dilation": write(f"dilation-{layer + 1}.nrrd", found.effective_dilation_mm(), matrix, units="mm"),
+        "dilation": write(f"dilation-{layer + 1}.nrrd", dilation, matrix, units="mm"),
+        "air_is_zero": found.patient is not None,
     }
 
 

@@ -48,11 +48,13 @@ class AttentionMap:
         rates: the K dilation rates, in voxels of the grid. A stream that sees the image at half its size has the rate
             2: its kernels take every second voxel, as those of dilation 2 do.
         grid: the model's grid, cropped to what was predicted.
+        patient: (D, H, W), where the patient is and not air; None where that is not known.
     """
 
     weights: npt.NDArray[np.float32]
     rates: tuple[float, ...]
     grid: Grid
+    patient: npt.NDArray[np.bool_] | None = None
 
     def effective_dilation_mm(self) -> npt.NDArray[np.float32]:
         """Σₖ Λᵏ rₖ in mm, (D, H, W); a voxel of unequal edges counts as a cube of its volume."""
@@ -176,7 +178,9 @@ def segment_image(
     clock.stop("predict")
 
     inner, target = prepared.grid.crop(region), Grid.of(channels[0])
-    warnings = prepared.warnings
+    warnings, patient = prepared.warnings, prepared.patient
+    if patient is not None:
+        patient = patient[tuple(slice(*ends) for ends in region)]
     del prepared
     reporter = Reporter("resample", count_steps(len(prediction.logits), inner, target) + 1, progress, cancelled)
     reporter.check()
@@ -193,7 +197,7 @@ def segment_image(
     clock.stop("resample")
 
     rates = tuple(network.dilation_rates)
-    maps = {i: AttentionMap(weights.numpy(), rates, inner) for i, weights in prediction.attention.items()}
+    maps = {i: AttentionMap(weights.numpy(), rates, inner, patient) for i, weights in prediction.attention.items()}
     factors = prediction.recalibration
     return Segmentation(
         labels=to_image(labels, target),

@@ -45,6 +45,7 @@ class Prepared:
         grid: where the voxels are.
         region: the part that can hold anything: the box round the body, or all of it.
         warnings: sentences for the user.
+        patient: (D, H, W), where the patient is and not air; None where the model's normalisation does not ask.
     """
 
     volume: npt.NDArray[np.float32]
@@ -52,6 +53,7 @@ class Prepared:
     grid: Grid
     region: Region
     warnings: tuple[str, ...]
+    patient: Mask | None = None
 
 
 def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], None] | None = None) -> Prepared:
@@ -95,9 +97,11 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
         volume = np.stack([channel[where] for channel in volume])
         grid, found = grid.crop(box), found[where]
     region: Region = ((0, grid.shape[0]), (0, grid.shape[1]), (0, grid.shape[2]))
-    if spec.normalization.mask != "all":
-        region = bounding_region(found, margins_of(grid))
-    return Prepared(volume, tuple(background), grid, region, tuple(warnings))
+    if spec.normalization.mask == "all":
+        return Prepared(volume, tuple(background), grid, region, tuple(warnings))
+    return Prepared(
+        volume, tuple(background), grid, bounding_region(found, margins_of(grid)), tuple(warnings), patient=found
+    )
 
 
 def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> tuple[list[sitk.Image], list[str], list[str]]:

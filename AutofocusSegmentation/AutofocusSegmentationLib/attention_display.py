@@ -11,14 +11,13 @@ from typing import Any
 
 import slicer
 
-from .attention_nodes import ATTENTION, RATES_MM, is_attention
+from .attention_nodes import AIR_IS_ZERO, ATTENTION, HIDDEN_VALUES, RATES_MM, is_attention, leave_air_out
 from .zoom_colours import colour_choices, colour_node
 
 __all__ = ["colour_choices", "hide_overlay", "set_colours", "set_threshold", "show_legend", "show_overlay"]
 
 BEFORE_ROLE = "AutofocusForegroundBefore"
 BEFORE = "AutofocusSegmentation.Before"
-HIDDEN_VALUES = 1e6  # above every value of attention
 ZOOM_TITLE, WEIGHT_TITLE = "Effective dilation (mm)", "Attention weight"
 LEGEND_SIZE = (0.10, 0.5)  # height and width, as shares of the view's
 LEGEND_PLACE = (0.5, 0.02)  # at the bottom, in the middle
@@ -66,12 +65,14 @@ def hide_overlay(composite_nodes: Iterable[Any]) -> None:
 
 
 def set_threshold(volume: Any, low: float, high: float) -> None:
-    """Show only values from `low` to `high`, in mm or as weights; what is outside becomes transparent."""
+    """Show only values from `low` to `high`, in mm or as weights; others become transparent, as air always is."""
     display = volume.GetDisplayNode()
     everything = low <= _lowest(volume) and high >= _highest(volume)
     display.SetAutoThreshold(False)
     display.SetThreshold(*((-HIDDEN_VALUES, HIDDEN_VALUES) if everything else (low, high)))
     display.SetApplyThreshold(not everything)
+    if everything and volume.GetAttribute(AIR_IS_ZERO):
+        leave_air_out(volume)
 
 
 def set_colours(volume: Any, name: str) -> None:

@@ -22,6 +22,7 @@ class Layer:
         weights: (K, z, y, x) float32.
         index_to_lps: 4 × 4, from (i, j, k, 1) of the grid to mm, LPS.
         effective_mm: (z, y, x), Σₖ Λᵏ rₖ in mm; computed if not given.
+        air_is_zero: whether `effective_mm` is 0 in the air around the patient, where nobody wants to see colours.
     """
 
     index: int
@@ -30,6 +31,7 @@ class Layer:
     weights: NDArray[np.float32] = field(repr=False)
     index_to_lps: NDArray[np.float64] = field(repr=False)
     effective_mm: NDArray[np.float32] | None = field(default=None, repr=False)
+    air_is_zero: bool = False
 
     def __post_init__(self) -> None:
         if not len(self.rates) == len(self.rates_mm) == len(self.weights):

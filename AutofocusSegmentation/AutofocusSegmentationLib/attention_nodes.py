@@ -14,6 +14,7 @@ attributes what it is, so that all is found again in a scene that was saved and 
     AutofocusSegmentation.Set         number of the run among those of the volume
     AutofocusSegmentation.Rates       of a "zoom": all rates of the layer, in voxels
     AutofocusSegmentation.RatesMm     of a "zoom": the same in mm
+    AutofocusSegmentation.AirIsZero   "1" where the volume is 0 in the air around the patient, and the air is not shown
 
 and which volume it belongs to by a node reference. Array axes are (z, y, x).
 """
@@ -34,8 +35,11 @@ from .zoom_colours import add_zoom_colours, weight_colours
 
 ATTENTION, LAYER, RATE, SET = (f"AutofocusSegmentation.{name}" for name in ("Attention", "Layer", "Rate", "Set"))
 RATES, RATES_MM = "AutofocusSegmentation.Rates", "AutofocusSegmentation.RatesMm"
+AIR_IS_ZERO = "AutofocusSegmentation.AirIsZero"
 REFERENCE_ROLE = "AutofocusReference"
 FOLDER_NAME = "Attention"
+HIDDEN_VALUES = 1e6  # above every value of attention
+LEAST_WEIGHT = 1e-6
 
 __all__ = ["AttentionLayer", "AttentionSet", "Layer", "add_attention", "effective_dilation", "is_attention"]
 
@@ -100,7 +104,10 @@ class AttentionLayer:
     def _make_rate(self, layer: Layer, k: int) -> Any:
         scene = self.zoom.GetScene()
         name = f"Attention, layer {layer.index + 1}, rate {layer.rates[k]}"
-        node = add_volume(scene, name, layer.weights[k], layer.index_to_lps, window=(0.0, 1.0))
+        weights = layer.weights[k]
+        if layer.air_is_zero:
+            weights = np.where(layer.effective_mm, weights, np.float32(0))
+        node = add_volume(scene, name, weights, layer.index_to_lps, window=(0.0, 1.0))
         node.SetAttribute(RATE, str(layer.rates[k]))
         _describe(node, "rate", layer, self.zoom.GetNodeReference(REFERENCE_ROLE), self.zoom.GetAttribute(SET))
         place_beside(node, self.zoom)
@@ -217,10 +224,22 @@ def remove_sequence(scene: Any, reference: Any) -> None:
         remove_with_folders([node for node in ours if node.GetNodeReference(REFERENCE_ROLE) is reference], ATTENTION)
 
 
+def leave_air_out(volume: Any) -> None:
+    """Show all values of a volume but the zeros in the air around the patient."""
+    display = volume.GetDisplayNode()
+    rates = [float(rate) for rate in (volume.GetAttribute(RATES_MM) or "").split()]
+    # Between air and the lowest rate lies what interpolation makes at the skin. Weights are never quite 0.
+    display.SetThreshold(0.98 * min(rates) if rates else LEAST_WEIGHT, HIDDEN_VALUES)
+    display.SetApplyThreshold(True)
+
+
 def _describe(node: Any, kind: str, layer: Layer, reference: Any, number: str) -> None:
     node.SetAttribute(ATTENTION, kind)
     node.SetAttribute(LAYER, str(layer.index))
     node.SetAttribute(SET, number)
+    if layer.air_is_zero:
+        node.SetAttribute(AIR_IS_ZERO, "1")
+        leave_air_out(node)
     if reference is not None:
         node.SetNodeReferenceID(REFERENCE_ROLE, reference.GetID())
 

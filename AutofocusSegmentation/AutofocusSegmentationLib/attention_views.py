@@ -76,6 +76,7 @@ def render_zoom_map(logic: Any, volume: Any) -> Any:
     level, half = volume.GetDisplayNode().GetLevel(), volume.GetDisplayNode().GetWindow() / 2
     low, high = level - half, level + half
     opacity = vtkPiecewiseFunction()
+    opacity.AddPoint(0.98 * low, 0.0)  # air, where it is 0
     for place, value in ((0.0, OPAQUE), (0.35, CLEAR), (0.65, CLEAR), (1.0, OPAQUE)):
         opacity.AddPoint(low + (high - low) * place, value)
     rendering = display.GetVolumePropertyNode()

@@ -229,6 +229,7 @@ def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
                 weights=weights.array,
                 index_to_lps=weights.index_to_lps,
                 effective_mm=dilation.array,
+                air_is_zero=bool(entry.get("air_is_zero")),
             )
         )
     return Result(

@@ -206,14 +206,29 @@ def test_inside_a_region_of_interest_nothing_changes_and_outside_is_background(a
     assert np.all(map_.grid.to_index(box.corners()) > -0.5)
 
 
-def test_only_the_body_is_predicted() -> None:
+def ct_of_a_body() -> tuple[sitk.Image, np.ndarray]:
+    """A CT of 3 mm with a cylinder of tissue above a table, and where the tissue is."""
     values = np.full((16, 40, 44), -1000, dtype=np.float32)
     _, y, x = np.indices(values.shape)
     body = ((y - 18) / 11) ** 2 + ((x - 22) / 14) ** 2 < 1
     values[body] = np.random.default_rng(0).normal(40, 60, body.sum())
     values[:, 36] = 200  # the table
     image = to_image(values, Grid((44, 40, 16), (3, 3, 3), (0, 0, 0), tuple(np.eye(3).ravel())))
-    image = sitk.Cast(image, sitk.sitkInt16)
+    return sitk.Cast(image, sitk.sitkInt16), body
+
+
+def test_the_maps_know_where_the_patient_is_and_where_air() -> None:
+    image, body = ct_of_a_body()
+    model = random_model("afn-1", "CT", spacing=(3, 3, 3), orientation="LPS", normalization=Normalization(mask="body"))
+    map_ = segment_image(model, [image], precision="float32", attention="all").attention[0]
+    first = np.rint(Grid.of(image).to_index(np.array(map_.grid.origin))).astype(int)[::-1]
+    expected = body[tuple(slice(at, at + n) for at, n in zip(first, map_.weights.shape[1:], strict=True))]
+    assert dice(map_.patient, expected) > 0.97
+    assert segment_image(random_model(), [noise_image()], attention="all").attention[0].patient is None
+
+
+def test_only_the_body_is_predicted() -> None:
+    image, body = ct_of_a_body()
     model = random_model("basic", "CT", normalization=Normalization(mask="body", percentiles=(5, 95)))
     result = segment_image(model, [image], precision="float32", probabilities=True)
     beyond = sitk.GetArrayFromImage(result.probabilities)[..., 0] == 1

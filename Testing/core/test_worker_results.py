@@ -7,13 +7,17 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.exchange import grid_matrix, read_nrrd
+from AutofocusCore.handover import hand_over
+from AutofocusCore.images.geometry import Grid
 from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
+from AutofocusCore.segmentation import AttentionMap
 from AutofocusCore.services import PrivateFolder, Services
 
 SETTINGS = {"device": "cpu", "precision": "float32"}
@@ -70,6 +74,21 @@ def test_labels_attention_and_probabilities_are_those_of_the_files_for_people(
     np.testing.assert_allclose(dilation.index_to_lps, matrix, atol=1e-12)
     effective = np.tensordot(attention["rates_mm"], weights.array, axes=1)
     np.testing.assert_allclose(dilation.array, effective, rtol=1e-5)
+
+
+def test_the_dilation_that_is_shown_is_zero_in_the_air(tmp_path: Path) -> None:
+    z, y, x = np.mgrid[:6, :8, :9]
+    patient = (y > 2) & (x > 3) & (z >= 0)
+    grid = Grid((9, 8, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    weights = np.full((2, 6, 8, 9), 0.5, np.float32)
+    for known in (patient, None):
+        result = Mock(attention={0: AttentionMap(weights, (2, 6), grid, known)}, probabilities=None)
+        result.labels = sitk.Image(9, 8, 6, sitk.sitkUInt8)
+        (told,) = hand_over(tmp_path, Mock(structures=()), result, {}, lambda *_: None)["attention"]
+        shown = read_nrrd(told["dilation"]).array
+        assert told["air_is_zero"] == (known is not None)
+        np.testing.assert_array_equal(shown, np.where(patient, 4, 0) if known is not None else 4)
+        np.testing.assert_array_equal(read_nrrd(told["weights"]).array, weights)
 
 
 def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: Services, job: Job) -> None:

@@ -313,6 +313,28 @@ def test_the_threshold_makes_transparent_what_is_outside(scene: SceneMaker) -> N
     assert not display.GetApplyThreshold(), "all of it is shown"
 
 
+def test_air_is_never_shown_whatever_else_is(scene: SceneMaker) -> None:
+    whole = layer()
+    air = np.zeros(GRID, bool)
+    air[:, :3] = True
+    effective = np.where(air, np.float32(0), whole.effective_mm)
+    made = Layer(0, RATES, RATES_MM, whole.weights, whole.index_to_lps, effective, air_is_zero=True)
+    attention = add_attention(scene.volume(), [made])
+    zoom, rates = attention.zoom(0), attention.rates(0)
+    for low, high in ((None, None), (3.0, 10.0), (3.0, 21.0)):
+        if low is not None:
+            set_threshold(zoom, low, high)
+        display = zoom.GetDisplayNode()
+        assert display.GetApplyThreshold()
+        shown = (voxels(zoom) >= display.GetLowerThreshold()) & (voxels(zoom) <= display.GetUpperThreshold())
+        assert not shown[air].any()
+        assert shown[~air].all() == (high != 10.0)
+    for k, rate in enumerate(rates):
+        np.testing.assert_array_equal(voxels(rate), np.where(air, 0, whole.weights[k]))
+        assert rate.GetDisplayNode().GetApplyThreshold()
+        assert 0 < rate.GetDisplayNode().GetLowerThreshold() < whole.weights[k][whole.weights[k] > 0].min()
+
+
 def test_colour_maps_can_be_chosen_and_ours_come_first(scene: SceneMaker) -> None:
     attention = add_attention(scene.volume(), [layer()])
     zoom_names = [name for _, name in colour_choices(scene.mrml, "zoom")]
