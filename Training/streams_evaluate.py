@@ -85,6 +85,11 @@ def class_names(layout: str) -> list[str]:
     return list(VOC_CLASSES) if layout == "voc2012" else [str(number) for number in range(1, LAYOUTS[layout] + 1)]
 
 
+def metrics_name(scales: Sequence[float], flip: bool = False) -> str:
+    """What the files of a measurement are called, without their endings."""
+    return "validation-" + "-".join(f"{scale:g}" for scale in scales) + ("-flipped" if flip else "")
+
+
 def write_figures(folder: Path, name: str, figures: Figures, facts: dict[str, object], names: Sequence[str]) -> None:
     """Write NAME.json, NAME.csv and NAME.md into a folder, each as a whole."""
     rows = [(one, "" if np.isnan(iou) else f"{iou:.4f}") for one, iou in zip(names, figures.iou, strict=True)]
@@ -120,15 +125,14 @@ def evaluate(
     items = photographs(config.data, "validation", folder)
     facts: dict[str, object] = {"steps": state["step"], "scales": list(scales), "flip": flip}
     facts |= {"photographs": len(items), "data_sha256": checksum(items)}
-    name = "validation-" + "-".join(f"{scale:g}" for scale in scales) + ("-flipped" if flip else "")
-    write_figures(run, name, figures, facts, class_names(config.data.layout))
+    write_figures(run, metrics_name(scales, flip), figures, facts, class_names(config.data.layout))
     return figures
 
 
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
-        description="Mean intersection over union and pixel accuracy of a run, over all pixels of the validation list."
+        description="Mean intersection over union and pixel accuracy of a run, over all photographs of a list."
     )
     parser.add_argument("config", type=Path, help="the configuration that the run was made from")
     parser.add_argument("--run", type=Path, help="the run's folder (Runs/<configuration>)")

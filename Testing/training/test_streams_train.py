@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,14 @@ from torch import nn
 
 from AutofocusCore import build_network
 from AutofocusCore.errors import SettingError
-from AutofocusCore.scale_streams import ScaleStreams
+from AutofocusCore.scale_streams import VARIANTS, ScaleStreams
 from Testing.training.test_streams_data import write_ade, write_voc
 from Training.streams_evaluate import FIVE_SCALES, classes_of, evaluate
 from Training.streams_evaluate import main as evaluate_main
 from Training.streams_measures import Counts
 from Training.streams_settings import load_streams_config, streams_toml
 from Training.streams_supervision import Answers
+from Training.streams_table import main as table_main
 from Training.streams_train import build_descent, entropy, set_rate, train_streams
 from Training.streams_train import main as train_main
 
@@ -213,7 +215,36 @@ def test_another_configurations_run_and_odd_weights_are_refused(
     assert "Traceback" not in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("script", ["streams_train", "streams_evaluate"])
+def test_a_table_has_a_line_for_each_run_and_refuses_what_cannot_be_compared(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, score, data in (("full", 0.5, "a"), ("single-scale", 0.4, "a"), ("elsewhere", 0.6, "b")):
+        run = tmp_path / name
+        run.mkdir()
+        options = {"encoder": "vgg16"} | VARIANTS.get(name, {})
+        source = load_streams_config(CONFIGS / "voc2012" / "vgg16.toml")
+        (run / "config.toml").write_text(streams_toml(replace(source, network=dict(options))), encoding="utf-8")
+        facts = {"steps": 7, "mean_iou": score, "pixel_accuracy": 0.9, "data_sha256": data}
+        (run / "validation-1.json").write_text(json.dumps(facts), encoding="utf-8")
+    more = json.dumps({"mean_iou": 0.55})
+    (tmp_path / "full" / "validation-0.5-0.75-1-1.25-1.5.json").write_text(more, encoding="utf-8")
+    runs = [str(tmp_path / name) for name in ("full", "single-scale")]
+    assert table_main(runs) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith("| run | parameters | steps | mean IoU")
+    assert lines[2].endswith("| 7 | 0.5000 | 0.9000 | 0.5500 |")
+    assert lines[3] == "| single-scale | 20,505,429 | 7 | 0.4000 | 0.9000 |  |"
+    assert table_main([*runs, "--out", str(tmp_path / "table")]) == 0
+    assert (tmp_path / "table.csv").read_text("utf-8").splitlines()[2] == 'single-scale,"20,505,429",7,0.4000,0.9000,'
+    assert (tmp_path / "table.md").read_text("utf-8").splitlines() == lines
+    assert table_main([runs[0], str(tmp_path / "elsewhere")]) == 1
+    assert "different photographs" in capsys.readouterr().err
+    (tmp_path / "full" / "validation-1.json").unlink()
+    assert table_main(runs) == 1
+    assert "was not measured" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("script", ["streams_train", "streams_evaluate", "streams_table"])
 @pytest.mark.parametrize("way", ["path", "module"])
 def test_each_script_starts_both_ways_and_explains_itself(script: str, way: str) -> None:
     start = [f"Training/{script}.py"] if way == "path" else ["-m", f"Training.{script}"]
@@ -221,4 +252,4 @@ def test_each_script_starts_both_ways_and_explains_itself(script: str, way: str)
         [sys.executable, *start, "--help"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "--set" in done.stdout
+    assert "photographs" in " ".join(done.stdout.split())

@@ -1,0 +1,154 @@
+"""One table of several runs on photographs: `python Training/streams_table.py Runs/vgg16 Runs/average Runs/max`.
+
+Each run is a line: what it scored at one scale and at five, by `streams_evaluate.py`, and how many parameters its
+network has. Written to standard output as Markdown, or with `--out` into files (.md and .csv).
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import torch
+
+from AutofocusCore.errors import AutofocusError, InputError, OutputError
+from AutofocusCore.networks import count_parameters
+from AutofocusCore.scale_streams import ScaleStreams
+from Training.streams_evaluate import FIVE_SCALES, metrics_name
+from Training.streams_settings import load_streams_config
+
+COLUMNS = ("run", "parameters", "steps", "mean IoU", "pixel accuracy", "mean IoU, five scales")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One run of the table.
+
+    Attributes:
+        run: its name.
+        parameters: of its network.
+        steps: that it was trained for.
+        mean_iou, pixel_accuracy: at one scale.
+        five_scales: mean IoU at five; None where that was not measured.
+        data_sha256: of the photographs that were measured.
+    """
+
+    run: str
+    parameters: int
+    steps: int
+    mean_iou: float
+    pixel_accuracy: float
+    five_scales: float | None
+    data_sha256: str
+
+    def cells(self) -> tuple[str, ...]:
+        """What stands in the table's columns."""
+        five = "" if self.five_scales is None else f"{self.five_scales:.4f}"
+        figures = (f"{self.mean_iou:.4f}", f"{self.pixel_accuracy:.4f}", five)
+        return (self.run, f"{self.parameters:,}", str(self.steps), *figures)
+
+
+def read_line(run: Path) -> Line:
+    """The line of a run that was measured.
+
+    Raises:
+        InputError: it was not, or its files cannot be read.
+    """
+    config = load_streams_config(run / "config.toml")
+    single = _metrics(run / f"{metrics_name((1.0,))}.json")
+    if single is None:
+        raise InputError(f"{run} was not measured", "measure it with streams_evaluate.py")
+    many = _metrics(run / f"{metrics_name(FIVE_SCALES)}.json")
+    with torch.device("meta"):
+        parameters = count_parameters(ScaleStreams(**config.architecture))
+    try:
+        return Line(
+            run.name,
+            parameters,
+            int(single["steps"]),
+            float(single["mean_iou"]),
+            float(single["pixel_accuracy"]),
+            None if many is None else float(many["mean_iou"]),
+            str(single["data_sha256"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise InputError(f"The figures of {run} are incomplete ({error!r})", "measure it again") from None
+
+
+def make_table(runs: Sequence[Path]) -> list[Line]:
+    """The lines of all runs, in the order given.
+
+    Raises:
+        InputError: one was not measured, or not on the same photographs as the first.
+    """
+    lines = [read_line(run) for run in runs]
+    for line in lines[1:]:
+        if line.data_sha256 != lines[0].data_sha256:
+            raise InputError(
+                f"{line.run} and {lines[0].run} were measured on different photographs",
+                "measure both with the same --data",
+            )
+    return lines
+
+
+def as_markdown(lines: Sequence[Line]) -> str:
+    """The table in Markdown."""
+    rows = [COLUMNS, *(line.cells() for line in lines)]
+    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
+    return "\n".join([head, "|---|" + "--:|" * (len(COLUMNS) - 1), *rest]) + "\n"
+
+
+def as_csv(lines: Sequence[Line]) -> str:
+    """The table as comma-separated values."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(line.cells() for line in lines)])
+    return text.getvalue()
+
+
+def _metrics(path: Path) -> dict[str, object] | None:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error})", "measure the run again") from None
+    return found if isinstance(found, dict) else None
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="One table of several runs of scale streams on photographs.")
+    parser.add_argument("runs", type=Path, nargs="+", help="folders of runs that streams_evaluate.py has measured")
+    parser.add_argument("--out", type=Path, help="write the table as OUT.md and OUT.csv instead of printing it")
+    options = parser.parse_args(arguments)
+    try:
+        lines = make_table(options.runs)
+        if options.out is None:
+            print(as_markdown(lines), end="")
+            return 0
+        for ending, text in (("md", as_markdown(lines)), ("csv", as_csv(lines))):
+            final = options.out.with_name(f"{options.out.name}.{ending}")
+            partial = final.with_name(f"{final.name}.partial")
+            try:
+                partial.write_text(text, encoding="utf-8", newline="")
+                partial.replace(final)
+            except OSError as error:
+                raise OutputError(f"{final} cannot be written ({error.strerror})", "give another --out") from None
+            print(final)
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
