@@ -25,7 +25,7 @@ from Training.checkpoints import run_folder
 from Training.config import Config, load_config
 from Training.evaluate import measure_run
 from Training.measures import Measures, mean_of
-from Training.runs import WEIGHTS, load_run
+from Training.runs import WEIGHTS, load_run, log_summary
 from Training.tables import Summary, read_cases, summarise, values_by_case
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -126,7 +126,7 @@ def export(
     figures = figures_of(results, config.model)
     mean = {row["structure"]: row["Dice"] for row in figures["structures"] if "Dice" in row}
     about = {"measured": note} if note else {}
-    figures = {**about, **figures, "steps_trained": model.step}
+    figures = {**about, **figures, "steps_trained": model.step, "log_of_training": log_summary(run)}
     write_bundle(out, replace(config.model, dice=mean, figures=figures), model.network.state_dict(), licence)
     return mean
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 import AutofocusCore
@@ -69,6 +70,33 @@ def load_run(run: Path, config: Config, weights: str = "last") -> RunModel:
             "give the configuration that the run was made from",
         ) from None
     return RunModel(config.model, run, hashlib.sha256(checkpoint.read_bytes()).hexdigest(), step, network.eval())
+
+
+def log_summary(run: Path, rows: int = 5) -> list[dict[str, Any]]:
+    """A run's log in a few rows: its steps in equal parts, the mean loss of each, and the last Dice watched in it.
+
+    Args:
+        run: its folder.
+        rows: at most so many.
+
+    Raises:
+        InputError: there is no log, or it is damaged.
+    """
+    path = run / "log.jsonl"
+    try:
+        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        parts = [part for part in np.array_split(np.array(entries, dtype=object), rows) if len(part)]
+        result = []
+        for part in parts:
+            row = {
+                "steps": f"{part[0]['step']} to {part[-1]['step']}",
+                "mean loss": round(sum(entry["loss"] for entry in part) / len(part), 4),
+            }
+            watched = [entry["watched_dice"] for entry in part if "watched_dice" in entry]
+            result.append(row | ({"watched Dice": watched[-1]} if watched else {}))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be used ({error!r})", "train again") from None
+    return result
 
 
 def refuse_trained_on(run: Path, names: list[str]) -> None:

@@ -26,6 +26,12 @@ def test_the_card_tells_accuracy_by_structure_and_counts_what_is_undefined(
     prostate = spec.figures["structures"][1]
     assert prostate["false positive"] + prostate["absent"] == 1  # the last case has none
     assert spec.figures["cases_measured"] == 3
+    log = spec.figures["log_of_training"]
+    assert log[0]["steps"].startswith("1 to ")
+    assert (
+        log[-1]["steps"].endswith(f" to {spec.figures['steps_trained']}") or len(log) == spec.figures["steps_trained"]
+    )
+    assert all(row["mean loss"] > 0 for row in log)
     assert "Prostate" not in spec.figures["cases"][2]
     card = (tmp_path / "balls" / "docs" / "README.md").read_text(encoding="utf-8")
     assert "### structures" in card
