@@ -52,13 +52,16 @@ def add_gradients(
     The gradients are scaled by the arithmetic's scaler. Those of a loss that is no number are not added.
 
     Args:
+        network: gives logits, or a list of them, each of which answers for the labels: the loss is then their sum.
         images: (B, C, D, H, W), on the device.
         labels: (B, D - 2m, H - 2m, W - 2m), m the network's margin.
     """
     with arithmetic.trusted():  # in the backward pass too: recomputed layers pass forward once more
         with arithmetic.lowered():
-            logits = network(images)
-        loss = loss_of(joined(logits.float()), joined(labels))
+            answers = network(images)
+        truth = joined(labels)
+        several = [answers] if isinstance(answers, Tensor) else answers
+        loss = torch.stack([loss_of(joined(logits.float()), truth) for logits in several]).sum()
         if torch.isfinite(loss):
             arithmetic.scaler.scale(loss * share).backward()
     return loss.detach()

@@ -39,6 +39,7 @@ from Training.record import Record, write_environment
 from Training.sampling import Drawing, draw_batch
 from Training.schedule import course_of, learning_rate, update_average
 from Training.step import Arithmetic, add_gradients
+from Training.streams_supervision import Answers
 
 
 @dataclass
@@ -123,7 +124,7 @@ def _train(
         else:
             print(f"going on after step {state.step}", flush=True)
         record = Record(out, state.step, course.steps, config)
-    spread, loss_of = everyone.spread(network), build_loss(run.loss, run.background_weight)
+    spread, loss_of = everyone.spread(Answers(network)), build_loss(run.loss, run.background_weight)
 
     while state.step < min(course.steps, stop_after or course.steps):
         torch.manual_seed(run.seed * 1_000_003 + state.step * everyone.count + everyone.rank)

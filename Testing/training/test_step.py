@@ -5,8 +5,10 @@ from __future__ import annotations
 import torch
 
 import AutofocusCore
+from AutofocusCore.scale_streams import scale_streams_loss
 from Training.losses import build_loss
 from Training.step import Arithmetic, add_gradients
+from Training.streams_supervision import Answers
 
 
 def test_the_gradients_of_accumulated_batches_are_the_mean_of_theirs() -> None:
@@ -30,3 +32,15 @@ def test_a_loss_that_is_no_number_adds_no_gradient() -> None:
     loss = add_gradients(network, images, labels, build_loss("both"), Arithmetic("float32", torch.device("cpu")))
     assert torch.isnan(loss)
     assert all(parameter.grad is None for parameter in network.parameters())
+
+
+def test_every_stream_of_scale_streams_answers_for_the_labels_beside_the_prediction() -> None:
+    torch.manual_seed(0)
+    network = AutofocusCore.build_network("scale-streams", in_channels=1, num_classes=3, encoder="basic").eval()
+    size = [n + 2 * network.margin for n in (4, 4, 4)]
+    images, labels = torch.randn(1, 1, *size), torch.randint(0, 3, (1, 4, 4, 4))
+    loss_of, arithmetic = build_loss("cross-entropy"), Arithmetic("float32", torch.device("cpu"))
+    found = add_gradients(Answers(network), images, labels, loss_of, arithmetic)
+    fused, streams = network.forward_training(images)
+    assert len(streams) == 2
+    torch.testing.assert_close(found, scale_streams_loss(fused, streams, labels, loss_of))
