@@ -1,19 +1,46 @@
-"""The paper's Table 3: how many parameters each network trains, counted and as printed."""
+"""How many parameters each network trains: the paper's Table 3, counted and printed; the scale streams by variant."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import torch
 from matplotlib.figure import Figure
 
 from AutofocusCore.cli.networks import TABLE_3
 from AutofocusCore.networks import build_network, count_parameters
+from AutofocusCore.scale_streams import VARIANTS, ScaleStreams
+from AutofocusCore.scale_streams.dimensions import finish
 from AutofocusCore.staging import Staging
 from Training.tables import csv_text, markdown
 
+STREAMS = {
+    "VGG16, 21 classes": ({"encoder": "vgg16", "in_channels": 3, "num_classes": 21}, (321, 321)),
+    "ResNet34, 150 classes": ({"encoder": "resnet34", "in_channels": 3, "num_classes": 150}, (473, 473)),
+    "Basic in 3-D, 3 classes": ({"encoder": "basic", "in_channels": 1, "num_classes": 3}, (96, 96, 96)),
+}
+"""Encoders with what they are built for, and a size of the image to tell the shapes for."""
+
+
+def stream_tables() -> tuple[list[list[str]], list[list[str]]]:
+    """The scale streams' trainable parameters, a row for each variant; and the whole system's shapes by encoder."""
+    counts, shapes = [], []
+    with torch.device("meta"):  # nothing is computed
+        for variant, changes in VARIANTS.items():
+            networks = [build_network("scale-streams", **{**options, **changes}) for options, _ in STREAMS.values()]
+            counts.append([variant, *(f"{count_parameters(network):,}" for network in networks)])
+        for name, (options, size) in STREAMS.items():
+            network = build_network("scale-streams", **options)
+            assert isinstance(network, ScaleStreams)
+            image = torch.empty(1, network.in_channels, *size)
+            maps = finish(network.eval().steps(image))
+            found = (image, network.to_image(maps.fused, image), maps.fused, maps.location, maps.recalibration)
+            shapes.append([name, *(" × ".join(map(str, t.shape[1:])) if t is not None else "–" for t in found)])
+    return counts, shapes
+
 
 def write_parameters(out: Path) -> str:
-    """Count the parameters (4 channels, 5 classes), write networks.csv, networks.md and plot.png; the Markdown.
+    """Count the parameters, write networks.csv, networks.md and plot.png; the Markdown.
 
     Raises:
         OutputError: the folder cannot be written to.
@@ -22,7 +49,13 @@ def write_parameters(out: Path) -> str:
     rows = [[name, f"{counts[name]:,}", f"{TABLE_3[name]:,}"] for name in TABLE_3]
     verdict = "All are as in the paper." if counts == TABLE_3 else "**Not all are as in the paper.**"
     table = markdown(["network", "parameters", "Table 3 of the paper"], rows)
-    text = f"# Trainable parameters, 4 input channels and 5 classes\n\n{table}\n{verdict}\n"
+    counted, shapes = stream_tables()
+    text = (
+        f"# Trainable parameters, 4 input channels and 5 classes\n\n{table}\n{verdict}\n\n# Scale streams\n\n"
+        + markdown(["trainable parameters", *STREAMS], counted)
+        + "\nShapes of the whole system, without the batch; merged: where the streams' scores meet.\n\n"
+        + markdown(["", "image", "logits", "merged", "location attention", "recalibration"], shapes)
+    )
     figure = Figure(figsize=(7, 3.2), layout="constrained")
     panel = figure.subplots()
     panel.bar(list(counts), [count / 1000 for count in counts.values()], color="#2a6f97")

@@ -178,6 +178,9 @@ def test_an_unknown_table_or_network_is_named_with_those_there_are(table: Path) 
 
 
 def test_table_3_is_counted(tmp_path: Path) -> None:
-    assert "All are as in the paper." in write_parameters(tmp_path)
+    text = write_parameters(tmp_path)
+    assert "All are as in the paper." in text
+    assert "| full | 33,488,492 | 28,334,190 | 700,686 |" in text
+    assert "| Basic in 3-D, 3 classes | 1 × 96 × 96 × 96 | 3 × 40 × 40 × 40 |" in text
     rows = list(csv.DictReader((tmp_path / "networks.csv").open(encoding="utf-8")))
     assert {row["network"]: int(row["parameters"]) for row in rows} == TABLE_3
