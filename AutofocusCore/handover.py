@@ -16,6 +16,7 @@ from AutofocusCore.exchange import grid_matrix, write_nrrd
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from AutofocusCore.images.geometry import Grid
     from AutofocusCore.models import ModelSpec
     from AutofocusCore.segmentation import AttentionMap, Segmentation
 
@@ -37,14 +38,14 @@ def hand_over(
         report: called with ("write", done, total) before each file and at the end; what it raises ends the work.
 
     Returns:
-        "labels", "probabilities" (or None): paths; "attention": see `worker.py`; "files": all paths; "structures": as
-        in the model's metadata; "provenance".
+        "labels", "probabilities" (or None), "recalibration" (or None): paths; "attention": see `worker.py`; "files":
+        all paths; "structures": as in the model's metadata; "provenance".
 
     Raises:
         OutputError: the file system refused.
     """
     files: list[str] = []
-    total = 1 + 2 * len(result.attention) + (result.probabilities is not None)
+    total = 1 + 2 * len(result.attention) + (result.probabilities is not None) + (result.recalibration is not None)
 
     def write(name: str, array: Any, matrix: Any, **fields: str) -> str:
         report("write", len(files), total)
@@ -57,11 +58,17 @@ def hand_over(
     if result.probabilities is not None:
         probabilities = write("probabilities.nrrd", _array_of(result.probabilities), matrix)
     attention = [_hand_over_attention(layer, result.attention[layer], write) for layer in sorted(result.attention)]
+    recalibration = None
+    if result.recalibration is not None:
+        recalibration = write(
+            "recalibration.nrrd", result.recalibration.factors, _matrix_of_grid(result.recalibration.grid)
+        )
     report("write", total, total)
     return {
         "labels": labels,
         "probabilities": probabilities,
         "attention": attention,
+        "recalibration": recalibration,
         "files": files,
         "structures": [dataclasses.asdict(structure) for structure in spec.structures],
         "provenance": dict(provenance),
@@ -69,9 +76,8 @@ def hand_over(
 
 
 def _hand_over_attention(layer: int, found: AttentionMap, write: Callable[..., str]) -> dict[str, Any]:
-    grid = found.grid
-    matrix = grid_matrix(grid.spacing, grid.origin, grid.direction)
-    edge = grid.voxel_mm3 ** (1 / 3)
+    matrix = _matrix_of_grid(found.grid)
+    edge = found.grid.voxel_mm3 ** (1 / 3)
     dilation = found.effective_dilation_mm()
     if found.patient is not None:
         dilation[~found.patient] = 0.0
@@ -87,6 +93,10 @@ def _hand_over_attention(layer: int, found: AttentionMap, write: Callable[..., s
 
 def _matrix_of(image: sitk.Image) -> Any:
     return grid_matrix(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+
+def _matrix_of_grid(grid: Grid) -> Any:
+    return grid_matrix(grid.spacing, grid.origin, grid.direction)
 
 
 def _array_of(image: sitk.Image) -> Any:

@@ -36,9 +36,12 @@ the process ends; "attention": true and "probabilities": true ask for those, and
 
     "labels": path, 8-bit, on the grid of the first image
     "probabilities": path, (class, z, y, x) on that grid, background first; or null
-    "attention": [{"layer": 0, "rates": [2, 6, 10, 14], "rates_mm": [8.0, …], "weights": path, "dilation": path}, …]
+    "attention": [{"layer": 0, "rates": [2, 6, 10, 14], "rates_mm": [8.0, …], "weights": path, "dilation": path,
+                   "air_is_zero": true}, …]
                  layers count from 0, as in the settings; weights (rate, z, y, x) and effective dilation (z, y, x) in mm
-                 on the model's grid, cropped to what was predicted
+                 on the model's grid, cropped to what was predicted; the dilation is 0 in the air around the patient
+                 where the model tells it from the patient
+    "recalibration": path, (class, z, y, x) on that grid, background first, 0 to 1; null but for scale streams
     "structures": [{"label", "name", "color", "type", …}, …], as in the model's metadata
     "provenance": {…}, how it was made
 

@@ -12,13 +12,14 @@ from typing import Any
 import slicer
 
 from .attention_nodes import AIR_IS_ZERO, ATTENTION, HIDDEN_VALUES, RATES_MM, is_attention, leave_air_out
+from .recalibration import RECALIBRATION
 from .zoom_colours import colour_choices, colour_node
 
 __all__ = ["colour_choices", "hide_overlay", "set_colours", "set_threshold", "show_legend", "show_overlay"]
 
 BEFORE_ROLE = "AutofocusForegroundBefore"
 BEFORE = "AutofocusSegmentation.Before"
-ZOOM_TITLE, WEIGHT_TITLE = "Effective dilation (mm)", "Attention weight"
+TITLES = {"zoom": "Effective dilation (mm)", "rate": "Attention weight", RECALIBRATION: "Suppressed (0) or kept (1)"}
 LEGEND_SIZE = (0.10, 0.5)  # height and width, as shares of the view's
 LEGEND_PLACE = (0.5, 0.02)  # at the bottom, in the middle
 MOST_LABELS = 7
@@ -97,7 +98,7 @@ def show_legend(volume: Any, *, visible: bool = True) -> Any:
 def _style(legend: Any, volume: Any) -> None:
     zoom = volume.GetAttribute(ATTENTION) == "zoom"
     rates = [float(rate) for rate in (volume.GetAttribute(RATES_MM) or "").split()]
-    legend.SetTitleText(ZOOM_TITLE if zoom else WEIGHT_TITLE)
+    legend.SetTitleText(TITLES[volume.GetAttribute(ATTENTION)])
     legend.SetNumberOfLabels(len(rates) if 2 <= len(rates) <= MOST_LABELS else 5)
     legend.SetLabelFormat("%.0f" if zoom and all(rate.is_integer() for rate in rates) else "%.1f" if zoom else "%.2f")
     legend.SetOrientation(legend.Horizontal)

@@ -1,4 +1,7 @@
-"""What the worker tells of the attention of one autofocus layer. Array axes are (K, z, y, x) for K dilation rates."""
+"""What the worker tells of the attention of one autofocus layer, and of the classes' recalibration.
+
+Array axes are (K, z, y, x) for K dilation rates or classes.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+BACKGROUND = "Background"
 PLANES = 8  # that are weighted at a time, so that they stay in the processor's cache
 
 
@@ -44,6 +48,25 @@ def rates_of(text: str) -> tuple[float, ...]:
     """Rates that are written one after another, "2 6 10" or, of streams at 1 and 3/4 of the size, "1 1.333333"."""
     numbers = [float(word) for word in text.split()]
     return tuple(int(number) if number.is_integer() else number for number in numbers)
+
+
+@dataclass(frozen=True)
+class Recalibration:
+    """What the worker tells of it.
+
+    Attributes:
+        classes: their names, background first.
+        factors: (class, z, y, x) float32, 0 to 1.
+        index_to_lps: 4 × 4, from (i, j, k, 1) of the grid to mm, LPS.
+    """
+
+    classes: tuple[str, ...]
+    factors: NDArray[np.float32] = field(repr=False)
+    index_to_lps: NDArray[np.float64] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        if len(self.classes) != len(self.factors):
+            raise ValueError(f"{len(self.factors)} maps for the classes {', '.join(self.classes)}")
 
 
 def effective_dilation(weights: NDArray[np.float32], rates_mm: Sequence[float]) -> NDArray[np.float32]:

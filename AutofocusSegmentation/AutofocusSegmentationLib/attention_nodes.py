@@ -27,8 +27,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .attention_layer import Layer, effective_dilation, rates_of
+from .attention_layer import Layer, Recalibration, effective_dilation, rates_of
 from .placing import hierarchy_of, parent_item, place_beside
+from .recalibration import RECALIBRATION, add_recalibration
 from .removing import remove_with_folders
 from .volume_node import LENGTH, MILLIMETRES, NO_UNIT, add_volume, set_unit
 from .zoom_colours import add_zoom_colours, weight_colours
@@ -109,7 +110,9 @@ class AttentionLayer:
             weights = np.where(layer.effective_mm, weights, np.float32(0))
         node = add_volume(scene, name, weights, layer.index_to_lps, window=(0.0, 1.0))
         node.SetAttribute(RATE, str(layer.rates[k]))
-        _describe(node, "rate", layer, self.zoom.GetNodeReference(REFERENCE_ROLE), self.zoom.GetAttribute(SET))
+        _describe(node, "rate", self.index, self.zoom.GetNodeReference(REFERENCE_ROLE), self.zoom.GetAttribute(SET))
+        if layer.air_is_zero:
+            leave_air_out(node)
         place_beside(node, self.zoom)
         set_unit(node, NO_UNIT)
         node.GetDisplayNode().SetAndObserveColorNodeID(weight_colours(scene).GetID())
@@ -138,6 +141,9 @@ class AttentionSet:
         """
         return {layer.index: layer for layer in self.layers}[index]
 
+    def _zooms(self) -> list[Any]:
+        return [layer.zoom for layer in self.layers]
+
     def zoom(self, layer: int) -> Any:
         """The volume of effective dilations of a layer."""
         return self.layer(layer).zoom
@@ -145,6 +151,10 @@ class AttentionSet:
     def rates(self, layer: int) -> list[Any]:
         """The volumes of the single rates of a layer."""
         return self.layer(layer).rate_volumes()
+
+    def recalibration(self) -> list[Any]:
+        """The volumes of the classes, background first; none where the network has no recalibration."""
+        return [node for node in self.volumes() if node.GetAttribute(ATTENTION) == RECALIBRATION]
 
     def make_next(self) -> bool:
         """Make one volume of a single rate that is not there yet; False if none is missing.
@@ -155,12 +165,15 @@ class AttentionSet:
 
     def volumes(self) -> list[Any]:
         """All that are in the scene, of every layer and kind."""
-        numbers = {layer.zoom.GetAttribute(SET) for layer in self.layers}
+        numbers = {zoom.GetAttribute(SET) for zoom in self._zooms()}
         scene = self.reference.GetScene()
         return [] if scene is None else [v for v in _volumes(scene, self.reference) if v.GetAttribute(SET) in numbers]
 
     def holds(self, node: Any) -> bool:
-        """Whether a node is one of the zoom maps, or of the volumes of single rates that were made."""
+        """Whether a node is one of the zoom maps, of the volumes of single rates that were made, or of the classes."""
+        if node.GetAttribute(ATTENTION) == RECALIBRATION:  # by identifier: a node that left the scene knows no other
+            own = [(zoom.GetAttribute(SET), zoom.GetNodeReferenceID(REFERENCE_ROLE)) for zoom in self._zooms()]
+            return (node.GetAttribute(SET), node.GetNodeReferenceID(REFERENCE_ROLE)) in own
         return any(node is layer.zoom or node in layer._volumes.values() for layer in self.layers)
 
     def remove(self) -> None:
@@ -172,7 +185,13 @@ class AttentionSet:
 
 
 def add_attention(
-    reference: Any, layers: Sequence[Layer], *, segmentation: Any = None, replace: bool = True, rates: bool = True
+    reference: Any,
+    layers: Sequence[Layer],
+    *,
+    segmentation: Any = None,
+    replace: bool = True,
+    rates: bool = True,
+    recalibration: Recalibration | None = None,
 ) -> AttentionSet:
     """Put the attention of a run into the scene.
 
@@ -183,6 +202,7 @@ def add_attention(
         replace: take away the attention of the volume's earlier runs.
         rates: make the volumes of the single rates at once; otherwise when they are first asked for, or by
             `make_next`. Only what has been made is saved with the scene.
+        recalibration: of a network of scale streams.
     """
     scene = reference.GetScene()
     number = str(_last_set(scene, reference) + 1)
@@ -200,13 +220,22 @@ def add_attention(
         zoom = add_volume(scene, name, layer.effective_mm, layer.index_to_lps, window=window)
         zoom.SetAttribute(RATES, " ".join(map(str, layer.rates)))
         zoom.SetAttribute(RATES_MM, " ".join(repr(float(rate)) for rate in layer.rates_mm))
-        _describe(zoom, "zoom", layer, reference, number)
+        _describe(zoom, "zoom", layer.index, reference, number)
+        if layer.air_is_zero:
+            leave_air_out(zoom)
         place_beside(zoom, reference, folder=folder)
         set_unit(zoom, MILLIMETRES, quantity=LENGTH)
         zoom.GetDisplayNode().SetAndObserveColorNodeID(add_zoom_colours(scene).GetID())
         made.append(AttentionLayer(zoom, layer))
         if rates:
             made[-1].rate_volumes()
+
+    def describe(node: Any) -> None:
+        _describe(node, RECALIBRATION, made[0].index, reference, number)
+        place_beside(node, reference, folder=folder)
+
+    if recalibration is not None:
+        add_recalibration(scene, recalibration, describe)
     return AttentionSet(reference, made)
 
 
@@ -226,6 +255,7 @@ def remove_sequence(scene: Any, reference: Any) -> None:
 
 def leave_air_out(volume: Any) -> None:
     """Show all values of a volume but the zeros in the air around the patient."""
+    volume.SetAttribute(AIR_IS_ZERO, "1")
     display = volume.GetDisplayNode()
     rates = [float(rate) for rate in (volume.GetAttribute(RATES_MM) or "").split()]
     # Between air and the lowest rate lies what interpolation makes at the skin. Weights are never quite 0.
@@ -233,13 +263,10 @@ def leave_air_out(volume: Any) -> None:
     display.SetApplyThreshold(True)
 
 
-def _describe(node: Any, kind: str, layer: Layer, reference: Any, number: str) -> None:
+def _describe(node: Any, kind: str, layer: int, reference: Any, number: str) -> None:
     node.SetAttribute(ATTENTION, kind)
-    node.SetAttribute(LAYER, str(layer.index))
+    node.SetAttribute(LAYER, str(layer))
     node.SetAttribute(SET, number)
-    if layer.air_is_zero:
-        node.SetAttribute(AIR_IS_ZERO, "1")
-        leave_air_out(node)
     if reference is not None:
         node.SetNodeReferenceID(REFERENCE_ROLE, reference.GetID())
 
@@ -250,7 +277,7 @@ def _volumes(scene: Any, reference: Any, kind: str | None = None, number: str | 
     for index in range(nodes.GetNumberOfItems()):
         node = nodes.GetItemAsObject(index)
         what, run = node.GetAttribute(ATTENTION), node.GetAttribute(SET)
-        wanted = what in ("zoom", "rate") and kind in (None, what) and number in (None, run)
+        wanted = what in ("zoom", "rate", RECALIBRATION) and kind in (None, what) and number in (None, run)
         if wanted and node.GetNodeReference(REFERENCE_ROLE) is reference:
             yield node
 

@@ -10,11 +10,11 @@ from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib import attention_display as display
 from AutofocusSegmentationLib import attention_views as views
+from AutofocusSegmentationLib.attention_choices import ALL_RATES, ZOOM, choices, volume_of
 from AutofocusSegmentationLib.attention_nodes import AttentionSet
-from AutofocusSegmentationLib.cursor_probe import CursorProbe, millimetres
+from AutofocusSegmentationLib.cursor_probe import CursorProbe
 from AutofocusSegmentationLib.slice_views import composite_nodes, fit_slices
 
-ZOOM, ALL_RATES = "zoom", "all"
 MAKE_MS = 30  # between volumes of single rates, which are made one by one so that nobody waits for them
 
 
@@ -103,10 +103,8 @@ class AttentionView:
     @property
     def volume(self) -> Any:
         """The volume node that is laid over the scan; None for all rates side by side, or where there is none."""
-        layer, chosen = self._layer(), self._map()
-        if layer is None or chosen == ALL_RATES:
-            return None
-        return self._set.zoom(layer.index) if chosen == ZOOM else self._set.rates(layer.index)[int(chosen)]
+        layer = self._layer()
+        return None if layer is None else volume_of(self._set, layer, self._map())
 
     def update(self) -> None:
         """Bring the views into accord with the choices."""
@@ -163,11 +161,8 @@ class AttentionView:
         selector.clear()
         layer = self._layer()
         if layer is not None:
-            selector.addItem(_("Zoom map: effective dilation"), ZOOM)
-            for number, (rate, size) in enumerate(zip(layer.rates, layer.rates_mm, strict=True)):
-                title = _("Weight of rate {rate} ({size})").format(rate=rate, size=millimetres(size))
-                selector.addItem(title, str(number))
-            selector.addItem(_("All rates side by side"), ALL_RATES)
+            for title, identifier in choices(self._set, layer):
+                selector.addItem(title, identifier)
             wanted = selector.findData(self._parameters.attention_map if self._parameters is not None else ZOOM)
             selector.setCurrentIndex(max(wanted, 0))
         self._fill_map_options()

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from AutofocusSegmentationLib.attention_layer import Layer
+from AutofocusSegmentationLib.attention_layer import BACKGROUND, Layer, Recalibration
 from AutofocusSegmentationLib.exchange_volumes import read_volume, write_volume
 from AutofocusSegmentationLib.geometry import VolumeSnapshot
 from AutofocusSegmentationLib.mailbox import Mailbox
@@ -69,6 +69,7 @@ class Result:
         layers: attention of the wanted layers.
         provenance: how it was made, for the record.
         message: the worker's whole answer: seconds, device, plan, warnings …
+        recalibration: of a network of scale streams, where attention was wanted.
     """
 
     labels: np.ndarray
@@ -77,6 +78,7 @@ class Result:
     layers: list[Layer]
     provenance: dict[str, Any]
     message: dict[str, Any]
+    recalibration: Recalibration | None = None
 
 
 @dataclass(frozen=True)
@@ -232,6 +234,11 @@ def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
                 air_is_zero=bool(entry.get("air_is_zero")),
             )
         )
+    factors = None
+    if message.get("recalibration"):
+        factors = read_volume(Path(message["recalibration"]))
+        classes = (BACKGROUND, *(structure["name"] for structure in message["structures"]))
+        factors = Recalibration(classes, factors.array, factors.index_to_lps)
     return Result(
         labels=labels.array,
         index_to_lps=labels.index_to_lps,
@@ -239,4 +246,5 @@ def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
         layers=layers,
         provenance=in_words(message.get("provenance") or {}, names),
         message={**message, "warnings": in_words(message.get("warnings") or [], names)},
+        recalibration=factors,
     )

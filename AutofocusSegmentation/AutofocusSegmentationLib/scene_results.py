@@ -57,7 +57,9 @@ def add_maps(reference: Any, result: Result, segmentation: Any, *, at_once: bool
     """
     if not result.layers:
         return None
-    return add_attention(reference, result.layers, segmentation=segmentation, rates=at_once)
+    return add_attention(
+        reference, result.layers, segmentation=segmentation, rates=at_once, recalibration=result.recalibration
+    )
 
 
 def add_frames(reference: Any, frames: FrameRuns, model: dict[str, Any] | None) -> tuple[Any, Any]:

@@ -17,7 +17,7 @@ from AutofocusCore.exchange import grid_matrix, read_nrrd
 from AutofocusCore.handover import hand_over
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
-from AutofocusCore.segmentation import AttentionMap
+from AutofocusCore.segmentation import AttentionMap, Recalibration
 from AutofocusCore.services import PrivateFolder, Services
 
 SETTINGS = {"device": "cpu", "precision": "float32"}
@@ -76,19 +76,26 @@ def test_labels_attention_and_probabilities_are_those_of_the_files_for_people(
     np.testing.assert_allclose(dilation.array, effective, rtol=1e-5)
 
 
-def test_the_dilation_that_is_shown_is_zero_in_the_air(tmp_path: Path) -> None:
+def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_with_it(tmp_path: Path) -> None:
     z, y, x = np.mgrid[:6, :8, :9]
     patient = (y > 2) & (x > 3) & (z >= 0)
     grid = Grid((9, 8, 6), (1.0, 1.0, 1.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
     weights = np.full((2, 6, 8, 9), 0.5, np.float32)
     for known in (patient, None):
+        factors = np.random.default_rng(0).random((3, 6, 8, 9)).astype(np.float32)
         result = Mock(attention={0: AttentionMap(weights, (2, 6), grid, known)}, probabilities=None)
+        result.recalibration = Recalibration(factors, grid) if known is None else None
         result.labels = sitk.Image(9, 8, 6, sitk.sitkUInt8)
-        (told,) = hand_over(tmp_path, Mock(structures=()), result, {}, lambda *_: None)["attention"]
+        answer = hand_over(tmp_path, Mock(structures=()), result, {}, lambda *_: None)
+        (told,) = answer["attention"]
         shown = read_nrrd(told["dilation"]).array
         assert told["air_is_zero"] == (known is not None)
         np.testing.assert_array_equal(shown, np.where(patient, 4, 0) if known is not None else 4)
         np.testing.assert_array_equal(read_nrrd(told["weights"]).array, weights)
+        if known is None:
+            np.testing.assert_array_equal(read_nrrd(answer["recalibration"]).array, factors)
+        else:
+            assert answer["recalibration"] is None
 
 
 def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: Services, job: Job) -> None:

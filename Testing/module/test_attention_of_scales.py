@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.attention_layer import Layer, rates_of
-from AutofocusSegmentationLib.attention_nodes import AttentionSet, add_attention
+from AutofocusSegmentationLib.attention_display import set_threshold, show_legend
+from AutofocusSegmentationLib.attention_layer import Layer, Recalibration, rates_of
+from AutofocusSegmentationLib.attention_nodes import AttentionSet, add_attention, is_attention
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from .conftest import SceneMaker, index_to_ras
 
@@ -35,3 +39,46 @@ def test_which_scale_was_used_is_a_zoom_map_and_a_volume_for_each_scale(scene: S
 def test_whole_rates_stay_whole_in_texts() -> None:
     assert rates_of("2 6 10") == (2, 6, 10)
     assert [str(rate) for rate in rates_of("1 1.5 2.0")] == ["1", "1.5", "2"]
+
+
+def with_recalibration(scene: SceneMaker, volume: Any) -> tuple[AttentionSet, np.ndarray]:
+    weights = np.full((2, 4, 5, 6), 0.5, np.float32)
+    factors = np.random.default_rng(1).random((3, 4, 5, 6)).astype(np.float32)
+    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ index_to_ras("left-handed")
+    recalibration = Recalibration(("Background", "Liver", "Tumour"), factors, lps)
+    layer = Layer(0, (1, 2), (1.5, 3.0), weights, lps)
+    return add_attention(volume, [layer], recalibration=recalibration), factors
+
+
+def test_what_was_suppressed_is_a_volume_for_each_class(scene: SceneMaker) -> None:
+    volume = scene.volume()
+    attention, factors = with_recalibration(scene, volume)
+    node = attention.recalibration()[1]
+    values = vtk_to_numpy(node.GetImageData().GetPointData().GetScalars()).reshape(4, 5, 6)
+    np.testing.assert_array_equal(values, factors[1])
+    assert is_attention(node), "it is no scan to segment"
+    set_threshold(node, 0.5, 1.0)
+    assert (node.GetDisplayNode().GetLowerThreshold(), node.GetDisplayNode().GetUpperThreshold()) == (0.5, 1.0)
+    assert show_legend(node).GetTitleText() == "Suppressed (0) or kept (1)"
+
+
+def test_a_saved_scene_keeps_the_recalibration_and_a_new_run_replaces_it(scene: SceneMaker, tmp_path: Any) -> None:
+    with_recalibration(scene, scene.volume())
+    again = scene.reopened(tmp_path)
+    found = AttentionSet.find(again.mrml, again.node("CT"))
+    assert found is not None
+    assert [node.GetName() for node in found.recalibration()] == [
+        "Recalibration, Background", "Recalibration, Liver", "Recalibration, Tumour",
+    ]  # fmt: skip
+    one = found.recalibration()[1]
+    again.mrml.RemoveNode(one)
+    assert found.holds(one), "without it the panel's choice is no longer right"
+    with_recalibration(again, again.node("CT"))
+    assert again.mrml.GetNodesByName("Recalibration, Tumour").GetNumberOfItems() == 1
+    AttentionSet.find(again.mrml, again.node("CT")).remove()
+    assert again.mrml.GetNodesByName("Recalibration, Tumour").GetNumberOfItems() == 0
+
+
+def test_maps_and_classes_must_be_as_many() -> None:
+    with pytest.raises(ValueError, match="2 maps for the classes Background"):
+        Recalibration(("Background",), np.zeros((2, 1, 1, 1), np.float32), np.eye(4))

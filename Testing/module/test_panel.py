@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from vtkmodules.util.numpy_support import vtk_to_numpy
 
 ROOT = Path(__file__).resolve().parents[2]
 pytest.importorskip("PySide6", reason="The stand-in for the application needs PySide6.")
@@ -127,8 +128,11 @@ def test_a_click_gives_a_segmentation_on_the_scan_with_names_volumes_and_attenti
     app.ui.attentionCheckBox.setChecked(True)
     shown = app.panel.attention.volume
     assert shown.GetAttribute("AutofocusSegmentation.Attention") == "zoom"
-    low, high = shown.GetImageData().GetScalarRange()
-    assert 8.0 <= low < high <= 56.0, "rates 2 to 14 at 4 mm"
+    values = vtk_to_numpy(shown.GetImageData().GetPointData().GetScalars())
+    of_patient = values[values > 0]
+    assert 8.0 <= of_patient.min() < of_patient.max() <= 56.0, "rates 2 to 14 at 4 mm"
+    assert 0.1 < of_patient.size / values.size < 0.9, "the rest is air"
+    assert 0 < shown.GetDisplayNode().GetLowerThreshold() < 8.0, "and not shown"
 
 
 def test_the_button_says_what_is_missing(app: Application) -> None:
@@ -304,6 +308,58 @@ def test_a_model_of_a_known_name_replaces_it_if_the_user_says_so(app: Applicatio
     app.panel.models.import_file(archive)
     app.wait(folder.exists, 20)
     shutil.rmtree(folder)
+
+
+def write_streams_model(folder: Path) -> None:
+    """A network of scale streams with random weights for phantoms, at a coarse spacing."""
+    import AutofocusCore
+    from AutofocusCore.models import Channel, ModelSpec, Normalization, write_bundle
+    from AutofocusCore.models.terminology import structures
+
+    architecture = {"architecture": "scale-streams", "in_channels": 1, "num_classes": 3, "encoder": "basic", "width": 4}
+    network = AutofocusCore.build_network(**architecture)
+    spec = ModelSpec(
+        name=folder.name,
+        title="Streams",
+        description="Random weights, for tests.",
+        version="1.0.0",
+        channels=(Channel("CT", "CT", ("*",)),),
+        structures=structures("Prostate", "Bladder"),
+        normalization=Normalization("window", "body", window=(-150.0, 250.0)),
+        architecture=network.options,
+        licence="MIT",
+        training_data="None.",
+        synthetic=True,
+        spacing=(12.0, 12.0, 12.0),
+    )
+    write_bundle(folder, spec, network.state_dict(), "MIT License")
+
+
+def test_the_scales_and_what_was_suppressed_are_laid_over_the_scan(app: Application) -> None:
+    folder = Path(os.environ["AUTOFOCUS_MODELS"]) / "streams"
+    write_streams_model(folder)
+    try:
+        app.close_module()
+        app.open_module()
+        app.wait(lambda: "streams" in app.panel.models.names)
+        app.ready()
+        app.panel.models.choose("streams")
+        app.segment()
+    finally:
+        shutil.rmtree(folder)
+    assert app.state == "finished", app.ui.statusLabel.text
+    app.ui.attentionCheckBox.setChecked(True)
+    assert app.panel.attention.volume.GetAttribute("AutofocusSegmentation.RatesMm").split() == ["12.0", "24.0"]
+    selector = app.ui.attentionMapSelector
+    titles = [selector.itemText(index) for index in range(selector.count)]
+    assert titles[-3:] == [f"Suppressed (0) or kept (1): {name}" for name in ("Background", "Prostate", "Bladder")]
+    selector.setCurrentIndex(len(titles) - 1)
+    shown = app.panel.attention.volume
+    assert shown.GetName() == "Recalibration, Bladder"
+    low, high = shown.GetImageData().GetScalarRange()
+    assert 0 <= low <= high <= 1
+    composite = app.slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLSliceCompositeNode")
+    assert composite.GetForegroundVolumeID() == shown.GetID()
 
 
 def test_torch_that_is_missing_is_asked_for_and_never_installed_unasked(
