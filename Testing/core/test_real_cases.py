@@ -89,9 +89,9 @@ def _turned(image: sitk.Image, angles: tuple[float, float, float], spacing: floa
         (lambda image: sitk.Flip(image, (True, False, True)), 1.0),
         (lambda image: sitk.PermuteAxes(image, (2, 0, 1)), 1.0),
         (lambda image: _turned(image, (0, 0, 0), 0.7), 0.95),
-        # 0.94 and 0.948 are measured, 0.95 is wanted: interpolation, there and back, costs thin structures their edge.
+        # 0.933 is measured, 0.95 is wanted: voxels between the original ones, there and back.
         (lambda image: _turned(image, (15, -10, 20), 0.8), 0.92),
-        (lambda image: sitk.Flip(_turned(image, (0, 25, 0), 1.0), (False, True, False)), 0.93),
+        (lambda image: sitk.Flip(_turned(image, (0, 25, 0), 1.0), (False, True, False)), 0.95),
     ],
     ids=["flipped", "permuted", "finer", "turned and finer", "turned and flipped"],
 )
