@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +68,13 @@ def same_experiment(recorded: str, config: Config) -> bool:
         return False
 
 
-def own_checkpoint(path: Path, config: Config, data_sha256: str, segments: int, device: torch.device) -> State | None:
+def own_checkpoint(
+    path: Path, same: Callable[[str], bool], data_sha256: str, segments: int, device: torch.device
+) -> State | None:
     """The checkpoint that a run goes on from; None where there is none yet.
 
     Args:
+        same: whether a recorded configuration, as TOML, is that of the run.
         segments: of a step, those of all processes together.
 
     Raises:
@@ -79,7 +83,7 @@ def own_checkpoint(path: Path, config: Config, data_sha256: str, segments: int, 
     if not path.exists():
         return None
     state = load(path, device)
-    if not same_experiment(state.get("config", ""), config) or state.get("data_sha256") != data_sha256:
+    if not same(state.get("config", "")) or state.get("data_sha256") != data_sha256:
         raise SettingError(f"{path.parent} holds a run of another configuration or other data", "give another --out")
     if state.get("segments", segments) != segments:
         raise SettingError(

@@ -16,23 +16,23 @@ import torch
 
 from AutofocusCore import __version__
 
-from .config import Config, as_toml
-from .data import DataSet, names_of
-
 SHOWN_EVERY = 10.0
 """Seconds between lines of progress."""
 
 
-def write_environment(folder: Path, config: Config, data: DataSet, device: torch.device, more: dict[str, Any]) -> None:
-    """Write config.toml, the whole experiment, and environment.json, what a run depends on besides."""
+def write_environment(folder: Path, config: str, device: torch.device, more: dict[str, Any]) -> None:
+    """Write config.toml, the whole experiment, and environment.json, what a run depends on besides.
+
+    Args:
+        folder: of the run, made if need be.
+        config: the experiment as TOML.
+        device: that it is computed on.
+        more: what is known of the data, and where the weights began.
+    """
     facts = {
         "version": __version__,
         "git_commit": _git("rev-parse", "HEAD"),
         "git_changed_files": (_git("status", "--porcelain", "--untracked-files=no") or "").splitlines(),
-        "data_sha256": data.checksum,
-        "train": names_of(data.train),
-        "watch": names_of(data.watch),
-        "test": names_of(data.test),
         "device": str(device),
         "device_name": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor(),
         "threads": torch.get_num_threads(),
@@ -43,7 +43,8 @@ def write_environment(folder: Path, config: Config, data: DataSet, device: torch
         "SimpleITK": sitk.Version_VersionString(),
         **more,
     }
-    (folder / "config.toml").write_text(as_toml(config), encoding="utf-8")
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "config.toml").write_text(config, encoding="utf-8")
     (folder / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
 
 
@@ -63,10 +64,10 @@ class Record:
         folder: of the run.
         start: steps that were done before; what was recorded of later ones, which are now done again, is removed.
         steps: of the whole run.
-        config: for TensorBoard's page of text.
+        config: the experiment as TOML, for TensorBoard's page of text.
     """
 
-    def __init__(self, folder: Path, start: int, steps: int, config: Config) -> None:
+    def __init__(self, folder: Path, start: int, steps: int, config: str) -> None:
         self.log, self.start, self.steps = folder / "log.jsonl", start, steps
         self.began = self.shown = time.monotonic()
         self._forget_after(start)
@@ -77,7 +78,7 @@ class Record:
             print('no curves: for TensorBoard, install it (pip install ".[train]")', flush=True)
             return
         self.events = SummaryWriter(str(folder), purge_step=start + 1)
-        self.events.add_text("config.toml", "\n".join("    " + line for line in as_toml(config).splitlines()), start)
+        self.events.add_text("config.toml", "\n".join("    " + line for line in config.splitlines()), start)
 
     def _forget_after(self, step: int) -> None:
         if not self.log.exists():

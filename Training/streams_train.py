@@ -10,10 +10,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import json
 import sys
-import time
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from AutofocusCore import __version__
 from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.scale_streams import ScaleStreams
-from Training.checkpoints import load, run_folder, save
+from Training.checkpoints import own_checkpoint, run_folder, save
+from Training.record import Record, write_environment
 from Training.streams_data import UNLABELLED, checksum, draw_crops, photographs
 from Training.streams_settings import Descent, StreamsConfig, load_streams_config, streams_toml
-
-SHOWN_EVERY = 10.0  # seconds between lines of progress
 
 
 def build_descent(network: ScaleStreams, options: Descent) -> torch.optim.SGD:
@@ -105,10 +100,8 @@ def train_streams(
     network = ScaleStreams(**config.architecture).to(device).train()
     optimizer = build_descent(network, config.descent)
     checkpoint, start, text = out / "checkpoint.pt", 0, streams_toml(config)
-    if checkpoint.exists():
-        state = load(checkpoint, device)
-        if state.get("config") != text or state.get("data_sha256") != data:
-            raise SettingError(f"{out} holds a run of another configuration or other data", "give another --out")
+    state = own_checkpoint(checkpoint, text.__eq__, data, config.crops.per_step, device)
+    if state is not None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])
         start = state["step"]
@@ -116,13 +109,11 @@ def train_streams(
     else:
         origin = None if encoder_weights is None else begin_with(network, encoder_weights)
         facts = {"data_sha256": data, "photographs": len(items), "encoder_weights_sha256": origin}
-        facts |= {"version": __version__, "torch": torch.__version__, "device": str(device)}
-        out.mkdir(parents=True, exist_ok=True)
-        (out / "config.toml").write_text(text, encoding="utf-8")
-        (out / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        write_environment(out, text, device, facts)
 
-    steps, began, shown = config.run.steps, time.monotonic(), 0.0
+    steps = config.run.steps
     last = min(steps, stop_after or steps)
+    record = Record(out, start, steps, text)
     for step in range(start, last):
         torch.manual_seed(config.run.seed * 1_000_003 + step)
         images, labels, names = draw_crops(items, config.crops, config.run.seed, step)
@@ -138,17 +129,12 @@ def train_streams(
         loss.backward()
         optimizer.step()
         done = step + 1
-        record = {"step": done, "loss": round(loss.item(), 5), "rate": rate, "photographs": names}
-        with (out / "log.jsonl").open("a", encoding="utf-8") as log:
-            log.write(json.dumps(record) + "\n")
+        record.add(done, loss.item(), rate, names)
         if done % config.run.checkpoint_every == 0 or done == last:
             weights = network.state_dict()
-            kept = {"step": done, "config": text, "data_sha256": data, "network": weights, "average": weights}
-            save(checkpoint, {**kept, "optimizer": optimizer.state_dict()})
-        if time.monotonic() - shown > SHOWN_EVERY:
-            shown = time.monotonic()
-            left = timedelta(seconds=round((shown - began) / (done - start) * (last - done)))
-            print(f"step {done}/{steps}  loss {loss.item():.4f}  {left} left", flush=True)
+            kept = {"step": done, "config": text, "data_sha256": data, "segments": config.crops.per_step}
+            save(checkpoint, {**kept, "network": weights, "average": weights, "optimizer": optimizer.state_dict()})
+    record.close()
     return checkpoint
 
 

@@ -27,9 +27,9 @@ from torch import nn
 
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
-from Training.checkpoints import own_checkpoint, run_folder, save, start_from_weights
+from Training.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
 from Training.config import Config, as_toml, load_config
-from Training.data import DataSet, load_data
+from Training.data import DataSet, load_data, names_of
 from Training.distributed import Processes, processes, share_batch_norm
 from Training.evaluate import dice_per_structure
 from Training.losses import build_loss
@@ -109,21 +109,22 @@ def _train(
     together = config.segments.per_step * everyone.count  # segments that are computed at the same time
     batch = together * run.accumulate
     course = course_of(run, len(data.train), batch)
-    checkpoint = out / "checkpoint.pt"
+    checkpoint, text = out / "checkpoint.pt", as_toml(config)
     origin: dict[str, str] = {}
-    saved = own_checkpoint(checkpoint, config, data.checksum, batch, device)
+    saved = own_checkpoint(checkpoint, lambda recorded: same_experiment(recorded, config), data.checksum, batch, device)
     if saved is not None:
         state.take(saved)
     elif start_from is not None:
         origin = {"started_from_sha256": start_from_weights(start_from, network, average)}
     record = None
     if everyone.first:
-        out.mkdir(parents=True, exist_ok=True)
         if saved is None:
-            write_environment(out, config, data, device, {"processes": everyone.count, **origin})
+            parts = {"train": names_of(data.train), "watch": names_of(data.watch), "test": names_of(data.test)}
+            facts = {"data_sha256": data.checksum, **parts, "processes": everyone.count, **origin}
+            write_environment(out, text, device, facts)
         else:
             print(f"going on after step {state.step}", flush=True)
-        record = Record(out, state.step, course.steps, config)
+        record = Record(out, state.step, course.steps, text)
     spread, loss_of = everyone.spread(Answers(network)), build_loss(run.loss, run.background_weight)
 
     while state.step < min(course.steps, stop_after or course.steps):
@@ -162,7 +163,7 @@ def _train(
         if record is None:
             continue
         record.add(state.step, total, rate, names, watched)
-        kept = {"config": as_toml(config), "data_sha256": data.checksum, "segments": batch}
+        kept = {"config": text, "data_sha256": data.checksum, "segments": batch}
         if watched is not None and np.nanmean(watched) > state.best:
             state.best = float(np.nanmean(watched))
             save(out / "best.pt", {**state.as_dict(), **kept, "score": state.best})

@@ -94,6 +94,19 @@ def test_a_run_learns_is_continued_as_if_never_stopped_and_is_measured(
     assert "| pixel accuracy |" in table
 
 
+def test_the_log_of_a_run_that_was_killed_holds_every_step_once(voc: Path, tmp_path: Path) -> None:
+    config = load_streams_config(write_config(voc, "voc2012", 3))
+    train_streams(config, tmp_path / "run", stop_after=1)
+    log = tmp_path / "run" / "log.jsonl"
+    with log.open("a", encoding="utf-8") as lost:  # done after the last checkpoint, and cut off
+        lost.write(json.dumps({"step": 2, "loss": 9.0}) + '\n{"step": 3, "lo')
+    train_streams(config, tmp_path / "run")
+    lines = [json.loads(line) for line in log.read_text("utf-8").splitlines()]
+    assert [line["step"] for line in lines] == [1, 2, 3]
+    facts = json.loads((tmp_path / "run" / "environment.json").read_text("utf-8"))
+    assert {"git_commit", "data_sha256", "photographs", "encoder_weights_sha256", "torch", "threads"} <= set(facts)
+
+
 def test_ade_goes_through_the_same_scripts(ade: Path, tmp_path: Path) -> None:
     path = write_config(ade, "ade20k", 1)
     assert train_main([str(path), "--out", str(tmp_path / "run"), "--set", "network.pyramid_bins=[1, 2]"]) == 0
