@@ -100,13 +100,17 @@ class Window:
             rate: dilation rate.
         """
         reach = rate * (weight.shape[-1] // 2)
-        tensor = self.tensor
-        padding: list[Interval] = []
-        for axis, ((low, high), (start, stop)) in enumerate(zip(self.box, box, strict=True), start=2):
-            first, last = max(low, start - reach), min(high, stop + reach)
-            tensor = tensor.narrow(axis, first - low, last - first)
-            padding.append((first - (start - reach), (stop + reach) - last))
+        tensor, padding = self.reached(box, reach)
         if any(before != after for before, after in padding):
             tensor = functional.pad(tensor, [side for pair in reversed(padding) for side in pair])
             padding = [(0, 0)] * 3
         return torch.conv3d(tensor, weight, bias, padding=[before for before, _ in padding], dilation=rate)
+
+    def reached(self, box: Box, reach: int) -> tuple[Tensor, list[Interval]]:
+        """What this window has of ``box`` grown by ``reach``, and what it lacks before and after along each axis."""
+        tensor, padding = self.tensor, []
+        for axis, ((low, high), (start, stop)) in enumerate(zip(self.box, box, strict=True), start=2):
+            first, last = max(low, start - reach), min(high, stop + reach)
+            tensor = tensor.narrow(axis, first - low, last - first)
+            padding.append((first - (start - reach), (stop + reach) - last))
+        return tensor, padding

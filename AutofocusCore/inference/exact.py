@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from AutofocusCore.deepmedic import PATHWAY_CHANNELS, SCALE, DeepMedic, Pathway
-from AutofocusCore.inference.blending import pays_off
+from AutofocusCore.inference import filters
 from AutofocusCore.inference.boxes import Box, place, shape_of, shift, voxels, with_planes
 from AutofocusCore.inference.graph import INPUT, build_coarse_graph, build_fine_graph, build_graph
 from AutofocusCore.inference.plan import Plan, make_plan, streamed_first
@@ -23,13 +23,13 @@ def plan_exact(
     network: PaperNetwork, task: Task, device: str, dtype: torch.dtype, *, limit: int, result_bytes: int
 ) -> Plan:
     """The plan for ``task`` on ``device`` under ``limit`` bytes, ``result_bytes`` of results included."""
-    coarse_bytes = 0
+    coarse_bytes, minimal = 0, filters.pays_off(device)
     if isinstance(network, DeepMedic):
         width = PATHWAY_CHANNELS[-1]
         coarse_bytes = voxels(_coarse_target(task.target)) * width * dtype.itemsize
-        graph = build_fine_graph(network, torch.empty(1, width, 1, 1, 1), (0, 0, 0))
+        graph = build_fine_graph(network, torch.empty(1, width, 1, 1, 1), (0, 0, 0), minimal=minimal)
     else:
-        graph = build_graph(network, blend_first=pays_off(device, dtype))
+        graph = build_graph(network, minimal=minimal)
     return make_plan(
         graph,
         task.padded_size,
@@ -43,12 +43,12 @@ def plan_exact(
 def run_exact(network: PaperNetwork, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
     """Carry out ``plan``; yields the share of the whole work that each step is, just before the step."""
     network = _streamed(network, plan.axis).to(device)
-    task = task.streamed(plan.axis)
+    task, minimal = task.streamed(plan.axis), filters.pays_off(device)
     if isinstance(network, DeepMedic):
         features, origin = yield from _coarse_pathway(network, task, plan.slab, device, dtype)
-        graph = build_fine_graph(network, features, origin).to(dtype)
+        graph = build_fine_graph(network, features, origin, minimal=minimal).to(dtype)
     else:
-        graph = build_graph(network, blend_first=pays_off(device, dtype)).to(dtype)
+        graph = build_graph(network, minimal=minimal).to(dtype)
     work = [stage.operation.multiplications() for stage in graph.stages]
     for tile in plan.tiles:
         layout = lay_out(graph, task.padded_size, tile)
@@ -84,7 +84,7 @@ def _coarse_pathway(
     network: DeepMedic, task: Task, slab: int, device: str, dtype: torch.dtype
 ) -> Generator[float, None, tuple[Tensor, tuple[int, int, int]]]:
     """Run the second pathway over every third voxel: its features, and where in the padded volume they start."""
-    graph = build_coarse_graph(network).to(dtype)
+    graph = build_coarse_graph(network, minimal=filters.pays_off(device)).to(dtype)
     target = _coarse_target(task.target)
     depth, height, width = (-(-length // SCALE) for length in task.padded_size)
     features = torch.empty((1, graph.stages[-1].channels, *shape_of(target)), dtype=dtype, device=device)

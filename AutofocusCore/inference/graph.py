@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from AutofocusCore.afnet import AFNet
 from AutofocusCore.deepmedic import RESIDUAL_LAYERS, SCALE, Activation, DeepMedic, Pathway
+from AutofocusCore.inference.filters import Filter, make_filter
 from AutofocusCore.inference.operations import (
     Autofocus,
     Classifier,
@@ -97,10 +98,10 @@ def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def build_graph(network: AFNet, *, blend_first: bool = False) -> Graph:
+def build_graph(network: AFNet, *, minimal: bool = False) -> Graph:
     """The stages of Basic, an ASPP network or an AFN, weights in float32 on their device.
 
-    ``blend_first``: layers with one norm for all rates blend their inputs, see :mod:`AutofocusCore.inference.blending`.
+    ``minimal``: two planes at a time with a third fewer multiplications, see :mod:`AutofocusCore.inference.filters`.
     """
     stages: list[Stage] = []
     margin = 0
@@ -117,13 +118,11 @@ def build_graph(network: AFNet, *, blend_first: bool = False) -> Graph:
             sources, reaches = (*sources, block_input), (*reaches, 0)
         channels = layer.conv.out_channels
         if isinstance(layer, AutofocusLayer):
-            stages.append(
-                Stage(_autofocus(layer, shortcut, blend_first), sources, reaches, margin, channels, attention)
-            )
+            stages.append(Stage(_autofocus(layer, shortcut, minimal), sources, reaches, margin, channels, attention))
             attention += 1
         else:
             weight, bias = fold(layer.conv.weight, layer.conv.bias, layer.norm)
-            operation = Convolution(weight, bias, layer.margin, shortcut=shortcut)
+            operation = Convolution(make_filter(weight, bias, layer.margin, minimal=minimal), shortcut=shortcut)
             stages.append(Stage(operation, sources, reaches, margin, channels))
 
     for layer in network.stem:
@@ -133,12 +132,12 @@ def build_graph(network: AFNet, *, blend_first: bool = False) -> Graph:
         block_input = len(stages) - 1
         append(block.first)
         append(block.second, block_input, _shortcut(block.projection))
-    head, reach = _head(network.head)
+    head, reach = _head(network.head, minimal)
     stages.append(Stage(head, (len(stages) - 1,), (reach,), margin, network.num_classes))
     return Graph(tuple(stages), network.in_channels, margin)
 
 
-def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None, blend_first: bool) -> Autofocus:
+def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None, minimal: bool) -> Autofocus:
     conv, rates = layer.conv, layer.dilation_rates
     if layer.norm == "branch":
         first = conv.bias
@@ -149,16 +148,17 @@ def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None, blend_first: bo
         folded = [(weight, first_bias if k == 0 else bias) for k in range(len(rates))]
     hidden, score = cast(nn.Conv3d, layer.attention[0]), cast(nn.Conv3d, layer.attention[2])
     return Autofocus(
-        tuple(weight for weight, _ in folded),
-        tuple(bias for _, bias in folded),
-        rates,
-        hidden.weight.detach(),
-        cast(Tensor, hidden.bias).detach(),
+        _filters(folded, rates, minimal),
+        make_filter(hidden.weight.detach(), cast(Tensor, hidden.bias).detach(), 1, minimal=minimal),
         score.weight.detach(),
         cast(Tensor, score.bias).detach(),
         shortcut,
-        blend_first and layer.norm == "fused",
     )
+
+
+def _filters(folded: list[tuple[Tensor, Tensor]], rates: tuple[int, ...], minimal: bool) -> tuple[Filter, ...]:
+    pairs = zip(folded, rates, strict=True)
+    return tuple(make_filter(weight, bias, rate, minimal=minimal) for (weight, bias), rate in pairs)
 
 
 def _shortcut(projection: Projection | None) -> Shortcut:
@@ -167,7 +167,7 @@ def _shortcut(projection: Projection | None) -> Shortcut:
     return Shortcut(*fold(projection.conv.weight, projection.conv.bias, projection.norm))
 
 
-def _head(head: nn.Module) -> tuple[Operation, int]:
+def _head(head: nn.Module, minimal: bool) -> tuple[Operation, int]:
     """The operation of a head, and its reach."""
     if isinstance(head, nn.Conv3d):
         return _classifier(head), 0
@@ -187,8 +187,7 @@ def _head(head: nn.Module) -> tuple[Operation, int]:
             weight, bias = cast(Tensor, conv.weight), cast(Tensor, conv.bias)
             scaled = weight.double() * scale.reshape(-1, 1, 1, 1, 1)
             folded.append((scaled.to(weight.dtype), (shift + scale * bias.double()).to(weight.dtype)))
-    weights, biases = zip(*folded, strict=True)
-    return Pyramid(weights, biases, head.dilation_rates, tuple(classifiers)), max(head.dilation_rates)
+    return Pyramid(_filters(folded, head.dilation_rates, minimal), tuple(classifiers)), max(head.dilation_rates)
 
 
 def _classifier(conv: nn.Conv3d) -> Classifier:
@@ -197,19 +196,21 @@ def _classifier(conv: nn.Conv3d) -> Classifier:
 
 
 @torch.no_grad()
-def build_coarse_graph(network: DeepMedic) -> Graph:
+def build_coarse_graph(network: DeepMedic, *, minimal: bool = False) -> Graph:
     """DeepMedic's second pathway alone, on every third voxel of the padded volume."""
     stages: list[Stage] = []
-    _append_pathway(stages, network.subsampled, start=0)
+    _append_pathway(stages, network.subsampled, start=0, minimal=minimal)
     return Graph(tuple(stages), network.in_channels, Pathway.margin)
 
 
 @torch.no_grad()
-def build_fine_graph(network: DeepMedic, coarse: Tensor, origin: tuple[int, int, int]) -> Graph:
+def build_fine_graph(
+    network: DeepMedic, coarse: Tensor, origin: tuple[int, int, int], *, minimal: bool = False
+) -> Graph:
     """DeepMedic around the finished second pathway ``coarse`` (1, C, d, h, w), whose first voxel is at ``origin``."""
     stages: list[Stage] = []
     start = DeepMedic.margin - Pathway.margin
-    _append_pathway(stages, network.normal, start=start)
+    _append_pathway(stages, network.normal, start=start, minimal=minimal)
     repeat = Repeat(coarse, origin, SCALE)
     stages.append(Stage(repeat, (), (), DeepMedic.margin, coarse.shape[1]))
     hidden = [network.hidden1, network.hidden2]
@@ -223,7 +224,7 @@ def build_fine_graph(network: DeepMedic, coarse: Tensor, origin: tuple[int, int,
     return Graph(tuple(stages), network.in_channels, DeepMedic.margin)
 
 
-def _append_pathway(stages: list[Stage], pathway: Pathway, start: int) -> None:
+def _append_pathway(stages: list[Stage], pathway: Pathway, *, start: int, minimal: bool) -> None:
     """Two stages a layer: the sums that shortcuts read, and their activation. ``start``: voxels left unread a side."""
     sums: list[int] = []
     previous = INPUT
@@ -236,7 +237,7 @@ def _append_pathway(stages: list[Stage], pathway: Pathway, start: int) -> None:
         if number in RESIDUAL_LAYERS:
             sources, reaches, shortcut = (*sources, sums[number - 3]), (1, 0), Shortcut()
         sums.append(len(stages))
-        operation = Convolution(weight, None, 1, relu=False, shortcut=shortcut)
+        operation = Convolution(make_filter(weight, None, 1, minimal=minimal), relu=False, shortcut=shortcut)
         stages.append(Stage(operation, sources, reaches, margin, weight.shape[0]))
 
         activation = cast(Activation, module)

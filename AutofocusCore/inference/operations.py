@@ -1,36 +1,34 @@
 """The arithmetic of one layer over one slab, with BatchNorm folded into the weights.
 
-An operation takes windows of its inputs and the box of voxels that is wanted, and gives the features there. This is the
-one place where the autofocus layer is computed during inference: another way to compute it replaces :class:`Autofocus`
-and nothing else.
+An operation takes windows of its inputs and the box of voxels that is wanted, and fills in the features there. This is
+the one place where the autofocus layer is computed during inference: another way to compute it replaces
+:class:`Autofocus` and nothing else.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from AutofocusCore.inference.blending import blending_bytes, convolve_blended
-from AutofocusCore.inference.boxes import Box, Window, grow, shape_of, voxels
+from AutofocusCore.inference.boxes import Box, Window, place, shape_of, voxels, with_planes
+from AutofocusCore.inference.filters import Filter, Weights
 
-Result = tuple[Tensor, Tensor | None]
 Kind = TypeVar("Kind")
-AnyWeights = TypeVar("AnyWeights", bound="Weights")
 
 
 class Operation(Protocol):
     """What the engine asks of a layer."""
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
-        """Features (1, O, d, h, w) of ``box``, and attention (1, K, d, h, w) or None."""
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> Tensor | None:
+        """Fill ``out`` (1, O, d, h, w) with the features of ``box``. Returns attention (1, K, d, h, w) or None."""
         ...
 
     def workspace(self, box: Box, itemsize: int) -> int:
-        """Bytes of temporary tensors, the result included, while ``box`` is computed at ``itemsize`` bytes a value."""
+        """Bytes that are held beside ``out`` while ``box`` is computed, at ``itemsize`` bytes a value."""
         ...
 
     def to(self: Kind, dtype: torch.dtype) -> Kind:
@@ -43,126 +41,102 @@ class Operation(Protocol):
 
 
 @dataclass(frozen=True)
-class Weights:
-    """Base of the operations: frozen, and cast as a whole."""
-
-    exact: ClassVar[tuple[str, ...]] = ()  # fields that stay in float32 whatever the features are
-
-    def to(self: AnyWeights, dtype: torch.dtype) -> AnyWeights:
-        """A copy with every tensor in ``dtype``, but those in ``exact``."""
-        names = [field.name for field in fields(self) if field.name not in self.exact]
-        return replace(self, **{name: _cast(getattr(self, name), dtype) for name in names})
-
-
-def _cast(value: Any, dtype: torch.dtype) -> Any:
-    if isinstance(value, (Tensor, Weights)):
-        return value.to(dtype)
-    if isinstance(value, tuple):
-        return tuple(_cast(item, dtype) for item in value)
-    return value
-
-
-@dataclass(frozen=True)
 class Shortcut(Weights):
     """A residual connection: the second window's centre, projected by a 1x1x1 convolution where ``weight`` is given."""
 
     weight: Tensor | None = None
     bias: Tensor | None = None
 
-    def add_to(self, features: Tensor, window: Window, box: Box) -> Tensor:
+    def add_to(self, features: Tensor, window: Window, box: Box) -> None:
         source = window.crop(box)
         if self.weight is not None:
             source = functional.conv3d(source, self.weight, self.bias)
         features.narrow(1, 0, source.shape[1]).add_(source)
-        return features
+
+    def workspace(self, box: Box, itemsize: int) -> int:
+        return 0 if self.weight is None else voxels(box) * self.weight.shape[0] * itemsize
 
 
 @dataclass(frozen=True)
 class Convolution(Weights):
     """A 3x3x3 convolution at one dilation rate, an optional shortcut, an optional ReLU."""
 
-    weight: Tensor
-    bias: Tensor | None
-    dilation: int
+    filter: Filter
     relu: bool = True
     shortcut: Shortcut | None = None
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
-        features = windows[0].convolve(box, self.weight, self.bias, self.dilation)
-        return _finish(features, windows, box, self.shortcut, self.relu), None
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
+        self.filter(windows[0], box, out)
+        _finish(out, windows, box, self.shortcut, self.relu)
 
     def workspace(self, box: Box, itemsize: int) -> int:
-        projected = self.shortcut is not None and self.shortcut.weight is not None
-        return _convolution_workspace(self.weight, box, itemsize) * (2 if projected else 1)
+        return max(self.filter.workspace(box, itemsize), _shortcut_workspace(self.shortcut, box, itemsize))
 
     def multiplications(self) -> int:
-        return self.weight.numel() + _shortcut_multiplications(self.shortcut)
+        return self.filter.multiplications() + _shortcut_multiplications(self.shortcut)
 
 
 @dataclass(frozen=True)
 class Autofocus(Weights):
     """K convolutions blended by attention; an optional shortcut; ReLU.
 
-    ``weights`` and ``biases`` hold K tensors, one for each rate: with a BatchNorm for each branch the folded weights
-    differ; with the fused norm they are one and the same tensor, and ``blend_first`` makes one convolution of all K.
+    ``branches`` holds K filters, one for each rate: with a BatchNorm for each branch their folded weights differ.
     """
 
     exact = ("score_weight", "score_bias")
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...]
-    rates: tuple[int, ...]
-    hidden_weight: Tensor
-    hidden_bias: Tensor
+    branches: tuple[Filter, ...]
+    hidden: Filter
     score_weight: Tensor
     score_bias: Tensor
     shortcut: Shortcut | None = None
-    blend_first: bool = False
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> Tensor:
         attention = self.attend(windows[0], box)
-        features = self.blend(windows[0], box, attention)
-        return _finish(features, windows, box, self.shortcut, relu=True), attention
+        self.blend(windows[0], box, attention, out)
+        _finish(out, windows, box, self.shortcut, relu=True)
+        return attention
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """The dilation rates."""
+        return tuple(branch.rate for branch in self.branches)
 
     def attend(self, window: Window, box: Box) -> Tensor:
         """Attention (1, K, d, h, w) in float32 over the rates."""
         wide = window.widen(box, 1, self.rates[0])
-        hidden = window.convolve(wide, self.hidden_weight, self.hidden_bias, 1).relu_()
-        attention = functional.conv3d(hidden.float(), self.score_weight, self.score_bias).softmax(dim=1)
+        attention = self.score_bias.new_empty((1, len(self.rates), *shape_of(wide)))
+        for planes, hidden in self.hidden.parts(window, wide):
+            scores = _project(hidden.relu_(), self.score_weight, self.score_bias)
+            place(with_planes(wide, planes), attention, wide).copy_(scores.softmax(dim=1))
         return Window(attention, wide).crop(box)
 
-    def blend(self, window: Window, box: Box, attention: Tensor) -> Tensor:
-        """The weighted sum of the K branches."""
-        attention = attention.to(window.tensor.dtype)
-        shares = attention.split(1, dim=1)
-        if self.blend_first:
-            features = convolve_blended(window, box, self.weights[0], self.rates, attention)
-            for bias, share in zip(self.biases, shares, strict=True):
-                features.addcmul_(bias.reshape(1, -1, 1, 1, 1), share)
-            return features
-        branches = zip(self.weights, self.biases, self.rates, shares, strict=True)
-        weight, bias, rate, share = next(branches)
-        features = window.convolve(box, weight, bias, rate).mul_(share)
-        for weight, bias, rate, share in branches:
-            features.addcmul_(window.convolve(box, weight, bias, rate), share)
-        return features
+    def blend(self, window: Window, box: Box, attention: Tensor, out: Tensor) -> None:
+        """Fill ``out`` with the weighted sum of the K branches."""
+        for number, (branch, share) in enumerate(zip(self.branches, attention.split(1, dim=1), strict=True)):
+            for planes, part in branch.parts(window, box):
+                piece = with_planes(box, planes)
+                target, weight = place(piece, out, box), place(piece, share, box)
+                if part.dtype != torch.float32 and part.device.type == "cpu":
+                    # Spread over the channels first: PyTorch multiplies such tensors of one shape three times faster.
+                    weight = torch.empty_like(part).copy_(weight)
+                if number == 0:
+                    torch.mul(part, weight, out=target)
+                else:
+                    target.addcmul_(part, weight)
 
     def workspace(self, box: Box, itemsize: int) -> int:
-        count = voxels(box)
-        attention = count * len(self.rates) * (4 + itemsize)
-        attending = _convolution_workspace(self.hidden_weight, box, itemsize + 4)
-        outputs, channels = self.weights[0].shape[:2]
-        blending = (
-            blending_bytes(box, channels, outputs, max(self.rates), itemsize)
-            if self.blend_first
-            else 2 * _convolution_workspace(self.weights[0], box, itemsize)
-        )
-        return attention + max(attending, blending)
+        plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
+        attention = voxels(box) * len(self.branches) * 4
+        attending = self.hidden.workspace(box, itemsize + 4)
+        outputs = self.branches[0].weight.shape[0]
+        spread = plane * max(branch.most_planes(depth) for branch in self.branches) * outputs * itemsize
+        blending = max(branch.workspace(box, itemsize) for branch in self.branches) + spread
+        return max(attention + max(attending, blending), _shortcut_workspace(self.shortcut, box, itemsize))
 
     def multiplications(self) -> int:
-        kernels = sum(weight.numel() for weight in self.weights[: 1 if self.blend_first else None])
-        return (
-            kernels + self.hidden_weight.numel() + self.score_weight.numel() + _shortcut_multiplications(self.shortcut)
-        )
+        branches = sum(branch.multiplications() for branch in self.branches)
+        attending = self.hidden.multiplications() + self.score_weight.numel()
+        return branches + attending + _shortcut_multiplications(self.shortcut)
 
 
 @dataclass(frozen=True)
@@ -173,8 +147,8 @@ class Classifier(Weights):
     weight: Tensor
     bias: Tensor
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
-        return functional.conv3d(windows[0].crop(box).float(), self.weight, self.bias), None
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
+        out.copy_(_project(windows[0].crop(box), self.weight, self.bias))
 
     def workspace(self, box: Box, itemsize: int) -> int:
         return voxels(box) * 4 * (self.weight.shape[0] + self.weight.shape[1])
@@ -190,26 +164,23 @@ class Pyramid(Weights):
     Concatenation and one classifier (ASPP-C) equals the sum of K classifiers (ASPP-S) on the parts of its weight.
     """
 
-    weights: tuple[Tensor, ...]
-    biases: tuple[Tensor, ...]
-    rates: tuple[int, ...]
+    branches: tuple[Filter, ...]
     classifiers: tuple[Classifier, ...]
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
-        scores: Tensor | None = None
-        for weight, bias, rate, classifier in zip(self.weights, self.biases, self.rates, self.classifiers, strict=True):
-            features = windows[0].convolve(box, weight, bias, rate).relu_()
-            part, _ = classifier([Window(features, box)], box)
-            scores = part if scores is None else scores.add_(part)
-        assert scores is not None
-        return scores, None
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
+        out.zero_()
+        for branch, classifier in zip(self.branches, self.classifiers, strict=True):
+            for planes, part in branch.parts(windows[0], box):
+                scores = _project(part.relu_(), classifier.weight, classifier.bias)
+                place(with_planes(box, planes), out, box).add_(scores)
 
     def workspace(self, box: Box, itemsize: int) -> int:
-        branch = _convolution_workspace(self.weights[0], box, itemsize)
-        return branch + self.classifiers[0].workspace(box, itemsize) * 2
+        branch = max(branch.workspace(box, itemsize) for branch in self.branches)
+        return branch + self.classifiers[0].workspace(box, itemsize)
 
     def multiplications(self) -> int:
-        return sum(weight.numel() for weight in self.weights) + sum(c.weight.numel() for c in self.classifiers)
+        convolutions = sum(branch.multiplications() for branch in self.branches)
+        return convolutions + sum(classifier.multiplications() for classifier in self.classifiers)
 
 
 @dataclass(frozen=True)
@@ -220,9 +191,9 @@ class ScaledPReLU(Weights):
     shift: Tensor
     slope: Tensor
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
         features = torch.addcmul(self.shift, windows[0].crop(box), self.scale)
-        return functional.prelu(features, self.slope), None
+        out.copy_(functional.prelu(features, self.slope))
 
     def workspace(self, box: Box, itemsize: int) -> int:
         return 2 * voxels(box) * self.slope.numel() * itemsize
@@ -242,12 +213,12 @@ class Repeat(Weights):
     origin: tuple[int, int, int]
     scale: int
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
         features = self.features
         for axis, ((start, stop), origin) in enumerate(zip(box, self.origin, strict=True), start=2):
             index = (torch.arange(start, stop, device=features.device) - origin).div_(self.scale, rounding_mode="floor")
             features = features.index_select(axis, index)
-        return features, None
+        out.copy_(features)
 
     def workspace(self, box: Box, itemsize: int) -> int:
         return 2 * voxels(box) * self.features.shape[1] * itemsize
@@ -264,11 +235,11 @@ class Perceptron(Weights):
     biases: tuple[Tensor, ...]
     classifier: Classifier
 
-    def __call__(self, windows: list[Window], box: Box) -> Result:
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
         features = torch.cat([window.crop(box) for window in windows], dim=1)
         for weight, bias in zip(self.weights, self.biases, strict=True):
             features = functional.conv3d(features, weight, bias).relu_()
-        return self.classifier([Window(features, box)], box)
+        self.classifier([Window(features, box)], box, out)
 
     def workspace(self, box: Box, itemsize: int) -> int:
         return voxels(box) * itemsize * 2 * self.weights[0].shape[0] + self.classifier.workspace(box, itemsize)
@@ -277,20 +248,23 @@ class Perceptron(Weights):
         return sum(weight.numel() for weight in self.weights) + self.classifier.weight.numel()
 
 
-def _finish(features: Tensor, windows: list[Window], box: Box, shortcut: Shortcut | None, relu: bool) -> Tensor:
+def _project(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """A 1x1x1 convolution in float32: (1, O, d, h, w), channels first, of (1, C, d, h, w), channels last."""
+    outputs, channels = weight.shape[:2]
+    voxels_last = features.permute(0, 2, 3, 4, 1).reshape(-1, channels).float().t()
+    return torch.addmm(bias[:, None], weight.reshape(outputs, channels), voxels_last).view(1, -1, *features.shape[2:])
+
+
+def _finish(features: Tensor, windows: list[Window], box: Box, shortcut: Shortcut | None, relu: bool) -> None:
     if shortcut is not None:
-        features = shortcut.add_to(features, windows[1], box)
-    return features.relu_() if relu else features
+        shortcut.add_to(features, windows[1], box)
+    if relu:
+        features.relu_()
+
+
+def _shortcut_workspace(shortcut: Shortcut | None, box: Box, itemsize: int) -> int:
+    return 0 if shortcut is None else shortcut.workspace(box, itemsize)
 
 
 def _shortcut_multiplications(shortcut: Shortcut | None) -> int:
     return shortcut.weight.numel() if shortcut is not None and shortcut.weight is not None else 0
-
-
-def _convolution_workspace(weight: Tensor, box: Box, itemsize: int) -> int:
-    """Bytes for the result of a convolution, and for its columns where PyTorch unfolds the input (no oneDNN)."""
-    count = voxels(box) * weight.shape[0] * itemsize
-    if weight.device.type == "cpu" and not torch.backends.mkldnn.is_available():
-        depth, height, width = shape_of(grow(box, 0))
-        count += depth * height * width * weight[0].numel() * itemsize
-    return count

@@ -18,10 +18,11 @@ from AutofocusCore.inference.graph import INPUT, Graph
 from AutofocusCore.inference.schedule import Layout, lay_out, schedule
 from AutofocusCore.inference.stream import capacities
 
-SLABS = (256, 128, 64, 32, 16, 8, 4, 2, 1)
-SLAB_VOXELS = 1_000_000  # beyond this a thicker slab costs memory and saves no time
+# Of 28, 56, 84 and 140 planes few are left without a partner at the paper's rates, see filters.pairs.
+SLABS = (256, 140, 84, 56, 28, 16, 8, 4, 2, 1)
+SLAB_VOXELS = 1_200_000  # beyond this a thicker slab costs memory and saves no time
 OVERHEAD = 24 * 2**20  # bytes that the convolution library takes for itself, whatever the shapes
-HOLES = 128 * 2**20  # the most that is lost to holes: allocators give larger blocks back to the system at once
+HOLES = 96 * 2**20  # the most that is lost to holes: allocators give larger blocks back to the system at once
 SMALLEST_TILE = 8
 
 

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from AutofocusCore.afnet import AFNet
-from AutofocusCore.inference.blending import pays_off
+from AutofocusCore.inference.boxes import Box, Window, grow
 from AutofocusCore.inference.devices import PRECISIONS
+from AutofocusCore.inference.filters import make_filter, pays_off
 from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.networks import Network
@@ -47,14 +48,14 @@ def expected_seconds(network: Network, plan: Plan, device: str, precision: str) 
     with _lock:
         if key not in _rates:
             _rates[key] = try_out(device, precision) * (1.0 if plan.mode == "exact" else PLAIN_SHARE)
-        return effort(network, plan, device, precision) / _rates[key]
+        return multiplications(network, plan) / _rates[key]
 
 
 def learn(network: Network, plan: Plan, device: str, precision: str, seconds: float) -> None:
     """Take the rate of a run that is over for those to come."""
     if seconds >= SHORTEST_RUN:
         with _lock:
-            _rates[device, precision, plan.mode] = effort(network, plan, device, precision) / seconds
+            _rates[device, precision, plan.mode] = multiplications(network, plan) / seconds
 
 
 def forget() -> None:
@@ -69,23 +70,7 @@ def multiplications(network: Network, plan: Plan) -> float:
         return float(plan.work)
     if not isinstance(network, AFNet):
         return float(plan.work) * sum(weight.numel() for weight in network.parameters())
-    return float(plan.work) * _each_voxel(network, blend_first=False)
-
-
-def effort(network: Network, plan: Plan, device: str, precision: str) -> float:
-    """How many multiplications of a convolution take as long as the plan's run.
-
-    Blending first multiplies K times less often, and takes hardly less time, which it spends on fetching from memory.
-    """
-    work = multiplications(network, plan)
-    if plan.mode == "exact" and isinstance(network, AFNet) and pays_off(device, PRECISIONS[precision]):
-        work *= _each_voxel(network, blend_first=False) / _each_voxel(network, blend_first=True)
-    return work
-
-
-def _each_voxel(network: AFNet, *, blend_first: bool) -> int:
-    stages = build_graph(network, blend_first=blend_first).stages
-    return sum(stage.operation.multiplications() for stage in stages)
+    return float(plan.work) * sum(stage.operation.multiplications() for stage in build_graph(network).stages)
 
 
 def try_out(device: str, precision: str) -> float:
@@ -111,13 +96,16 @@ def try_out(device: str, precision: str) -> float:
 
 def _convolve(shape: tuple[int, int, int], weight: Tensor) -> float:
     """Seconds that a block (z, y, x) of results takes."""
+    box: Box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
     size = [length + 2 * RATE for length in shape]
     # Channels last, as in a run.
     features = torch.ones((1, *size, CHANNELS), dtype=weight.dtype, device=weight.device).permute(0, 4, 1, 2, 3)
+    room = weight.new_empty((1, *shape, CHANNELS)).permute(0, 4, 1, 2, 3)
+    layer = make_filter(weight, None, RATE, minimal=pays_off(weight.device.type))
     with torch.inference_mode():
         _wait_for(str(weight.device))
         start = time.perf_counter()
-        torch.conv3d(features, weight, dilation=RATE)
+        layer(Window(features, grow(box, RATE)), box, room)
         _wait_for(str(weight.device))
         return time.perf_counter() - start
 

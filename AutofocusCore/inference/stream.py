@@ -38,18 +38,14 @@ class SlidingBuffer:
         self.offset = start  # the number of the plane at the front of the storage
         self.end = start
 
-    def append(self, planes: Interval, keep: int, features: Tensor | None) -> None:
-        """Append ``features`` (1, C, d, h, w), or zeros, as ``planes``; planes before ``keep`` may be forgotten."""
+    def append(self, planes: Interval, keep: int) -> Tensor:
+        """Room (1, C, d, h, w) for ``planes``, to be filled at once; planes before ``keep`` may be forgotten."""
         start, stop = planes
         assert start == self.end, "planes are appended in order"
         if stop - self.offset > self.storage.shape[1]:
             self._slide(min(keep, start))
-        target = self.storage[0, start - self.offset : stop - self.offset]
-        if features is None:
-            target.zero_()
-        else:
-            target.copy_(features[0].permute(1, 2, 3, 0))
         self.end = stop
+        return self.storage[:, start - self.offset : stop - self.offset].permute(0, 4, 1, 2, 3)
 
     def window(self) -> Window:
         """All planes from the storage's front to the newest."""
@@ -104,17 +100,19 @@ def stream(
     }
     for step in schedule(graph, layout, slab):
         yield step
-        features: Tensor | None = None
         box = with_planes(layout.boxes[step.stage], step.planes)
-        if step.stage == INPUT and not step.zeros:
-            features = load(box)
-        elif not step.zeros:
-            stage = graph.stages[step.stage]
-            features, attention = stage.operation([buffers[source].window() for source in stage.sources], box)
+        stage = graph.stages[step.stage]
+        if step.stage == last:
+            room = torch.empty((1, stage.channels, *shape_of(box)), dtype=torch.float32, device=options["device"])
+        else:
+            room = buffers[step.stage].append(step.planes, step.keep)
+        if step.zeros:
+            room.zero_()
+        elif step.stage == INPUT:
+            room.copy_(load(box))
+        else:
+            attention = stage.operation([buffers[source].window() for source in stage.sources], box, room)
             if attention is not None and stage.attention is not None and stage.attention in store_attention:
                 store_attention[stage.attention](attention, box)
         if step.stage == last:
-            assert features is not None
-            store(features, box)
-        else:
-            buffers[step.stage].append(step.planes, step.keep, features)
+            store(room, box)

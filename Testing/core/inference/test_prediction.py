@@ -81,7 +81,7 @@ def test_a_volume_that_is_split_for_want_of_memory_shows_no_seam(name: str) -> N
     limit = plan_volume(network, volume.shape, **options).peak_bytes  # type: ignore[arg-type]
     plan = None
     while plan is None or plan.splits == 1:
-        limit = OVERHEAD + int((limit - OVERHEAD) * 0.8)
+        limit = OVERHEAD + int((limit - OVERHEAD) * 0.95)
         plan = plan_volume(network, volume.shape, memory_limit=limit, **options)  # type: ignore[arg-type]
     prediction = predict_volume(network, volume, BACKGROUND, memory_limit=limit, **options)  # type: ignore[arg-type]
     assert prediction.plan == plan

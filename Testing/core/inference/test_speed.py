@@ -65,16 +65,6 @@ def test_predicting_is_such_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
     assert 0 < expected <= prediction.seconds
 
 
-def test_blending_first_saves_multiplications_but_no_time() -> None:
-    seconds, work = {}, {}
-    for norm in ("branch", "fused"):
-        network = build_network("afn-4", in_channels=1, num_classes=2, norm=norm)
-        plan = plan_volume(network, (1, 60, 60, 60), **CPU)
-        seconds[norm], work[norm] = expected_seconds(network, plan, "cpu", "float32"), plan.work
-    assert work["fused"] < work["branch"] / 2
-    assert seconds["fused"] == pytest.approx(seconds["branch"], rel=0.2)
-
-
 @pytest.mark.parametrize("architecture", ["basic", "aspp-c", "afn-2"])
 def test_paper_mode_multiplies_in_every_tile(architecture: str) -> None:
     network = build_network(architecture, in_channels=1, num_classes=2)
