@@ -13,7 +13,6 @@ import psutil
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.body import body_mask
 from AutofocusCore.images.preparing import prepare
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
@@ -113,9 +112,8 @@ def case_of(
     within = np.ones(values.shape, dtype=bool)
     if roi is not None:
         within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
-    elif spec.normalization.mask == "body":
-        first = channels[0]
-        within = body_mask(sample(first, prepared.grid, float(sitk.GetArrayViewFromImage(first).min())), prepared.grid)
+    elif spec.normalization.mask == "body" and prepared.patient is not None:
+        within = prepared.patient
     return Case(name, prepared.volume, values, within, each_or_all(prepared.background))
 
 

@@ -29,7 +29,7 @@ from torch import nn
 
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
-from AutofocusCore.models import ModelSpec, find_model
+from AutofocusCore.models import Model, ModelSpec, find_model
 from Training.config import Config, load_config
 from Training.data import Source, load_data, names_of
 from Training.measures import BRATS_REGIONS, Labels, Measures, measure_case
@@ -147,7 +147,7 @@ def measure_run(
 
 def measure_model(
     config: Config,
-    model: str,
+    model: Model,
     data_folder: Path | None = None,
     *,
     regions: str | None = None,
@@ -155,16 +155,14 @@ def measure_model(
     precision: str = "float32",
     say: Say = print,
 ) -> list[Measures]:
-    """Measure a bundle, by name or place, on the test cases of a configuration, prepared as the bundle wants them.
+    """Measure a bundle on the test cases of a configuration, prepared as the bundle wants them.
 
     Raises:
-        ModelError: no such model.
+        ModelError: its weights are damaged.
         InputError: no test cases, or the model's structures are not those of the data.
     """
-    found = find_model(model)
-    config = with_model(config, found.spec)
-    cases = _test_cases(config, data_folder)
-    return measure_network(found.build(), found.spec, cases, regions, device=device, precision=precision, say=say)
+    cases = _test_cases(with_model(config, model.spec), data_folder)
+    return measure_network(model.build(), model.spec, cases, regions, device=device, precision=precision, say=say)
 
 
 def with_model(config: Config, spec: ModelSpec) -> Config:
@@ -238,8 +236,9 @@ def run(options: argparse.Namespace) -> str:
     assert config is not None
     shared = {"regions": options.regions, "device": options.device, "precision": options.precision}
     if options.model is not None:
-        results = measure_model(config, options.model, options.data, **shared)
-        spec, title = find_model(options.model).spec, f"Model {find_model(options.model).spec.name}"
+        model = find_model(options.model)
+        results = measure_model(config, model, options.data, **shared)
+        spec, title = model.spec, f"Model {model.spec.name}"
     else:
         results = measure_run(config, options.run, options.data, weights=options.weights, **shared)
         spec, title = config.model, f"Run {options.run.name}: {config.model.title}"

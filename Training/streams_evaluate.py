@@ -8,9 +8,8 @@ classes (.csv and .md) and metrics (.json), named after the scales.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,10 +25,12 @@ from PIL import Image
 from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.scale_streams import ScaleStreams
 from AutofocusCore.scale_streams.dimensions import resize
+from AutofocusCore.staging import Staging
 from Training.checkpoints import load, run_folder
 from Training.streams_data import checksum, normalised, photographs
 from Training.streams_measures import Counts, Figures
 from Training.streams_settings import LAYOUTS, StreamsConfig, load_streams_config
+from Training.tables import csv_text, markdown
 
 FIVE_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 VOC_CLASSES = (
@@ -92,22 +93,23 @@ def metrics_name(scales: Sequence[float], flip: bool = False) -> str:
 
 def write_figures(folder: Path, name: str, figures: Figures, facts: dict[str, object], names: Sequence[str]) -> None:
     """Write NAME.json, NAME.csv and NAME.md into a folder, each as a whole."""
-    rows = [(one, "" if np.isnan(iou) else f"{iou:.4f}") for one, iou in zip(names, figures.iou, strict=True)]
-    ends = [("mean IoU", f"{figures.mean_iou:.4f}"), ("pixel accuracy", f"{figures.pixel_accuracy:.4f}")]
-    table = io.StringIO()
-    csv.writer(table, lineterminator="\n").writerows([("class", "IoU"), *rows, *ends])
-    lines = ["| class | IoU |", "|---|--:|", *(f"| {one} | {iou or 'absent'} |" for one, iou in [*rows, *ends])]
+    rows = [*zip(names, figures.iou, strict=True)]
+    rows += [("mean IoU", figures.mean_iou), ("pixel accuracy", figures.pixel_accuracy)]
+    header = ("class", "IoU")
     numbers = {
         "mean_iou": figures.mean_iou,
         "pixel_accuracy": figures.pixel_accuracy,
         "classes_absent": figures.absent,
-        "iou": {one: None if np.isnan(iou) else iou for one, iou in zip(names, figures.iou, strict=True)},
+        "iou": {one: None if math.isnan(iou) else iou for one, iou in zip(names, figures.iou, strict=True)},
     }
-    texts = {"json": json.dumps({**facts, **numbers}, indent=1), "csv": table.getvalue(), "md": "\n".join(lines)}
-    for ending, text in texts.items():
-        partial = folder / f"{name}.{ending}.partial"
-        partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8", newline="")
-        partial.replace(folder / f"{name}.{ending}")
+    texts = {
+        "json": json.dumps({**facts, **numbers}, indent=1) + "\n",
+        "csv": csv_text(header, rows),
+        "md": markdown(header, [(one, "absent" if math.isnan(iou) else f"{iou:.4f}") for one, iou in rows]),
+    }
+    with Staging() as staging:
+        for ending, text in texts.items():
+            staging.aside(folder / f"{name}.{ending}").write_text(text, encoding="utf-8", newline="")
 
 
 def evaluate(

@@ -7,8 +7,6 @@ network has. Written to standard output as Markdown, or with `--out` into files 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import sys
 from collections.abc import Sequence
@@ -20,11 +18,13 @@ if __package__ in (None, ""):  # started by its path
 
 import torch
 
-from AutofocusCore.errors import AutofocusError, InputError, OutputError
+from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.networks import count_parameters
 from AutofocusCore.scale_streams import ScaleStreams
+from AutofocusCore.staging import Staging
 from Training.streams_evaluate import FIVE_SCALES, metrics_name
 from Training.streams_settings import load_streams_config
+from Training.tables import csv_text, markdown
 
 COLUMNS = ("run", "parameters", "steps", "mean IoU", "pixel accuracy", "mean IoU, five scales")
 
@@ -100,20 +100,6 @@ def make_table(runs: Sequence[Path]) -> list[Line]:
     return lines
 
 
-def as_markdown(lines: Sequence[Line]) -> str:
-    """The table in Markdown."""
-    rows = [COLUMNS, *(line.cells() for line in lines)]
-    head, *rest = (f"| {' | '.join(row)} |" for row in rows)
-    return "\n".join([head, "|---|" + "--:|" * (len(COLUMNS) - 1), *rest]) + "\n"
-
-
-def as_csv(lines: Sequence[Line]) -> str:
-    """The table as comma-separated values."""
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *(line.cells() for line in lines)])
-    return text.getvalue()
-
-
 def _metrics(path: Path) -> dict[str, object] | None:
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
@@ -132,18 +118,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         lines = make_table(options.runs)
+        rows = [line.cells() for line in lines]
         if options.out is None:
-            print(as_markdown(lines), end="")
+            print(markdown(COLUMNS, rows), end="")
             return 0
-        for ending, text in (("md", as_markdown(lines)), ("csv", as_csv(lines))):
-            final = options.out.with_name(f"{options.out.name}.{ending}")
-            partial = final.with_name(f"{final.name}.partial")
-            try:
-                partial.write_text(text, encoding="utf-8", newline="")
-                partial.replace(final)
-            except OSError as error:
-                raise OutputError(f"{final} cannot be written ({error.strerror})", "give another --out") from None
-            print(final)
+        with Staging() as staging:
+            for ending, text in (("md", markdown(COLUMNS, rows)), ("csv", csv_text(COLUMNS, rows))):
+                final = options.out.with_name(f"{options.out.name}.{ending}")
+                staging.aside(final).write_text(text, encoding="utf-8", newline="")
+        print(*staging.finals, sep="\n")
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1

@@ -76,7 +76,7 @@ def test_a_bundle_is_measured_as_the_run_it_was_made_of(balls_config: Path, ball
     config = load_config(balls_config)
     export(config, balls_run, tmp_path / "balls")
     run = measure_run(config, balls_run, say=lambda text: None)
-    bundle = measure_model(config, str(tmp_path / "balls"), say=lambda text: None)
+    bundle = measure_model(config, find_model(tmp_path / "balls"), say=lambda text: None)
     assert [str(one) for one in run] == [str(one) for one in bundle]
 
 
@@ -221,7 +221,7 @@ def test_every_script_tells_its_use_however_it_is_started(how: str, tmp_path: Pa
 def test_the_bundled_model_has_the_dice_of_its_card_on_real_cases(reference_data: Path, tmp_path: Path) -> None:
     config = load_config(ROOT / "Training" / "configs" / "hippocampus" / "basic.toml", ["data.test=1"])
     few, _ = quick_data(config, reference_data / "hippocampus", tmp_path)  # reading all of them takes longer
-    results = measure_model(config, "hippocampus-mr", few, precision="auto", say=lambda text: None)
+    results = measure_model(config, find_model("hippocampus-mr"), few, precision="auto", say=lambda text: None)
     cards = {case["case"]: case for case in find_model("hippocampus-mr").spec.figures["cases"]}
     for one in results:
         assert one.dice == pytest.approx(cards[one.case][one.structure], abs=0.01)
