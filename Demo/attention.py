@@ -16,6 +16,7 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images.body import body_mask
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample
+from AutofocusCore.models import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -48,8 +49,20 @@ def find_layers(written: Iterable[Path]) -> list[Layer]:
     return sorted(layers, key=lambda layer: layer.number)
 
 
-def inside_body(layer: Layer, scan: Path) -> NDArray[np.bool_]:
-    """Where the overlay lies on the body and not on air, (z, y, x) on the layer's grid."""
+def words_for(layer: Layer, count: int, spec: ModelSpec) -> tuple[str, str]:
+    """What one of ``count`` overlays is called, and what its colour legend measures."""
+    if spec.architecture["architecture"] == "scale-streams":
+        return "Voxel size of the scale that was used (location attention)", "Voxel size of the scale used (mm)"
+    return f"Effective dilation, autofocus layer {layer.number} of {count}", "Effective dilation (mm)"
+
+
+def inside_body(layer: Layer, scan: Path, spec: ModelSpec) -> NDArray[np.bool_] | None:
+    """Where the overlay lies on the body and not on air, (z, y, x) on the layer's grid.
+
+    None, which is everywhere, for models that take the whole image for the patient, such as crops of the brain.
+    """
+    if spec.normalization.mask == "all":
+        return None
     grid = Grid.of(sitk.ReadImage(str(layer.path)))
     image = sitk.ReadImage(str(scan))
     darkest = float(sitk.GetArrayViewFromImage(image).min())

@@ -190,7 +190,7 @@ def _segment(inputs: Sequence[str], model: str, files: Files, device: str) -> di
 def _draw(files: Files, written: Sequence[str], model: Model, *, synthetic: bool) -> list[Path]:
     """The scene and its pictures, of the files that the command line has written."""
     offscreen.choose_window()  # before anything imports VTK
-    from Demo.attention import find_layers, inside_body
+    from Demo.attention import find_layers, inside_body, words_for
     from Demo.gallery import draw, open_views
     from Demo.scene import (
         SOFT_TISSUE,
@@ -212,13 +212,15 @@ def _draw(files: Files, written: Sequence[str], model: Model, *, synthetic: bool
     dilation = None
     layers = find_layers(map(Path, written))
     for layer in layers:  # the last one, nearest to the decision, is shown; the others are in the scene
+        name, legend_title = words_for(layer, len(layers), model.spec)
         dilation = load_effective_dilation(
             scene,
             layer.path,
-            name=f"Effective dilation, autofocus layer {layer.number} of {len(layers)}",
+            name=name,
             scan=scan,
             rates_mm=layer.rates_mm,
-            inside=inside_body(layer, files.scan),
+            inside=inside_body(layer, files.scan, model.spec),
+            legend_title=legend_title,
         )
     what = f"{'synthetic ' if synthetic else ''}{channel.modality}, {model.spec.name}"
     pictures = draw(views, scan, segmentation, dilation, files.folder, what=what)

@@ -104,6 +104,7 @@ def load_effective_dilation(
     scan: Any,
     rates_mm: Sequence[float],
     inside: NDArray[np.bool_] | None = None,
+    legend_title: str = LEGEND_TITLE,
 ) -> Any:
     """The effective dilation of one layer (a scalar volume in mm) as an overlay with a colour legend.
 
@@ -116,6 +117,7 @@ def load_effective_dilation(
             every effective dilation lies; with rates evenly apart, as the paper's are, the legend's labels are the
             rates.
         inside: where to show it, (z, y, x) on the file's grid; None is everywhere.
+        legend_title: what stands over the colours.
     """
     node = _load_volume(scene, path, name)
     low, high = min(rates_mm), max(rates_mm)
@@ -126,7 +128,7 @@ def load_effective_dilation(
     if inside is not None:
         _hide(node, ~inside, below=low - 1.0)
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
-    legend.SetTitleText(LEGEND_TITLE)
+    legend.SetTitleText(legend_title)
     legend.SetNumberOfLabels(len(rates_mm) if 2 <= len(rates_mm) <= 7 else 5)
     legend.SetLabelFormat("%.0f" if all(float(rate).is_integer() for rate in rates_mm) else "%.1f")
     legend.SetOrientation(legend.Horizontal)

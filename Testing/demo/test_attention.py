@@ -1,0 +1,39 @@
+"""What the overlay is called, and where it is shown."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from AutofocusCore.models import Normalization, find_model
+from AutofocusCore.phantom import make_phantom
+from Demo.attention import Layer, inside_body, words_for
+
+SPEC = find_model("pelvis-phantom").spec
+
+
+def test_an_autofocus_layer_is_named_by_its_number_and_a_network_of_scale_streams_by_what_it_shows() -> None:
+    layer = Layer(2, Path("layer.nrrd"), (2.0, 6.0))
+    assert words_for(layer, 4, SPEC) == ("Effective dilation, autofocus layer 2 of 4", "Effective dilation (mm)")
+    architecture = {"architecture": "scale-streams", "in_channels": 1, "num_classes": len(SPEC.structures) + 1}
+    streams = replace(SPEC, architecture=architecture)
+    name, legend = words_for(layer, 1, streams)
+    assert "location attention" in name
+    assert "scale" in legend
+
+
+def test_air_is_left_out_only_where_the_model_looks_for_the_patient(tmp_path: Path) -> None:
+    scan, _ = make_phantom(0)
+    path = tmp_path / "scan.nrrd"
+    sitk.WriteImage(scan, str(path))
+    layer = Layer(1, path, (2.0, 6.0))
+    inside = inside_body(layer, path, SPEC)
+    assert inside is not None
+    assert inside.shape == sitk.GetArrayViewFromImage(scan).shape
+    assert not inside[:, 0, 0].any()
+    assert 0.1 < np.mean(inside) < 0.9
+    whole = replace(SPEC, normalization=Normalization("z-score", "all"))
+    assert inside_body(layer, path, whole) is None
