@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import subprocess
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,9 +17,9 @@ from AutofocusCore.inference.task import Task
 from AutofocusCore.inference.tiles import context, plan_tiles
 from AutofocusCore.scale_streams import ScaleStreams
 from AutofocusCore.scale_streams.dimensions import finish
+from Testing.core.peak_memory import peak_memory
 from Testing.core.test_scale_streams import streams_network
 
-ROOT = Path(__file__).resolve().parents[3]
 BACKGROUND = -3.0
 NARROW = {"encoder": "basic", "width": 8, "dilations": (1, 2)}
 NETWORKS = [
@@ -183,38 +179,7 @@ def test_what_such_a_network_cannot_do_is_said_in_one_sentence() -> None:
         predict_volume(solid, torch.zeros(1, 20, 20, 40), device="cpu", memory_limit=2**20)
 
 
-PROGRAM = """
-import json, sys, threading, time
-import psutil, torch
-from AutofocusCore.inference import predict_volume
-from AutofocusCore.networks import build_network
-
-options, precision, shape = json.loads(sys.argv[1])
-network = build_network("scale-streams", in_channels=1, num_classes=3, **options)
-volume = torch.zeros(1, *shape)
-predict_volume(network, volume[:, :2, :2, :2], precision=precision, device="cpu")  # libraries load
-process, peak, going = psutil.Process(), 0, True
-
-def watch():
-    global peak
-    while going:
-        peak = max(peak, process.memory_info().rss)
-        time.sleep(0.002)
-
-before = process.memory_info().rss
-watcher = threading.Thread(target=watch)
-watcher.start()
-prediction = predict_volume(network, volume, precision=precision, device="cpu", attention="all")
-going = False
-watcher.join()
-print(json.dumps([prediction.plan.peak_bytes, peak - before]))
-"""
-
-
 @pytest.mark.parametrize(("options", "precision"), [(NARROW, "float32"), ({"encoder": "basic"}, "bfloat16")])
 def test_the_measured_peak_is_near_the_plan_and_not_far_above_it(options: dict[str, Any], precision: str) -> None:
-    command = [sys.executable, "-c", PROGRAM, json.dumps([options, precision, (30, 40, 60)])]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stderr
-    planned, measured = json.loads(done.stdout)
-    assert 0.6 * planned <= measured <= 1.15 * planned
+    result = peak_memory("scale-streams", (30, 40, 60), network=options, precision=precision, attention="all")
+    assert 0.6 * result["planned"] <= result["measured"] <= 1.15 * result["planned"]

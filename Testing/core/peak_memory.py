@@ -1,0 +1,68 @@
+"""The plan and the measured peak of memory of a prediction, in a process of its own.
+
+python -m Testing.core.peak_memory '{"shape": [72, 96, 112], "architecture": "afn-1", "network": {}, ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import torch
+
+from AutofocusCore.inference import predict_volume
+from AutofocusCore.networks import build_network
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def peak_memory(
+    architecture: str, shape: tuple[int, int, int], *, network: dict[str, Any] | None = None, **options: Any
+) -> dict[str, float]:
+    """Bytes "planned" and "measured", "splits" and "seconds" of one prediction in a new process.
+
+    Args:
+        architecture: of a network with one channel and three classes.
+        shape: of the volume, z, y, x in voxels.
+        network: more arguments of :func:`build_network`.
+        options: of :func:`predict_volume`.
+    """
+    job = {"architecture": architecture, "shape": shape, "network": network or {}, "options": options}
+    command = [sys.executable, "-m", "Testing.core.peak_memory", json.dumps(job)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    assert done.returncode == 0, done.stderr
+    found: dict[str, float] = json.loads(done.stdout)
+    return found
+
+
+def _measure(architecture: str, shape: list[int], network: dict[str, Any], options: dict[str, Any]) -> dict[str, float]:
+    built = build_network(architecture, in_channels=1, num_classes=3, **network)
+    volume = torch.zeros(1, *shape)
+    predict_volume(built, volume[:, :8, :8, :8], device="cpu", precision=options["precision"])  # libraries load
+    process, peak, going = psutil.Process(), 0, True
+
+    def watch() -> None:
+        nonlocal peak
+        while going:
+            peak = max(peak, process.memory_info().rss)
+            time.sleep(0.002)
+
+    before = process.memory_info().rss
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    prediction = predict_volume(built, volume, device="cpu", **options)
+    going = False
+    watcher.join()
+    plan = prediction.plan
+    measured = {"planned": plan.peak_bytes, "measured": peak - before, "splits": plan.splits}
+    return measured | {"seconds": prediction.seconds}
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure(**json.loads(sys.argv[1]))))
