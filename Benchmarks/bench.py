@@ -14,12 +14,9 @@ precision, measured just before it. Everything is measured once after a warm-up;
 from __future__ import annotations
 
 import argparse
-import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import psutil
 import torch
 from monai.inferers import SlidingWindowInferer
 from torch import Tensor
@@ -30,6 +27,7 @@ from AutofocusCore.inference import list_devices, plan_volume, predict_volume, r
 from AutofocusCore.inference.devices import PRECISIONS
 from AutofocusCore.inference.paper import TILE
 from AutofocusCore.inference.task import Network
+from Benchmarks.measuring import measure, synchronise
 
 CASES = (("basic", "branch"), ("afn-1", "branch"), ("afn-1", "fused"), ("afn-4", "branch"), ("afn-4", "fused"),
          ("afn-6", "branch"), ("afn-6", "fused"))  # fmt: skip
@@ -64,36 +62,12 @@ def matrix_peak(device: str, precision: str) -> float:
     a, b = (torch.randn(MATRIX, MATRIX, device=device).to(PRECISIONS[precision]) for _ in range(2))
     best = float("inf")
     for _ in range(5):
-        _synchronise(device)
+        synchronise(device)
         started = time.perf_counter()
         a @ b
-        _synchronise(device)
+        synchronise(device)
         best = min(best, time.perf_counter() - started)
     return MATRIX**3 / best
-
-
-def measure(run: Callable[[], object], device: str) -> tuple[float, int]:
-    """Seconds, and the peak of memory above what was taken before, in bytes."""
-    process, peak, going = psutil.Process(), 0, True
-
-    def watch() -> None:
-        nonlocal peak
-        while going:
-            peak = max(peak, process.memory_info().rss)
-            time.sleep(0.005)
-
-    before = process.memory_info().rss
-    if device.startswith("cuda"):
-        torch.cuda.reset_peak_memory_stats(device)
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    started = time.perf_counter()
-    run()
-    _synchronise(device)
-    seconds = time.perf_counter() - started
-    going = False
-    watcher.join()
-    return seconds, torch.cuda.max_memory_allocated(device) if device.startswith("cuda") else peak - before
 
 
 def released_tiles(network: Network, volume: Tensor, device: str) -> float:
@@ -147,14 +121,6 @@ def bench(
             device,
         )
         Row(name, "(c) exact", precision, seconds, voxels, memory, plan.work / seconds / peak).print(reference)
-
-
-def _synchronise(device: str) -> None:
-    """Wait for a GPU to finish; the CPU has."""
-    if device.startswith("cuda"):
-        torch.cuda.synchronize(device)
-    elif device == "mps":
-        torch.mps.synchronize()
 
 
 def main() -> None:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import AutofocusCore
-from Benchmarks.bench import measure
+from Benchmarks.measuring import measure
 from Training.losses import build_loss
 from Training.recompute import recompute_hidden_layers
 from Training.step import Arithmetic, add_gradients

@@ -18,6 +18,8 @@ from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
 
+LEGEND_TITLE = "Effective dilation (mm)"
+
 
 @dataclass(frozen=True)
 class Layer:
@@ -53,7 +55,7 @@ def words_for(layer: Layer, count: int, spec: ModelSpec) -> tuple[str, str]:
     """What one of ``count`` overlays is called, and what its colour legend measures."""
     if spec.architecture["architecture"] == "scale-streams":
         return "Voxel size of the scale that was used (location attention)", "Voxel size of the scale used (mm)"
-    return f"Effective dilation, autofocus layer {layer.number} of {count}", "Effective dilation (mm)"
+    return f"Effective dilation, autofocus layer {layer.number} of {count}", LEGEND_TITLE
 
 
 def inside_body(layer: Layer, scan: Path, spec: ModelSpec) -> NDArray[np.bool_] | None:

@@ -22,10 +22,10 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.slicer_nrrd import PROVENANCE_KEY
+from Demo.attention import LEGEND_TITLE
 from Demo.colours import add_zoom_colours
 
 SOFT_TISSUE = (400.0, 40.0)  # window and level in HU, as the pelvis is read
-LEGEND_TITLE = "Effective dilation (mm)"
 LEGEND_SIZE = (0.10, 0.5)  # height and width, as shares of the view's
 HIDDEN = -10000.0
 

@@ -79,8 +79,8 @@ class Filter(Weights):
 
     def parts(self, window: Window, box: Box) -> Iterator[tuple[Interval, Tensor]]:
         """The features of ``box`` in parts, in any order: the planes of each, and its tensor (1, O, d, h, w)."""
-        (start, stop), *across = box
-        (low, high), *_ = window.box
+        (start, stop), rows, columns = box
+        low, high = window.box[0]
         plane = voxels(with_planes(box, (0, 1)))
         worth = self.minimal is not None and plane * min(self.rate, stop - start) >= FEWEST_VOXELS
         if worth and low <= start - self.rate and stop + self.rate <= high:
@@ -91,8 +91,8 @@ class Filter(Weights):
                 yield (first + self.rate, first + self.rate + count), far
             start, stop = unpaired(start, stop, self.rate)
         if start < stop:
-            rest = (start, stop), across[0], across[1]
-            yield rest[0], window.convolve(rest, self.weight, self.bias, self.rate)
+            rest = (start, stop)
+            yield rest, window.convolve((rest, rows, columns), self.weight, self.bias, self.rate)
 
     def _pair(self, window: Window, box: Box) -> tuple[Tensor, Tensor]:
         """The planes of ``box``, and those one rate after them."""

@@ -20,7 +20,7 @@ from AutofocusCore.inference.stream import capacities
 
 # Of 28, 56, 84 and 140 planes few are left without a partner at the paper's rates, see filters.pairs.
 SLABS = (256, 140, 84, 56, 28, 16, 8, 4, 2, 1)
-SLAB_VOXELS = 1_200_000  # beyond this a thicker slab costs memory and saves no time
+SLAB_VOXELS = 1_200_000  # beyond this a thicker slab costs more memory than its few more pairs are worth
 OVERHEAD = 24 * 2**20  # bytes that the convolution library takes for itself, whatever the shapes
 HOLES = 96 * 2**20  # the most that is lost to holes: allocators give larger blocks back to the system at once
 SMALLEST_TILE = 8

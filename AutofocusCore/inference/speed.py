@@ -28,7 +28,7 @@ TRIAL_SECONDS = 0.3
 BLOCKS = ((2, 16, 16), (8, 32, 32), (16, 64, 64), (32, 96, 96), (64, 128, 128), (64, 192, 192))
 SHORTEST_RUN = 0.5
 """Seconds; a shorter run is spent on things that do not grow with the volume, and teaches nothing."""
-PLAIN_SHARE = 3 / 4
+PLAIN_SHARE = 2 / 3
 """What plain modules, of paper mode and of scale streams, reach of exact mode's rate; paper mode's by `make bench`."""
 
 _rates: dict[tuple[str, str, str], float] = {}

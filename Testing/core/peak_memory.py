@@ -8,16 +8,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
-import psutil
 import torch
 
 from AutofocusCore.inference import predict_volume
 from AutofocusCore.networks import build_network
+from Benchmarks.measuring import measure
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,7 +26,7 @@ def peak_memory(
     """Bytes "planned" and "measured", "splits" and "seconds" of one prediction in a new process.
 
     Args:
-        architecture: of a network with one channel and three classes.
+        architecture: of a network with one channel and three classes, unless `network` says otherwise.
         shape: of the volume, z, y, x in voxels.
         network: more arguments of :func:`build_network`.
         options: of :func:`predict_volume`.
@@ -42,26 +40,14 @@ def peak_memory(
 
 
 def _measure(architecture: str, shape: list[int], network: dict[str, Any], options: dict[str, Any]) -> dict[str, float]:
-    built = build_network(architecture, in_channels=1, num_classes=3, **network)
+    built = build_network(architecture, **{"in_channels": 1, "num_classes": 3, **network})
     volume = torch.zeros(1, *shape)
     predict_volume(built, volume[:, :8, :8, :8], device="cpu", precision=options["precision"])  # libraries load
-    process, peak, going = psutil.Process(), 0, True
-
-    def watch() -> None:
-        nonlocal peak
-        while going:
-            peak = max(peak, process.memory_info().rss)
-            time.sleep(0.002)
-
-    before = process.memory_info().rss
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    prediction = predict_volume(built, volume, device="cpu", **options)
-    going = False
-    watcher.join()
+    predictions = []
+    _, peak = measure(lambda: predictions.append(predict_volume(built, volume, device="cpu", **options)), "cpu")
+    (prediction,) = predictions
     plan = prediction.plan
-    measured = {"planned": plan.peak_bytes, "measured": peak - before, "splits": plan.splits}
-    return measured | {"seconds": prediction.seconds}
+    return {"planned": plan.peak_bytes, "measured": peak, "splits": plan.splits, "seconds": prediction.seconds}
 
 
 if __name__ == "__main__":
