@@ -112,12 +112,13 @@ class Autofocus(Weights):
 
     def blend(self, window: Window, box: Box, attention: Tensor, out: Tensor) -> None:
         """Fill ``out`` with the weighted sum of the K branches."""
-        for number, (branch, share) in enumerate(zip(self.branches, attention.split(1, dim=1), strict=True)):
+        spread = out.dtype != torch.float32 and out.device.type == "cpu"
+        shares = (attention.to(out.dtype) if spread else attention).split(1, dim=1)
+        for number, (branch, share) in enumerate(zip(self.branches, shares, strict=True)):
             for planes, part in branch.parts(window, box):
                 piece = with_planes(box, planes)
                 target, weight = place(piece, out, box), place(piece, share, box)
-                if part.dtype != torch.float32 and part.device.type == "cpu":
-                    # Spread over the channels first: PyTorch multiplies such tensors of one shape three times faster.
+                if spread:  # over the channels: PyTorch multiplies tensors of one shape three times faster
                     weight = torch.empty_like(part).copy_(weight)
                 if number == 0:
                     torch.mul(part, weight, out=target)
@@ -126,7 +127,7 @@ class Autofocus(Weights):
 
     def workspace(self, box: Box, itemsize: int) -> int:
         plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
-        attention = voxels(box) * len(self.branches) * 4
+        attention = voxels(box) * len(self.branches) * (4 + itemsize % 4)  # in float32, and as it is multiplied
         attending = self.hidden.workspace(box, itemsize + 4)
         outputs = self.branches[0].weight.shape[0]
         spread = plane * max(branch.most_planes(depth) for branch in self.branches) * outputs * itemsize
