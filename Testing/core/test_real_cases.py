@@ -89,8 +89,7 @@ def _turned(image: sitk.Image, angles: tuple[float, float, float], spacing: floa
         (lambda image: sitk.Flip(image, (True, False, True)), 1.0),
         (lambda image: sitk.PermuteAxes(image, (2, 0, 1)), 1.0),
         (lambda image: _turned(image, (0, 0, 0), 0.7), 0.95),
-        # 0.933 is measured, 0.95 is wanted: voxels between the original ones, there and back.
-        (lambda image: _turned(image, (15, -10, 20), 0.8), 0.92),
+        (lambda image: _turned(image, (15, -10, 20), 0.8), 0.95),
         (lambda image: sitk.Flip(_turned(image, (0, 25, 0), 1.0), (False, True, False)), 0.95),
     ],
     ids=["flipped", "permuted", "finer", "turned and finer", "turned and flipped"],
@@ -98,16 +97,27 @@ def _turned(image: sitk.Image, angles: tuple[float, float, float], spacing: floa
 def test_a_copy_on_another_grid_gets_the_same_labels_in_the_patient(
     reference_data: Path, tmp_path: Path, change: object, least: float
 ) -> None:
-    agreement = []
+    """Labels come back by each label's share, and the largest wins; probabilities come back as they are.
+
+    The nearest label would be a blunt measure: of these structures, ten voxels across, it leaves even a perfect
+    labelmap a Dice of 0.95 to 0.97 only, once it has been there and back.
+    """
+    labelled, probable = [], []
     for name in _validation_cases(reference_data)[3:30:9]:
         original = sitk.ReadImage(str(reference_data / "hippocampus" / "imagesTr" / f"{name}.nii.gz"))
-        labels = []
+        found = []
         for image in (original, change(original)):  # type: ignore[operator]
-            scan, result = tmp_path / "scan.nrrd", tmp_path / "result.nrrd"
+            scan, result, shares = (tmp_path / f"{stem}.nrrd" for stem in ("scan", "result", "shares"))
             sitk.WriteImage(image, str(scan))
-            options = ["--precision", "float32", "--device", "cpu", "--quiet"]
+            options = ["--precision", "float32", "--device", "cpu", "--probabilities", str(shares), "--quiet"]
             assert main(["segment", str(scan), "-m", MODEL, "-o", str(result), *options]) == 0
-            labels.append(sitk.ReadImage(str(result)))
-        back = sitk.Resample(labels[1], original, sitk.Transform(), sitk.sitkNearestNeighbor, 0)
-        agreement.append(_dice(sitk.GetArrayFromImage(labels[0]), sitk.GetArrayFromImage(back)))
-    assert np.mean(agreement) >= least, agreement
+            found.append([sitk.ReadImage(str(path)) for path in (result, shares)])
+        wanted = sitk.GetArrayFromImage(found[0][0])
+        labels, probabilities = (
+            sitk.GetArrayFromImage(sitk.Resample(image, original, sitk.Transform(), interpolator, 0))
+            for image, interpolator in zip(found[1], (sitk.sitkLabelLinear, sitk.sitkLinear), strict=True)
+        )
+        labelled.append(_dice(wanted, labels))
+        probable.append(_dice(wanted, probabilities.argmax(-1)))
+    assert np.mean(labelled) >= least, labelled
+    assert np.mean(probable) >= max(least, 0.96), probable
