@@ -6,18 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar, get_type_hints
+from typing import Any
 
 from AutofocusCore import build_network
-from AutofocusCore.errors import SettingError
 from AutofocusCore.models import Channel, ModelSpec, Normalization, Structure
 from AutofocusCore.models.parts import from_mapping
 from AutofocusCore.models.terminology import structure
 
+from .building import build
 from .settings import Augmentation, Optimizer, Run, Segments, require
 from .toml_files import read_values, toml_text
-
-Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -86,16 +84,16 @@ def model_of(values: dict[str, Any]) -> ModelSpec:
     values = {"orientation": "RAS", **values}
     for name in ("structures", "channels", "normalization", "architecture"):
         require(name in values, f"model field {name}", None, "it cannot be left out")
-    channels = tuple(_built(Channel, channel, "model.channels") for channel in values["channels"])
+    channels = tuple(build(Channel, channel, "model.channels") for channel in values["channels"])
     counts = {"in_channels": len(channels), "num_classes": len(values["structures"]) + 1}
     ready = {
         **values,
         "channels": channels,
         "structures": tuple(_structure(one, label) for label, one in enumerate(values["structures"], start=1)),
-        "normalization": _built(Normalization, values["normalization"], "model.normalization"),
+        "normalization": build(Normalization, values["normalization"], "model.normalization"),
         "architecture": {**values["architecture"], **counts},
     }
-    spec = _built(ModelSpec, ready, "model")
+    spec = build(ModelSpec, ready, "model")
     build_network(**spec.architecture)  # says at once which option makes no sense
     return spec
 
@@ -107,33 +105,6 @@ def _structure(value: object, label: int) -> Structure:
         if isinstance(value, Mapping)
         else (structure(str(value), label))
     )
-
-
-def _built(cls: type[Part], values: dict[str, Any], where: str) -> Part:
-    if not isinstance(values, dict):
-        raise SettingError(f"The configuration's {where} is {values!r}", "make it a table of named values")
-    hints = get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for name in values:
-        require(name in fields, f"field of {where}", name, f"the fields are {', '.join(fields)}")
-    for name, one in fields.items():
-        missing = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        require(name in values or not missing, f"{where} field {name}", None, "it cannot be left out")
-    ready = {}
-    for name, value in values.items():
-        kind = hints[name]
-        if isinstance(value, dict) and kind is ModelSpec:
-            value = model_of(value)
-        elif isinstance(value, dict) and dataclasses.is_dataclass(kind):
-            value = _built(kind, value, name)  # type: ignore[arg-type]
-        elif isinstance(value, list):
-            value = tuple(value)
-        wanted: Any = {int: int, float: (int, float), str: str, bool: bool}.get(kind)
-        if wanted is not None:
-            good = isinstance(value, wanted) and isinstance(value, bool) == (kind is bool)
-            require(good, f"{where}.{name}", value, f"give a value of the type {kind.__name__}")
-        ready[name] = value
-    return cls(**ready)
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
@@ -152,7 +123,7 @@ def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
 
 def config_of(values: Mapping[str, Any]) -> Config:
     """The experiment that the values of a TOML file describe; raises as :func:`load_config`."""
-    return _built(Config, dict(values), "file")
+    return build(Config, values, "file", {ModelSpec: model_of})
 
 
 def as_toml(config: Config) -> str:

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from AutofocusCore.errors import SettingError
 from AutofocusCore.scale_streams import StreamOptions
 
+from .building import build
 from .settings import require, require_known
 from .toml_files import read_values, toml_text
 
@@ -123,6 +123,9 @@ class StreamsConfig:
     descent: Descent = field(default_factory=Descent)
 
     def __post_init__(self) -> None:
+        known = {one.name for one in dataclasses.fields(StreamOptions)}
+        for name in self.network:
+            require(name in known, "field of network", name, f"the fields are {', '.join(sorted(known))}")
         dims = StreamOptions(**self.architecture).spatial_dims
         require(dims == 2, "network.spatial_dims", dims, "give 2; for volumes use Training/train.py")
 
@@ -138,33 +141,9 @@ def load_streams_config(path: Path, overrides: Sequence[str] = ()) -> StreamsCon
     Raises:
         SettingError: no such file, not TOML, an unknown field, or a value that makes no sense.
     """
-    values = read_values(path, overrides)
-    kinds = {"data": Photographs, "run": Length, "crops": Crops, "descent": Descent}
-    for name in values:
-        require(name in (*kinds, "network"), "table", name, f"the tables are network, {', '.join(kinds)}")
-    for name in ("network", "data", "run"):
-        require(isinstance(values.get(name), dict), f"table [{name}]", values.get(name), "it cannot be left out")
-    known = {one.name for one in dataclasses.fields(StreamOptions)}
-    for name in values["network"]:
-        require(name in known, "field of network", name, f"the fields are {', '.join(sorted(known))}")
-    parts = {name: _built(kind, values[name], name) for name, kind in kinds.items() if name in values}
-    return StreamsConfig(network=values["network"], **parts)
+    return build(StreamsConfig, read_values(path, overrides), "file")
 
 
 def streams_toml(config: StreamsConfig) -> str:
     """The whole experiment as one TOML file that :func:`load_streams_config` reads back, defaults included."""
     return toml_text(dataclasses.asdict(config))
-
-
-def _built(kind: type[Any], values: dict[str, Any], where: str) -> Any:
-    fields = {one.name: one for one in dataclasses.fields(kind)}
-    for name in values:
-        require(name in fields, f"field of {where}", name, f"the fields are {', '.join(fields)}")
-    for name, one in fields.items():
-        missing = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
-        require(name in values or not missing, f"{where}.{name}", None, "it cannot be left out")
-    ready = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-    try:
-        return kind(**ready)
-    except TypeError as error:  # a text where a number belongs
-        raise SettingError(f"The configuration's [{where}] cannot be used ({error})", "correct its types") from None
