@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, TypeVar, get_origin, get_type_hints
 
 from AutofocusCore.errors import SettingError
 
@@ -45,10 +45,17 @@ def build(cls: type[Part], values: Any, where: str, readers: Mapping[type, Reade
             value = readers[kind](value)
         elif dataclasses.is_dataclass(kind) and not isinstance(value, kind):  # type: ignore[arg-type]
             value = build(kind, value, name, readers)  # type: ignore[arg-type]
-        elif isinstance(value, list):
+        elif get_origin(kind) is dict:
+            require(isinstance(value, Mapping), f"{where}.{name}", value, "make it a table of named values")
+        elif get_origin(kind) is tuple:
+            require(isinstance(value, (list, tuple)), f"{where}.{name}", value, "make it a list, in [ ]")
+        if isinstance(value, list):
             value = tuple(value)
         if kind in TYPES:
             good = isinstance(value, TYPES[kind]) and isinstance(value, bool) == (kind is bool)
             require(good, f"{where}.{name}", value, f"give a value of the type {kind.__name__}")
         ready[name] = value
-    return cls(**ready)
+    try:
+        return cls(**ready)
+    except TypeError as error:  # within a list or a table, a text where a number belongs
+        raise SettingError(f"The configuration's {where} cannot be used ({error})", "correct its types") from None

@@ -84,6 +84,10 @@ def model_of(values: dict[str, Any]) -> ModelSpec:
     values = {"orientation": "RAS", **values}
     for name in ("structures", "channels", "normalization", "architecture"):
         require(name in values, f"model field {name}", None, "it cannot be left out")
+    for name in ("structures", "channels"):
+        require(isinstance(values[name], (list, tuple)), f"model.{name}", values[name], "make it a list, in [ ]")
+    architecture = values["architecture"]
+    require(isinstance(architecture, Mapping), "model.architecture", architecture, "make it a table of named values")
     channels = tuple(build(Channel, channel, "model.channels") for channel in values["channels"])
     counts = {"in_channels": len(channels), "num_classes": len(values["structures"]) + 1}
     ready = {
@@ -91,7 +95,7 @@ def model_of(values: dict[str, Any]) -> ModelSpec:
         "channels": channels,
         "structures": tuple(_structure(one, label) for label, one in enumerate(values["structures"], start=1)),
         "normalization": build(Normalization, values["normalization"], "model.normalization"),
-        "architecture": {**values["architecture"], **counts},
+        "architecture": {**architecture, **counts},
     }
     spec = build(ModelSpec, ready, "model")
     build_network(**spec.architecture)  # says at once which option makes no sense

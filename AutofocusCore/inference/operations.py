@@ -127,7 +127,8 @@ class Autofocus(Weights):
 
     def workspace(self, box: Box, itemsize: int) -> int:
         plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
-        attention = voxels(box) * len(self.branches) * (4 + itemsize % 4)  # in float32, and as it is multiplied
+        rounded = itemsize if itemsize < 4 else 0  # of the shares as they multiply, beside those in float32
+        attention = voxels(box) * len(self.branches) * (4 + rounded)
         attending = self.hidden.workspace(box, itemsize + 4)
         outputs = self.branches[0].weight.shape[0]
         spread = plane * max(branch.most_planes(depth) for branch in self.branches) * outputs * itemsize

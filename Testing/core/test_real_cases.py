@@ -112,32 +112,33 @@ def originals(reference_data: Path, tmp_path_factory: pytest.TempPathFactory) ->
 
 
 @pytest.mark.parametrize(
-    ("change", "least"),
+    ("change", "least", "nearest"),
     [
-        (lambda scan: sitk.Flip(scan, (True, False, True)), 1.0),
-        (lambda scan: sitk.PermuteAxes(scan, (2, 0, 1)), 1.0),
-        (lambda scan: _turned(scan, (0, 0, 0), 0.7), 0.95),
-        (lambda scan: _turned(scan, (15, -10, 20), 0.8), 0.95),
-        (lambda scan: sitk.Flip(_turned(scan, (0, 25, 0), 1.0), (False, True, False)), 0.95),
+        (lambda scan: sitk.Flip(scan, (True, False, True)), 1.0, 1.0),
+        (lambda scan: sitk.PermuteAxes(scan, (2, 0, 1)), 1.0, 1.0),
+        (lambda scan: _turned(scan, (0, 0, 0), 0.7), 0.95, 0.95),
+        (lambda scan: _turned(scan, (15, -10, 20), 0.8), 0.95, 0.92),
+        (lambda scan: sitk.Flip(_turned(scan, (0, 25, 0), 1.0), (False, True, False)), 0.95, 0.95),
     ],
     ids=["flipped", "permuted", "finer", "turned and finer", "turned and flipped"],
 )
 def test_a_copy_on_another_grid_gets_the_same_labels_in_the_patient(
-    originals: list[Case], tmp_path: Path, change: Callable[[sitk.Image], sitk.Image], least: float
+    originals: list[Case], tmp_path: Path, change: Callable[[sitk.Image], sitk.Image], least: float, nearest: float
 ) -> None:
-    """Labels come back by each label's share, and the largest wins; probabilities come back as they are.
+    """Three ways back: probabilities as they are, each label's share (the largest wins), and the nearest label.
 
-    The nearest label would be a blunt measure: of these structures, ten voxels across, it leaves even a perfect
-    labelmap a Dice of 0.95 to 0.97 only, once it has been there and back.
+    The last is a blunt measure: these structures are ten voxels across, and a labelmap that has been on another grid
+    and back by the nearest voxel has lost some of its border, however right it was.
     """
-    labelled, probable = [], []
+    linear = (1, sitk.sitkLinear)
+    ways = {"shares": (0, sitk.sitkLabelLinear), "nearest": (0, sitk.sitkNearestNeighbor), "probable": linear}
+    dice: dict[str, list[list[float]]] = {way: [] for way in ways}
     for original in originals:
         found = _segmented(change(original.scan), tmp_path)
-        labels, probabilities = (
-            sitk.GetArrayFromImage(sitk.Resample(image, original.scan, sitk.Transform(), interpolator, 0))
-            for image, interpolator in zip(found, (sitk.sitkLabelLinear, sitk.sitkLinear), strict=True)
-        )
-        labelled.append(_dice(original.labels, labels))
-        probable.append(_dice(original.labels, probabilities.argmax(-1)))
-    assert np.mean(labelled) >= least, labelled
-    assert np.mean(probable) >= max(least, 0.96), probable
+        for way, (which, interpolator) in ways.items():
+            back = sitk.GetArrayFromImage(sitk.Resample(found[which], original.scan, sitk.Transform(), interpolator, 0))
+            dice[way].append(_dice(original.labels, back.argmax(-1) if which else back))
+    mean = {way: np.mean(values) for way, values in dice.items()}
+    assert mean["probable"] >= max(least, 0.96), dice
+    assert mean["shares"] >= least, dice
+    assert mean["nearest"] >= nearest, dice

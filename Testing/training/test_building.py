@@ -25,6 +25,10 @@ class Cart:
     braked: bool = False
     ways: tuple[str, ...] = ()
     load: dict[str, Any] = field(default_factory=dict)
+    limits: tuple[float, float] = (0.0, 1.0)
+
+    def __post_init__(self) -> None:
+        assert min(self.limits) >= 0  # TypeError where one is a text
 
 
 def test_tables_within_a_table_become_the_dataclasses_of_their_fields() -> None:
@@ -50,6 +54,10 @@ def test_a_type_may_be_read_in_a_way_of_its_own() -> None:
         ({"name": "hay", "wheel": {"size": 2, "spokes": 2.5}}, r"wheel\.spokes is 2\.5.*int"),
         ({"name": "hay", "wheel": {"size": 2}, "braked": 1}, r"file\.braked is 1.*bool"),
         ({"name": "hay", "wheel": {"size": True}}, r"wheel\.size is True.*float"),
+        ({"name": "hay", "wheel": {"size": 2}, "ways": 3}, r"file\.ways is 3.*list"),
+        ({"name": "hay", "wheel": {"size": 2}, "ways": "north"}, r"file\.ways is 'north'.*list"),
+        ({"name": "hay", "wheel": {"size": 2}, "load": 3}, r"file\.load is 3.*table"),
+        ({"name": "hay", "wheel": {"size": 2}, "limits": ["a", 2]}, r"file cannot be used.*types"),
     ],
 )
 def test_what_does_not_fit_is_named(values: Any, sentence: str) -> None:

@@ -110,6 +110,8 @@ def test_segments_have_the_papers_size() -> None:
         ('architecture = "afn-4"', 'architecture = "afn-9"', "afn-9"),
         ('"Anterior hippocampus", ', '"Frontal hippocampus", ', "Frontal hippocampus"),
         ('method = "z-score"', 'method = "rank"', "normalization method is 'rank'"),
+        ('structures = ["Anterior hippocampus", "Posterior hippocampus"]', "structures = 3", "model.structures is 3"),
+        ("rotation", "flip = 2\nrotation", "augmentation.flip is 2; make it a list"),
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(tmp_path: Path, old: str, new: str, named: str) -> None:
