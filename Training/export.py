@@ -87,6 +87,24 @@ def _rounded(value: float) -> float:
     return round(float(value), DIGITS)
 
 
+def _pooled(tables: Sequence[Path], spec: ModelSpec) -> list[Measures]:
+    """The measures of several evaluations of a model, each of other cases."""
+    pooled: dict[tuple[str, str, str], Measures] = {}
+    for path in tables:
+        results = read_cases(path)
+        unknown = {one.structure for one in results} ^ {structure.name for structure in spec.structures}
+        if unknown:
+            raise SettingError(
+                f"{path} and the model do not agree on {', '.join(sorted(unknown))}", "give its own table"
+            )
+        own = {(one.run, one.case, one.structure): one for one in results}
+        twice = sorted({case for _, case, _ in own.keys() & pooled.keys()})
+        if twice:
+            raise SettingError(f"{path} holds {twice[0]}, as a table before it does", "give each fold's table once")
+        pooled |= own
+    return list(pooled.values())
+
+
 def export(
     config: Config,
     run: Path,
@@ -94,7 +112,7 @@ def export(
     data_folder: Path | None = None,
     *,
     weights: str = "last",
-    cases: Path | None = None,
+    cases: Sequence[Path] = (),
     note: str = "",
 ) -> dict[str, float]:
     """Measure a run's model and write it as a bundle. Returns the mean Dice of each structure that has one.
@@ -105,24 +123,16 @@ def export(
         out: the bundle's folder.
         data_folder: in place of the configuration's.
         weights: "last", or "best" on the watched cases.
-        cases: a cases.csv whose figures the card takes instead of measuring anew: those of cross-validation, say, for
-            a model that was then trained on all cases.
+        cases: the cases.csv whose figures the card takes instead of measuring anew: those of cross-validation, say,
+            one for each fold.
         note: what the card says of where the figures come from.
 
     Raises:
         InputError: no such run, no test cases, or some that were trained on.
-        SettingError: the licence's text is not at hand.
+        SettingError: the licence's text is not at hand, or `cases` do not fit the model or each other.
     """
     licence, model = licence_text(config.model), load_run(run, config, weights)
-    if cases is not None:
-        results = read_cases(cases)
-        unknown = {one.structure for one in results} ^ {structure.name for structure in config.model.structures}
-        if unknown:
-            raise SettingError(
-                f"{cases} and the model do not agree on {', '.join(sorted(unknown))}", "give its own table"
-            )
-    else:
-        results = measure_run(config, run, data_folder, weights=weights)
+    results = _pooled(cases, config.model) if cases else measure_run(config, run, data_folder, weights=weights)
     figures = figures_of(results, config.model)
     mean = {row["structure"]: row["Dice"] for row in figures["structures"] if "Dice" in row}
     about = {"measured": note} if note else {}
@@ -146,8 +156,9 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--weights", choices=tuple(WEIGHTS), default="last", help="which of the run's (last)")
     parser.add_argument(
-        "--cases", type=Path, metavar="CSV", help="take the figures of this cases.csv (cross-validation) into the card"
-    )
+        "--cases", type=Path, nargs="+", default=(), metavar="CSV",
+        help="take the figures of these cases.csv into the card: of cross-validation, one for each fold",
+    )  # fmt: skip
     parser.add_argument("--note", default="", help="what the card says of where the figures come from")
     parser.add_argument("--threads", type=int, help="processor threads (all)")
     options = parser.parse_args()

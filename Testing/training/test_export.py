@@ -43,18 +43,33 @@ def test_the_card_may_take_the_figures_of_a_cross_validation(
 ) -> None:
     config = load_config(balls_config)
     results = measure_run(config, balls_run, say=lambda text: None)
-    table = tmp_path / "cases.csv"
-    table.write_text(cases_csv(results[:2]), encoding="utf-8")
-    export(config, balls_run, tmp_path / "balls", cases=table, note="Cross-validation over all cases")
+    first, second = tmp_path / "cases.csv", tmp_path / "second.csv"
+    first.write_text(cases_csv(results[:2]), encoding="utf-8")
+    second.write_text(cases_csv(results[2:]), encoding="utf-8")
+    export(config, balls_run, tmp_path / "balls", cases=[first, second], note="Cross-validation over all cases")
     figures = json.loads((tmp_path / "balls" / "configs" / "metadata.json").read_text(encoding="utf-8"))["autofocus"][
         "figures"
     ]
     assert figures["measured"] == "Cross-validation over all cases"
-    assert figures["cases_measured"] == 1
-    table.write_text(cases_csv(results[:1]), encoding="utf-8")
-    with pytest.raises(SettingError, match="do not agree on Prostate"):
-        export(config, balls_run, tmp_path / "other", cases=table)
-    assert not (tmp_path / "other").exists()
+    assert [row["case"] for row in figures["cases"]] == ["ball_4", "ball_5", "ball_6"]
+
+
+@pytest.mark.parametrize(
+    ("parts", "sentence"),
+    [([slice(0, 1)], "do not agree on Prostate"), ([slice(0, 4), slice(2, 4)], r"holds ball_5, as a table before it")],
+    ids=["a structure too few", "a case twice"],
+)
+def test_figures_that_do_not_fit_the_model_or_each_other_are_refused(
+    balls_config: Path, balls_run: Path, tmp_path: Path, parts: list[slice], sentence: str
+) -> None:
+    config = load_config(balls_config)
+    results = measure_run(config, balls_run, say=lambda text: None)
+    tables = [tmp_path / f"{number}.csv" for number in range(len(parts))]
+    for table, part in zip(tables, parts, strict=True):
+        table.write_text(cases_csv(results[part]), encoding="utf-8")
+    with pytest.raises(SettingError, match=sentence):
+        export(config, balls_run, tmp_path / "balls", cases=tables)
+    assert not (tmp_path / "balls").exists()
 
 
 def test_figures_can_be_written_as_json_whatever_is_undefined(balls_config: Path, balls_run: Path) -> None:
