@@ -13,9 +13,9 @@ import pytest
 import torch
 
 from AutofocusCore.cli import main
-from AutofocusCore.models import Channel, ModelSpec, Normalization, write_bundle
-from AutofocusCore.models.terminology import structures
+from AutofocusCore.models import write_bundle
 from AutofocusCore.networks import build_network
+from Testing.small_models import small_spec
 
 ROOT = Path(__file__).resolve().parents[2]
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -34,26 +34,12 @@ def restore_signals() -> None:
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle: AFN-1, one MR channel, two structures, weights such that both structures and background occur."""
-    architecture = {"architecture": "afn-1", "in_channels": 1, "num_classes": 3, "dilation_rates": [2, 6]}
+    spec = small_spec(spacing=(1.0, 1.0, 1.0))
     torch.manual_seed(1)
-    network = build_network(**architecture)  # type: ignore[arg-type]
+    network = build_network(**spec.architecture)
     for weight in network.parameters():
         if weight.ndim > 1:
             torch.nn.init.kaiming_normal_(weight)
-    spec = ModelSpec(
-        name="tiny",
-        title="Tiny",
-        description="Random weights, for tests.",
-        version="1.0.0",
-        channels=(Channel("MR", "MR", ("*",)),),
-        structures=structures("Anterior hippocampus", "Posterior hippocampus"),
-        normalization=Normalization(),
-        architecture=architecture,
-        licence="MIT",
-        training_data="None.",
-        synthetic=True,
-        spacing=(1.0, 1.0, 1.0),
-    )
     folder = tmp_path_factory.mktemp("models") / "tiny"
     return write_bundle(folder, spec, network.state_dict(), "MIT License")
 

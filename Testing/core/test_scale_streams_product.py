@@ -11,13 +11,13 @@ import SimpleITK as sitk
 import slicerio
 import torch
 
-from AutofocusCore.models import Channel, ModelSpec, Normalization, load_bundle, write_bundle
-from AutofocusCore.models.terminology import structures
+from AutofocusCore.models import load_bundle, write_bundle
 from AutofocusCore.segmentation import segment_image
 from AutofocusSegmentation.AutofocusSegmentationLib.attention_layer import rates_of
 from Testing.conftest import ImageWriter
 from Testing.core.conftest import Autofocus
 from Testing.core.test_scale_streams import streams_network
+from Testing.small_models import small_spec
 
 ARCHITECTURE = {
     "architecture": "scale-streams", "in_channels": 1, "num_classes": 3, "encoder": "basic", "width": 4,
@@ -29,20 +29,7 @@ ARCHITECTURE = {
 def streams_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {name: value for name, value in ARCHITECTURE.items() if name != "architecture"}
     network = streams_network(**options)
-    spec = ModelSpec(
-        name="tiny-streams",
-        title="Tiny streams",
-        description="Random weights, for tests.",
-        version="1.0.0",
-        channels=(Channel("MR", "MR", ("*",)),),
-        structures=structures("Anterior hippocampus", "Posterior hippocampus"),
-        normalization=Normalization(),
-        architecture=ARCHITECTURE,
-        licence="MIT",
-        training_data="None.",
-        synthetic=True,
-        spacing=(1.0, 1.0, 1.0),
-    )
+    spec = small_spec(name="tiny-streams", architecture=ARCHITECTURE, spacing=(1.0, 1.0, 1.0))
     folder = tmp_path_factory.mktemp("models") / "tiny-streams"
     return write_bundle(folder, spec, network.state_dict(), "MIT License")
 

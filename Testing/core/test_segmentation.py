@@ -15,10 +15,10 @@ from AutofocusCore.errors import Cancelled, InputError, SettingError
 from AutofocusCore.images import read_image
 from AutofocusCore.images.geometry import Grid, model_grid
 from AutofocusCore.images.resampling import sample, to_image
-from AutofocusCore.models import Channel, Code, ModelSpec, Normalization, Structure
+from AutofocusCore.models import Channel, ModelSpec, Normalization
 from AutofocusCore.segmentation import AttentionMap, RoiBox, segment_image
+from Testing.small_models import small_spec
 
-TISSUE = Code("SCT", "85756007", "Tissue")
 THRESHOLDS = (1.0, 3.0)
 
 
@@ -35,19 +35,10 @@ class Model:
 
 def describe(architecture: str, modality: str, channels: int, changes: dict[str, object]) -> ModelSpec:
     fields: dict[str, object] = {
-        "name": "test-model",
-        "title": "Test",
-        "description": "For tests.",
-        "version": "1.0.0",
         "channels": tuple(Channel(f"{modality}{i + 1}", modality) for i in range(channels)),
-        "structures": tuple(Structure(i, f"Part {i}", (9, 9, 9), TISSUE, TISSUE) for i in (1, 2)),
-        "normalization": Normalization(),
         "architecture": {"architecture": architecture, "in_channels": channels, "num_classes": 3},
-        "licence": "MIT",
-        "training_data": "None.",
-        "synthetic": True,
     }
-    return ModelSpec(**{**fields, **changes})  # type: ignore[arg-type]
+    return small_spec(**{**fields, **changes})
 
 
 def random_model(architecture: str = "afn-1", modality: str = "MR", channels: int = 1, **changes: object) -> Model:

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 import AutofocusCore
-from AutofocusCore.models import Channel, ModelSpec, Normalization, write_bundle
+from AutofocusCore.models import Channel, Normalization, write_bundle
 from AutofocusCore.models.terminology import structures
+from Testing.small_models import small_spec
 
 from .conftest import NAMES, Case
 
@@ -24,18 +25,13 @@ ARCHITECTURE = {"architecture": "afn-1", "in_channels": 1, "num_classes": 7, "di
 def untrained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that has learnt nothing: what it finds is nonsense, but it finds it quickly."""
     torch.manual_seed(0)
-    spec = ModelSpec(
+    spec = small_spec(
         name="untrained",
         title="Pelvis",
-        description="A model without training, for tests.",
-        version="1.0.0",
         channels=(Channel("CT", "CT", ("*ct*",)),),
         structures=structures(*NAMES),
         normalization=Normalization("window", mask="body", window=(-200, 300)),
         architecture=ARCHITECTURE,
-        licence="MIT",
-        training_data="None at all.",
-        synthetic=True,
         spacing=(6.0, 6.0, 6.0),
         orientation="LPS",
     )

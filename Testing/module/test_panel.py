@@ -313,23 +313,19 @@ def test_a_model_of_a_known_name_replaces_it_if_the_user_says_so(app: Applicatio
 def write_streams_model(folder: Path) -> None:
     """A network of scale streams with random weights for phantoms, at a coarse spacing."""
     import AutofocusCore
-    from AutofocusCore.models import Channel, ModelSpec, Normalization, write_bundle
+    from AutofocusCore.models import Channel, Normalization, write_bundle
     from AutofocusCore.models.terminology import structures
+    from Testing.small_models import small_spec
 
     architecture = {"architecture": "scale-streams", "in_channels": 1, "num_classes": 3, "encoder": "basic", "width": 4}
     network = AutofocusCore.build_network(**architecture)
-    spec = ModelSpec(
+    spec = small_spec(
         name=folder.name,
         title="Streams",
-        description="Random weights, for tests.",
-        version="1.0.0",
         channels=(Channel("CT", "CT", ("*",)),),
         structures=structures("Prostate", "Bladder"),
         normalization=Normalization("window", "body", window=(-150.0, 250.0)),
         architecture=network.options,
-        licence="MIT",
-        training_data="None.",
-        synthetic=True,
         spacing=(12.0, 12.0, 12.0),
     )
     write_bundle(folder, spec, network.state_dict(), "MIT License")

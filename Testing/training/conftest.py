@@ -13,22 +13,14 @@ import torch
 from Training.config import load_config
 from Training.train import train
 
+TINY = f'base = "{Path(__file__).with_name("tiny.toml").as_posix()}"\n'
 BALLS = """
 [model]
 name = "balls"
-title = "Balls"
-description = "A test"
-version = "1.0.0"
-licence = "MIT"
-synthetic = true
 spacing = [1.5, 1.0, 2.0]
 structures = ["Bladder", "Prostate"]
-training_data = "Balls"
-channels = [{{ name = "T1", modality = "MR" }}]
-normalization = {{ method = "z-score", mask = "all" }}
 architecture = {{ architecture = "{architecture}" }}
 [data]
-source = "folder"
 folder = "{folder}"
 watch = 0
 [segments]
@@ -64,7 +56,7 @@ def balls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def balls_config(tmp_path_factory: pytest.TempPathFactory, balls: Path) -> Path:
     """The experiment: AFN-1, two steps."""
     path = tmp_path_factory.mktemp("configs") / "afn-1.toml"
-    path.write_text(BALLS.format(folder=balls.as_posix(), architecture="afn-1"), encoding="utf-8")
+    path.write_text(TINY + BALLS.format(folder=balls.as_posix(), architecture="afn-1"), encoding="utf-8")
     return path
 
 

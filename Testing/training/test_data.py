@@ -11,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError, SettingError
+from Testing.training.conftest import TINY
 from Training.cases import Shelf, names_of
 from Training.config import Config, load_config
 from Training.data import load_data
@@ -21,18 +22,11 @@ from Training.train import train
 
 CONFIG = """
 [model]
-name = "tiny"
-title = "Tiny"
-description = "A test"
-version = "1.0.0"
-licence = "MIT"
-synthetic = true
 spacing = {spacing}
 structures = ["Prostate", "Bladder"]
-training_data = "Balls"
 channels = [{channels}]
 normalization = {normalization}
-architecture = {{ architecture = "afn-1", dilation_rates = [2, 3] }}
+architecture = {{ dilation_rates = [2, 3] }}
 [data]
 source = "{source}"
 folder = "{folder}"
@@ -61,7 +55,9 @@ def config(tmp_path: Path, folder: Path, more: str = "", **values: str) -> Confi
         "source": "prepared",
     }
     path = tmp_path / "config.toml"
-    path.write_text(CONFIG.format(folder=folder.as_posix(), more=more, **{**defaults, **values}), encoding="utf-8")
+    path.write_text(
+        TINY + CONFIG.format(folder=folder.as_posix(), more=more, **{**defaults, **values}), encoding="utf-8"
+    )
     return load_config(path)
 
 

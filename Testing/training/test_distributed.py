@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from AutofocusCore.errors import SettingError
+from Testing.training.conftest import TINY
 from Training.config import load_config
 from Training.distributed import Processes, SharedBatchNorm3d, processes
 from Training.train import train
@@ -22,20 +23,9 @@ from Training.train import train
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 [model]
-name = "tiny"
-title = "Tiny"
-description = "A test"
-version = "1.0.0"
-licence = "MIT"
-synthetic = true
-spacing = [1.0, 1.0, 1.0]
 structures = ["Bladder", "Prostate"]
-training_data = "Noise"
-channels = [{ name = "T1", modality = "MR" }]
-normalization = { method = "z-score", mask = "all" }
-architecture = { architecture = "afn-1", dilation_rates = [2, 3] }
+architecture = { dilation_rates = [2, 3] }
 [data]
-source = "folder"
 watch = 2
 [segments]
 size = [6, 6, 6]
@@ -93,7 +83,7 @@ def losses(run: Path) -> list[float]:
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="This PyTorch is built without distributed training.")
 def test_two_processes_follow_the_losses_of_one_with_the_doubled_batch(tmp_path: Path, data: Path) -> None:
     config = tmp_path / "tiny.toml"
-    config.write_text(CONFIG.replace('"folder"', f'"folder"\nfolder = "{data.as_posix()}"'), encoding="utf-8")
+    config.write_text(TINY + CONFIG.replace("[data]", f'[data]\nfolder = "{data.as_posix()}"'), encoding="utf-8")
     one = start(config, tmp_path / "one", count=1)
     assert one.returncode == 0, one.stderr
     halved = ["--set", "segments.per_step=1"]

@@ -15,6 +15,7 @@ import torch
 
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
+from Testing.training.conftest import TINY
 from Training.checkpoints import run_folder
 from Training.config import load_config
 from Training.data import load_data
@@ -24,20 +25,9 @@ from Training.train import train
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
 [model]
-name = "tiny"
-title = "Tiny"
-description = "A test"
-version = "1.0.0"
-licence = "MIT"
-synthetic = true
-spacing = [1.0, 1.0, 1.0]
 structures = ["Bladder"]
-training_data = "Balls"
-channels = [{{ name = "T1", modality = "MR" }}]
-normalization = {{ method = "z-score", mask = "all" }}
-architecture = {{ architecture = "afn-1", dilation_rates = [2, 3] }}
+architecture = {{ dilation_rates = [2, 3] }}
 [data]
-source = "folder"
 folder = "{folder}"
 watch = 1
 [segments]
@@ -77,7 +67,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def config_file(tmp_path: Path, data: Path) -> Path:
     path = tmp_path / "tiny.toml"
-    path.write_text(CONFIG.format(folder=data.as_posix(), rate=0.001), encoding="utf-8")
+    path.write_text(TINY + CONFIG.format(folder=data.as_posix(), rate=0.001), encoding="utf-8")
     return path
 
 

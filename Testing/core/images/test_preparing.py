@@ -12,23 +12,10 @@ import SimpleITK as sitk
 from AutofocusCore.images import prepare
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import to_image
-from AutofocusCore.models import Channel, Code, ModelSpec, Normalization, Structure
+from AutofocusCore.models import Normalization
+from Testing.small_models import small_spec
 
-TISSUE = Code("SCT", "85756007", "Tissue")
-SPEC = ModelSpec(
-    name="test-model",
-    title="Test",
-    description="For tests.",
-    version="1.0.0",
-    channels=(Channel("T1", "MR"),),
-    structures=(Structure(1, "Part", (9, 9, 9), TISSUE, TISSUE),),
-    normalization=Normalization(percentiles=(1, 99)),
-    architecture={"architecture": "basic", "in_channels": 1, "num_classes": 2},
-    licence="MIT",
-    training_data="None.",
-    synthetic=True,
-    orientation="LPS",
-)
+SPEC = small_spec(normalization=Normalization(percentiles=(1, 99)), orientation="LPS")
 IDENTITY = tuple(np.eye(3).ravel())
 
 

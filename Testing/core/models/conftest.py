@@ -15,24 +15,22 @@ import torch
 import AutofocusCore
 from AutofocusCore.models import Channel, ModelSpec, Normalization, export_zip, load_bundle, write_bundle
 from AutofocusCore.models.terminology import structures
+from Testing.small_models import small_spec
 
 ARCHITECTURE = {"architecture": "afn-1", "in_channels": 1, "num_classes": 3, "dilation_rates": [2, 6]}
 LICENCE = "MIT License\n\nCopyright (c) the authors of this test\n"
 
 
 def make_spec(**changes: object) -> ModelSpec:
+    """A description with something in every field."""
     fields: dict[str, object] = {
         "name": "test-model",
         "title": "Prostate and bladder",
-        "description": "A model without training, for tests.",
         "version": "1.2.0",
         "channels": (Channel("CT", "CT", ("*ct*",)),),
         "structures": structures("Prostate", "Bladder"),
         "normalization": Normalization("z-score", mask="body", percentiles=(5, 95), sigmas=(2, 3)),
         "architecture": ARCHITECTURE,
-        "licence": "MIT",
-        "training_data": "None at all.",
-        "synthetic": True,
         "spacing": (1.0, 1.5, 3.0),
         "orientation": "LPS",
         "dice": {"Prostate": 0.91, "Bladder": 0.95},
@@ -40,7 +38,7 @@ def make_spec(**changes: object) -> ModelSpec:
         "training_command": "python Training/train.py Training/configs/test.toml",
         "references": ("Qin et al., Autofocus Layer for Semantic Segmentation, MICCAI 2018",),
     }
-    return ModelSpec(**{**fields, **changes})  # type: ignore[arg-type]
+    return small_spec(**{**fields, **changes})
 
 
 @pytest.fixture(scope="session")
