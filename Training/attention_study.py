@@ -62,12 +62,14 @@ class Correlation:
     with_border: tuple[float, float, float]
 
 
-def study(network: Any, spec: ModelSpec, cases: Sequence[Source], device: str = "auto") -> list[Look]:
+def study(
+    network: Any, spec: ModelSpec, cases: Sequence[Source], device: str = "auto", precision: str = "float32"
+) -> list[Look]:
     """How far every layer of a network looked in every structure of the cases."""
     labels, spacing, found = labels_of(spec), grid_spacing(spec), []
     for number, source in enumerate(cases, start=1):
         case = source.case
-        found += looks(case, effective_dilations(network, case, spacing, device), labels, spacing)
+        found += looks(case, effective_dilations(network, case, spacing, device, precision), labels, spacing)
         print(f"{case.name} ({number} of {len(cases)})", flush=True)
     return found
 
@@ -194,6 +196,7 @@ def main() -> int:
         help="put a value in place of the configuration's, as in --set data.test=10; may be repeated",
     )  # fmt: skip
     parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda:N or mps")
+    parser.add_argument("--precision", choices=("float32", "auto", "bfloat16", "float16"), default="float32")
     parser.add_argument("--threads", type=int, help="processor threads (all)")
     options = parser.parse_args()
     if options.threads:
@@ -206,7 +209,7 @@ def main() -> int:
             torch.manual_seed(config.run.seed)
             network = build_network(**model.spec.architecture).eval()
         cases = load_data(with_model(config, model.spec), options.data).test
-        found = study(network, model.spec, cases, options.device)
+        found = study(network, model.spec, cases, options.device, options.precision)
         title = f"Attention of {model.spec.name}{', untrained' if options.untrained else ''}, {len(cases)} cases"
         print(write_study(options.out, found, title, min(grid_spacing(model.spec))))
     except AutofocusError as error:

@@ -114,7 +114,7 @@ def case_of(
         within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
     elif spec.normalization.mask == "body" and prepared.patient is not None:
         within = prepared.patient
-    return Case(name, prepared.volume, values, within, each_or_all(prepared.background))
+    return Case(name, prepared.volume, values, within, each_or_all(prepared.background), prepared.region)
 
 
 def each_or_all(background: Sequence[float]) -> float | tuple[float, ...]:

@@ -39,13 +39,30 @@ from Training.sampling import Case
 Say = Callable[[str], None]
 
 
-def dice_per_structure(network: nn.Module, case: Case) -> NDArray[np.float64]:
-    """Dice of each structure (classes 1 to n), NaN where the case has none of it. `network` is in evaluation mode."""
-    plain = copy.deepcopy(network).cpu()
-    prediction = AutofocusCore.predict_volume(plain, case.image, background=case.background, device="cpu")
-    found = prediction.logits.argmax(0).numpy()
+def predicted_labels(
+    network: nn.Module, case: Case, *, device: str = "cpu", precision: str = "float32"
+) -> NDArray[np.uint8]:
+    """Labels (D, H, W) of a case as the product finds them: exact, and background outside the case's box.
+
+    Args:
+        network: in evaluation mode.
+        case: on the model's grid.
+        device, precision: as for `AutofocusCore.predict_volume`.
+    """
+    prediction = AutofocusCore.predict_volume(
+        network, case.image, background=case.background, device=device, precision=precision, region=case.box
+    )
+    labels = np.zeros(case.labels.shape, dtype=np.uint8)
+    box = case.box or tuple((0, extent) for extent in labels.shape)
+    labels[tuple(slice(*ends) for ends in box)] = prediction.logits.argmax(0).numpy()
+    return labels
+
+
+def dice_per_structure(network: nn.Module, case: Case, structures: int) -> NDArray[np.float64]:
+    """Dice of structures 1 to n, NaN where the case has none of it. `network` is in evaluation mode."""
+    found = predicted_labels(copy.deepcopy(network).cpu(), case, precision="auto")
     scores = []
-    for label in range(1, prediction.logits.shape[0]):
+    for label in range(1, structures + 1):
         truth, guess = case.labels == label, found == label
         total = truth.sum() + guess.sum()
         scores.append(2 * (truth & guess).sum() / total if truth.any() else np.nan)
@@ -96,7 +113,7 @@ def measure_network(
     run: str = "",
     say: Say = print,
 ) -> list[Measures]:
-    """Measure a network on cases, as whole volumes in exact mode on the model's grid.
+    """Measure a network on cases, as whole volumes in exact mode on the model's grid, where the product looks.
 
     Args:
         network: in evaluation mode.
@@ -111,10 +128,7 @@ def measure_network(
     results = []
     for source in cases:
         case = source.case
-        prediction = AutofocusCore.predict_volume(
-            network, case.image, background=case.background, device=device, precision=precision
-        )
-        found = prediction.logits.argmax(0).numpy().astype(np.uint8)
+        found = predicted_labels(network, case, device=device, precision=precision)
         measured = measure_case(case.name, case.labels, found, labels, spacing)
         say(f"{case.name}: Dice " + "  ".join(f"{one.structure} {_shown(one)}" for one in measured))
         results += [dataclasses.replace(one, run=run) for one in measured]

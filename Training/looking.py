@@ -19,6 +19,7 @@ from scipy.stats import spearmanr
 import AutofocusCore
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
+from AutofocusCore.images.body import bounding_region, margins_of
 from AutofocusCore.segmentation import AttentionMap
 from Training.measures import Labels
 from Training.sampling import Case
@@ -55,30 +56,39 @@ class Look:
     profile: Mapping[int, float]
 
 
-def effective_dilations(network: Any, case: Case, spacing: Sequence[float], device: str = "auto") -> dict[int, Floats]:
+def effective_dilations(
+    network: Any, case: Case, spacing: Sequence[float], device: str = "auto", precision: str = "float32"
+) -> dict[int, Floats]:
     """Effective dilation (D, H, W) in mm of every autofocus layer, from 1, and of `MEAN_OF_LAYERS` if several.
+
+    Where no structure of the case is near (`FARTHEST_MM`), nothing is computed, and it is NaN; a case without any gives
+    nothing.
 
     Args:
         network: in evaluation mode.
         case: on the model's grid.
         spacing: z, y, x in mm.
-        device: as for `AutofocusCore.predict_volume`.
+        device, precision: as for `AutofocusCore.predict_volume`.
 
     Raises:
         InputError: the network has no autofocus layer.
     """
+    z, y, x = case.labels.shape
+    grid = Grid((x, y, z), (spacing[2], spacing[1], spacing[0]), (0.0,) * 3, tuple(np.eye(3).ravel()))
+    if not case.labels.any():
+        return {}
+    box = bounding_region(case.labels > 0, margins_of(grid, FARTHEST_MM))
     prediction = AutofocusCore.predict_volume(
-        network, case.image, background=case.background, device=device, precision="float32", attention="all"
+        network, case.image, background=case.background, device=device, precision=precision, attention="all", region=box
     )
     if not prediction.attention:
         raise InputError("The network has no autofocus layer, so that there is nothing to study", "choose an AFN")
-    z, y, x = case.labels.shape
-    grid = Grid((x, y, z), (spacing[2], spacing[1], spacing[0]), (0.0,) * 3, tuple(np.eye(3).ravel()))
     rates = tuple(int(rate) for rate in network.dilation_rates)
-    maps = {
-        layer + 1: AttentionMap(weights.numpy(), rates, grid).effective_dilation_mm()
-        for layer, weights in prediction.attention.items()
-    }
+    inner, where = grid.crop(box), tuple(slice(*ends) for ends in box)
+    maps = {}
+    for layer, weights in prediction.attention.items():
+        maps[layer + 1] = np.full(case.labels.shape, np.nan)
+        maps[layer + 1][where] = AttentionMap(weights.numpy(), rates, inner).effective_dilation_mm()
     return {**maps, MEAN_OF_LAYERS: np.mean(list(maps.values()), axis=0)} if len(maps) > 1 else maps
 
 

@@ -42,7 +42,7 @@ GRID = "the model's grid"
 STAND_IN = " The cases are phantoms, as the experiment's own data are not at hand."
 
 
-def measured(member: Member, data: Path | None, regions: str | None) -> list[Measures]:
+def measured(member: Member, data: Path | None, regions: str | None, precision: str = "float32") -> list[Measures]:
     """Train and measure one run, or read what it gave when it was finished before.
 
     Raises:
@@ -51,25 +51,26 @@ def measured(member: Member, data: Path | None, regions: str | None) -> list[Mea
     record, cases = member.folder / "evaluation.json", member.folder / "evaluation" / "cases.csv"
     checkpoint = member.folder / "checkpoint.pt"
     there = all(path.is_file() for path in (record, cases, checkpoint))
-    if there and json.loads(record.read_text(encoding="utf-8")) == _facts(member, checkpoint, regions):
+    if there and json.loads(record.read_text(encoding="utf-8")) == _facts(member, checkpoint, regions, precision):
         print(f"{member.model}, {member.name}: finished before", flush=True)
         return read_cases(cases)
     checkpoint = train(member.config, member.folder, data)
     results = measure_run(
-        member.config, member.folder, data, regions=regions, name=member.name, device="auto",
+        member.config, member.folder, data, regions=regions, name=member.name, device="auto", precision=precision,
         say=lambda text: print(f"{member.model}, {member.name}, {text}", flush=True),
     )  # fmt: skip
     with Staging() as staging:
         staging.folder(cases.parent)
     write_text(cases, cases_csv(results))
-    write_text(record, json.dumps(_facts(member, checkpoint, regions), indent=1))
+    write_text(record, json.dumps(_facts(member, checkpoint, regions, precision), indent=1))
     return results
 
 
-def _facts(member: Member, checkpoint: Path, regions: str | None) -> dict[str, str | None]:
+def _facts(member: Member, checkpoint: Path, regions: str | None, precision: str) -> dict[str, str | None]:
     """What an evaluation follows from."""
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    return {"config": as_toml(member.config), "checkpoint_sha256": digest, "regions": regions}
+    facts = {"config": as_toml(member.config), "checkpoint_sha256": digest, "regions": regions}
+    return {**facts, "precision": precision}
 
 
 def reproduce(
@@ -83,6 +84,7 @@ def reproduce(
     only: Sequence[str] = (),
     overrides: Sequence[str] = (),
     all_pairs: bool = False,
+    precision: str = "float32",
 ) -> tuple[str, list[str]]:
     """Make a table; the text of it, and what is missing, a sentence each.
 
@@ -96,6 +98,7 @@ def reproduce(
         only: names of the configurations to take.
         overrides: of the configurations, "table.field=value" each.
         all_pairs: whether each network is compared with each, or with the first.
+        precision: that whole volumes are measured in, as for `AutofocusCore.predict_volume`.
 
     Raises:
         SettingError: no such table.
@@ -119,7 +122,7 @@ def reproduce(
             continue
         for member in runs:
             try:
-                done.setdefault(model, []).extend(measured(member, folder, regions))
+                done.setdefault(model, []).extend(measured(member, folder, regions, precision))
             except AutofocusError as error:
                 missing.append(f"{model}, {member.name}: {error}")
     if not done:
@@ -165,6 +168,8 @@ def main() -> int:
         help="put a value in place of the configurations', as in --set run.steps=500; may be repeated",
     )  # fmt: skip
     parser.add_argument("--all-pairs", action="store_true", help="compare each network with each, not with the first")
+    parser.add_argument("--precision", choices=("float32", "auto", "bfloat16", "float16"), default="float32",
+                        help="that whole volumes are measured in (float32)")  # fmt: skip
     parser.add_argument("--threads", type=int, help="processor threads (all)")
     options = parser.parse_args()
     if options.threads:
@@ -177,7 +182,7 @@ def main() -> int:
             return 0
         text, missing = reproduce(
             options.table, out, options.data, quick=options.quick, seeds=options.seeds, folds=options.folds,
-            only=options.only, overrides=options.overrides, all_pairs=options.all_pairs,
+            only=options.only, overrides=options.overrides, all_pairs=options.all_pairs, precision=options.precision,
         )  # fmt: skip
     except AutofocusError as error:
         print(error, file=sys.stderr)

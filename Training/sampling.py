@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from AutofocusCore.images.geometry import Region
+
 from .augmenting import MonaiChain, change_intensity, random_map, swap_labels
 from .schedule import Course
 from .settings import Augmentation, Segments
@@ -37,6 +39,7 @@ class Case:
         labels: (D, H, W) uint8.
         roi: (D, H, W) bool; background segments are centred in it.
         background: normalised value of what lies outside the image, for all channels or for each.
+        box: (z, y, x) from and to, what the product predicts of it, as round the body; None for all.
     """
 
     name: str
@@ -44,6 +47,7 @@ class Case:
     labels: NDArray[np.uint8]
     roi: NDArray[np.bool_]
     background: float | tuple[float, ...]
+    box: Region | None = None
 
 
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:

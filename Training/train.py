@@ -159,7 +159,7 @@ def _train(
         done = state.step == course.steps
         watched = None
         if run.watch_every and data.watch and (done or state.step % run.watch_every == 0):
-            watched = watch(average, data, everyone)
+            watched = watch(average, data, len(config.model.structures), everyone)
         if record is None:
             continue
         record.add(state.step, total, rate, names, watched)
@@ -174,10 +174,11 @@ def _train(
     return checkpoint
 
 
-def watch(average: nn.Module, data: DataSet, everyone: Processes) -> list[float]:
+def watch(average: nn.Module, data: DataSet, structures: int, everyone: Processes) -> list[float]:
     """Mean Dice of each structure over the watched cases, which the processes share among them."""
     everyone.agree(average)
-    mine = [dice_per_structure(average, source.case) for source in data.watch[everyone.rank :: everyone.count]]
+    own = data.watch[everyone.rank :: everyone.count]
+    mine = [dice_per_structure(average, source.case, structures) for source in own]
     scores = [score for part in everyone.gathered(mine) for score in part]
     return [float(np.nanmean(of_one)) if np.isfinite(of_one).any() else float("nan") for of_one in np.transpose(scores)]
 

@@ -26,7 +26,18 @@ SPACING = (3.0, 2.0, 1.0)
 def ball(radius: float) -> Case:
     z, y, x = np.mgrid[:20, :30, :60]
     labels = ((3 * (z - 10)) ** 2 + (2 * (y - 15)) ** 2 + (x - 30) ** 2 < radius**2).astype(np.uint8)
-    return Case("ball", np.zeros((1, *labels.shape), dtype=np.float32), labels, labels == 0, 0.0)
+    image = np.random.default_rng(0).normal(0, 1, (1, *labels.shape)).astype(np.float32)
+    return Case("ball", image, labels, labels == 0, 0.0)
+
+
+def loud_network() -> torch.nn.Module:
+    """An AFN-2 whose random weights are large enough for its attention to differ from place to place."""
+    torch.manual_seed(0)
+    network = build_network("afn-2", in_channels=1, num_classes=2).eval()
+    for weight in network.parameters():
+        if weight.ndim > 1:
+            torch.nn.init.kaiming_normal_(weight)
+    return network
 
 
 @pytest.mark.parametrize("radius", [8.0, 20.0])
@@ -71,7 +82,29 @@ def test_equal_attention_is_the_mean_rate_times_the_voxel_size() -> None:
     assert sorted(dilations) == [MEAN_OF_LAYERS, 1, 2]
     for dilation in dilations.values():
         assert dilation.shape == case.labels.shape
-        assert np.allclose(dilation, 2 * (2 + 6 + 10 + 14) / 4)
+        assert np.allclose(dilation[case.labels > 0], 2 * (2 + 6 + 10 + 14) / 4)
+
+
+def test_dilations_are_computed_near_structures_alone_and_are_there_those_of_the_whole_volume() -> None:
+    network, case = loud_network(), ball(4.0)
+    part = effective_dilations(network, case, SPACING, "cpu")
+    case.labels[0, 0, 0] = case.labels[-1, -1, -1] = 1
+    whole = effective_dilations(network, case, SPACING, "cpu")
+    for layer, dilation in part.items():
+        there = np.isfinite(dilation)
+        assert not there.all()
+        assert there[signed_distance(ball(4.0).labels == 1, SPACING) >= -20].all()
+        assert np.isfinite(whole[layer]).all()
+        np.testing.assert_allclose(dilation[there], whole[layer][there], atol=1e-4)
+    case.labels[:] = 0
+    assert effective_dilations(network, case, SPACING, "cpu") == {}
+
+
+def test_the_study_may_run_in_bfloat16_which_moves_the_dilations_little() -> None:
+    network, case = loud_network(), ball(8.0)
+    exact, rounded = (effective_dilations(network, case, SPACING, "cpu", p) for p in ("float32", "bfloat16"))
+    for layer, dilation in exact.items():
+        assert 0 < np.nanmean(np.abs(rounded[layer] - dilation)) < 0.1 * np.nanstd(dilation)
 
 
 def test_a_network_without_autofocus_layers_is_refused() -> None:

@@ -11,8 +11,11 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.images import prepare as prepare_scan
+from AutofocusCore.models import Channel, Normalization
+from Testing.small_models import small_spec
 from Testing.training.conftest import TINY
-from Training.cases import Shelf, names_of
+from Training.cases import Shelf, case_of, names_of
 from Training.config import Config, load_config
 from Training.data import load_data
 from Training.prepare import main
@@ -293,3 +296,23 @@ def test_real_cases_reach_the_network_unchanged_by_their_preparation(reference_d
             assert np.array_equal(one.case.image, other.case.image)
             assert np.array_equal(one.case.labels, other.case.labels)
             assert one.case.background == other.case.background
+
+
+def test_the_box_of_a_case_is_what_the_product_predicts_of_it_here_the_body_and_a_little_air() -> None:
+    air = np.full((40, 50, 90), -1000.0, dtype=np.float32)
+    air[5:35, 15:40, 10:40] = np.random.default_rng(0).normal(40, 10, (30, 25, 30))
+    scan, labels = sitk.GetImageFromArray(air), sitk.GetImageFromArray((air > 0).astype(np.uint8))
+    for image in (scan, labels):
+        image.SetSpacing((4.0, 4.0, 4.0))
+    spec = small_spec(
+        channels=(Channel("CT", "CT"),), normalization=Normalization("window", mask="body", window=(-200, 300)),
+        spacing=(4.0, 4.0, 4.0), orientation="LPS",
+    )  # fmt: skip
+    case = case_of("a body", scan, labels, spec)
+    assert case.box == prepare_scan([scan], spec).region
+    assert case.box is not None
+    assert all(
+        0 <= low <= first and last <= high <= extent
+        for (low, high), first, last, extent in zip(case.box, (5, 15, 10), (35, 40, 40), air.shape, strict=True)
+    )
+    assert case.box[2][1] < 60

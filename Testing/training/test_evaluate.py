@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,7 +18,14 @@ from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import find_model
 from Training.config import load_config
 from Training.data import load_data
-from Training.evaluate import dice_per_structure, labels_of, measure_model, measure_run, with_model
+from Training.evaluate import (
+    dice_per_structure,
+    labels_of,
+    measure_model,
+    measure_run,
+    predicted_labels,
+    with_model,
+)
 from Training.export import export
 from Training.quick import quick_data
 from Training.runs import load_run
@@ -61,9 +69,21 @@ def test_the_dice_in_the_table_is_the_one_that_training_watches(balls_config: Pa
     network = load_run(balls_run, config).network
     results = measure_run(config, balls_run, precision="auto", say=lambda text: None)
     for source in load_data(config).test:
-        watched = dice_per_structure(network, source.case)
+        watched = dice_per_structure(network, source.case, 2)
         measured = [one.dice for one in results if one.case == source.name]
         assert np.allclose(measured, watched, equal_nan=True)
+
+
+def test_labels_are_found_where_the_product_looks_and_nowhere_else(balls_config: Path, balls_run: Path) -> None:
+    config = load_config(balls_config)
+    network, case = load_run(balls_run, config).network, load_data(config).test[0].case
+    assert case.box == tuple((0, extent) for extent in case.labels.shape)  # the model knows of no body
+    whole = predicted_labels(network, case)
+    assert whole[0].any()
+    part = predicted_labels(network, dataclasses.replace(case, box=((2, 8), (0, 13), (3, 9))))
+    assert np.array_equal(part[2:8, :, 3:9], whole[2:8, :, 3:9])
+    part[2:8, :, 3:9] = 0
+    assert not part.any()
 
 
 def test_volumes_are_those_of_the_models_grid(balls_config: Path, balls_run: Path, balls: Path) -> None:
