@@ -7,9 +7,8 @@
 (b) MONAI's ``SlidingWindowInferer`` over 75^3 windows with the same module, each window padded by the margin;
 (c) exact mode, in float32 and in bfloat16 where the device has it.
 
-The share of the peak compares the multiplications that plain convolutions take, however they are computed, with those
-of a large matrix product in the same precision, measured just before it. Everything is measured once after a warm-up;
-compare the rows of one run.
+The share of the peak compares the multiplications that a run makes with those of a large matrix product in the same
+precision, measured just before it. Everything is measured once after a warm-up; compare the rows of one run.
 """
 
 from __future__ import annotations
@@ -71,10 +70,12 @@ def matrix_peak(device: str, precision: str) -> float:
     return MATRIX**3 / best
 
 
-def released_tiles(network: Network, volume: Tensor, device: str) -> int:
-    """(a): the number of tiles."""
+def released_tiles(network: Network, volume: Tensor, device: str) -> float:
+    """(a): multiplications of the tiles, for the share of the peak."""
     predict_volume(network, volume, mode="paper", device=device, precision="float32")
-    return plan_volume(network, volume.shape, mode="paper", device=device).splits
+    plan = plan_volume(network, volume.shape, mode="paper", device=device)
+    one = plan_volume(network, (1, *3 * [TILE - 2 * network.margin]), device=device, precision="float32")
+    return float(plan.splits * one.work)
 
 
 @torch.inference_mode()
@@ -92,21 +93,19 @@ def bench(
     """Print the rows of one network."""
     torch.manual_seed(0)
     network = AutofocusCore.build_network(architecture, in_channels=1, num_classes=5, norm=norm).eval()  # type: ignore[arg-type]
-    plain = AutofocusCore.build_network(architecture, in_channels=1, num_classes=5)  # whose plans count K convolutions
     volume = torch.randn(1, *size)
     small, voxels = volume[:, :8, :8, :8], volume[0].numel()
     name = architecture if architecture == "basic" else f"{architecture} {norm}"
 
     predict_volume(network, small, device=device, precision="float32")
-    peak, count = matrix_peak(device, "float32"), 0
+    peak, work = matrix_peak(device, "float32"), 0.0
 
     def tiles() -> None:
-        nonlocal count
-        count = released_tiles(network, volume, device)
+        nonlocal work
+        work = released_tiles(network, volume, device)
 
     reference, memory = measure(tiles, device)
-    tile = plan_volume(plain, (1, *3 * [TILE - 2 * network.margin]), device=device, precision="float32").work
-    row = Row(name, "(a) released tiles", "float32", reference, voxels, memory, count * tile / reference / peak)
+    row = Row(name, "(a) released tiles", "float32", reference, voxels, memory, work / reference / peak)
     row.print(reference)
     if norm == "branch":  # the fused norm changes nothing in how the plain module is tiled
         for overlap in overlaps:
@@ -116,12 +115,12 @@ def bench(
     for precision in ("float32", *(p for p in precisions if p != "float32")):
         predict_volume(network, small, device=device, precision=precision)
         peak = matrix_peak(device, precision)
-        work = plan_volume(plain, volume.shape, device=device, precision=precision).work
+        plan = plan_volume(network, volume.shape, device=device, precision=precision)
         seconds, memory = measure(
             lambda: predict_volume(network, volume, device=device, precision=precision),  # noqa: B023
             device,
         )
-        Row(name, "(c) exact", precision, seconds, voxels, memory, work / seconds / peak).print(reference)
+        Row(name, "(c) exact", precision, seconds, voxels, memory, plan.work / seconds / peak).print(reference)
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from AutofocusCore.deepmedic import PATHWAY_CHANNELS, SCALE, DeepMedic, Pathway
-from AutofocusCore.inference import blending, filters
+from AutofocusCore.inference import filters
 from AutofocusCore.inference.boxes import Box, place, shape_of, shift, voxels, with_planes
 from AutofocusCore.inference.graph import INPUT, build_coarse_graph, build_fine_graph, build_graph
 from AutofocusCore.inference.plan import Plan, make_plan, streamed_first
@@ -29,7 +29,7 @@ def plan_exact(
         coarse_bytes = voxels(_coarse_target(task.target)) * width * dtype.itemsize
         graph = build_fine_graph(network, torch.empty(1, width, 1, 1, 1), (0, 0, 0), minimal=minimal)
     else:
-        graph = build_graph(network, minimal=minimal, blended=blending.pays_off(device, dtype))
+        graph = build_graph(network, minimal=minimal)
     return make_plan(
         graph,
         task.padded_size,
@@ -48,7 +48,7 @@ def run_exact(network: PaperNetwork, task: Task, plan: Plan, device: str, dtype:
         features, origin = yield from _coarse_pathway(network, task, plan.slab, device, dtype)
         graph = build_fine_graph(network, features, origin, minimal=minimal).to(dtype)
     else:
-        graph = build_graph(network, minimal=minimal, blended=blending.pays_off(device, dtype)).to(dtype)
+        graph = build_graph(network, minimal=minimal).to(dtype)
     work = [stage.operation.multiplications() for stage in graph.stages]
     for tile in plan.tiles:
         layout = lay_out(graph, task.padded_size, tile)

@@ -7,17 +7,16 @@ it, so that no voxel is touched twice for it.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 
 from AutofocusCore.afnet import AFNet
 from AutofocusCore.deepmedic import RESIDUAL_LAYERS, SCALE, Activation, DeepMedic, Pathway
-from AutofocusCore.inference.autofocus import Autofocus, ConvolvedAutofocus
-from AutofocusCore.inference.blending import BlendedAutofocus, can_blend, product_weight
 from AutofocusCore.inference.filters import Filter, make_filter
 from AutofocusCore.inference.operations import (
+    Autofocus,
     Classifier,
     Convolution,
     Operation,
@@ -99,11 +98,10 @@ def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 
 @torch.no_grad()
-def build_graph(network: AFNet, *, minimal: bool = False, blended: bool = False) -> Graph:
+def build_graph(network: AFNet, *, minimal: bool = False) -> Graph:
     """The stages of Basic, an ASPP network or an AFN, weights in float32 on their device.
 
     ``minimal``: two planes at a time with a third fewer multiplications, see :mod:`AutofocusCore.inference.filters`.
-    ``blended``: inputs are blended first where that can be done, see :mod:`AutofocusCore.inference.blending`.
     """
     stages: list[Stage] = []
     margin = 0
@@ -120,13 +118,12 @@ def build_graph(network: AFNet, *, minimal: bool = False, blended: bool = False)
             sources, reaches = (*sources, block_input), (*reaches, 0)
         channels = layer.conv.out_channels
         if isinstance(layer, AutofocusLayer):
-            operation = _autofocus(layer, shortcut, minimal, blended)
-            stages.append(Stage(operation, sources, reaches, margin, channels, attention))
+            stages.append(Stage(_autofocus(layer, shortcut, minimal), sources, reaches, margin, channels, attention))
             attention += 1
         else:
             weight, bias = fold(layer.conv.weight, layer.conv.bias, layer.norm)
-            filtered = make_filter(weight, bias, layer.margin, minimal=minimal)
-            stages.append(Stage(Convolution(filtered, shortcut=shortcut), sources, reaches, margin, channels))
+            operation = Convolution(make_filter(weight, bias, layer.margin, minimal=minimal), shortcut=shortcut)
+            stages.append(Stage(operation, sources, reaches, margin, channels))
 
     for layer in network.stem:
         append(cast(ConvolutionLayer, layer))
@@ -140,7 +137,7 @@ def build_graph(network: AFNet, *, minimal: bool = False, blended: bool = False)
     return Graph(tuple(stages), network.in_channels, margin)
 
 
-def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None, minimal: bool, blended: bool) -> Autofocus:
+def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None, minimal: bool) -> Autofocus:
     conv, rates = layer.conv, layer.dilation_rates
     if layer.norm == "branch":
         first = conv.bias
@@ -150,17 +147,13 @@ def _autofocus(layer: AutofocusLayer, shortcut: Shortcut | None, minimal: bool, 
         _, bias = fold(conv.weight, None, layer.norms[0])
         folded = [(weight, first_bias if k == 0 else bias) for k in range(len(rates))]
     hidden, score = cast(nn.Conv3d, layer.attention[0]), cast(nn.Conv3d, layer.attention[2])
-    attending: dict[str, Any] = {
-        "rates": tuple(rates),
-        "hidden": make_filter(hidden.weight.detach(), cast(Tensor, hidden.bias).detach(), 1, minimal=minimal),
-        "score_weight": score.weight.detach(),
-        "score_bias": cast(Tensor, score.bias).detach(),
-        "shortcut": shortcut,
-    }
-    if blended and layer.norm == "fused" and can_blend(weight, rates):
-        biases = torch.stack([bias for _, bias in folded])
-        return BlendedAutofocus(**attending, weight=product_weight(weight, biases))
-    return ConvolvedAutofocus(**attending, branches=_filters(folded, rates, minimal))
+    return Autofocus(
+        _filters(folded, rates, minimal),
+        make_filter(hidden.weight.detach(), cast(Tensor, hidden.bias).detach(), 1, minimal=minimal),
+        score.weight.detach(),
+        cast(Tensor, score.bias).detach(),
+        shortcut,
+    )
 
 
 def _filters(folded: list[tuple[Tensor, Tensor]], rates: tuple[int, ...], minimal: bool) -> tuple[Filter, ...]:

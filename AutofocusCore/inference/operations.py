@@ -1,7 +1,8 @@
 """The arithmetic of one layer over one slab, with BatchNorm folded into the weights.
 
-An operation takes windows of its inputs and the box of voxels that is wanted, and fills in the features there. The
-autofocus layer has a file of its own, :mod:`AutofocusCore.inference.autofocus`.
+An operation takes windows of its inputs and the box of voxels that is wanted, and fills in the features there. This is
+the one place where the autofocus layer is computed during inference: another way to compute it replaces
+:class:`Autofocus` and nothing else.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from AutofocusCore.inference.boxes import Box, Window, place, voxels, with_planes
+from AutofocusCore.inference.boxes import Box, Window, place, shape_of, voxels, with_planes
 from AutofocusCore.inference.filters import Filter, Weights
 
 Kind = TypeVar("Kind")
@@ -66,13 +67,78 @@ class Convolution(Weights):
 
     def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
         self.filter(windows[0], box, out)
-        finish(out, windows, box, self.shortcut, self.relu)
+        _finish(out, windows, box, self.shortcut, self.relu)
 
     def workspace(self, box: Box, itemsize: int) -> int:
-        return max(self.filter.workspace(box, itemsize), shortcut_workspace(self.shortcut, box, itemsize))
+        return max(self.filter.workspace(box, itemsize), _shortcut_workspace(self.shortcut, box, itemsize))
 
     def multiplications(self) -> int:
-        return self.filter.multiplications() + shortcut_multiplications(self.shortcut)
+        return self.filter.multiplications() + _shortcut_multiplications(self.shortcut)
+
+
+@dataclass(frozen=True)
+class Autofocus(Weights):
+    """K convolutions blended by attention; an optional shortcut; ReLU.
+
+    ``branches`` holds K filters, one for each rate: with a BatchNorm for each branch their folded weights differ.
+    """
+
+    exact = ("score_weight", "score_bias")
+    branches: tuple[Filter, ...]
+    hidden: Filter
+    score_weight: Tensor
+    score_bias: Tensor
+    shortcut: Shortcut | None = None
+
+    def __call__(self, windows: list[Window], box: Box, out: Tensor) -> Tensor:
+        attention = self.attend(windows[0], box)
+        self.blend(windows[0], box, attention, out)
+        _finish(out, windows, box, self.shortcut, relu=True)
+        return attention
+
+    @property
+    def rates(self) -> tuple[int, ...]:
+        """The dilation rates."""
+        return tuple(branch.rate for branch in self.branches)
+
+    def attend(self, window: Window, box: Box) -> Tensor:
+        """Attention (1, K, d, h, w) in float32 over the rates."""
+        wide = window.widen(box, 1, self.rates[0])
+        attention = self.score_bias.new_empty((1, len(self.rates), *shape_of(wide)))
+        for planes, hidden in self.hidden.parts(window, wide):
+            scores = _project(hidden.relu_(), self.score_weight, self.score_bias)
+            place(with_planes(wide, planes), attention, wide).copy_(scores.softmax(dim=1))
+        return Window(attention, wide).crop(box)
+
+    def blend(self, window: Window, box: Box, attention: Tensor, out: Tensor) -> None:
+        """Fill ``out`` with the weighted sum of the K branches."""
+        spread = out.dtype != torch.float32 and out.device.type == "cpu"
+        shares = (attention.to(out.dtype) if spread else attention).split(1, dim=1)
+        for number, (branch, share) in enumerate(zip(self.branches, shares, strict=True)):
+            for planes, part in branch.parts(window, box):
+                piece = with_planes(box, planes)
+                target, weight = place(piece, out, box), place(piece, share, box)
+                if spread:  # over the channels: PyTorch multiplies tensors of one shape three times faster
+                    weight = torch.empty_like(part).copy_(weight)
+                if number == 0:
+                    torch.mul(part, weight, out=target)
+                else:
+                    target.addcmul_(part, weight)
+
+    def workspace(self, box: Box, itemsize: int) -> int:
+        plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
+        rounded = itemsize if itemsize < 4 else 0  # of the shares as they multiply, beside those in float32
+        attention = voxels(box) * len(self.branches) * (4 + rounded)
+        attending = self.hidden.workspace(box, itemsize + 4)
+        outputs = self.branches[0].weight.shape[0]
+        spread = plane * max(branch.most_planes(depth) for branch in self.branches) * outputs * itemsize
+        blending = max(branch.workspace(box, itemsize) for branch in self.branches) + spread
+        return max(attention + max(attending, blending), _shortcut_workspace(self.shortcut, box, itemsize))
+
+    def multiplications(self) -> int:
+        branches = sum(branch.multiplications() for branch in self.branches)
+        attending = self.hidden.multiplications() + self.score_weight.numel()
+        return branches + attending + _shortcut_multiplications(self.shortcut)
 
 
 @dataclass(frozen=True)
@@ -84,7 +150,7 @@ class Classifier(Weights):
     bias: Tensor
 
     def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
-        out.copy_(project(windows[0].crop(box), self.weight, self.bias))
+        out.copy_(_project(windows[0].crop(box), self.weight, self.bias))
 
     def workspace(self, box: Box, itemsize: int) -> int:
         return voxels(box) * 4 * (self.weight.shape[0] + self.weight.shape[1])
@@ -107,7 +173,7 @@ class Pyramid(Weights):
         out.zero_()
         for branch, classifier in zip(self.branches, self.classifiers, strict=True):
             for planes, part in branch.parts(windows[0], box):
-                scores = project(part.relu_(), classifier.weight, classifier.bias)
+                scores = _project(part.relu_(), classifier.weight, classifier.bias)
                 place(with_planes(box, planes), out, box).add_(scores)
 
     def workspace(self, box: Box, itemsize: int) -> int:
@@ -184,26 +250,23 @@ class Perceptron(Weights):
         return sum(weight.numel() for weight in self.weights) + self.classifier.weight.numel()
 
 
-def project(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _project(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """A 1x1x1 convolution in float32: (1, O, d, h, w), channels first, of (1, C, d, h, w), channels last."""
     outputs, channels = weight.shape[:2]
     voxels_last = features.permute(0, 2, 3, 4, 1).reshape(-1, channels).float().t()
     return torch.addmm(bias[:, None], weight.reshape(outputs, channels), voxels_last).view(1, -1, *features.shape[2:])
 
 
-def finish(features: Tensor, windows: list[Window], box: Box, shortcut: Shortcut | None, relu: bool) -> None:
-    """Add the shortcut where there is one, and apply the ReLU where there is one."""
+def _finish(features: Tensor, windows: list[Window], box: Box, shortcut: Shortcut | None, relu: bool) -> None:
     if shortcut is not None:
         shortcut.add_to(features, windows[1], box)
     if relu:
         features.relu_()
 
 
-def shortcut_workspace(shortcut: Shortcut | None, box: Box, itemsize: int) -> int:
-    """Bytes that a shortcut needs, if there is one; see :meth:`Operation.workspace`."""
+def _shortcut_workspace(shortcut: Shortcut | None, box: Box, itemsize: int) -> int:
     return 0 if shortcut is None else shortcut.workspace(box, itemsize)
 
 
-def shortcut_multiplications(shortcut: Shortcut | None) -> int:
-    """Multiplications of a shortcut for each voxel, if there is one."""
+def _shortcut_multiplications(shortcut: Shortcut | None) -> int:
     return shortcut.weight.numel() if shortcut is not None and shortcut.weight is not None else 0
