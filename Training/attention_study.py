@@ -51,6 +51,8 @@ class Correlation:
         layer: from 1, or `MEAN_OF_LAYERS`.
         structure: its name, or `TOGETHER`.
         cases: that have it.
+        dilation_mm: mean and standard deviation of the effective dilation inside it, over cases. Where that hardly
+            varies, attention has settled on one rate, and no correlation means anything.
         with_size: Spearman's correlation of dilation and diameter, and its 95 % interval.
         with_border: mean over cases of the correlation with the distance to the border, and its interval.
     """
@@ -58,6 +60,7 @@ class Correlation:
     layer: int
     structure: str
     cases: int
+    dilation_mm: tuple[float, float]
     with_size: tuple[float, float, float]
     with_border: tuple[float, float, float]
 
@@ -83,7 +86,10 @@ def correlations(found: Sequence[Look]) -> list[Correlation]:
     for layer in layers:
         for structure in wanted:
             own = [one for one in found if one.layer == layer and structure in (one.structure, TOGETHER)]
-            result.append(Correlation(layer, structure, len({o.case for o in own}), _with_size(own), _with_border(own)))
+            dilations = [one.dilation_mm for one in own]
+            spread = float(np.mean(dilations)), float(np.std(dilations))
+            cases = len({one.case for one in own})
+            result.append(Correlation(layer, structure, cases, spread, _with_size(own), _with_border(own)))
     return result
 
 
@@ -114,15 +120,25 @@ def write_study(out: Path, found: Sequence[Look], title: str, voxel_mm: float) -
     results = correlations(found)
     columns = ["case", "structure", "layer", "diameter_mm", "dilation_mm", "border_correlation"]
     rows = [[_layer(o.layer) if c == "layer" else getattr(o, c) for c in columns] for o in found]
-    header = ["layer", "structure", "cases"]
+    header = ["layer", "structure", "cases", "dilation_mm", "dilation_mm_sd"]
     header += [f"{what}_{part}" for what in ("size", "border") for part in ("correlation", "low", "high")]
-    cells = [[_layer(c.layer), c.structure, c.cases, *c.with_size, *c.with_border] for c in results]
+    cells = [[_layer(c.layer), c.structure, c.cases, *c.dilation_mm, *c.with_size, *c.with_border] for c in results]
     table = markdown(
-        ["layer", "structure", "cases", "with size", "with distance to border"],
-        [[_layer(c.layer), c.structure, str(c.cases), _shown(c.with_size), _shown(c.with_border)] for c in results],
+        ["layer", "structure", "cases", "dilation in mm (SD)", "with size", "with distance to border"],
+        [
+            [
+                _layer(c.layer),
+                c.structure,
+                str(c.cases),
+                "{:.2f} ({:.2f})".format(*c.dilation_mm),
+                _shown(c.with_size),
+                _shown(c.with_border),
+            ]
+            for c in results
+        ],
     )
     text = (
-        f"# {title}\n\nSpearman's correlation of the effective dilation inside a structure with the structure's size, "
+        f"# {title}\n\nThe effective dilation inside a structure, its Spearman correlation with the structure's size, "
         "over cases, and with the distance to its border, over the voxels inside, mean of the cases (95 % bootstrap "
         f"interval over cases, for each row by itself).\n\n{table}"
     )

@@ -123,6 +123,9 @@ class Optimizer:
         drops: when "step" lowers the rate: shares of the run below 1, epochs from 1 on.
         divide_by: what "step" divides the rate by.
         warm_up: steps over which the rate rises from 0.
+        attention: how many times as fast the layers that attention is computed by learn. They have no BatchNorm: where
+            steps are large, as Adam's are, their scores grow until the softmax chooses one rate everywhere, and for
+            good; 0.1 or less then helps.
     """
 
     name: str = "adam"
@@ -140,10 +143,12 @@ class Optimizer:
     drops: tuple[float, ...] = (2 / 3,)
     divide_by: float = 10.0
     warm_up: int = 0
+    attention: float = 1.0
 
     def __post_init__(self) -> None:
         require_known(self.name, "optimizer.name", ("adam", "sgd", "rmsprop", "deepmedic-rmsprop"))
-        require(self.learning_rate > 0, "optimizer.learning_rate", self.learning_rate, "give a positive number")
+        for name in ("learning_rate", "attention"):
+            require(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "give a positive number")
         require_known(self.schedule, "optimizer.schedule", ("poly", "step", "cosine", "constant"))
         ascending = list(self.drops) == sorted(set(self.drops)) and all(drop > 0 for drop in self.drops)
         require(ascending, "optimizer.drops", self.drops, "give positive numbers in ascending order")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -127,6 +128,7 @@ def test_a_relation_between_structures_is_told_from_one_within_them() -> None:
     by_structure = {one.structure: one for one in correlations(made_up(np.random.default_rng(0), 0.0))}
     assert by_structure[TOGETHER].with_size[0] > 0.6
     assert by_structure["small"].with_size[1] < 0 < by_structure["small"].with_size[2]  # the interval holds 0
+    assert by_structure["small"].dilation_mm == pytest.approx((2.0, 0.1), abs=0.1)
     falling = {one.structure: one for one in correlations(made_up(np.random.default_rng(0), -1.0))}
     assert falling["small"].with_size[2] < -0.8
     assert falling["small"].with_border == (0.5, 0.5, 0.5)
@@ -144,7 +146,7 @@ def test_tables_and_figure_are_written_whole(tmp_path: Path) -> None:
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
         "attention.csv", "correlations.csv", "attention.md", "attention.png",
     }  # fmt: skip
-    assert "| layer 1 | small | 12 | +" in text
+    assert re.search(r"\| layer 1 \| small \| 12 \| \d\.\d\d \(\d\.\d\d\) \| \+", text)
     assert len(list(csv.DictReader((tmp_path / "out" / "attention.csv").open(encoding="utf-8")))) == 24
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from Training.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer
+from AutofocusCore.networks import build_network
+from Training.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer, set_rate
 from Training.settings import Optimizer
 
 
@@ -53,6 +54,17 @@ def test_it_differs_from_torchs_where_epsilon_matters() -> None:
     weight.grad = torch.tensor([1e-3], dtype=torch.float64)
     optimizer.step()
     assert 1 - ours[0] < 0.5 * (1 - weight.item())
+
+
+def test_attention_may_learn_more_slowly_than_all_else() -> None:
+    network = build_network("afn-2", in_channels=1, num_classes=2)
+    optimizer = build_optimizer(network, Optimizer(attention=0.1))
+    set_rate(optimizer, 1e-2)
+    rates = {parameter: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
+    assert len(rates) == len(list(network.parameters())) == sum(len(g["params"]) for g in optimizer.param_groups)
+    for name, parameter in network.named_parameters():
+        assert rates[parameter] == pytest.approx(1e-3 if "attention" in name else 1e-2), name
+    assert len(build_optimizer(network, Optimizer()).param_groups) == 1
 
 
 def test_the_penalties_gradients_are_those_of_autograd_on_weights_of_convolutions_alone() -> None:
