@@ -25,7 +25,7 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from AutofocusCore.errors import AutofocusError
+from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.models import ModelSpec, find_model
 from AutofocusCore.networks import build_network
 from AutofocusCore.staging import Staging
@@ -68,12 +68,18 @@ class Correlation:
 def study(
     network: Any, spec: ModelSpec, cases: Sequence[Source], device: str = "auto", precision: str = "float32"
 ) -> list[Look]:
-    """How far every layer of a network looked in every structure of the cases."""
+    """How far every layer of a network looked in every structure of the cases.
+
+    Raises:
+        InputError: the network has no autofocus layer, or no case a structure.
+    """
     labels, spacing, found = labels_of(spec), grid_spacing(spec), []
     for number, source in enumerate(cases, start=1):
         case = source.case
         found += looks(case, effective_dilations(network, case, spacing, device, precision), labels, spacing)
         print(f"{case.name} ({number} of {len(cases)})", flush=True)
+    if not found:
+        raise InputError(f"None of the {len(cases)} cases has a structure to look at", "give cases with labels")
     return found
 
 

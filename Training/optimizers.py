@@ -70,7 +70,7 @@ class DeepMedicRMSprop(torch.optim.Optimizer):
 
 
 def build_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
-    """The optimiser of all of the network's parameters; `set_rate` gives each group its rate."""
+    """The optimiser of all of the network's parameters; `set_rates` gives each group its rate."""
     parameters, rate, decay = _groups(network, options.attention), options.learning_rate, options.weight_decay
     if options.name == "adam":
         return torch.optim.Adam(parameters, lr=rate, eps=options.epsilon, weight_decay=decay)
@@ -102,8 +102,8 @@ def _groups(network: nn.Module, attention: float) -> list[dict[str, Any]]:
     return [{"params": rest}, *([{"params": attending, "factor": attention}] if attending else [])]
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of a step, times each group's own factor."""
+def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    """Give every group of parameters the learning rate of a step, times the group's own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("factor", 1.0)
 

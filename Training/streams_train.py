@@ -24,6 +24,7 @@ from torch.nn.functional import cross_entropy
 from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.scale_streams import ScaleStreams
 from Training.checkpoints import own_checkpoint, run_folder, save
+from Training.optimizers import set_rates
 from Training.record import Record, write_environment
 from Training.streams_data import UNLABELLED, checksum, draw_crops, photographs
 from Training.streams_settings import Descent, StreamsConfig, load_streams_config, streams_toml
@@ -43,8 +44,7 @@ def build_descent(network: ScaleStreams, options: Descent) -> torch.optim.SGD:
 def set_rate(optimizer: torch.optim.Optimizer, options: Descent, step: int, steps: int) -> float:
     """Give every group its rate of one step (0 to steps - 1), and return the encoder's."""
     rate = options.learning_rate * (1 - step / steps) ** options.power
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group["factor"]
+    set_rates(optimizer, rate)
     return rate
 
 

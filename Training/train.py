@@ -33,7 +33,7 @@ from Training.data import DataSet, load_data, names_of
 from Training.distributed import Processes, processes, share_batch_norm
 from Training.evaluate import dice_per_structure
 from Training.losses import build_loss
-from Training.optimizers import add_penalties, build_optimizer, set_rate
+from Training.optimizers import add_penalties, build_optimizer, set_rates
 from Training.recompute import recompute_hidden_layers
 from Training.record import Record, write_environment
 from Training.sampling import Drawing, draw_batch
@@ -130,7 +130,7 @@ def _train(
     while state.step < min(course.steps, stop_after or course.steps):
         torch.manual_seed(run.seed * 1_000_003 + state.step * everyone.count + everyone.rank)
         rate = learning_rate(config.optimizer, state.step, course.steps, course.epoch)
-        set_rate(state.optimizer, rate)
+        set_rates(state.optimizer, rate)
         state.optimizer.zero_grad()
         total, names = 0.0, []
         for part in range(run.accumulate):

@@ -15,7 +15,8 @@ import torch
 import Training.attention_study
 from AutofocusCore.errors import InputError
 from AutofocusCore.networks import build_network
-from Training.attention_study import TOGETHER, correlations, write_study
+from Training.attention_study import TOGETHER, correlations, study, write_study
+from Training.cases import Source
 from Training.config import load_config
 from Training.data import load_data
 from Training.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation, signed_distance
@@ -83,7 +84,8 @@ def test_equal_attention_is_the_mean_rate_times_the_voxel_size() -> None:
     assert sorted(dilations) == [MEAN_OF_LAYERS, 1, 2]
     for dilation in dilations.values():
         assert dilation.shape == case.labels.shape
-        assert np.allclose(dilation[case.labels > 0], 2 * (2 + 6 + 10 + 14) / 4)
+        assert np.isfinite(dilation[case.labels > 0]).all()
+        assert np.allclose(dilation[np.isfinite(dilation)], 2 * (2 + 6 + 10 + 14) / 4)
 
 
 def test_dilations_are_computed_near_structures_alone_and_are_there_those_of_the_whole_volume() -> None:
@@ -111,6 +113,15 @@ def test_the_study_may_run_in_bfloat16_which_moves_the_dilations_little() -> Non
 def test_a_network_without_autofocus_layers_is_refused() -> None:
     with pytest.raises(InputError, match="no autofocus layer"):
         effective_dilations(build_network("basic", in_channels=1, num_classes=2).eval(), ball(8.0), SPACING, "cpu")
+
+
+def test_cases_without_any_structure_are_refused_in_a_sentence(balls_config: Path) -> None:
+    case = ball(8.0)
+    case.labels[:] = 0
+    spec = load_config(balls_config).model
+    for cases in ([Source("empty", lambda: case)], []):
+        with pytest.raises(InputError, match=f"None of the {len(cases)} cases has a structure"):
+            study(loud_network(), spec, cases, "cpu")
 
 
 def made_up(rng: np.random.Generator, slope: float) -> list[Look]:

@@ -51,6 +51,7 @@ def test_the_card_may_take_the_figures_of_a_cross_validation(
         "figures"
     ]
     assert figures["measured"] == "Cross-validation over all cases"
+    assert figures["cases_measured"] == 3
     assert [row["case"] for row in figures["cases"]] == ["ball_4", "ball_5", "ball_6"]
 
 

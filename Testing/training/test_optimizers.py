@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from AutofocusCore.networks import build_network
-from Training.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer, set_rate
+from Training.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer, set_rates
 from Training.settings import Optimizer
 
 
@@ -59,7 +59,7 @@ def test_it_differs_from_torchs_where_epsilon_matters() -> None:
 def test_attention_may_learn_more_slowly_than_all_else() -> None:
     network = build_network("afn-2", in_channels=1, num_classes=2)
     optimizer = build_optimizer(network, Optimizer(attention=0.1))
-    set_rate(optimizer, 1e-2)
+    set_rates(optimizer, 1e-2)
     rates = {parameter: group["lr"] for group in optimizer.param_groups for parameter in group["params"]}
     assert len(rates) == len(list(network.parameters())) == sum(len(g["params"]) for g in optimizer.param_groups)
     for name, parameter in network.named_parameters():
