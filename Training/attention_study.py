@@ -37,6 +37,7 @@ from Training.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, r
 from Training.measures import mean_of
 from Training.plots import COLOURS
 from Training.runs import load_run
+from Training.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
 from Training.tables import csv_text, markdown
 
 RESAMPLES = 2_000
@@ -211,18 +212,13 @@ def main() -> int:
     which.add_argument("--model", help="a model's name (`autofocus models list`), folder or zip")
     which.add_argument("--run", type=Path, help="a run's folder")
     parser.add_argument("-o", "--out", type=Path, required=True, help="folder for table and figure; made if need be")
-    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    add_data(parser)
     parser.add_argument("--untrained", action="store_true", help="with random weights, as a control")
-    parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
-        help="put a value in place of the configuration's, as in --set data.test=10; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda:N or mps")
-    parser.add_argument("--precision", choices=("float32", "auto", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--threads", type=int, help="processor threads (all)")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    add_overrides(parser, "data.test=10")
+    add_device(parser, "auto")
+    add_precision(parser)
+    add_threads(parser)
+    options = parse(parser)
     try:
         config = load_config(options.config, options.overrides)
         model = find_model(options.model) if options.model is not None else load_run(options.run, config)

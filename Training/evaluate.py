@@ -23,7 +23,6 @@ if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -35,6 +34,7 @@ from Training.data import Source, load_data, names_of
 from Training.measures import BRATS_REGIONS, Labels, Measures, measure_case
 from Training.runs import WEIGHTS, load_run, refuse_trained_on
 from Training.sampling import Case
+from Training.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
 
 Say = Callable[[str], None]
 
@@ -218,18 +218,15 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--compare", type=Path, nargs="+", metavar="CSV", help="cases.csv of two or more evaluations")
     parser.add_argument("-o", "--out", type=Path, help="folder for the tables (RUN/evaluation)")
     parser.add_argument("--truth", type=Path, metavar="DIR", help="true label maps, for --predictions")
-    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
-    parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
-        help="put a value in place of the configuration's, as in --set data.fold=1; may be repeated",
-    )  # fmt: skip
+    add_data(parser)
+    add_overrides(parser, "data.fold=1")
     parser.add_argument("--weights", choices=tuple(WEIGHTS), default="last", help="which of the run's (last)")
     parser.add_argument("--regions", choices=("brats",), help="whole tumour, core and enhancing of BRATS's labels")
     parser.add_argument("--names", nargs="+", metavar="NAME", help="what to call the models of --compare")
     parser.add_argument("--all-pairs", action="store_true", help="compare each model with each, not with the first")
-    parser.add_argument("--device", default="cpu", metavar="D", help="cpu (default), auto, cuda:N or mps")
-    parser.add_argument("--precision", choices=("float32", "auto", "bfloat16", "float16"), default="float32")
-    parser.add_argument("--threads", type=int, help="processor threads (all)")
+    add_device(parser, "cpu")
+    add_precision(parser)
+    add_threads(parser)
     return parser
 
 
@@ -263,15 +260,13 @@ def run(options: argparse.Namespace) -> str:
 def main() -> int:
     """The command line's exit status."""
     parser = build_parser()
-    options = parser.parse_args()
+    options = parse(parser)
     if options.out is None and options.run is None:
         parser.error("name a folder for the tables with -o")
     if options.config is None and (options.run is not None or options.model is not None):
         parser.error("name the configuration of the data")
     if options.predictions is not None and options.truth is None:
         parser.error("name the folder of the true label maps with --truth")
-    if options.threads:
-        torch.set_num_threads(options.threads)
     try:
         print(run(options))
     except AutofocusError as error:

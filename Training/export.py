@@ -17,7 +17,6 @@ from typing import Any
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
 
 from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.models import ModelSpec, bundled_model_folder, write_bundle
@@ -26,6 +25,7 @@ from Training.config import Config, load_config
 from Training.evaluate import measure_run
 from Training.measures import Measures, mean_of
 from Training.runs import WEIGHTS, load_run, log_summary
+from Training.shared_options import add_data, add_overrides, add_threads, parse
 from Training.tables import Summary, read_cases, summarise, values_by_case
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -149,21 +149,16 @@ def main() -> int:
     parser.add_argument("config", type=Path, help="the configuration that the run was made from")
     parser.add_argument("--run", type=Path, help="the run's folder (Runs/<configuration>)")
     parser.add_argument("--out", type=Path, help="the bundle's folder (AutofocusCore/bundles/<name>)")
-    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
-    parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
-        help="put a value in place of the configuration's, as in --set model.version=1.1.0; may be repeated",
-    )  # fmt: skip
+    add_data(parser)
+    add_overrides(parser, "model.version=1.1.0")
     parser.add_argument("--weights", choices=tuple(WEIGHTS), default="last", help="which of the run's (last)")
     parser.add_argument(
         "--cases", type=Path, nargs="+", default=(), metavar="CSV",
         help="take the figures of these cases.csv into the card: of cross-validation, one for each fold",
     )  # fmt: skip
     parser.add_argument("--note", default="", help="what the card says of where the figures come from")
-    parser.add_argument("--threads", type=int, help="processor threads (all)")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    add_threads(parser)
+    options = parse(parser)
     try:
         config = load_config(options.config, options.overrides)
         out = options.out or bundled_model_folder() / config.model.name

@@ -29,6 +29,7 @@ from Training.config import load_config
 from Training.export import licence_text
 from Training.preparing.data_list import CaseEntry, read_data_list
 from Training.runs import WEIGHTS, load_run
+from Training.shared_options import add_overrides
 from Training.tables import csv_text
 
 SUBMISSION = re.compile(r"[A-Za-z0-9_-]+")
@@ -160,10 +161,7 @@ def main() -> int:
         metavar="NAME",
         help="write VSD.NAME.<id>.mha, as BRATS 2015's server asked; letters, digits, - _",
     )
-    parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
-        help="put a value in place of the configuration's; may be repeated",
-    )  # fmt: skip
+    add_overrides(parser, "model.architecture.norm=fused")
     options, passed_on = parser.parse_known_args()
     if options.run is not None and len(options.inputs) < 2:
         parser.error("with --run, give the configuration and then the cases")

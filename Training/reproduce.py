@@ -24,7 +24,6 @@ from pathlib import Path
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import torch
 
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.staging import Staging, write_text
@@ -35,6 +34,7 @@ from Training.measures import Measures, mean_of
 from Training.parameters import write_parameters
 from Training.quick import LABEL, quick_config, quick_data
 from Training.reports import write_evaluation, write_models
+from Training.shared_options import add_data, add_overrides, add_precision, add_threads, parse
 from Training.tables import ALL, cases_csv, markdown, read_cases, structures_of, values_by_case
 from Training.train import train
 
@@ -161,19 +161,13 @@ def main() -> int:
     parser.add_argument("--seeds", type=_numbers, default=(), help="seeds to train each network with: 1,2,3")
     parser.add_argument("--folds", type=_numbers, default=(), help="only these folds of a cross-validation: 0,1")
     parser.add_argument("--only", type=lambda text: text.split(","), default=(), help="networks to take: basic,afn-4")
-    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configurations'")
+    add_data(parser)
     parser.add_argument("--out", type=Path, help="folder for the results (Runs/TABLE, or Runs/TABLE-quick)")
-    parser.add_argument(
-        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
-        help="put a value in place of the configurations', as in --set run.steps=500; may be repeated",
-    )  # fmt: skip
+    add_overrides(parser, "run.steps=500")
     parser.add_argument("--all-pairs", action="store_true", help="compare each network with each, not with the first")
-    parser.add_argument("--precision", choices=("float32", "auto", "bfloat16", "float16"), default="float32",
-                        help="that whole volumes are measured in (float32)")  # fmt: skip
-    parser.add_argument("--threads", type=int, help="processor threads (all)")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    add_precision(parser)
+    add_threads(parser)
+    options = parse(parser)
     name = Path(options.table).name
     out = options.out or Path("Runs") / (f"{name}-quick" if options.quick else name)
     try:

@@ -27,6 +27,7 @@ from AutofocusCore.scale_streams import ScaleStreams
 from AutofocusCore.scale_streams.dimensions import resize
 from AutofocusCore.staging import Staging
 from Training.checkpoints import load, run_folder
+from Training.shared_options import add_data, add_overrides
 from Training.streams_data import checksum, normalised, photographs
 from Training.streams_measures import Counts, Figures
 from Training.streams_settings import LAYOUTS, StreamsConfig, load_streams_config
@@ -138,14 +139,11 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("config", type=Path, help="the configuration that the run was made from")
     parser.add_argument("--run", type=Path, help="the run's folder (Runs/<configuration>)")
-    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    add_data(parser)
     parser.add_argument("--scales", type=float, nargs="+", default=[1.0], help="sizes at which each one is seen (1)")
     parser.add_argument("--five-scales", action="store_true", help="the same as --scales 0.5 0.75 1 1.25 1.5")
     parser.add_argument("--flip", action="store_true", help="average with the mirror image's prediction too")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="TABLE.FIELD=VALUE", dest="overrides",
-        help="put a value (TOML) in place of the configuration's; may be repeated",
-    )  # fmt: skip
+    add_overrides(parser, "data.folder=VOC2012")
     options = parser.parse_args(arguments)
     try:
         config = load_streams_config(options.config, options.overrides)

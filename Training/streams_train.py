@@ -26,6 +26,7 @@ from AutofocusCore.scale_streams import ScaleStreams
 from Training.checkpoints import own_checkpoint, run_folder, save
 from Training.optimizers import set_rates
 from Training.record import Record, write_environment
+from Training.shared_options import add_data, add_overrides
 from Training.streams_data import UNLABELLED, checksum, draw_crops, photographs
 from Training.streams_settings import Descent, StreamsConfig, load_streams_config, streams_toml
 
@@ -143,12 +144,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Train a network of scale streams on photographs with labels.")
     parser.add_argument("config", type=Path, help="a TOML file, such as those in Training/streams_configs/voc2012")
     parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>); a run in it is continued")
-    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    add_data(parser)
     parser.add_argument("--encoder-weights", type=Path, help="torchvision's weights of the encoder, to begin with")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="TABLE.FIELD=VALUE", dest="overrides",
-        help="put a value (TOML) in place of the configuration's, as in --set run.seed=2; may be repeated",
-    )  # fmt: skip
+    add_overrides(parser, "run.seed=2")
     options = parser.parse_args(arguments)
     try:
         config = load_streams_config(options.config, options.overrides)

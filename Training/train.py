@@ -38,6 +38,7 @@ from Training.recompute import recompute_hidden_layers
 from Training.record import Record, write_environment
 from Training.sampling import Drawing, draw_batch
 from Training.schedule import course_of, learning_rate, update_average
+from Training.shared_options import add_data, add_overrides, add_threads, parse
 from Training.step import Arithmetic, add_gradients
 from Training.streams_supervision import Answers
 
@@ -187,16 +188,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Train a network as a configuration says, or go on with its training.")
     parser.add_argument("config", type=Path, help="a TOML file, such as those in Training/configs")
     parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>); a run in it is continued")
-    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+    add_data(parser)
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt of another run: begin with its averaged weights")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="TABLE.FIELD=VALUE", dest="overrides",
-        help="put a value (TOML) in place of the configuration's, as in --set run.seed=2; may be repeated",
-    )  # fmt: skip
-    parser.add_argument("--threads", type=int, help="processor threads (all)")
-    options = parser.parse_args()
-    if options.threads:
-        torch.set_num_threads(options.threads)
+    add_overrides(parser, "run.seed=2")
+    add_threads(parser)
+    options = parse(parser)
     try:
         config = load_config(options.config, options.overrides)
         out = options.out or run_folder(options.config)

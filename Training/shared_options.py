@@ -1,0 +1,51 @@
+"""Options that several scripts share, so that they are called the same and mean the same everywhere."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+PRECISIONS = ("float32", "auto", "bfloat16", "float16")
+
+
+def add_data(parser: argparse.ArgumentParser) -> None:
+    """--data."""
+    parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
+
+
+def add_overrides(parser: argparse.ArgumentParser, example: str) -> None:
+    """--set, as ``options.overrides``; ``example`` is a setting that one would change here, such as data.fold=1."""
+    parser.add_argument(
+        "--set", action="append", default=[], dest="overrides", metavar="TABLE.FIELD=VALUE",
+        help=f"put a value (TOML) in place of the configuration's, as in --set {example}; may be repeated",
+    )  # fmt: skip
+
+
+def add_device(parser: argparse.ArgumentParser, default: str) -> None:
+    """--device, "auto" or "cpu" unless given."""
+    parser.add_argument("--device", default=default, metavar="D", help=f"auto, cpu, cuda:N or mps ({default})")
+
+
+def add_precision(parser: argparse.ArgumentParser) -> None:
+    """--precision of whole volumes."""
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, default="float32", help="that whole volumes are computed in (float32)"
+    )
+
+
+def add_threads(parser: argparse.ArgumentParser) -> None:
+    """--threads."""
+    parser.add_argument("--threads", type=int, help="processor threads (all)")
+
+
+def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """The options, with --threads in force; a number below 1 is refused."""
+    options = parser.parse_args(arguments)
+    if options.threads is not None:
+        if options.threads < 1:
+            parser.error("--threads takes a number from 1")
+        torch.set_num_threads(options.threads)
+    return options
