@@ -11,6 +11,7 @@ from typing import NoReturn
 import numpy as np
 import psutil
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.preparing import prepare
@@ -114,7 +115,32 @@ def case_of(
         within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
     elif spec.normalization.mask == "body" and prepared.patient is not None:
         within = prepared.patient
-    return Case(name, prepared.volume, values, within, each_or_all(prepared.background), prepared.region)
+    lost = lost_labels(labels, values)
+    return Case(name, prepared.volume, values, within, each_or_all(prepared.background), prepared.region, lost)
+
+
+def lost_labels(labels: sitk.Image, values: NDArray[np.integer]) -> tuple[int, ...]:
+    """The label values of an image that do not occur in ``values`` (D, H, W), its labels on another grid."""
+    occurring = np.unique(sitk.GetArrayViewFromImage(labels))
+    return tuple(int(value) for value in np.setdiff1d(occurring, np.append(np.unique(values), 0)))
+
+
+def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[str, ...]:
+    """A sentence that names the cases with structures that are not there on the model's grid, where there are any.
+
+    Args:
+        lost: label values by case, as `lost_labels` finds them.
+        spec: the model.
+    """
+    names = {structure.label: structure.name for structure in spec.structures}
+    affected = [f"{case} ({', '.join(names[v] for v in values)})" for case, values in lost.items() if values]
+    if not affected:
+        return ()
+    more = f" and {len(affected) - SHOWN_PROBLEMS} more" if len(affected) > SHOWN_PROBLEMS else ""
+    return (
+        f"{len(affected)} of {len(lost)} cases have structures that are lost on the model's grid, being smaller than "
+        f"its voxels; they are not trained on, and count as missed: {', '.join(affected[:SHOWN_PROBLEMS])}{more}.",
+    )
 
 
 def each_or_all(background: Sequence[float]) -> float | tuple[float, ...]:

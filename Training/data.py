@@ -18,7 +18,7 @@ from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.phantom import make_phantom
 
-from .cases import DataSet, Source, case_of, names_of, refuse, remark_on_small, split_watched
+from .cases import DataSet, Source, case_of, names_of, refuse, remark_on_lost, remark_on_small, split_watched
 from .config import Config
 from .prepared import load_prepared
 from .preparing.found import ImageFile
@@ -74,18 +74,24 @@ def _folder(config: Config, folder: Path) -> DataSet:
             image, labels, content = _read_pair(folder, name, config.model.num_classes)
             digest.update(content)
             case = case_of(name, image, labels, config.model)
+            if not case.labels.any():
+                raise InputError(
+                    "It has no foreground on the model's grid", "use smaller voxels, or take it off the split"
+                )
             sources[name] = Source(name, lambda case=case: case)  # type: ignore[misc]
         except AutofocusError as error:
             problems.append(f"{name}: {error}")
     if problems:
         refuse(problems, folder)
     train, watch = split_watched(train, config.data.watch, str(folder / "split.json"))
+    shapes = {name: sources[name].case.labels.shape for name in train}
+    lost = {name: source.case.lost for name, source in sources.items()}
     return DataSet(
         [sources[n] for n in train],
         [sources[n] for n in watch],
         [sources[n] for n in test[: config.data.test or None]],
         digest.hexdigest(),
-        remark_on_small({n: sources[n].case.labels.shape for n in train}, config.segments.size),
+        remark_on_small(shapes, config.segments.size) + remark_on_lost(lost, config.model),
     )
 
 

@@ -129,7 +129,7 @@ def measure_network(
     for source in cases:
         case = source.case
         found = predicted_labels(network, case, device=device, precision=precision)
-        measured = measure_case(case.name, case.labels, found, labels, spacing)
+        measured = measure_case(case.name, case.labels, found, labels, spacing, case.lost)
         say(f"{case.name}: Dice " + "  ".join(f"{one.structure} {_shown(one)}" for one in measured))
         results += [dataclasses.replace(one, run=run) for one in measured]
     return results

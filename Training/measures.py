@@ -5,6 +5,7 @@ the case's structure    ``state``                   what is defined
 ======================  ==========================  =======================================================
 true and found          "found"                     everything
 true, nothing found     "missed"                    Dice 0, sensitivity 0; distances are undefined
+true, but too small     "missed"                    the same, whatever was found: see ``lost``
 not true, but found     "false positive"            specificity, volumes; the rest is undefined
 neither                 "absent"                    specificity 1, volumes 0; the rest is undefined
 ======================  ==========================  =======================================================
@@ -18,7 +19,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 import torch
@@ -118,7 +119,12 @@ def measure(
 
 
 def measure_case(
-    case: str, truth: NDArray[np.integer], found: NDArray[np.integer], labels: Labels, spacing: Sequence[float]
+    case: str,
+    truth: NDArray[np.integer],
+    found: NDArray[np.integer],
+    labels: Labels,
+    spacing: Sequence[float],
+    lost: Sequence[int] = (),
 ) -> list[Measures]:
     """Measure every structure of a case.
 
@@ -127,10 +133,15 @@ def measure_case(
         truth, found: label maps (D, H, W).
         labels: the structures' label values.
         spacing: z, y, x in mm.
+        lost: label values that the case has, though not on this grid, whose voxels are too large for them.
     """
-    return [
-        measure(case, name, np.isin(truth, values), np.isin(found, values), spacing) for name, values in labels.items()
-    ]
+    results = []
+    for name, values in labels.items():
+        one = measure(case, name, np.isin(truth, values), np.isin(found, values), spacing)
+        if one.volume_true_ml == 0 and set(values) & set(lost):
+            one = replace(one, state="missed", dice=0.0, sensitivity=0.0)
+        results.append(one)
+    return results
 
 
 def mean_over_structures(results: Sequence[Measures], number: str) -> dict[str, float]:

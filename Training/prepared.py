@@ -16,7 +16,18 @@ from AutofocusCore.images.geometry import model_grid
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
 
-from .cases import DataSet, Shelf, Source, case_of, each_or_all, refuse, remark_on_small, split_watched
+from .cases import (
+    DataSet,
+    Shelf,
+    Source,
+    case_of,
+    each_or_all,
+    lost_labels,
+    refuse,
+    remark_on_lost,
+    remark_on_small,
+    split_watched,
+)
 from .config import Config
 from .preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
 from .sampling import Case
@@ -36,11 +47,12 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     test = test[: config.data.test or None]
 
     problems: list[str] = []
+    lost: dict[str, tuple[int, ...]] = {}
     digest = hashlib.sha256()
     for part, names in (("train", train), ("watch", watch), ("test", test)):
         for name in names:
             case = by_name[name]
-            faults = _problems(case, folder, config)
+            faults, lost[name] = _examine(case, folder, config)
             problems += [f"{name}: {' '.join(faults)}"] if faults else []
             digest.update(f"{part} {name} {' '.join(case.sha256[path] for path in case.files)}\n".encode())
     if problems:
@@ -53,7 +65,7 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     def sources(names: Sequence[str]) -> list[Source]:
         return [Source(n, lambda case=by_name[n]: _load(case, folder, config.model, normalised), shelf) for n in names]
 
-    remarks = remark_on_small(shapes, config.segments.size)
+    remarks = remark_on_small(shapes, config.segments.size) + remark_on_lost(lost, config.model)
     return DataSet(sources(train), sources(watch), sources(test), digest.hexdigest(), remarks)
 
 
@@ -107,31 +119,36 @@ def _parts(listed: DataList, fold: int | None, folder: Path) -> tuple[list[str],
     return [c.name for c in train if c.fold != fold], [c.name for c in train if c.fold == fold]
 
 
-def _problems(case: CaseEntry, folder: Path, config: Config) -> list[str]:
-    """All that would stop or spoil a training, one sentence each."""
+def _examine(case: CaseEntry, folder: Path, config: Config) -> tuple[list[str], tuple[int, ...]]:
+    """All that would stop or spoil a training, one sentence each; and the labels that are lost on the model's grid."""
     if case.labels is None:
-        return ["It has no labels; take it off data.json, or make it part of the tests."]
+        return ["It has no labels; take it off data.json, or make it part of the tests."], ()
     missing = [path for path in case.files if not (folder / path).is_file()]
     if missing:
-        return [f"{missing[0]} is not there; run prepare.py again."]
+        return [f"{missing[0]} is not there; run prepare.py again."], ()
     changed = [path for path in case.files if sha256_of(folder / path) != case.sha256[path]]
     if changed:
-        return [f"{changed[0]} is not what data.json says (checksum); run prepare.py again."]
+        return [f"{changed[0]} is not what data.json says (checksum); run prepare.py again."], ()
     problems = []
     try:
         grids = {path: _grid_of(folder / path) for path in case.files}
         grid = grids[case.images[0]]
         problems += [f"{p} is not on the grid of {case.images[0]}." for p, g in grids.items() if not g.same_as(grid)]
-        labels = sitk.GetArrayFromImage(sitk.ReadImage(str(folder / case.labels)))
+        labels = sitk.ReadImage(str(folder / case.labels))
     except RuntimeError:
-        return [*problems, "A file of it cannot be read; run prepare.py again."]
-    values = np.unique(labels)
+        return [*problems, "A file of it cannot be read; run prepare.py again."], ()
+    values = np.unique(sitk.GetArrayViewFromImage(labels))
     unknown = [f"{v:g}" for v in values if v not in range(config.model.num_classes)]
     if unknown:
         problems.append(f"Its labels hold {', '.join(unknown[:5])}; use 0 to {config.model.num_classes - 1}.")
     if not values.any():
         problems.append("It has no foreground; take it out.")
-    return problems
+    if problems:
+        return problems, ()
+    on_grid = sample(labels, model_grid(grid, config.model.orientation, config.model.spacing), 0.0, nearest=True)
+    if not on_grid.any():
+        problems.append("It has no foreground on the model's grid; use smaller voxels, or take it out.")
+    return problems, lost_labels(labels, on_grid)
 
 
 def _grid_of(path: Path) -> Grid:
@@ -156,4 +173,4 @@ def _load(case: CaseEntry, folder: Path, model: ModelSpec, normalised: bool) -> 
     volume = np.stack([sample(image, grid, value) for image, value in zip(images, background, strict=True)])
     within = np.ones(grid.shape, dtype=bool) if roi is None else sample(roi, grid, 0.0, nearest=True) > 0
     truth = sample(labels, grid, 0.0, nearest=True).astype(np.uint8)
-    return Case(case.name, volume, truth, within, each_or_all(background))
+    return Case(case.name, volume, truth, within, each_or_all(background), lost=lost_labels(labels, truth))

@@ -40,6 +40,7 @@ class Case:
         roi: (D, H, W) bool; background segments are centred in it.
         background: normalised value of what lies outside the image, for all channels or for each.
         box: (z, y, x) from and to, what the product predicts of it, as round the body; None for all.
+        lost: label values that the case has, but not on this grid, where they are smaller than a voxel.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Case:
     roi: NDArray[np.bool_]
     background: float | tuple[float, ...]
     box: Region | None = None
+    lost: tuple[int, ...] = ()
 
 
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:

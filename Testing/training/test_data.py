@@ -213,6 +213,34 @@ def test_cases_smaller_than_a_segment_are_named_but_do_not_stop_the_training(
     assert load_data(config(tmp_path, prepared, "fold = 0")).remarks == ()
 
 
+def _with_a_speck(prepared: Path, *, alone: bool) -> None:
+    """case_1 gets a prostate of one voxel, which lies between the voxels of a grid of 3 mm; ``alone``: and no bladder."""
+    labels = np.zeros((14, 15, 16), dtype=np.uint8)
+    labels[6, 6, 6] = 1
+    if not alone:
+        labels[3:9, 8:12, 6:12] = 2
+    rewrite(prepared, "case_1", "labels.nii.gz", labels)
+
+
+def test_structures_that_the_models_grid_loses_are_named_and_count_as_missed(
+    prepared: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    _with_a_speck(prepared, alone=False)
+    with caplog.at_level(logging.WARNING):
+        data = load_data(config(tmp_path, prepared, "fold = 0", spacing="[3.0, 3.0, 3.0]"))
+    assert "7 of 7 cases have structures that are lost on the model's grid" in caplog.text
+    assert "case_0 (Bladder), case_1 (Prostate), case_2 (Bladder)" in data.remarks[-1]
+    lost = {source.name: source.case.lost for source in (*data.train, *data.watch, *data.test)}
+    assert lost.pop("case_1") == (1,)
+    assert set(lost.values()) == {(2,)}  # two voxels thick, it falls between those of the grid
+
+
+def test_a_case_that_is_empty_on_the_models_grid_is_named_before_training(prepared: Path, tmp_path: Path) -> None:
+    _with_a_speck(prepared, alone=True)
+    with pytest.raises(InputError, match=r"case_1: It has no foreground on the model's grid; use smaller voxels"):
+        load_data(config(tmp_path, prepared, "fold = 0", spacing="[3.0, 3.0, 3.0]"))
+
+
 def test_a_network_trains_on_a_prepared_folder(prepared: Path, tmp_path: Path) -> None:
     assert train(config(tmp_path, prepared, "fold = 1"), tmp_path / "run").is_file()
 

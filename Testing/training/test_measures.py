@@ -70,6 +70,16 @@ def test_what_is_missing_in_truth_or_result_has_its_own_state() -> None:
         assert math.isnan(one.asd_mm)
 
 
+@pytest.mark.parametrize("found", [0, 5])
+def test_what_the_grid_lost_of_a_case_is_missed_not_absent(found: int) -> None:
+    truth = np.zeros((12, 12, 12), dtype=np.uint8)
+    labelled = truth.copy()
+    labelled[:found, 0, 0] = 1
+    lost, absent = measure_case("a", truth, labelled, {"A": (1,), "B": (2,)}, SPACING, lost=(1,))
+    assert (lost.state, lost.dice, lost.sensitivity) == ("missed", 0, 0)
+    assert absent.state == "absent"
+
+
 def test_brats_regions_are_unions_of_labels() -> None:
     truth = np.array([[[0, 1, 2, 3, 4]]])
     found = np.array([[[0, 1, 2, 3, 3]]])
