@@ -31,12 +31,12 @@ from AutofocusCore.networks import build_network
 from AutofocusCore.staging import Staging
 from Training.comparing import interval
 from Training.config import load_config
-from Training.data import Source, load_data
+from Training.data import Source, load_data, names_of
 from Training.evaluate import grid_spacing, labels_of, with_model
 from Training.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation
 from Training.measures import mean_of
 from Training.plots import COLOURS
-from Training.runs import load_run
+from Training.runs import load_run, refuse_trained_on
 from Training.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
 from Training.tables import csv_text, markdown
 
@@ -227,6 +227,8 @@ def main() -> int:
             torch.manual_seed(config.run.seed)
             network = build_network(**model.spec.architecture).eval()
         cases = load_data(with_model(config, model.spec), options.data).test
+        if options.run is not None:
+            refuse_trained_on(options.run, names_of(cases))
         found = study(network, model.spec, cases, options.device, options.precision)
         title = f"Attention of {model.spec.name}{', untrained' if options.untrained else ''}, {len(cases)} cases"
         print(write_study(options.out, found, title, min(grid_spacing(model.spec))))

@@ -197,7 +197,10 @@ def with_model(config: Config, spec: ModelSpec) -> Config:
 def _test_cases(config: Config, folder: Path | None) -> list[Source]:
     cases = load_data(config, folder).test
     if not cases:
-        raise InputError("The configuration has no test cases", "set data.test, or give data with a test part")
+        raise InputError(
+            "The configuration has no test cases",
+            "choose a fold with data.fold, prepare the data with a test part, or set data.test of phantoms",
+        )
     return cases
 
 

@@ -18,7 +18,7 @@ if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 
-from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.errors import AutofocusError, InputError, SettingError
 from AutofocusCore.models import ModelSpec, bundled_model_folder, write_bundle
 from Training.checkpoints import run_folder
 from Training.config import Config, load_config
@@ -29,23 +29,32 @@ from Training.shared_options import add_data, add_overrides, add_threads, parse
 from Training.tables import Summary, read_cases, summarise, values_by_case
 
 ROOT = Path(__file__).resolve().parents[1]
-LICENCES = {"MIT": ROOT / "LICENSE", "CC-BY-SA-4.0": Path(__file__).with_name("licences") / "CC-BY-SA-4.0.txt"}
+LICENCES = Path(__file__).with_name("licences")
 DIGITS = 4
 
 
-def licence_text(spec: ModelSpec) -> str:
+def licence_text(spec: ModelSpec, file: Path | None = None) -> str:
     """The whole text of the licence that a model's weights are under.
 
+    Args:
+        spec: the model.
+        file: that holds the text; None: the one of that name in Training/licences, or this project's own for MIT.
+
     Raises:
-        SettingError: it is not at hand.
+        InputError: the file cannot be read.
+        SettingError: the text is not at hand.
     """
-    path = LICENCES.get(spec.licence)
+    known = {"MIT": ROOT / "LICENSE"} | {path.stem: path for path in sorted(LICENCES.glob("*.txt"))}
+    path = file or known.get(spec.licence)
     if path is None:
-        known = ", ".join(LICENCES)
         raise SettingError(
-            f"The text of the licence {spec.licence} is not at hand", f"use {known}, or put it into Training/licences"
+            f"The text of the licence {spec.licence} is not at hand",
+            f"give a text file with --licence, or use one of {', '.join(known)} in [model]",
         )
-    return path.read_text(encoding="utf-8")
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"The licence {path} cannot be read ({error})", "give a text file with --licence") from None
 
 
 def figures_of(results: Sequence[Measures], spec: ModelSpec) -> dict[str, Any]:
@@ -114,6 +123,7 @@ def export(
     weights: str = "last",
     cases: Sequence[Path] = (),
     note: str = "",
+    licence: Path | None = None,
 ) -> dict[str, float]:
     """Measure a run's model and write it as a bundle. Returns the mean Dice of each structure that has one.
 
@@ -126,18 +136,19 @@ def export(
         cases: the cases.csv whose figures the card takes instead of measuring anew: those of cross-validation, say,
             one for each fold.
         note: what the card says of where the figures come from.
+        licence: a text file with the licence, in place of the project's copy.
 
     Raises:
         InputError: no such run, no test cases, or some that were trained on.
         SettingError: the licence's text is not at hand, or `cases` do not fit the model or each other.
     """
-    licence, model = licence_text(config.model), load_run(run, config, weights)
+    text, model = licence_text(config.model, licence), load_run(run, config, weights)
     results = _pooled(cases, config.model) if cases else measure_run(config, run, data_folder, weights=weights)
     figures = figures_of(results, config.model)
     mean = {row["structure"]: row["Dice"] for row in figures["structures"] if "Dice" in row}
     about = {"measured": note} if note else {}
     figures = {**about, **figures, "steps_trained": model.step, "log_of_training": log_summary(run)}
-    write_bundle(out, replace(config.model, dice=mean, figures=figures), model.network.state_dict(), licence)
+    write_bundle(out, replace(config.model, dice=mean, figures=figures), model.network.state_dict(), text)
     return mean
 
 
@@ -157,13 +168,15 @@ def main() -> int:
         help="take the figures of these cases.csv into the card: of cross-validation, one for each fold",
     )  # fmt: skip
     parser.add_argument("--note", default="", help="what the card says of where the figures come from")
+    parser.add_argument("--licence", type=Path, help="text of the licence that the weights are under, for your own")
     add_threads(parser)
     options = parse(parser)
     try:
         config = load_config(options.config, options.overrides)
         out = options.out or bundled_model_folder() / config.model.name
         run = options.run or run_folder(options.config)
-        mean = export(config, run, out, options.data, weights=options.weights, cases=options.cases, note=options.note)
+        shared = {"weights": options.weights, "cases": options.cases, "note": options.note, "licence": options.licence}
+        mean = export(config, run, out, options.data, **shared)
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1

@@ -18,9 +18,10 @@ if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import AutofocusCore
-from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.models import write_bundle
 from Training.config import model_of
+from Training.export import licence_text
 from Training.toml_files import read_values
 
 READ_OFF = ("architecture", "in_channels", "num_classes", "dilation_rates", "norm")
@@ -41,7 +42,7 @@ def import_released(checkpoint: Path, description: Path, out: Path, licence: Pat
         InputError: there is no licence.
     """
     network = AutofocusCore.load_released_checkpoint(checkpoint)
-    values: dict[str, Any] = read_values(description).get("model", {})
+    values = _model_table(description)
     stated = values.get("architecture", {})
     for name in READ_OFF:
         if isinstance(stated, dict) and stated.get(name, network.options[name]) != network.options[name]:
@@ -53,18 +54,22 @@ def import_released(checkpoint: Path, description: Path, out: Path, licence: Pat
         ("channels", values.get("channels", []), network.options["in_channels"]),
         ("structures", values.get("structures", []), network.options["num_classes"] - 1),
     ):
-        if len(names) != count:
+        if not isinstance(names, list) or len(names) != count:
+            listed = len(names) if isinstance(names, list) else "no"
             raise SettingError(
-                f"{description} lists {len(names)} {what}, but {checkpoint} has {count}",
+                f"{description} lists {listed} {what}, but {checkpoint} has {count}",
                 f"list {count} in the order of the network's, the background left out",
             )
     spec = model_of({**values, "architecture": network.options})
-    try:
-        text = licence.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"The licence {licence} cannot be read ({error})", "give a text file with --licence") from None
-    write_bundle(out, spec, network.state_dict(), text)
+    write_bundle(out, spec, network.state_dict(), licence_text(spec, licence))
     return out
+
+
+def _model_table(description: Path) -> dict[str, Any]:
+    values = read_values(description).get("model", {})
+    if not isinstance(values, dict):
+        raise SettingError(f"{description} says model = {values!r}", "write a table that begins with [model]")
+    return values
 
 
 def main() -> int:
@@ -76,7 +81,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the model's folder (Models/<name of the model>)")
     options = parser.parse_args()
     try:
-        name = read_values(options.description).get("model", {}).get("name", "released")
+        name = _model_table(options.description).get("name", "released")
         out = options.out or Path("Models") / str(name)
         print(import_released(options.checkpoint, options.description, out, options.licence))
     except AutofocusError as error:

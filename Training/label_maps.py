@@ -59,32 +59,44 @@ def measure_label_maps(
 
     Args:
         predictions, truth: folders with files of the same names, whatever their formats.
-        labels: label values by structure; None: every value that occurs in the truth, as "label 1" and so on.
+        labels: label values by structure; None: every value that occurs, as "label 1" and so on.
         say: is told of each case, and of predictions without a truth.
 
     Raises:
-        InputError: what `pairs` says; a file that cannot be read; two grids that differ, or a grid that is sheared.
+        InputError: what `pairs` says; a file that cannot be read or holds no labels; nothing but background; two grids
+            that differ, or a grid that is sheared.
     """
     cases = pairs(predictions, truth)
     extra = sorted(label_maps(predictions).keys() - cases.keys())
     if extra:
         say(f"{len(extra)} predictions have no truth and are left out: {', '.join(extra[:SHOWN])}")
     if labels is None:
-        values = sorted({int(v) for _, true in cases.values() for v in np.unique(_array(read_image(true).image))} - {0})
+        values = sorted({int(v) for files in cases.values() for file in files for v in np.unique(_read(file)[1])} - {0})
+        if not values:
+            raise InputError("No label map holds anything but background", "check that these are the right folders")
         labels = {f"label {value}": (value,) for value in values}
     results = []
     for case, files in cases.items():
-        found, true = (read_image(path).image for path in files)
-        grid = Grid.of(true)
-        if not grid.same_as(Grid.of(found)):
+        (other, found), (grid, true) = (_read(path) for path in files)
+        if not grid.same_as(other):
             raise InputError(f"Prediction and truth of {case} are not on the same grid", "resample the prediction")
         if grid.sheared:
             raise InputError(f"The axes of {case} are not perpendicular", "resample both onto perpendicular axes")
-        measured = measure_case(case, _array(true), _array(found), labels, tuple(reversed(grid.spacing)))
+        measured = measure_case(case, true, found, labels, tuple(reversed(grid.spacing)))
         say(f"{case}: " + "  ".join(f"{one.structure} {one.state} {one.dice:.3f}" for one in measured))
         results += measured
     return results
 
 
-def _array(image: sitk.Image) -> np.ndarray:
-    return sitk.GetArrayFromImage(image)  # a copy: a view would outlive the image
+def _read(path: Path) -> tuple[Grid, np.ndarray]:
+    """The grid and the labels (D, H, W) of a label map."""
+    scan = read_image(path)
+    if scan.warnings:
+        raise InputError(
+            f"The labels of {path} cannot be taken as they are: {scan.warnings[0].rstrip('.')}", "mend it"
+        )
+    values = sitk.GetArrayFromImage(scan.image)
+    whole = np.rint(values)
+    if (values != whole).any():
+        raise InputError(f"{path} holds {values[values != whole].flat[0]:g}, which is no label", "give whole numbers")
+    return Grid.of(scan.image), values

@@ -84,7 +84,8 @@ def log_summary(run: Path, rows: int = 5) -> list[dict[str, Any]]:
     """
     path = run / "log.jsonl"
     try:
-        entries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        text = path.read_text(encoding="utf-8")
+        entries = [json.loads(line, parse_constant=lambda _: None) for line in text.splitlines()]
         parts = [part for part in np.array_split(np.array(entries, dtype=object), rows) if len(part)]
         result = []
         for part in parts:

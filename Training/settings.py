@@ -154,6 +154,12 @@ class Optimizer:
         require(ascending, "optimizer.drops", self.drops, "give positive numbers in ascending order")
         require(self.divide_by >= 1, "optimizer.divide_by", self.divide_by, "give at least 1")
         require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "give 0 to below 1")
+        has = self.momentum == 0 or self.name != "adam"
+        require(has, "optimizer.momentum", self.momentum, "leave it 0 with adam, which has its own")
+        has = self.weight_decay == 0 or self.name != "deepmedic-rmsprop"
+        require(
+            has, "optimizer.weight_decay", self.weight_decay, "use l1 and l2 with deepmedic-rmsprop, as DeepMedic does"
+        )
         able = self.name == "deepmedic-rmsprop" or (self.name == "sgd" and self.momentum > 0)
         remedy = "use it with deepmedic-rmsprop, or with sgd and a momentum"
         require(able or not self.nesterov, "optimizer.nesterov", self.nesterov, remedy)
@@ -203,6 +209,7 @@ class Run:
     def __post_init__(self) -> None:
         for name in ("steps", "epochs", "epoch_steps", "watch_every", "seed"):
             require(getattr(self, name) >= 0, f"run.{name}", getattr(self, name), "give 0 or more")
+        require(self.seed < 2**32, "run.seed", self.seed, "give less than 2^32")
         one = (self.steps > 0) != (self.epochs > 0)
         remedy = f"give either steps or epochs, at least 1; epochs is {self.epochs}"
         require(one, "run.steps", self.steps, remedy)

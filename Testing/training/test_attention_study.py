@@ -171,3 +171,17 @@ def test_a_run_is_studied_from_the_command_line(
     rows = list(csv.DictReader((tmp_path / "out" / "attention.csv").open(encoding="utf-8")))
     assert {row["case"] for row in rows} == {source.name for source in load_data(load_config(balls_config)).test}
     assert all(2 * 3 ** (1 / 3) <= float(row["dilation_mm"]) <= 14 * 3 ** (1 / 3) for row in rows)
+
+
+def test_cases_that_the_run_was_trained_on_are_refused(
+    balls_config: Path,
+    balls_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    words = [balls_config, "--run", balls_run, "-o", tmp_path / "out", "--set", "data.fold=0", "--set", "data.folds=2"]
+    monkeypatch.setattr(sys, "argv", ["attention_study.py", *map(str, words)])
+    assert Training.attention_study.main() == 1
+    assert "was trained on 2 of the cases to report on" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

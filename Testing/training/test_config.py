@@ -141,7 +141,10 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (Optimizer, {"name": "lion"}),
         (Optimizer, {"schedule": "stairs"}),
         (Optimizer, {"learning_rate": 0.0}),
+        (Optimizer, {"name": "adam", "momentum": 0.9}),  # which would do nothing
+        (Optimizer, {"name": "deepmedic-rmsprop", "weight_decay": 1e-4}),
         (Run, {"steps": 10, "average": 1.0}),
+        (Run, {"steps": 10, "seed": 10**20}),
     ],
 )
 def test_each_part_checks_itself(part: type, values: dict) -> None:

@@ -178,6 +178,35 @@ def test_what_is_wrong_with_label_maps_is_said_in_a_sentence(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_label_that_only_the_predictions_have_is_reported_too(evaluate: Command, tmp_path: Path) -> None:
+    truth = np.zeros((8, 9, 10))
+    truth[2:5, 2:5, 2:5] = 1
+    found = truth.copy()
+    found[6, 6, 6] = 2
+    true = write_maps(tmp_path / "true", ".nii.gz", {"a": truth})
+    guessed = write_maps(tmp_path / "found", ".nrrd", {"a": found})
+    assert evaluate("--predictions", guessed, "--truth", true, "-o", tmp_path / "out") == 0
+    states = {one.structure: one.state for one in read_cases(tmp_path / "out" / "cases.csv")}
+    assert states == {"label 1": "found", "label 2": "false positive"}
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [(0.0, "No label map holds anything but background"), (0.5, "holds 0.5, which is no label"), (np.nan, "mend it")],
+)
+def test_maps_that_hold_no_labels_are_refused(
+    value: float, why: str, evaluate: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    values = np.zeros((8, 9, 10), dtype=np.float32)
+    values[2, 2, 2] = value
+    for folder in ("true", "found"):
+        (tmp_path / folder).mkdir()
+        sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / folder / "a.nii.gz"))
+    assert evaluate("--predictions", tmp_path / "found", "--truth", tmp_path / "true", "-o", tmp_path / "out") == 1
+    assert why in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_evaluations_are_compared(evaluate: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rng = np.random.default_rng(0)
     true = {f"case_{i}": (rng.random((8, 9, 10)) < 0.5) for i in range(6)}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import shutil
 from pathlib import Path
 
 import pytest
@@ -85,6 +87,27 @@ def test_a_licence_without_its_text_is_refused_before_anything_is_measured(
     config = load_config(balls_config, ['model.licence="GPL-2.0"'])
     with pytest.raises(SettingError, match=r"licence GPL-2\.0 is not at hand"):
         export(config, balls_run, tmp_path / "balls")
+
+
+def test_a_licence_of_ones_own_is_given_as_a_file(balls_config: Path, balls_run: Path, tmp_path: Path) -> None:
+    config = load_config(balls_config, ['model.licence="LicenseRef-own"'])
+    (tmp_path / "own.txt").write_text("Do as you like.\n", encoding="utf-8")
+    export(config, balls_run, tmp_path / "balls", licence=tmp_path / "own.txt")
+    assert (tmp_path / "balls" / "LICENSE").read_text(encoding="utf-8") == "Do as you like.\n"
+    with pytest.raises(InputError, match=r"none\.txt cannot be read"):
+        export(config, balls_run, tmp_path / "other", licence=tmp_path / "none.txt")
+
+
+def test_figures_that_were_undefined_while_watching_do_not_stop_the_export(
+    balls_config: Path, balls_run: Path, tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(balls_run, run)
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    lines[-1]["watched_dice"] = [math.nan, 0.5]  # as runs of before wrote where no watched case had the structure
+    (run / "log.jsonl").write_text("\n".join(map(json.dumps, lines)), encoding="utf-8")
+    export(load_config(balls_config), run, tmp_path / "balls")
+    assert load_bundle(tmp_path / "balls").spec.figures["log_of_training"][-1]["watched Dice"] == [None, 0.5]
 
 
 def test_a_run_without_a_checkpoint_is_named(balls_config: Path, tmp_path: Path) -> None:

@@ -79,6 +79,18 @@ def test_a_description_that_does_not_fit_the_weights_is_refused(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("text", "says"), [("model = 3", r"model = 3; write a table"), ("[model]\nchannels = 4", "lists no channels")]
+)
+def test_a_description_of_the_wrong_kind_is_refused_in_a_sentence(
+    text: str, says: str, tmp_path: Path, licence: Path, fixtures_released: Path
+) -> None:
+    path = tmp_path / "odd.toml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(AutofocusError, match=says):
+        import_released(fixtures_released / "AFN1_checkpoint.pth.tar", path, tmp_path / "out", licence)
+
+
 def test_a_file_that_could_execute_something_is_refused(tmp_path: Path, licence: Path) -> None:
     class Harm:
         def __reduce__(self) -> tuple:
