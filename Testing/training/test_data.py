@@ -214,7 +214,7 @@ def test_cases_smaller_than_a_segment_are_named_but_do_not_stop_the_training(
 
 
 def _with_a_speck(prepared: Path, *, alone: bool) -> None:
-    """case_1 gets a prostate of one voxel, which lies between the voxels of a grid of 3 mm; ``alone``: and no bladder."""
+    """case_1 gets a prostate of one voxel, between those of a grid of 3 mm; ``alone``: and no bladder."""
     labels = np.zeros((14, 15, 16), dtype=np.uint8)
     labels[6, 6, 6] = 1
     if not alone:
