@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import SimpleITK as sitk
 
-from .headers import NiftiHeader, open_maybe_gzip
+from .headers import NiftiHeader
 
 FLOATS = {16: "f4", 64: "f8"}
 """NIfTI's codes of the data types that have such values."""
 
 
-def with_not_numbers(image: sitk.Image, path: Path, header: NiftiHeader, frame: int) -> sitk.Image:
+def with_not_numbers(image: sitk.Image, header: NiftiHeader, frame: int) -> sitk.Image:
     """The image with NaN wherever the file's own values are no numbers; itself where they all are.
 
     Args:
-        image: the volume as ITK read it, its voxels in the file's order.
-        path: of the file, one that holds header and voxels.
-        header: its header.
+        image: the volume, of three dimensions, as ITK read it, its voxels in the file's order.
+        header: of the file, or pair of files, that it was read from.
         frame: which of its volumes the image is.
     """
     if header.datatype not in FLOATS:
@@ -28,7 +25,7 @@ def with_not_numbers(image: sitk.Image, path: Path, header: NiftiHeader, frame: 
     width, height, depth = image.GetSize()
     plane = width * height * dtype.itemsize
     values = None
-    with open_maybe_gzip(path) as file:
+    with header.open_data() as file:
         file.seek(header.offset + plane * depth * frame)
         for z in range(depth):
             lost = ~np.isfinite(np.frombuffer(file.read(plane), dtype).reshape(height, width))

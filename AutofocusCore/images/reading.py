@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from .checks import (
     check_components,
     check_geometry,
     check_kind,
+    check_name,
     choose_frame,
     direction_error,
     repair_values,
@@ -95,6 +99,7 @@ def frame_count(path: str | Path, *, series: str | int | None = None) -> int:
 
 
 def _check_there(path: Path) -> None:
+    check_name(path)
     if not path.exists():
         raise InputError(f"There is no file or folder {path}", "check its name and place")
     try:
@@ -115,18 +120,18 @@ def _read_file(path: Path, frame: int | None) -> tuple[sitk.Image, Grid]:
     sheared = nifti.sheared if nifti is not None else None
     if nifti is not None and sheared is not None:
         with tempfile.TemporaryDirectory(prefix="autofocus-") as folder:
-            plain = _without_transform(path, nifti, Path(folder)) if nifti.single_file else path
-            image = _read_frame(plain, frame, name)
-        if nifti.single_file:
-            image = with_not_numbers(image, path, nifti, frame or 0)
+            image = _read_frame(_without_transform(nifti, Path(folder)), frame, name)
+        check_kind(image, name)
+        image = with_not_numbers(image, nifti, frame or 0)
         grid = Grid.from_matrix(image.GetSize(), *sheared)
         if not grid.sheared:
             grid = rigid_grid(grid)
             grid.stamp(image)
         return image, grid
     image = _read_frame(path, frame, name)
-    if nifti is not None and nifti.single_file:
-        image = with_not_numbers(image, path, nifti, frame or 0)
+    check_kind(image, name)
+    if nifti is not None:
+        image = with_not_numbers(image, nifti, frame or 0)
     return image, Grid.of(image)
 
 
@@ -152,22 +157,27 @@ def _open(path: Path, name: str | None = None) -> sitk.ImageFileReader:
     """A reader that knows the file's size, type and geometry, but not yet its voxels."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
-    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
-    sitk.ProcessObject.GlobalWarningDisplayOff()  # what matters in ITK's remarks is checked here, and said better
-    try:
+    with _in_our_words(path, name or str(path)):
         reader.ReadImageInformation()
-    except RuntimeError as error:
-        raise _translated(error, path, name or str(path)) from None
-    finally:
-        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
     return reader
 
 
 def _execute(reader: sitk.ImageFileReader, path: Path, name: str) -> sitk.Image:
-    try:
+    with _in_our_words(path, name):
         return reader.Execute()
+
+
+@contextmanager
+def _in_our_words(path: Path, name: str) -> Iterator[None]:
+    """Keep ITK's remarks off the terminal, since what matters in them is checked here, and translate its errors."""
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        yield
     except RuntimeError as error:
         raise _translated(error, path, name) from None
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
 
 
 def _translated(error: RuntimeError, path: Path, name: str) -> InputError:
@@ -191,16 +201,19 @@ def _is_list(path: Path, reader: sitk.ImageFileReader) -> bool:
         return False
     with path.open("rb") as file:
         header = file.read(1 << 16).split(b"\n\n")[0]
-    return re.search(rb"^kinds:\s*list\b", header, re.MULTILINE) is not None
+    return re.search(rb"^kinds:(.*\s)?list\b", header, re.MULTILINE) is not None
 
 
-def _without_transform(path: Path, header: NiftiHeader, folder: Path) -> Path:
-    """A copy of a NIfTI file without qform and sform, which ITK reads whatever they were."""
-    with open_maybe_gzip(path) as file:
+def _without_transform(header: NiftiHeader, folder: Path) -> Path:
+    """A copy of a NIfTI file, or pair, without qform and sform, which ITK reads whatever they were."""
+    copy = folder / ("plain.nii" if header.single_file else "plain.hdr")
+    with open_maybe_gzip(header.path) as file:
         raw = bytearray(file.read())
     raw[252:256] = bytes(4)  # qform_code, sform_code
-    copy = folder / "plain.nii"
     copy.write_bytes(raw)
+    if not header.single_file:
+        with header.open_data() as file, copy.with_suffix(".img").open("wb") as image:
+            shutil.copyfileobj(file, image)
     return copy
 
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import InputError
+from .checks import check_name
 from .headers import damaged
 
 
@@ -78,6 +79,7 @@ def pixels_of(slices: Sequence[Slice]) -> list[npt.NDArray[Any]]:
     for one in slices:
         try:
             if one.index is None:
+                check_name(one.path)
                 array = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path)))  # rescaled by the reader
                 planes.append(array.reshape(one.rows, one.columns))
                 continue

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -38,6 +40,14 @@ def test_slices_are_put_in_order_by_where_they_lie(write_series: WriteSeries) ->
     assert scan.image.GetOrigin() == pytest.approx((-10, -20, -40))
     assert scan.modality == "CT"
     assert scan.warnings == ()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the file system refuses such names itself")
+def test_a_slice_whose_name_is_not_unicode_is_refused(write_series: WriteSeries) -> None:
+    folder = write_series(axial())
+    slice_ = min(folder.iterdir())
+    slice_.rename(folder / os.fsdecode(b"sch\xe4del"))
+    assert "rename it" in refusal(folder)
 
 
 def test_slope_and_intercept_of_each_slice_are_applied(write_series: WriteSeries) -> None:
