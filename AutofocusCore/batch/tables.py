@@ -43,4 +43,5 @@ def write_tables(
             table.writerow([name, "done", seconds, outcome["device"], warnings, *volumes])
     with Staging() as staging:
         for file, content in ((RESULTS, results), (FAILURES, failures)):
-            staging.aside(folder / file).write_text(content.getvalue(), encoding="utf-8", newline="")
+            data = content.getvalue().encode("utf-8", "backslashreplace")  # a name on a disk may be no Unicode
+            staging.aside(folder / file).write_bytes(data)

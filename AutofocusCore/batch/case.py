@@ -1,0 +1,73 @@
+"""One patient of a cohort, and names that work everywhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import unicodedata
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from AutofocusCore.batch.file_names import is_text, printable
+from AutofocusCore.errors import InputError
+
+RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+LONGEST_NAME = 150  # bytes, so that endings can be added
+
+
+@dataclass(frozen=True)
+class Case:
+    """One patient.
+
+    Args:
+        name: as in the table; names the case in results.
+        images: file or DICOM folder per channel, in the model's order; empty where one is missing.
+        problem: why the case cannot be computed (cause, remedy), where that is known already.
+        roi, series, frame: as in `Settings`, for this case alone.
+    """
+
+    name: str
+    images: tuple[str, ...]
+    problem: tuple[str, str] | None = None
+    roi: str | None = None
+    series: str | None = None
+    frame: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """The name as part of file names, on every system."""
+        name = unicodedata.normalize("NFC", printable(self.name))
+        stem = re.sub(r'[<>:"/\\|?*\x00-\x1f]', "_", name).strip().rstrip(".")
+        stem = f"_{stem}" if RESERVED.fullmatch(stem) or stem.startswith(".") else stem
+        return stem or "_"
+
+
+def with_readable_names(case: Case) -> Case:
+    """The case; where a path is not Unicode, which image libraries do not survive, the problem that this is.
+
+    Its name becomes one that can be written into tables.
+    """
+    for path in (*case.images, *([case.roi] if case.roi else [])):
+        part = next((part for part in Path(path).parts if not is_text(part)), None)
+        if part is not None:
+            problem = (f"The name {printable(part)} has characters that are not valid Unicode (UTF-8)", "rename it")
+            return dataclasses.replace(case, name=printable(case.name), images=(), roi=None, problem=problem)
+    return dataclasses.replace(case, name=printable(case.name))
+
+
+def check_names(cases: Iterable[Case]) -> None:
+    """Refuse cases whose results would have the same file name on some system."""
+    seen: dict[str, str] = {}
+    for case in cases:
+        if len(case.stem.encode()) > LONGEST_NAME:
+            raise InputError(f"The case name {case.name[:40]}… is too long", f"use at most {LONGEST_NAME} letters")
+        key = case.stem.casefold()
+        other = seen.get(key)
+        if other == case.name:
+            raise InputError(f"Two cases are named {case.name}", "give each a name of its own")
+        if other is not None:
+            raise InputError(
+                f"The cases {other} and {case.name} would write the same files", "give one of them another name"
+            )
+        seen[key] = case.name

@@ -1,0 +1,179 @@
+"""The cases of a folder: of one folder per case, of the files of all cases, or of both side by side.
+
+The model's file-name patterns tell the channels apart, and what the pattern leaves of the name is the case. For a model
+with one channel every image is a case, whatever it is called, unless it is paired off with another (label_maps.py).
+What is no case is said in a line.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from AutofocusCore.batch import left_out
+from AutofocusCore.batch.case import Case
+from AutofocusCore.batch.file_names import channel_of, without
+from AutofocusCore.batch.label_maps import label_maps, other_images, with_legends
+from AutofocusCore.batch.left_out import LeftOut, some
+from AutofocusCore.batch.records import STATE_FOLDER
+from AutofocusCore.errors import InputError
+from AutofocusCore.staging import PREFIX, stem_of, suffix_of
+
+if TYPE_CHECKING:
+    from AutofocusCore.models import Channel
+
+IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
+SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
+HEADER_SUFFIXES = (".mhd", ".nhdr")  # whose voxels lie in another file of the same name
+# What lies beside images and is none; files of all other kinds are counted, as they may be scans.
+SIDE_SUFFIXES = {
+    ".bval", ".bvec", ".csv", ".doc", ".docx", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json", ".log", ".md",
+    ".pdf", ".png", ".py", ".sh", ".svg", ".toml", ".tsv", ".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
+}  # fmt: skip
+SIDE_NAMES = {"changes", "dicomdir", "licence", "license", "makefile", "readme", "thumbs.db"}
+
+
+def read_folder(
+    folder: Path, channels: Sequence[Channel], *, leave_out: Path | None, say: Callable[[str], None]
+) -> list[Case]:
+    """The cases of a folder, by name; `say` takes a line for each reason why something in it is none.
+
+    Raises:
+        InputError: the folder cannot be read.
+    """
+    away = None if leave_out is None else os.path.realpath(leave_out)
+    entries = [entry for entry in _listed(folder) if os.path.realpath(entry) != away]
+    left = LeftOut(folder)
+    folders = _case_folders([entry for entry in entries if entry.is_dir()], left)
+    files = _images([entry for entry in entries if not entry.is_dir()], left)
+    maps = label_maps([*files, *folders], channels)
+    left.add(left_out.LABEL_NAMES, *maps)
+    files, folders = _besides(files, maps), _besides(folders, maps)
+    legends = with_legends(files)
+    left.add(left_out.LEGENDS, *legends)
+    files = _besides(files, legends)
+    if files:
+        empty = [one for one in folders if not _holds_image(one)]
+        left.add(left_out.NO_IMAGES, *empty)
+        folders = _besides(folders, empty)
+    cases = _from_files(files, channels, left) + [_from_case_folder(one, channels, left) for one in folders]
+    for line in left.lines():
+        say(line)
+    return sorted(cases, key=lambda case: case.name)
+
+
+def _listed(folder: Path) -> list[Path]:
+    """What lies in a folder, by name, without hidden files and those of unfinished writing."""
+    try:
+        return sorted((e for e in folder.iterdir() if not e.name.startswith((".", PREFIX))), key=lambda e: e.name)
+    except OSError as error:
+        cause = f"The folder {folder.name} cannot be read: {error.strerror}"
+        raise InputError(cause, "check its permissions") from None
+
+
+def _besides(entries: Sequence[Path], taken: Sequence[Path]) -> list[Path]:
+    gone = set(taken)
+    return [entry for entry in entries if entry not in gone]
+
+
+def _case_folders(folders: Sequence[Path], left: LeftOut) -> list[Path]:
+    results = [folder for folder in folders if (folder / STATE_FOLDER).is_dir()]
+    left.add(left_out.RESULTS, *results)
+    return _besides(folders, results)
+
+
+def _images(files: Sequence[Path], left: LeftOut, *, count_others: bool = True) -> list[Path]:
+    """The image files; of the others those are counted that may be scans."""
+    segmentations = [file for file in files if file.name.lower().endswith(SEGMENTATION_SUFFIXES)]
+    left.add(left_out.SEGMENTATIONS, *segmentations)
+    files = _besides(files, segmentations)
+    images = [file for file in files if suffix_of(file) in IMAGE_SUFFIXES]
+    if count_others:
+        headers = {stem_of(image) for image in images if suffix_of(image) in HEADER_SUFFIXES}
+        others = [file for file in _besides(files, images) if not _is_side_file(file, headers)]
+        formats = f"none of the formats {', '.join(IMAGE_SUFFIXES)}"
+        left.add((f"it is of {formats}", f"they are of {formats}"), *others)
+    return images
+
+
+def _is_side_file(file: Path, headers: set[str]) -> bool:
+    of_header = any(file.name == stem or file.name.startswith(f"{stem}.") for stem in headers)
+    return of_header or file.suffix.lower() in SIDE_SUFFIXES or file.name.lower() in SIDE_NAMES
+
+
+def _holds_image(folder: Path) -> bool:
+    """Whether there is an image or a DICOM file anywhere below."""
+    from AutofocusCore.images.dicom import is_dicom
+
+    for name, _, files in os.walk(folder):
+        if any(suffix_of(file) in IMAGE_SUFFIXES or is_dicom(Path(name, file)) for file in files):
+            return True
+    return False
+
+
+def _from_files(files: Sequence[Path], channels: Sequence[Channel], left: LeftOut) -> list[Case]:
+    if len(channels) == 1:
+        others = other_images(files, channels[0])
+        _leave_others(others, channels[0], left)
+        return [Case(stem_of(file), (str(file),)) for file in _besides(files, others)]
+    groups: dict[str, list[list[Path]]] = {}
+    fitting = []
+    for file in files:
+        number, pattern = channel_of(file, channels)
+        if number is not None:
+            fitting.append(file)
+            name = without(pattern, file) or file.parent.name
+            groups.setdefault(name, [[] for _ in channels])[number].append(file)
+    _leave_unfit(_besides(files, fitting), channels, left)
+    return [_assigned(name, found, channels) for name, found in groups.items()]
+
+
+def _from_case_folder(folder: Path, channels: Sequence[Channel], left: LeftOut) -> Case:
+    try:
+        entries = _listed(folder)
+    except InputError as error:
+        return Case(folder.name, (), (error.cause, error.remedy))
+    images = _images([e for e in entries if not e.is_dir()], left, count_others=False)
+    choices = [e for e in entries if e.is_dir() or e in images]
+    if not choices and len(channels) == 1:
+        return Case(folder.name, (str(folder),))  # Its files are the slices of a DICOM series.
+    maps = label_maps(choices, channels, one_case=True)
+    left.add(left_out.LABEL_NAMES, *maps)
+    choices = _besides(choices, maps)
+    found: list[list[Path]] = [[] for _ in channels]
+    others: list[Path] = []
+    for entry in choices:
+        number, _ = channel_of(entry, channels)
+        (others if number is None else found[number]).append(entry)
+    if len(channels) == 1:
+        if found[0]:
+            _leave_others(others, channels[0], left)
+        return _assigned(folder.name, [found[0] or choices], channels)
+    _leave_unfit(others, channels, left)
+    return _assigned(folder.name, found, channels)
+
+
+def _leave_others(others: Sequence[Path], channel: Channel, left: LeftOut) -> None:
+    wanted = f"one for {channel.name} ({', '.join(channel.patterns)})"
+    of_one, of_several = "it is a further image of a case that has", "they are further images of cases that have"
+    left.add((f"{of_one} {wanted}", f"{of_several} {wanted}"), *others)
+
+
+def _leave_unfit(others: Sequence[Path], channels: Sequence[Channel], left: LeftOut) -> None:
+    patterns = "; ".join(f"{channel.name}: {', '.join(channel.patterns)}" for channel in channels)
+    left.add((f"it fits no channel ({patterns})", f"they fit no channel ({patterns})"), *others)
+
+
+def _assigned(name: str, found: Sequence[Sequence[Path]], channels: Sequence[Channel]) -> Case:
+    for files, channel in zip(found, channels, strict=True):
+        if len(files) != 1:
+            patterns = ", ".join(channel.patterns) or "any image"
+            names = some([file.name for file in files]) if files else "none"
+            problem = (
+                f"{len(files)} files fit the channel {channel.name} ({patterns}): {names}",
+                "rename them, or list the files in a table",
+            )
+            return Case(name, (), problem)
+    return Case(name, tuple(str(files[0]) for files in found))

@@ -1,0 +1,119 @@
+"""What a file's name says: which channel it is, and whose.
+
+A pattern such as `*t1*` has to begin where a word of the name begins, and may not break a number off: it fits
+`Anna_T1`, `t1w`, `mprageT1` and `T1ce`, but neither `patient1` nor `T12`. Words begin at signs, at digits after letters
+and at letters after digits, and at capitals as in `PelvisCT`, `CTPelvis` and `CTscan`.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import functools
+import re
+import unicodedata
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from AutofocusCore.staging import stem_of
+
+if TYPE_CHECKING:
+    from AutofocusCore.models import Channel
+
+# In front of every word, and at the end; no file name can hold it.
+MARK = "\0"
+
+
+def printable(name: str) -> str:
+    r"""The name as text that can be written anywhere: bytes that are not UTF-8 become `\xff` and the like."""
+    surrogates = [letter for letter in name if "\ud800" <= letter <= "\udfff"]
+    escaped = all("\udc80" <= letter <= "\udcff" for letter in surrogates)  # Python's way of keeping such bytes
+    data = name.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
+    return data.decode("utf-8", "backslashreplace")
+
+
+def is_text(name: str) -> bool:
+    """Whether the name is valid Unicode, so that every library can take it."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
+def channel_of(path: Path, channels: Sequence[Channel]) -> tuple[int | None, str]:
+    """Number of the channel with the longest pattern that fits, and the pattern: `*t1ce*` goes before `*t1*`.
+
+    Among patterns of the same length, one that fits whole words goes first: `Ctibor_mr` is `*mr*`, not `*ct*`.
+    """
+    names = (path.name, stem_of(path))
+    fitting = [
+        (len(pattern), max(_fit(pattern, name) for name in names), -number, pattern)
+        for number, channel in enumerate(channels)
+        for pattern in channel.patterns
+        if any(_fit(pattern, name) for name in names)
+    ]
+    if not fitting:
+        return None, ""
+    _, _, number, pattern = max(fitting)
+    return -number, pattern
+
+
+def without(pattern: str, path: Path) -> str:
+    """The stem without the channel's own word: `Anna_flair.nii.gz` and `*flair*` give `Anna`."""
+    stem = stem_of(path)
+    word = max(re.split(r"[*?]|\[.*?\]", stem_of(pattern)), key=len)
+    rest = marked = _marked(stem)
+    letters = f"{MARK}?".join(map(re.escape, word))
+    for end in (MARK, ""):  # whole words first, and of those the last
+        found = list(re.finditer(f"{MARK}{letters}(?={end})", marked, re.IGNORECASE)) if word else []
+        if found:
+            rest = marked[: found[-1].start()] + marked[found[-1].end() :]
+            break
+    rest = rest.replace(MARK, "")
+    return re.sub(r"[_\-. ]+$|^[_\-. ]+|(?<=[_\-. ])[_\-. ]+", "", rest)
+
+
+def _fit(pattern: str, name: str) -> int:
+    """0: the pattern does not fit the name, 1: it begins with a word, 2: it ends with one too."""
+    marked = _marked(name)
+    return next((2 - loose for loose in (False, True) if _expression(pattern, loose).fullmatch(marked)), 0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _marked(name: str) -> str:
+    """The name with MARK between all that are no neighbours in one word or number, and at both ends."""
+    name = unicodedata.normalize("NFC", name)
+    pieces = [MARK]
+    for at, here in enumerate(name):
+        before, after = name[at - 1 : at], name[at + 1 : at + 2]
+        if before and _kind(before) == _kind(here) != "":
+            hump = before.islower() and here.isupper()  # Pelvis|CT
+            last_capital = before.isupper() and here.isupper() and after.islower()  # CT|Pelvis
+            capitals_end = before.isupper() and here.islower() and name[at - 2 : at - 1].isupper()  # CT|scan
+            pieces.append(MARK if hump or last_capital or capitals_end else "")
+        elif before:
+            pieces.append(MARK)
+        pieces.append(here)
+    return "".join([*pieces, MARK])
+
+
+def _kind(letter: str) -> str:
+    return "letter" if letter.isalpha() else "digit" if letter.isdigit() else ""
+
+
+@functools.lru_cache(maxsize=1024)
+def _expression(pattern: str, loose: bool) -> re.Pattern[str]:
+    """The pattern for marked names: a star before a letter or digit needs a MARK between them, and one after a digit.
+
+    One after a letter needs a MARK too, unless loose.
+    """
+    parts = [f"{MARK}?"]
+    tokens = re.findall(r"\*+|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
+    for before, token in zip(["", *tokens], tokens, strict=False):
+        if before:
+            begins = before[0] == "*" and token.isalnum()
+            ends = token[0] == "*" and (before.isdigit() if loose else before.isalnum())
+            parts.append(MARK if begins or ends else f"{MARK}?")
+        if token[0] == "*":
+            parts.append(".*")
+        else:
+            one_letter = fnmatch.translate(token)[len("(?s:") : -len(r")\Z")]
+            parts.append(f"(?!{MARK}){one_letter}")
+    return re.compile("".join([*parts, f"{MARK}?"]), re.IGNORECASE | re.DOTALL)

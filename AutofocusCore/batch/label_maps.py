@@ -1,0 +1,110 @@
+"""Scans told from label maps and other images of the same patients, by well-known words of their names.
+
+A word alone says nothing (`mask_trial_07` may be a patient): there must be an image that the rest of the name is of, as
+`anna_seg` is of `anna` or `anna_ct`. So all images of a folder are cases unless their names pair them off.
+"""
+
+from __future__ import annotations
+
+import collections
+import json
+import re
+from collections.abc import Sequence, Set
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from AutofocusCore.batch.file_names import channel_of, without
+from AutofocusCore.staging import stem_of
+
+if TYPE_CHECKING:
+    from AutofocusCore.models import Channel
+
+LABEL_WORDS = {
+    "annotation", "annotations", "attention", "contour", "contours", "ground", "groundtruth", "gt", "label",
+    "labelmap", "labelmaps", "labels", "mask", "masks", "pred", "prediction", "predictions", "prob",
+    "probabilities", "probability", "roi", "rois", "seg", "segmentation", "segmentations", "segmented", "segs",
+    "truth",
+}  # fmt: skip
+MODALITY_WORDS = {
+    "adc", "bold", "cbct", "ct", "cta", "dose", "dti", "dwi", "flair", "mr", "mra", "mri", "pd", "pet", "pt",
+    "rtdose", "spect", "swi", "t1", "t1c", "t1ce", "t1gd", "t1n", "t1w", "t2", "t2f", "t2w",
+}  # fmt: skip
+
+
+def label_maps(entries: Sequence[Path], channels: Sequence[Channel], *, one_case: bool = False) -> list[Path]:
+    """Those whose names say that they are label maps, masks or maps of others of these files and folders.
+
+    Args:
+        entries: files and folders.
+        channels: the model's.
+        one_case: whether they are all of one patient, so that a word suffices where there is an image besides.
+    """
+    called = [entry for entry in entries if LABEL_WORDS & _words(entry, channels)]
+    patients = {_patient(entry, channels) for entry in set(entries).difference(called)}
+    if one_case:
+        return called if patients else []
+    related = _Related(patients)
+    return [entry for entry in called if related.has_one(_patient(entry, channels))]
+
+
+def other_images(entries: Sequence[Path], channel: Channel) -> list[Path]:
+    """Those that are called another modality and have a fellow of the same patient which fits the channel."""
+    fitting = {entry for entry in entries if channel_of(entry, [channel])[0] is not None}
+    patients = {_patient(entry, [channel]) for entry in fitting}
+    return [
+        entry
+        for entry in entries
+        if entry not in fitting and MODALITY_WORDS & _words(entry, [channel]) and _patient(entry, [channel]) in patients
+    ]
+
+
+def with_legends(files: Sequence[Path]) -> list[Path]:
+    """The label maps that this program wrote: those with a legend, which belongs to no other file here."""
+    count = collections.Counter(stem_of(file) for file in files)
+    return [file for file in files if count[stem_of(file)] == 1 and _has_legend(file)]
+
+
+class _Related:
+    """Finds a patient whose words a name holds, or who holds its words: `anna` for `anna_liver`, `anna_1` for `anna`.
+
+    Kept by words, so that thousands need no comparing of each with each.
+    """
+
+    def __init__(self, patients: Set[frozenset[str]]) -> None:
+        self._patients = patients
+        self._with: dict[str, set[frozenset[str]]] = collections.defaultdict(set)
+        for patient in patients:
+            for word in patient:
+                self._with[word].add(patient)
+        self._by_rarest: dict[str, list[frozenset[str]]] = collections.defaultdict(list)
+        for patient in filter(None, patients):
+            self._by_rarest[min(patient, key=lambda word: len(self._with[word]))].append(patient)
+
+    def has_one(self, name: frozenset[str]) -> bool:
+        if name in self._patients:
+            return True
+        if any(patient <= name for word in name for patient in self._by_rarest.get(word, ())):
+            return True
+        holders = sorted((self._with.get(word, set()) for word in name), key=len)
+        return bool(set.intersection(*holders) if holders else self._patients)
+
+
+def _has_legend(file: Path) -> bool:
+    try:
+        legend = json.loads(file.with_name(f"{stem_of(file)}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(legend, dict) and {"structures", "provenance"} <= legend.keys()
+
+
+def _patient(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
+    """The words of the name that tell patients apart."""
+    return _words(entry, channels) - LABEL_WORDS - MODALITY_WORDS
+
+
+def _words(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
+    """The words of the name besides the channel's, in lower case."""
+    number, pattern = channel_of(entry, channels)
+    rest = stem_of(entry) if number is None else without(pattern, entry)
+    rest = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", rest)  # annaSeg
+    return frozenset(word for word in re.split(r"[\W_]+", rest.casefold()) if word)

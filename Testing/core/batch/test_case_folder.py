@@ -1,0 +1,189 @@
+"""A folder of scans: every image is a case, or a line says that it is none, and why."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from AutofocusCore.batch import Case, read_cohort
+from AutofocusCore.errors import InputError
+from AutofocusCore.models import Channel
+
+CT = (Channel("CT", "CT", ("*ct*", "*phantom*")),)
+HIPPOCAMPUS = (Channel("T1", "MR", ("*hippocampus*", "*t1*")),)
+DUO = (Channel("T1", "MR", ("*t1*",)), Channel("T2", "MR", ("*t2*",)))
+IN_A_TABLE = "; if one is a case, list the cases in a table."
+
+
+def touch(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(b"")
+
+
+def read(folder: Path, channels: tuple[Channel, ...]) -> tuple[list[Case], list[str]]:
+    """The cases, and what was said of the others."""
+    lines: list[str] = []
+    return read_cohort(folder, channels, leave_out=folder / "out", say=lines.append), lines
+
+
+def names_in(folder: Path, channels: tuple[Channel, ...] = CT) -> list[str]:
+    cases, lines = read(folder, channels)
+    assert lines == []
+    return [case.name for case in cases]
+
+
+def test_patients_whose_names_hold_the_letters_of_a_pattern_do_not_push_the_others_out(tmp_path: Path) -> None:
+    touch(tmp_path, "anna.nii.gz", "bert.nii.gz", "victor.nii.gz", "Ctibor.nii.gz")
+    assert names_in(tmp_path) == ["Ctibor", "anna", "bert", "victor"]
+
+
+def test_an_image_that_is_named_unlike_the_others_is_a_case(tmp_path: Path) -> None:
+    touch(tmp_path, "const.nii.gz", "patient_001.nii.gz", *(f"hippocampus_00{n}.nii.gz" for n in (1, 3, 4, 6)))
+    assert len(names_in(tmp_path, HIPPOCAMPUS)) == 6
+
+
+def test_numbers_after_a_common_name_are_cases(tmp_path: Path) -> None:
+    touch(tmp_path, "study_ct.nii.gz", "study_01.nii.gz", "study_02.nii.gz", "mask_trial_07.nii.gz")
+    assert names_in(tmp_path) == ["mask_trial_07", "study_01", "study_02", "study_ct"]
+
+
+def test_label_maps_beside_their_images_are_left_out_and_counted(tmp_path: Path) -> None:
+    touch(tmp_path, "anna.nii.gz", "anna_seg.nii.gz", "bert_ct.nrrd", "labels-bert.nrrd", "bert_liver_mask.nrrd")
+    touch(tmp_path, "carl.nii.gz", "carl.seg.nrrd", "carl_probabilities.nrrd", "mask.nii.gz", "lonely_labels.nii.gz")
+    cases, lines = read(tmp_path, CT)
+    assert [case.name for case in cases] == ["anna", "bert_ct", "carl", "lonely_labels"]
+    assert lines == [
+        f"1 file is left out, for it is a segmentation (.seg.nrrd): carl.seg.nrrd{IN_A_TABLE}",
+        "5 files are left out, for their names say that they are label maps or the like of other images: "
+        f"anna_seg.nii.gz, bert_liver_mask.nrrd, carl_probabilities.nrrd and 2 more{IN_A_TABLE}",
+    ]
+
+
+def test_a_label_map_of_an_earlier_run_is_known_by_its_legend(tmp_path: Path) -> None:
+    touch(tmp_path, "anna.nii.gz", "result.nii.gz", "bert.nii.gz", "anna.csv")
+    (tmp_path / "result.json").write_text('{"structures": [], "provenance": null}', encoding="utf-8")
+    (tmp_path / "bert.json").write_text('{"RepetitionTime": 2.0}', encoding="utf-8")
+    cases, lines = read(tmp_path, CT)
+    assert [case.name for case in cases] == ["anna", "bert"]
+    assert lines == [
+        f"1 file is left out, for the legend beside it says that it is a label map: result.nii.gz{IN_A_TABLE}"
+    ]
+
+
+def test_another_modality_of_a_patient_is_left_out_where_the_wanted_one_is_there(tmp_path: Path) -> None:
+    touch(tmp_path, "anna_ct.nii.gz", "anna_t1.nii.gz", "t2_bert.nii.gz", "ct_bert.nii.gz", "carl_t1.nii.gz")
+    cases, lines = read(tmp_path, CT)
+    assert [case.name for case in cases] == ["anna_ct", "carl_t1", "ct_bert"]
+    assert lines == [
+        "2 files are left out, for they are further images of cases that have one for CT (*ct*, *phantom*): "
+        f"anna_t1.nii.gz, t2_bert.nii.gz{IN_A_TABLE}"
+    ]
+
+
+def test_case_folders_and_files_beside_them_are_read_together(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/a.nii.gz", "p2/a.nii.gz", "atlas.nii.gz", "out/p1.nii.gz", "readme.txt", "notes/a.txt")
+    touch(tmp_path, "old/.autofocus-batch/lock", "old/p1.nii.gz", "masks/p1.nii.gz", "masks/atlas.nii.gz")
+    cases, lines = read(tmp_path, CT)
+    assert [case.name for case in cases] == ["atlas", "p1", "p2"]
+    assert lines == [
+        f"1 folder is left out, for it holds the results of a batch: old/{IN_A_TABLE}",
+        "1 folder is left out, for its name says that it is a label map or the like of other images: "
+        f"masks/{IN_A_TABLE}",
+        f"1 folder is left out, for it holds no image: notes/{IN_A_TABLE}",
+    ]
+
+
+def test_a_file_and_a_folder_of_the_same_name_are_refused_in_a_sentence(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/a.nii.gz", "p1.nii.gz")
+    with pytest.raises(InputError, match="Two cases are named p1; give each a name of its own"):
+        read(tmp_path, CT)
+
+
+def test_files_that_fit_no_channel_are_counted(tmp_path: Path) -> None:
+    touch(
+        tmp_path,
+        "A_t1.nii.gz",
+        "A_t2.nii.gz",
+        "B_t1.nii.gz",
+        "flairs.nii.gz",
+        "A_t1_seg.nii.gz",
+        "C/t1.nii",
+        "C/t2.nii",
+    )
+    cases, lines = read(tmp_path, DUO)
+    assert [(case.name, case.problem is None) for case in cases] == [("A", True), ("B", False), ("C", True)]
+    assert lines == [
+        "1 file is left out, for its name says that it is a label map or the like of other images: "
+        f"A_t1_seg.nii.gz{IN_A_TABLE}",
+        f"1 file is left out, for it fits no channel (T1: *t1*; T2: *t2*): flairs.nii.gz{IN_A_TABLE}",
+    ]
+
+
+def test_patients_with_numbers_are_told_from_sequences_with_numbers(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"patient{n}_t{t}.nii.gz" for n in (1, 2) for t in (1, 2)), "t1_patient3.nii", "t2_patient3.nii")
+    cases, lines = read(tmp_path, DUO)
+    assert [(case.name, case.problem) for case in cases] == [(f"patient{n}", None) for n in (1, 2, 3)]
+    assert lines == []
+
+
+def test_files_of_one_patient_who_has_no_name_are_named_after_the_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "Anna/t1.nii", "Anna/t2.nii")
+    assert names_in(tmp_path / "Anna", DUO) == ["Anna"]
+
+
+def test_what_is_left_out_of_case_folders_is_said_once_for_all(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"p{n}/{name}" for n in range(5) for name in ("t1.nii", "t2.nii", "dose.nii", "s.seg.nrrd")))
+    _, lines = read(tmp_path, DUO)
+    assert lines == [
+        f"5 files are left out, for they are segmentations (.seg.nrrd): p0/s.seg.nrrd, p1/s.seg.nrrd, p2/s.seg.nrrd "
+        f"and 2 more{IN_A_TABLE}",
+        "5 files are left out, for they fit no channel (T1: *t1*; T2: *t2*): p0/dose.nii, p1/dose.nii, p2/dose.nii and "
+        f"2 more{IN_A_TABLE}",
+    ]
+
+
+def test_in_a_case_folder_the_image_is_told_from_its_label_map(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/scan.nii.gz", "p1/liver_seg.nii.gz", "p2/doctor.nii", "p2/ct.nii", "p3/seg.nii")
+    cases, lines = read(tmp_path, CT)
+    assert [Path(case.images[0]).name for case in cases] == ["scan.nii.gz", "ct.nii", "seg.nii"]
+    assert [line.split(" left out")[0] for line in lines] == ["1 file is", "1 file is"]
+
+
+def test_images_of_other_formats_are_counted_and_companions_of_images_are_not(tmp_path: Path) -> None:
+    touch(tmp_path, "a.nii.gz", "b.mhd", "b.raw", "a.json", "notes.xlsx", "README", "c.mgz", "d.dcm", "._a.nii.gz")
+    cases, lines = read(tmp_path, CT)
+    assert [case.name for case in cases] == ["a", "b"]
+    assert lines == [
+        "2 files are left out, for they are of none of the formats .nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd: "
+        f"c.mgz, d.dcm{IN_A_TABLE}"
+    ]
+
+
+def test_a_link_to_a_scan_that_is_gone_is_a_case(tmp_path: Path) -> None:
+    touch(tmp_path, "a.nii.gz")
+    (tmp_path / "b.nii.gz").symlink_to(tmp_path / "gone.nii.gz")
+    assert names_in(tmp_path) == ["a", "b"]
+
+
+def test_a_case_folder_that_cannot_be_read_is_a_failed_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    touch(tmp_path, "p1/a.nii", "p2/a.nii")
+    iterdir = Path.iterdir
+
+    def refuse(folder: Path):  # type: ignore[no-untyped-def]
+        if folder.name == "p1":
+            raise PermissionError(13, "Permission denied", str(folder))
+        return iterdir(folder)
+
+    monkeypatch.setattr(Path, "iterdir", refuse)
+    first, second = read(tmp_path, CT)[0]
+    assert first.problem == ("The folder p1 cannot be read: Permission denied", "check its permissions")
+    assert second.problem is None
+
+
+def test_a_case_with_very_many_files_does_not_list_them_all(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"p1/{n}.nii" for n in range(9)))
+    (case,) = read(tmp_path, CT)[0]
+    assert case.problem is not None
+    assert case.problem[0] == "9 files fit the channel CT (*ct*, *phantom*): 0.nii, 1.nii, 2.nii and 6 more"
