@@ -26,37 +26,35 @@ from AutofocusCore.errors import AutofocusError, InputError, SettingError
 from AutofocusCore.models import ModelSpec, find_model, write_bundle
 from AutofocusCore.staging import Staging, stem_of, write_text
 from Training.config import load_config
-from Training.export import licence_text
 from Training.preparing.data_list import CaseEntry, read_data_list
 from Training.runs import WEIGHTS, load_run
 from Training.shared_options import add_overrides
 from Training.tables import csv_text
 
 SUBMISSION = re.compile(r"[A-Za-z0-9_-]+")
-IDENTIFIER = re.compile(r"(\d+)(?!.*\d)")
-"""The last number in a name: 54513 in VSD.Brain.XX.O.MR_Flair.54513."""
+IDENTIFIER = re.compile(r"VSD\.[^/]*MR_Flair\.(\d+)", re.IGNORECASE)
+"""The number of a case's FLAIR image: 54513 in VSD.Brain.XX.O.MR_Flair.54513.mha."""
 
 
-def submission_name(entry: CaseEntry, channels: Sequence[str], name: str) -> str:
+def submission_name(entry: CaseEntry, name: str) -> str:
     """VSD.<name>.<id>, what the server of BRATS 2015 knows a label map by, without its ending.
 
     The id is the number of the case's FLAIR image, as the challenge's site asked: the data list keeps it, as
-    VSD.{name}.<id>, where the folder was prepared from BRATS 2015; else it is looked for in the image's own name.
+    VSD.{name}.<id>, where the folder was prepared from BRATS 2015; else it is looked for in the names of the files that
+    the case was made of.
 
     Raises:
         InputError: nothing tells the id.
     """
-    flair = next((i for i, channel in enumerate(channels) if "flair" in channel.lower()), 0)
     if entry.submission_name is not None:
         return entry.submission_name.replace("{name}", name)
-    known = stem_of(entry.images[flair])
-    found = IDENTIFIER.search(known)
-    if found is None:
+    numbers = {number for source in entry.sources for number in IDENTIFIER.findall(source)}
+    if len(numbers) != 1:
         raise InputError(
-            f"The name {known} of case {entry.name} holds no number for BRATS's server",
+            f"Case {entry.name} has no number that BRATS 2015's server knows it by",
             "prepare the folder from the files as they were handed out, VSD.Brain.XX.O.MR_Flair.<number>.mha",
         )
-    return f"VSD.{name}.{found[1]}"
+    return f"VSD.{name}.{numbers.pop()}"
 
 
 def prepared_rows(
@@ -72,7 +70,8 @@ def prepared_rows(
         submission: name of the submission, or None.
 
     Raises:
-        InputError: no such case, other channels, or images that are normalised already.
+        InputError: no such case, other channels, images that are normalised already, or a case that the server does
+            not know.
     """
     data = read_data_list(folder)
     if len(data.channels) != len(spec.channels):
@@ -90,7 +89,7 @@ def prepared_rows(
                 f"The images of {entry.name} are normalised already, which the model would do again",
                 "prepare the folder without normalisation",
             )
-        name = entry.name if submission is None else submission_name(entry, data.channels, submission)
+        name = entry.name if submission is None else submission_name(entry, submission)
         rows.append([name, *(str((folder / image).absolute()) for image in entry.images)])
     return rows
 
@@ -131,7 +130,8 @@ def predict(options: argparse.Namespace, passed_on: Sequence[str]) -> int:
         model = Path(options.out) / "model"
         with Staging() as staging:
             staging.folder(options.out)
-        write_bundle(model, run.spec, run.network.state_dict(), licence_text(run.spec))
+        note = f"Made for the label maps beside it. The licence of the weights is {run.spec.licence}.\n"
+        write_bundle(model, run.spec, run.network.state_dict(), note)
     spec = find_model(str(model)).spec
     cohort = cohort_of(inputs, spec, options)
     ending = ".mha" if options.submission is not None else options.format

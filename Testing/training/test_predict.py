@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +20,8 @@ from Training.config import load_config
 from Training.export import licence_text
 from Training.label_maps import measure_label_maps
 from Training.predict import submission_name
-from Training.preparing.data_list import CaseEntry, DataList, sha256_of
+from Training.prepare import main as prepare_main
+from Training.preparing.data_list import CaseEntry
 from Training.runs import load_run
 
 Command = Callable[..., int]
@@ -36,26 +38,34 @@ def predict(monkeypatch: pytest.MonkeyPatch) -> Command:
     return run
 
 
+def prepare(balls: Path, tmp_path: Path, image: str, pattern: str) -> Path:
+    """A folder of two cases, one of them a test case, as prepare.py makes it of files of these names."""
+    source, folder = tmp_path / "source", tmp_path / "prepared"
+    for number in (4, 5):
+        for kind, name in (("images", image.format(number)), ("labels", "labels")):
+            path = source / f"pat_{number}" / f"{name}.nii.gz"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes((balls / f"{kind}Tr" / f"ball_{number}.nii.gz").read_bytes())
+    (tmp_path / "split.json").write_text('{"train": ["pat_5"], "test": ["pat_4"]}', encoding="utf-8")
+    options = ["--structures", "Bladder,Prostate", "--channels", "FLAIR", "--split", str(tmp_path / "split.json")]
+    patterns = ["--images", pattern, "--labels", "{case}/labels"]
+    assert prepare_main(["folder", str(source), str(folder), *options, *patterns]) == 0
+    return folder
+
+
 @pytest.fixture
 def prepared(balls: Path, tmp_path: Path) -> Path:
-    """A prepared folder of two cases, one of them a test case, named as BRATS 2015's files."""
-    folder = tmp_path / "prepared"
-    entries = []
-    for number, part in ((4, "test"), (5, "train")):
-        name = f"VSD.Brain.XX.O.MR_Flair.5451{number}.nii.gz"
-        (folder / "cases").mkdir(parents=True, exist_ok=True)
-        (folder / "cases" / name).write_bytes((balls / "imagesTr" / f"ball_{number}.nii.gz").read_bytes())
-        sums = {f"cases/{name}": sha256_of(folder / "cases" / name)}
-        entries.append(CaseEntry(f"pat_{number}", (f"cases/{name}",), None, None, number - 4, part, sums))
-    DataList("balls", ("FLAIR",), {"1": "Bladder", "2": "Prostate"}, tuple(entries)).write(folder)
-    return folder
+    """Two cases of files that are named as BRATS 2015's."""
+    return prepare(balls, tmp_path, "VSD.Brain.XX.O.MR_Flair.5451{}", "{case}/VSD.*")
 
 
 def test_a_run_predicts_the_test_cases_on_the_inputs_own_grid(
     predict: Command, balls_config: Path, balls_run: Path, balls: Path, prepared: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    assert predict(balls_config, prepared, "--run", balls_run, "-o", out, "--probabilities", "--device", "cpu") == 0
+    own = ("--set", 'model.licence="LicenseRef-own"')  # whose text nobody has at hand
+    options = ("--run", balls_run, "-o", out, "--probabilities", "--device", "cpu", *own)
+    assert predict(balls_config, prepared, *options) == 0
     found = sitk.ReadImage(str(out / "pat_4.nii.gz"))
     image = sitk.ReadImage(str(balls / "imagesTr" / "ball_4.nii.gz"))
     assert Grid.of(found).same_as(Grid.of(image))
@@ -91,13 +101,38 @@ def test_a_submission_is_named_by_the_number_of_the_flair_image(
     assert sorted(p.name for p in (tmp_path / "out").glob("*.mha")) == ["VSD.afn-1.54514.mha", "VSD.afn-1.54515.mha"]
 
 
-def test_the_name_that_the_data_list_keeps_goes_first() -> None:
-    sums = {"a/t1.nii.gz": "", "a/flair.nii.gz": ""}
-    entry = CaseEntry("a", ("a/t1.nii.gz", "a/flair.nii.gz"), None, None, None, "test", sums)
-    with pytest.raises(InputError, match="The name flair of case a holds no number"):
-        submission_name(entry, ("T1", "FLAIR"), "x")
-    known = CaseEntry("a", entry.images, None, None, None, "test", sums, submission_name="VSD.{name}.54512")
-    assert submission_name(known, ("T1", "FLAIR"), "x") == "VSD.x.54512"
+def test_cases_without_a_number_are_not_named_for_the_server_but_refused(
+    predict: Command, balls_config: Path, balls_run: Path, balls: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    folder = prepare(balls, tmp_path, "flair_{}", "{case}/flair_*")
+    arguments = ("--run", balls_run, "-o", tmp_path / "out", "--submission", "afn-1", "--part", "all")
+    assert predict(balls_config, folder, *arguments) == 1
+    assert "Case pat_4 has no number that BRATS 2015's server knows" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*.mha"))
+
+
+@pytest.mark.parametrize(
+    ("sources", "number"),
+    [
+        (["HGG/a/VSD.Brain.XX.O.MR_Flair.54512/VSD.Brain.XX.O.MR_Flair.54512.mha"], "54512"),
+        (["a/VSD.Brain.XX.O.MR_T1.54513.nii.gz", "a/VSD.Brain.XX.O.MR_Flair.54512.nii.gz"], "54512"),
+        (["a/VSD.Brain.XX.O.MR_T1.54513.nii.gz", "a/VSD.Brain_3more.XX.O.OT.54517.nii.gz"], None),
+        (["a/VSD.Brain.XX.O.MR_Flair.54512.nii", "b/VSD.Brain.XX.O.MR_Flair.54522.nii"], None),
+        (["images/BraTS20_Training_001_flair.nii.gz"], None),
+        ([], None),
+    ],
+)
+def test_the_number_is_that_of_the_flair_image_the_case_was_made_of(sources: list[str], number: str | None) -> None:
+    image = "cases/a/image0_FLAIR.nii.gz"
+    entry = CaseEntry("a", (image,), None, None, None, "test", {image: ""}, sources=tuple(sources))
+    if number is None:
+        with pytest.raises(InputError, match="Case a has no number"):
+            submission_name(entry, "x")
+    else:
+        assert submission_name(entry, "x") == f"VSD.x.{number}"
+    known = replace(entry, submission_name="VSD.{name}.777")
+    assert submission_name(known, "x") == "VSD.x.777"
 
 
 def test_a_second_call_does_not_do_again_what_is_done(

@@ -27,9 +27,10 @@ DIRECTION = (0.8, -0.6, 0, 0.6, 0.8, 0, 0, 0, 1)
 def write(path: Path, array: NDArray[np.generic], spacing: Sequence[float] = (1.5, 1.0, 2.0)) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     image = sitk.GetImageFromArray(array)
-    image.SetSpacing(spacing)
-    image.SetOrigin((10.5, -20.25, 3.0))
-    image.SetDirection(DIRECTION)
+    if array.ndim == 3:
+        image.SetSpacing(spacing)
+        image.SetOrigin((10.5, -20.25, 3.0))
+        image.SetDirection(DIRECTION)
     sitk.WriteImage(image, str(path))
 
 
@@ -104,6 +105,7 @@ def test_every_fault_is_named_with_its_case_and_the_others_are_made(
         "empty_image": ("every voxel is 0", image * 0, labels),
         "no_numbers": ("no usable value", np.full(image.shape, np.nan, np.float32), labels),
         "flat": ("2-D", image[:1], labels[:1]),
+        "slice": ("2-D", image[0].astype(np.float32), labels[0]),
     }
     for name, (_, picture, truth) in faults.items():
         write(images / f"{name}.nii.gz", picture)

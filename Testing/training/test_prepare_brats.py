@@ -14,6 +14,7 @@ from Training.data import load_data
 from Training.prepare import main
 from Training.preparing.brats import find_brats, find_brats2015
 from Training.preparing.data_list import DataList, read_data_list
+from Training.preparing.folds import split_by_file
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS_2015 = ("Brain.XX.O.MR_Flair", "Brain.XX.O.MR_T1", "Brain.XX.O.MR_T1c", "Brain.XX.O.MR_T2")
@@ -137,6 +138,52 @@ def test_the_authors_list_of_test_files_splits_the_cases(tree: Path, tmp_path: P
     assert "but it has no labels" in next(p["problem"] for p in listed.problems if p["case"] == "brats_2013_pat0103_1")
     path.write_text("somebody\n", encoding="utf-8")
     assert main(["brats2015", str(tree), str(tmp_path / "other"), "--split", str(path)]) == 1
+
+
+@pytest.fixture
+def grades(tmp_path: Path) -> Path:
+    """A tree whose two grades number their patients alike, as BRATS 2015's do; one patient came twice."""
+    root = tmp_path / "grades"
+    for number, place in enumerate(
+        ("HGG/brats_2013_pat0001_1", "HGG/brats_2013_pat0001_2", "LGG/brats_2013_pat0001_1")
+    ):
+        write_2015(root / Path(place).parent, Path(place).name, 54512 + 10 * number)
+    write_2015(root / "HGG", "brats_2013_pat0002_1", 54700)
+    return root
+
+
+def test_different_patients_of_one_name_are_told_apart_by_their_grade(grades: Path, tmp_path: Path) -> None:
+    listed, _ = prepared("brats2015", grades, tmp_path)
+    assert {case.name: case.submission_name for case in listed.cases} == {
+        "HGG_brats_2013_pat0001_1": "VSD.{name}.54512",
+        "LGG_brats_2013_pat0001_1": "VSD.{name}.54532",
+        "brats_2013_pat0001_2": "VSD.{name}.54522",
+        "brats_2013_pat0002_1": "VSD.{name}.54700",
+    }
+    assert listed.problems == ()
+    patients = {case.name: case.patient for case in find_brats2015(grades, "brats").cases}
+    assert patients["HGG_brats_2013_pat0001_1"] == patients["brats_2013_pat0001_2"] == "HGG_brats_2013_pat0001"
+    assert patients["LGG_brats_2013_pat0001_1"] == "LGG_brats_2013_pat0001"
+    assert patients["brats_2013_pat0002_1"] == "brats_2013_pat0002"
+
+
+def test_a_patient_of_two_grades_who_lacks_a_file_is_named_with_the_grade(grades: Path) -> None:
+    shutil.rmtree(grades / "LGG" / "brats_2013_pat0001_1" / "VSD.Brain.XX.O.MR_T1.54533")
+    found = find_brats2015(grades, "brats")
+    assert "HGG_brats_2013_pat0001_1" in {case.name for case in found.cases}
+    assert [problem.case for problem in found.problems] == ["LGG_brats_2013_pat0001_1"]
+    (grades / "test.txt").write_text("LGG/brats_2013_pat0001_1\nHGG/brats_2013_pat0002_1\n", encoding="utf-8")
+    split = split_by_file(found, grades / "test.txt")
+    assert [case.name for case in split.cases if case.part == "test"] == ["brats_2013_pat0002_1"]
+    assert split.problems == found.problems
+
+
+def test_a_patient_whose_copy_lies_elsewhere_is_still_given_twice(grades: Path) -> None:
+    write_2015(grades / "copy" / "HGG", "brats_2013_pat0001_1", 54512)
+    write_2015(grades / "copy", "brats_2013_pat0002_1", 54700)
+    found = find_brats2015(grades, "brats")
+    assert [case.name for case in found.cases] == ["LGG_brats_2013_pat0001_1", "brats_2013_pat0001_2"]
+    assert all("given twice" in problem.problem for problem in found.problems)
 
 
 def test_missing_and_doubled_files_of_2015_are_named(tree: Path) -> None:

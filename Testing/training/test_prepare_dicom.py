@@ -20,7 +20,7 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.resampling import sample
 from Training.prepare import main
-from Training.preparing.contours import fill, rasterise
+from Training.preparing.contours import rasterise
 from Training.preparing.found import Contours
 
 SHAPE = (24, 40, 44)
@@ -165,50 +165,6 @@ def test_a_sphere_drawn_as_contours_becomes_a_sphere_of_voxels_on_the_ct(patient
     assert not roi.all()
 
 
-@pytest.mark.parametrize("kind", ["CLOSED_PLANAR", "CLOSEDPLANAR_XOR"])
-def test_a_contour_within_a_contour_is_a_hole(grid: Grid, kind: str) -> None:
-    mask, _ = fill([circle(12.0, ORIGIN[2]), circle(5.0, ORIGIN[2])], grid)
-    only_outer, _ = fill([circle(12.0, ORIGIN[2])], grid)
-    only_inner, _ = fill([circle(5.0, ORIGIN[2])], grid)
-    assert np.array_equal(mask, only_outer & ~only_inner)
-    assert only_inner.sum() > 20
-
-
-def test_a_hole_that_a_keyhole_joins_to_the_outer_contour_is_a_hole(grid: Grid) -> None:
-    outer, inner = circle(12.0, ORIGIN[2]), circle(5.0, ORIGIN[2])
-    keyhole = np.concatenate([outer, outer[:1], inner[:1], inner[::-1], outer[:1]])
-    mask, _ = fill([keyhole], grid)
-    apart, _ = fill([outer, inner], grid)
-    assert dice(mask, apart) > 0.99
-
-
-def test_contours_finer_than_the_slices_do_not_cancel_out(grid: Grid) -> None:
-    depths = [100.0, 100.6, 101.2]
-    mask, _ = fill([circle(8.0 + i, depth) for i, depth in enumerate(depths)], grid)
-    alone, _ = fill([circle(8.0, 100.0)], grid)
-    assert np.array_equal(mask[0], alone[0])
-
-
-def test_skipped_slices_and_contours_outside_the_series_are_named(grid: Grid) -> None:
-    depths = [ORIGIN[2], ORIGIN[2] + 2 * SPACING[2], ORIGIN[2] - 50]
-    _, notes = fill([circle(8.0, depth) for depth in depths], grid)
-    assert notes == ["has 1 contours outside the series", "has no contours on 1 slices between its first and last"]
-
-
-def test_contours_of_other_planes_than_the_slices_are_refused(grid: Grid) -> None:
-    tilted = circle(8.0, 110.0)
-    tilted[:, 2] += 0.3 * (tilted[:, 0] - CENTRE[0])
-    with pytest.raises(InputError, match="do not lie in the slices"):
-        fill([tilted], grid)
-
-
-def test_a_contour_that_reaches_beyond_the_image_is_cut_off(grid: Grid) -> None:
-    mask, _ = fill([circle(500.0, ORIGIN[2])], grid)
-    assert mask[0].all()
-    beside, _ = fill([circle(5.0, ORIGIN[2], (900.0, 900.0))], grid)
-    assert not beside.any()
-
-
 def test_an_ambiguous_name_is_refused_until_a_narrower_pattern_comes_first(patient: Patient, grid: Grid) -> None:
     patient.folder.mkdir(parents=True)
     depths = patient.depths
@@ -263,6 +219,31 @@ def test_contours_of_real_organs_become_those_organs_again(reference_data: Path,
         assert dice(made == label, truth == given) > 0.995
     values = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "out" / data["cases"][0]["images"][0])))
     assert np.array_equal(values, sitk.GetArrayFromImage(image))
+
+
+def test_a_patient_none_of_whose_contours_can_be_used_is_named_with_the_reason(
+    patient: Patient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patient.write_ct()
+    patient.write_structures("rs.dcm", {"prostate": sphere(11.0, patient.depths), "CTV": []})
+    beside = Patient(tmp_path / "patients" / "Patient 2")
+    beside.write_ct()
+    beside.write_structures("rs.dcm", {"prostata": [("CLOSED_PLANAR", circle(8.0, -500.0))]})
+    names = table(tmp_path, {"Prostate": ["prostata*"]})
+    assert main(["dicom", str(tmp_path / "patients"), str(tmp_path / "out"), "--structures", names]) == 1
+    error = capsys.readouterr().err
+    assert f"Its labels are empty: {patient.folder / 'rs.dcm'} has no Prostate (it has CTV, prostate); mend" in error
+    assert "Its labels are empty: Prostate has 1 contours outside the series; mend the table of --structures" in error
+
+
+def test_patients_whose_names_differ_in_umlauts_alone_are_both_prepared(tmp_path: Path) -> None:
+    for name in ("Müller", "Möller"):
+        one = Patient(tmp_path / "patients" / name)
+        one.write_ct()
+        one.write_structures("rs.dcm", {"Prostate": sphere(11.0, one.depths)})
+    data = prepared(tmp_path, {"Prostate": ["prostate"]}, "--folds", "2")
+    assert {case["name"]: case["sources"][0] for case in data["cases"]} == {"M_ller_1": "Möller", "M_ller_2": "Müller"}
+    assert {case["fold"] for case in data["cases"]} == {0, 1}
 
 
 def test_every_patient_who_cannot_be_used_is_named_with_the_reason(patient: Patient, tmp_path: Path) -> None:

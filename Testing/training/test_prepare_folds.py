@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from pathlib import Path
 
@@ -10,8 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from AutofocusCore.errors import InputError, SettingError
-from Training.preparing.folds import assign_folds
-from Training.preparing.found import FoundCase, ImageFile, safe_name
+from Training.preparing.data_list import CaseEntry, DataList
+from Training.preparing.folds import assign_folds, split_by_file
+from Training.preparing.found import Found, FoundCase, ImageFile
+from Training.preparing.run import describe
 from Training.preparing.structures import read_structures
 
 
@@ -47,11 +50,43 @@ def test_another_seed_deals_otherwise() -> None:
     assert assign_folds(cases, 5, 0) != assign_folds(cases, 5, 1)
 
 
-def test_names_become_folders_of_every_system() -> None:
-    assert safe_name("Patient 1/left: ü?") == "Patient_1_left"
-    assert safe_name("...") == "case"
-    assert safe_name("aux.1") == "case_aux.1"
-    assert safe_name("brats_2013_pat0001_1") == "brats_2013_pat0001_1"
+def of_two_grades(folder: Path) -> Found:
+    """Two patients called a, whose names tell the grade, and one called b."""
+    label = ImageFile(folder / "labels.nii.gz")
+    names = {"HGG_a": "a", "LGG_a": "a", "b": "b"}
+    cases = tuple(FoundCase(name, (label,), label, given=given) for name, given in names.items())
+    return Found("grades", folder, ("T1",), {1: "Tumour"}, cases)
+
+
+@pytest.mark.parametrize("line", ["LGG/a/VSD.1/VSD.1.nii", "BRATS2015\\LGG\\a", "LGG_a"])
+@pytest.mark.parametrize("kind", ["txt", "json"])
+def test_a_list_names_a_patient_of_one_grade(tmp_path: Path, line: str, kind: str) -> None:
+    path = tmp_path / f"split.{kind}"
+    text = json.dumps({"train": ["HGG/a", "b"], "test": [line]}) if kind == "json" else f"{line}\n\n"
+    path.write_text(text, encoding="utf-8")
+    split = split_by_file(of_two_grades(tmp_path), path)
+    assert {case.name: case.part for case in split.cases} == {"HGG_a": "train", "LGG_a": "test", "b": "train"}
+    assert split.problems == ()
+
+
+@pytest.mark.parametrize(("name", "text"), [("s.txt", "a\n"), ("s.json", '{"train": ["b"], "test": ["a"]}')])
+def test_a_list_that_leaves_the_grade_open_is_refused(tmp_path: Path, name: str, text: str) -> None:
+    (tmp_path / name).write_text(text, encoding="utf-8")
+    with pytest.raises(InputError, match="may be HGG_a or LGG_a"):
+        split_by_file(of_two_grades(tmp_path), tmp_path / name)
+
+
+@pytest.mark.parametrize(("fold", "sizes", "lost"), [(0, "1, 0", "Fold 1 has"), (1, "0, 1", "Fold 0 has")])
+def test_a_fold_whose_cases_were_all_left_out_is_named(fold: int, sizes: str, lost: str) -> None:
+    sums = {"a.nii.gz": ""}
+    entry = CaseEntry("a", ("a.nii.gz",), None, None, fold, "train", sums)
+    said = list(describe(DataList("one", ("CT",), {"1": "Liver"}, (entry,), preparation={"folds": 2})))
+    assert f"2 folds of {sizes} cases" in said
+    assert any(line.startswith(f"{lost} no case left") for line in said)
+    both = (entry, CaseEntry("b", ("a.nii.gz",), None, None, 1 - fold, "train", sums))
+    said = list(describe(DataList("two", ("CT",), {"1": "Liver"}, both, preparation={"folds": 2})))
+    assert "2 folds of 1, 1 cases" in said
+    assert not any("no case left" in line for line in said)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +37,8 @@ LATER_PARTS = {
 }
 NAMES_OF_2023 = {"t2f", "t1n", "t1c", "t2w"}
 VISIT = re.compile(r"(?P<patient>BraTS-[A-Za-z]+-\d+)-\d+")
+GRADES = ("HGG", "LGG")
+"""Folders of high and of low grade, which number some patients alike: those of 2013 in BRATS 2015."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ def find_brats2015(source: Path, name: str) -> Found:
         match = VSD.fullmatch(stem) if stem else None
         if match:
             # A file lies in a folder of its own name, or, as some have unpacked it, in the patient's at once.
-            folder = next((p for p in path.parents if not p.name.upper().startswith("VSD.")), path.parent)
+            folder = next(p for p in path.parents if p == source or not p.name.upper().startswith("VSD."))
             files.append(_File(path, str(folder), VSD_PARTS[match["what"].lower()], match["id"]))
     if not files:
         raise InputError(f"{source} holds no VSD.*.MR_Flair.*.mha", "give the unpacked folder of BRATS 2015")
@@ -114,9 +116,10 @@ def _collected(
     for file in files:
         by_case[file.case][file.part].append(file)
     labelled = any(parts[LABELS] for parts in by_case.values())
+    named = _named(by_case, source, visit)
     cases, problems = [], []
     for key, parts in sorted(by_case.items()):
-        case = safe_name(Path(key).name)
+        case, patient = named[key]
         place = Path(key).relative_to(source).as_posix().lower() if Path(key) != source else ""
         testing = not labelled or re.search(r"(^|/)[^/]*(test|valid)", place) is not None
         missing = [part for part in CHANNELS if not parts[part]]
@@ -129,7 +132,6 @@ def _collected(
             shown = " and ".join(str(file.path) for file in parts[twice[0]])
             problems.append(Problem(case, f"Its {twice[0]} is given twice: {shown}"))
         else:
-            match = visit.fullmatch(case)
             number = parts["FLAIR"][0].number
             cases.append(
                 FoundCase(
@@ -137,10 +139,39 @@ def _collected(
                     tuple(ImageFile(parts[channel][0].path) for channel in CHANNELS),
                     ImageFile(parts[LABELS][0].path) if parts[LABELS] else None,
                     "train" if parts[LABELS] else "test",
-                    match["patient"] if match else case,
+                    patient,
                     f"VSD.{{name}}.{number}" if number else None,
+                    Path(key).name,
                 )
             )
     unique, doubles = without_duplicates(cases)
-    named = structures or STRUCTURES
-    return Found(name, source, CHANNELS, named, tuple(unique), (*problems, *doubles), relabelled or {})
+    structures = structures or STRUCTURES
+    return Found(name, source, CHANNELS, structures, tuple(unique), (*problems, *doubles), relabelled or {})
+
+
+def _named(keys: Iterable[str], source: Path, visit: re.Pattern[str]) -> dict[str, tuple[str, str]]:
+    """The names of each case and its patient: with the grade before them where both grades have a case of that name."""
+
+    def patient_of(name: str) -> str:
+        match = visit.fullmatch(name)
+        return match["patient"] if match else name
+
+    names = {key: safe_name(Path(key).name) for key in keys}
+    grades = {key: _grade(Path(key).relative_to(source)) for key in names}
+    of_grade = {(grade, names[key].casefold()) for key, grade in grades.items()}
+    both = {name for _, name in of_grade if all((grade, name) in of_grade for grade in GRADES)}
+    patients = {patient_of(name) for name in names.values() if name.casefold() in both}
+    named = {}
+    for key, name in names.items():
+        patient = patient_of(name)
+        before = f"{grades[key]}_" if grades[key] else ""
+        named[key] = (
+            before + name if name.casefold() in both else name,
+            before + patient if patient in patients else patient,
+        )
+    return named
+
+
+def _grade(place: Path) -> str:
+    """HGG or LGG, whichever folder a case is in; empty for neither."""
+    return next((part.upper() for part in reversed(place.parts[:-1]) if part.upper() in GRADES), "")

@@ -95,7 +95,7 @@ def fill(contours: Sequence[NDArray[np.float64]], grid: Grid) -> tuple[NDArray[n
         depth = float(index[:, 2].mean())
         if np.abs(index[:, 2] - depth).max() > FLAT:
             raise InputError("Its contours do not lie in the slices of the series", "export both in the same planes")
-        k = round(depth)
+        k = int(np.floor(depth + 0.5 + SAME_PLANE))  # halfway between two slices all go the same way
         if not 0 <= k < grid.size[2]:
             outside += 1
             continue

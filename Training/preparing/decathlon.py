@@ -37,14 +37,16 @@ def find_decathlon(source: Path, name: str | None = None) -> Found:
 
     cases, problems = [], []
     for image, label, part in [(i, lab, "train") for i, lab in listed] + [(i, None, "test") for i in unlabelled]:
-        case = safe_name(stem_of(Path(image)) or Path(image).name)
+        given = stem_of(Path(image)) or Path(image).name
+        case = safe_name(given)
         missing = [file for file in (image, label) if file and not (source / file).is_file()]
         if missing:
             problems.append(Problem(case, f"dataset.json lists {' and '.join(missing)}, but it is not there"))
             continue
         frames = [None] if len(channels) == 1 else list(range(len(channels)))
         images = tuple(ImageFile(source / image, frame) for frame in frames)
-        cases.append(FoundCase(case, images, ImageFile(source / label) if label else None, part, case))
+        truth = ImageFile(source / label) if label else None
+        cases.append(FoundCase(case, images, truth, part, case, given=given))
     known = {file for pair in listed for file in pair} | set(unlabelled)
     for folder in ("imagesTr", "labelsTr"):
         for file in sorted((source / folder).glob("*")) if (source / folder).is_dir() else []:

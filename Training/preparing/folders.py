@@ -65,7 +65,8 @@ def find_folders(
         else:
             label = ImageFile(source / truth[case][0]) if case in truth else None
             chosen = tuple(ImageFile(source / paths[0]) for paths in found)
-            cases.append(FoundCase(safe_name(case), chosen, label, "test" if unlabelled else "train", safe_name(case)))
+            made, part = safe_name(case), "test" if unlabelled else "train"
+            cases.append(FoundCase(made, chosen, label, part, made, given=case))
     unique, doubles = without_duplicates(cases)
     return Found(name, source, tuple(channels), structures, tuple(unique), (*problems, *doubles))
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import count
 from pathlib import Path
 
 from AutofocusCore.errors import InputError, SettingError
@@ -75,6 +76,7 @@ class FoundCase:
         part: "train" or "test".
         patient: whose scans are kept together in a fold; the case's name where nothing is known.
         submission_name: "VSD.{name}.54512", under which BRATS 2015's server takes the case's segmentation.
+        given: the name that it has in the data, where that is another.
     """
 
     name: str
@@ -83,6 +85,10 @@ class FoundCase:
     part: str = "train"
     patient: str = ""
     submission_name: str | None = None
+    given: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "given", self.given or self.name)
 
     @property
     def sources(self) -> list[Path]:
@@ -127,16 +133,33 @@ def safe_name(text: str) -> str:
 
 
 def without_duplicates(cases: Iterable[FoundCase]) -> tuple[list[FoundCase], list[Problem]]:
-    """The cases whose name no other has, capital letters aside (as on Windows and macOS), and the others' problems."""
-    named: dict[str, list[FoundCase]] = {}
+    """The cases, each under a name that no other has, and what there is to say about the others and the new names.
+
+    Capital letters do not tell names apart, as on Windows and macOS. Cases that the data call the same are left out.
+    Those that have become the same because characters were replaced are numbered, in the order of their given names;
+    one that had that name from the start keeps it.
+    """
+    named: dict[str, dict[str, list[FoundCase]]] = {}
     for case in cases:
-        named.setdefault(case.name.casefold(), []).append(case)
-    unique = [same[0] for same in named.values() if len(same) == 1]
-    problems = [
-        Problem(same[0].name, "Its name is given twice: " + " and ".join(str(c.images[0].path) for c in same))
-        for same in named.values()
-        if len(same) > 1
-    ]
+        named.setdefault(case.name.casefold(), {}).setdefault(case.given.casefold(), []).append(case)
+    taken = set(named)
+    unique, problems = [], []
+    for same in named.values():
+        for alike in sorted(same.values(), key=lambda alike: alike[0].given):
+            case = alike[0]
+            if len(alike) > 1:
+                shown = " and ".join(str(one.images[0].path) for one in alike)
+                problems.append(Problem(case.name, f"Its name is given twice: {shown}"))
+            elif len(same) == 1 or case.given == case.name:
+                unique.append(case)
+            else:
+                name = next(n for n in (f"{case.name}_{i}" for i in count(1)) if n.casefold() not in taken)
+                taken.add(name.casefold())
+                told = (
+                    f"It is {case.given!r} in the data, numbered because {case.name} would stand for {len(same)} cases"
+                )
+                problems.append(Problem(name, told, left_out=False))
+                unique.append(replace(case, name=name, patient=name if case.patient == case.name else case.patient))
     return sorted(unique, key=lambda case: case.name), problems
 
 

@@ -70,13 +70,13 @@ def find_patients(
     for key in sorted(set(patients) - damaged):
         try:
             case, modality = _case(key, patients[key], table)
-            modalities[case.name] = modality
+            modalities[key] = modality
             cases.append(case)
         except _Unusable as error:
             problems.append(Problem(key, str(error)))
     channel = next((m for m in IMAGES if m in modalities.values()), "CT")
-    others = [case for case in cases if modalities[case.name] != channel]
-    problems += [Problem(c.name, f"Its contours are drawn on {modalities[c.name]}, not on {channel}") for c in others]
+    others = [case for case in cases if modalities[case.given] != channel]
+    problems += [Problem(c.name, f"Its contours are drawn on {modalities[c.given]}, not on {channel}") for c in others]
     unique, doubles = without_duplicates(case for case in cases if case not in others)
     return Found(name, source, (channel,), structures, tuple(unique), (*problems, *doubles))
 
@@ -115,7 +115,8 @@ def _case(key: str, patient: _Patient, table: tuple[tuple[int, tuple[str, ...]],
     path, uid = matching[0]
     image = ImageFile(_folder_of(patient.series[uid]), series=uid or None)
     contours = Contours(path, table, patient.frame[uid])
-    return FoundCase(safe_name(key), (image,), contours, patient=safe_name(key)), patient.modality[uid]
+    name = safe_name(key)
+    return FoundCase(name, (image,), contours, patient=name, given=key), patient.modality[uid]
 
 
 def _series_of(header: Any, patient: _Patient, name: str) -> str:

@@ -184,9 +184,12 @@ def _labels(case: FoundCase, found: Found, grid: Grid, remarks: list[str]) -> ND
     """The labels on the image's grid, checked, with the values of the collection's structures."""
     if case.labels is None:
         return None
+    why, remedy = "", "label something, or leave the case out"
     if isinstance(case.labels, Contours):
         labels, notes = rasterise(case.labels, grid, found.structures)
         remarks += notes
+        why = ": " + "; ".join(note.rstrip(".") for note in notes) if notes else ""
+        remedy = "mend the table of --structures or the contours, or leave the case out"
     else:
         scan = case.labels.read()
         if scan.warnings:
@@ -207,7 +210,7 @@ def _labels(case: FoundCase, found: Found, grid: Grid, remarks: list[str]) -> ND
         for value, label in given.items():
             labels[values == value] = label
     if not labels.any():
-        raise InputError("Its labels are empty", "label something, or leave the case out")
+        raise InputError(f"Its labels are empty{why}", remedy)
     return labels
 
 

@@ -130,10 +130,11 @@ def describe(prepared: DataList, kept: Sequence[str] = ()) -> Iterator[str]:
     """Lines for people: how many cases, folds and structures, what is absent where, and every problem."""
     train = [case for case in prepared.cases if case.part == "train"]
     yield f"{len(prepared.cases)} cases: {len(train)} to train on, {len(prepared.cases) - len(train)} to test on"
-    folds = sorted({case.fold for case in train if case.fold is not None})
-    if folds:
-        sizes = ", ".join(str(sum(case.fold == fold for case in train)) for fold in folds)
-        yield f"{len(folds)} folds of {sizes} cases"
+    sizes = [sum(case.fold == fold for case in train) for fold in range(prepared.preparation.get("folds", 0))]
+    if sizes:
+        yield f"{len(sizes)} folds of {', '.join(map(str, sizes))} cases"
+    for fold in (fold for fold, size in enumerate(sizes) if not size):
+        yield f"Fold {fold} has no case left; mend those that were left out, or ask for fewer --folds."
     labelled = [case for case in prepared.cases if case.labels]
     for label, name in prepared.structures.items():
         without = [case.name for case in labelled if not case.voxels.get(label)]
