@@ -53,6 +53,20 @@ def experiments(table: str, only: Sequence[str] = ()) -> dict[str, Path]:
     return dict(sorted(chosen.items(), key=lambda item: item[0] != FIRST))
 
 
+def refuse_folds(config: Config, folds: Sequence[int]) -> None:
+    """Refuse folds that are asked of a configuration that names none: it would go through no fold.
+
+    Raises:
+        SettingError: there are some.
+    """
+    if folds and config.data.fold is None:
+        asked = ", ".join(map(str, folds))
+        raise SettingError(
+            f"The configuration has no data.fold, so that there are no folds {asked} of it",
+            "leave --folds out, or add --set data.fold=0 where the data have folds",
+        )
+
+
 def members(
     model: str, config: Config, seeds: Sequence[int], folds: Sequence[int], data: Path | None, folder: Path
 ) -> list[Member]:
@@ -92,5 +106,5 @@ def folds_of(config: Config, data: Path | None) -> list[int]:
     folder = data or Path(config.data.folder)
     folds = sorted({case.fold for case in read_data_list(folder).cases if case.fold is not None})
     if not folds:
-        raise InputError(f"{folder} has no folds", "prepare it with --folds")
+        raise InputError(f"{folder} has no folds", "prepare it with --folds, or leave data.fold out")
     return folds

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import platform
 import subprocess
 import time
@@ -15,6 +16,7 @@ import SimpleITK as sitk
 import torch
 
 from AutofocusCore import __version__
+from AutofocusCore.staging import cannot_write
 
 SHOWN_EVERY = 10.0
 """Seconds between lines of progress."""
@@ -28,6 +30,9 @@ def write_environment(folder: Path, config: str, device: torch.device, more: dic
         config: the experiment as TOML.
         device: that it is computed on.
         more: what is known of the data, and where the weights began.
+
+    Raises:
+        OutputError: the folder cannot be made or written to.
     """
     facts = {
         "version": __version__,
@@ -43,9 +48,12 @@ def write_environment(folder: Path, config: str, device: torch.device, more: dic
         "SimpleITK": sitk.Version_VersionString(),
         **more,
     }
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "config.toml").write_text(config, encoding="utf-8")
-    (folder / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.toml").write_text(config, encoding="utf-8")
+        (folder / "environment.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+    except OSError as error:
+        raise cannot_write(folder, error) from error
 
 
 def _git(*arguments: str) -> str | None:
@@ -95,23 +103,26 @@ class Record:
         partial.replace(self.log)
 
     def add(self, step: int, loss: float, rate: float, cases: list[str], watched: list[float] | None = None) -> None:
-        """Record a step, counted from 1, and perhaps the Dice of each structure on the watched cases."""
+        """Record a step, counted from 1, and perhaps the Dice of each structure on the watched cases.
+
+        A Dice that is NaN, of a structure that none of these cases has, is null in the log: JSON has no NaN.
+        """
         now = time.monotonic()
         line: dict[str, Any] = {"step": step, "loss": round(loss, 5), "learning_rate": float(f"{rate:.4g}")}
         line |= {"seconds": round(now - self.began, 2), "cases": cases}
         scalars = {"loss": loss, "learning_rate": rate}
         if watched is not None:
-            line["watched_dice"] = [round(score, 4) for score in watched]
+            line["watched_dice"] = [None if math.isnan(score) else round(score, 4) for score in watched]
             scalars |= {f"watched_dice/{label}": score for label, score in enumerate(watched, start=1)}
         with self.log.open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line) + "\n")
+            log.write(json.dumps(line, allow_nan=False) + "\n")
         if self.events is not None:
             for name, value in scalars.items():
                 self.events.add_scalar(name, value, step)
         if now - self.shown > SHOWN_EVERY or watched is not None or step in (self.start + 1, self.steps):
             self.shown = now
             left = timedelta(seconds=round((now - self.began) / (step - self.start) * (self.steps - step)))
-            seen = f"  Dice {line['watched_dice']}" if watched is not None else ""
+            seen = f"  Dice {[round(score, 4) for score in watched]}" if watched is not None else ""
             print(f"step {step}/{self.steps}  loss {loss:.4f}  {left} left{seen}", flush=True)
 
     def close(self) -> None:

@@ -17,9 +17,11 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import math
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
@@ -27,9 +29,10 @@ if __package__ in (None, ""):  # started by its path
 
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.staging import Staging, write_text
-from Training.config import as_toml, load_config
+from Training.config import Config, as_toml, load_config
+from Training.data import load_data
 from Training.evaluate import measure_run
-from Training.experiments import Member, experiments, members
+from Training.experiments import Member, experiments, members, refuse_folds
 from Training.measures import Measures, mean_of
 from Training.parameters import write_parameters
 from Training.quick import LABEL, quick_config, quick_data
@@ -39,19 +42,34 @@ from Training.tables import ALL, cases_csv, markdown, read_cases, structures_of,
 from Training.train import train
 
 GRID = "the model's grid"
+MORE_TO_MEASURE = {
+    "prepared": "prepare it with --folds and set data.fold, or name test cases with labels by --split",
+    "folder": 'list some under "validation" in its split.json, or set data.fold and data.folds',
+    "phantom": "set data.test",
+}
+"""What to do about data that leave no test cases, by the configuration's data.source."""
+Known = dict[str, tuple[str, int]]
+"""Of data sets that were looked at: checksum, and number of cases to measure."""
 STAND_IN = " The cases are phantoms, as the experiment's own data are not at hand."
 
 
-def measured(member: Member, data: Path | None, regions: str | None, precision: str = "float32") -> list[Measures]:
-    """Train and measure one run, or read what it gave when it was finished before.
+def measured(member: Member, data: Path | None, regions: str | None, precision: str, known: Known) -> list[Measures]:
+    """Train and measure one run, or read what it gave when it was finished before, on the same data.
+
+    Args:
+        member: the run.
+        data: folder of its data, in place of the configuration's.
+        regions, precision: as for `measure_run`.
+        known: data sets of the table that were looked at before; one that is new is added.
 
     Raises:
-        AutofocusError: what `train` and `measure_run` raise.
+        AutofocusError: the data leave nothing to measure; what `train` and `measure_run` raise.
     """
+    digest = checksum_of(member.config, data, known)
     record, cases = member.folder / "evaluation.json", member.folder / "evaluation" / "cases.csv"
     checkpoint = member.folder / "checkpoint.pt"
     there = all(path.is_file() for path in (record, cases, checkpoint))
-    if there and json.loads(record.read_text(encoding="utf-8")) == _facts(member, checkpoint, regions, precision):
+    if there and _recorded(member.folder) == _facts(member, checkpoint, digest, regions, precision):
         print(f"{member.model}, {member.name}: finished before", flush=True)
         return read_cases(cases)
     checkpoint = train(member.config, member.folder, data)
@@ -62,15 +80,54 @@ def measured(member: Member, data: Path | None, regions: str | None, precision: 
     with Staging() as staging:
         staging.folder(cases.parent)
     write_text(cases, cases_csv(results))
-    write_text(record, json.dumps(_facts(member, checkpoint, regions, precision), indent=1))
+    write_text(record, json.dumps(_facts(member, checkpoint, digest, regions, precision), indent=1))
     return results
 
 
-def _facts(member: Member, checkpoint: Path, regions: str | None, precision: str) -> dict[str, str | None]:
+def checksum_of(config: Config, folder: Path | None, known: Known) -> str:
+    """Checksum of an experiment's data, which are refused here, before any training, where they leave none to measure.
+
+    Args:
+        config: of the experiment.
+        folder: of the data, in place of the configuration's.
+        known: as for `measured`; networks and seeds of a table share their data.
+
+    Raises:
+        InputError: something is wrong with the data, or they have no test cases.
+    """
+    m = config.model
+    key = repr((folder, config.data, m.channels, m.structures, m.normalization, m.spacing, m.orientation))
+    if key not in known:
+        data = load_data(config, folder)
+        known[key] = (data.checksum, len(data.test))
+    digest, tests = known[key]
+    if not tests:
+        where = folder or config.data.folder or "The configuration"
+        raise InputError(f"{where} leaves no cases to measure", MORE_TO_MEASURE[config.data.source])
+    return digest
+
+
+def _facts(
+    member: Member, checkpoint: Path, data_sha256: str, regions: str | None, precision: str
+) -> dict[str, str | None]:
     """What an evaluation follows from."""
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
-    facts = {"config": as_toml(member.config), "checkpoint_sha256": digest, "regions": regions}
-    return {**facts, "precision": precision}
+    facts = {"config": as_toml(member.config), "checkpoint_sha256": digest, "data_sha256": data_sha256}
+    return {**facts, "regions": regions, "precision": precision}
+
+
+def _recorded(run: Path) -> dict[str, Any] | None:
+    """What a run's evaluation followed from, None where that cannot be told.
+
+    Earlier versions did not record its data: they are those that the run was trained on.
+    """
+    try:
+        record, trained = (
+            json.loads((run / name).read_text(encoding="utf-8")) for name in ("evaluation.json", "environment.json")
+        )
+        return {"data_sha256": trained["data_sha256"], **record}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def reproduce(
@@ -106,11 +163,13 @@ def reproduce(
     """
     done: dict[str, list[Measures]] = {}
     missing: list[str] = []
+    known: Known = {}
     regions = "brats" if table == "brats2015" and not quick else None
     note = ""
     for model, path in experiments(table, only).items():
         try:
             config = load_config(path, overrides)
+            refuse_folds(config, folds)
             folder = data
             if quick:
                 folder, phantoms = quick_data(config, data, out)
@@ -122,11 +181,11 @@ def reproduce(
             continue
         for member in runs:
             try:
-                done.setdefault(model, []).extend(measured(member, folder, regions, precision))
+                done[model] = [*done.get(model, []), *measured(member, folder, regions, precision, known)]
             except AutofocusError as error:
                 missing.append(f"{model}, {member.name}: {error}")
     if not done:
-        raise InputError(f"Nothing of the table {table} could be made: {missing[0]}", "mend this first")
+        raise InputError(f"Nothing of the table {table} could be made: {missing[0].rstrip('.')}", "mend this first")
     for model, results in done.items():
         write_evaluation(
             out / model, results, f"{model}, {table}" + (f" ({LABEL})" if quick else ""), "the model's grid"
@@ -147,7 +206,7 @@ def _by_seed(models: dict[str, list[Measures]]) -> str:
         whole = ALL if ALL in structures_of(results) else structures_of(results)[0]
         parts = [[one for one in results if one.run.split(",")[0] == seed] for seed in seeds]
         means = [mean_of(list(values_by_case(part, whole, "dice").values())) for part in parts]
-        rows.append([model, *(f"{mean:.4f}" for mean in means)])
+        rows.append([model, *("–" if math.isnan(mean) else f"{mean:.4f}" for mean in means)])
     return markdown(["mean Dice", *seeds], rows)
 
 

@@ -14,11 +14,12 @@ import pytest
 import Training.reproduce
 from AutofocusCore.cli.networks import TABLE_3
 from AutofocusCore.errors import InputError, SettingError
-from Training.config import load_config
-from Training.experiments import CONFIGS, experiments, folds_of, members
+from Training.config import Config, load_config
+from Training.evaluate import measure_run
+from Training.experiments import experiments, folds_of, members
+from Training.measures import Measures
 from Training.parameters import write_parameters
 from Training.preparing.data_list import CaseEntry, DataList, sha256_of
-from Training.quick import TEST, TRAIN, quick_config, quick_data
 from Training.reproduce import reproduce
 from Training.tables import read_cases
 
@@ -35,6 +36,32 @@ def table(tmp_path: Path, balls_config: Path) -> Path:
         text = f'base = "base.toml"\n[model.architecture]\narchitecture = "{name}"\n'
         (folder / f"{name}.toml").write_text(text, encoding="utf-8")
     return folder
+
+
+def prepared(balls: Path, folder: Path, folds: int | None) -> Path:
+    """The collection of six as `prepare.py` leaves it, in so many folds or in none."""
+    for part in ("imagesTr", "labelsTr"):
+        shutil.copytree(balls / part, folder / part)
+    entries = []
+    for i in range(6):
+        image, labels = (f"{part}/ball_{i}.nii.gz" for part in ("imagesTr", "labelsTr"))
+        sums = {name: sha256_of(folder / name) for name in (image, labels)}
+        entries.append(CaseEntry(f"ball_{i}", (image,), labels, None, i % folds if folds else None, "train", sums))
+    DataList("balls", ("T1",), {"1": "Bladder", "2": "Prostate"}, tuple(entries)).write(folder)
+    return folder
+
+
+def other_data(balls: Path, folder: Path) -> Path:
+    """A copy of the collection in which one image is another one's."""
+    shutil.copytree(balls, folder)
+    shutil.copy(folder / "imagesTr" / "ball_1.nii.gz", folder / "imagesTr" / "ball_0.nii.gz")
+    return folder
+
+
+def breaking(table: Path) -> None:
+    """Make afn-1's steps so large that its loss is no number after the first."""
+    with (table / "afn-1.toml").open("a", encoding="utf-8") as text:
+        text.write('[optimizer]\nname = "sgd"\nlearning_rate = 1e30\n')
 
 
 def test_hippocampus_runs_from_its_name_to_the_printed_table(reference_data: Path, tmp_path: Path) -> None:
@@ -103,6 +130,97 @@ def test_what_cannot_be_made_is_named_and_the_rest_is_made(table: Path, tmp_path
         reproduce(str(table), tmp_path / "other", only=["afn-2"])
 
 
+def test_a_run_that_breaks_is_named_and_the_rest_is_made(
+    table: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    breaking(table)
+    out = tmp_path / "out"
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", str(table), "--out", str(out)])
+    assert Training.reproduce.main() == 1
+    said = capsys.readouterr()
+    assert "missing: afn-1, seed 1: The loss of step 2 is nan" in said.err
+    assert "- missing: afn-1, seed 1" in said.out
+    assert "| basic | 0." in said.out
+    assert "| afn-1 |" not in said.out
+    assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["basic", "runs"]
+    with pytest.raises(InputError, match=r"Nothing of the table .*The loss of step 2 is nan"):
+        reproduce(str(table), out, only=["afn-1"])
+
+
+def test_a_seed_that_is_missing_leaves_its_place_in_the_table_empty(
+    table: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(config: Config, run: Path, *arguments: object, **options: object) -> list[Measures]:
+        if run.parts[-2:] == ("afn-1", "seed-2"):
+            raise InputError("It broke", "try again")
+        return measure_run(config, run, *arguments, **options)
+
+    monkeypatch.setattr(Training.reproduce, "measure_run", measure)
+    text, missing = reproduce(str(table), tmp_path / "out", seeds=[1, 2])
+    assert missing == ["afn-1, seed 2: It broke; try again."]
+    row = next(line for line in text.splitlines() if line.startswith("| afn-1 |") and line.endswith("| – |"))
+    assert "nan" not in row
+
+
+def test_data_that_leave_nothing_to_measure_are_refused_before_training(
+    table: Path, balls: Path, tmp_path: Path
+) -> None:
+    out, without = tmp_path / "out", tmp_path / "without"
+    folder = prepared(balls, tmp_path / "prepared", folds=None)
+    with pytest.raises(InputError, match=r"leaves no cases to measure; prepare it with --folds .*data\.fold.*--split"):
+        reproduce(str(table), out, folder, overrides=['data.source="prepared"'])
+    shutil.copytree(balls, without)
+    (without / "split.json").write_text('{"train": ["ball_0", "ball_1"], "validation": []}', encoding="utf-8")
+    with pytest.raises(InputError, match=r'leaves no cases to measure; list some under "validation".*data\.fold'):
+        reproduce(str(table), out, without)
+    with pytest.raises(InputError, match=r"leaves no cases to measure; set data\.test"):
+        reproduce(str(table), out, overrides=['data.source="phantom"', "data.train=2"])
+    assert not out.exists()
+
+
+def test_other_data_are_refused_where_a_finished_table_lies(
+    table: Path, balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    text, _ = reproduce(str(table), out, only=["basic"])
+    with pytest.raises(InputError, match="holds a run of another configuration or other data; give another --out"):
+        reproduce(str(table), out, other_data(balls, tmp_path / "other"), only=["basic"])
+    with pytest.raises(InputError, match=r"nowhere.split\.json cannot be used"):
+        reproduce(str(table), out, tmp_path / "nowhere", only=["basic"])
+    shutil.copytree(balls, tmp_path / "moved")
+    capsys.readouterr()
+    assert reproduce(str(table), out, tmp_path / "moved", only=["basic"]) == (text, [])
+    assert "finished before" in capsys.readouterr().out
+
+
+def test_a_table_finished_before_its_data_were_recorded_is_not_trained_again(
+    table: Path, balls: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    text, _ = reproduce(str(table), out, only=["basic"])
+    run = out / "runs" / "basic" / "seed-1"
+    record, checkpoint = json.loads((run / "evaluation.json").read_text(encoding="utf-8")), run / "checkpoint.pt"
+    trained = checkpoint.stat().st_mtime_ns
+    assert len(record.pop("data_sha256")) == 64
+    (run / "evaluation.json").write_text(json.dumps(record), encoding="utf-8")
+    capsys.readouterr()
+    assert reproduce(str(table), out, only=["basic"]) == (text, [])
+    assert "finished before" in capsys.readouterr().out
+    with pytest.raises(InputError, match="other data"):
+        reproduce(str(table), out, other_data(balls, tmp_path / "other"), only=["basic"])
+    (run / "evaluation.json").write_text("cut o", encoding="utf-8")
+    assert reproduce(str(table), out, only=["basic"]) == (text, [])
+    assert checkpoint.stat().st_mtime_ns == trained
+
+
+@pytest.mark.parametrize("quick", [True, False])
+def test_a_file_where_the_results_are_to_go_is_named(table: Path, tmp_path: Path, quick: bool) -> None:
+    (tmp_path / "afile").write_text("mine", encoding="utf-8")
+    with pytest.raises(InputError, match=r"Cannot write .*afile.*: .*; choose a place that you may write to"):
+        reproduce(str(table), tmp_path / "afile", quick=quick)
+    assert (tmp_path / "afile").read_text(encoding="utf-8") == "mine"
+
+
 def test_seeds_count_once_for_each_case_and_are_shown_apart(table: Path, tmp_path: Path) -> None:
     text, _ = reproduce(str(table), tmp_path / "out", seeds=[1, 2], only=["basic"])
     results = read_cases(tmp_path / "out" / "basic" / "cases.csv")
@@ -120,6 +238,13 @@ def test_the_folds_of_a_cross_validation_are_pooled_over_all_cases(table: Path, 
     assert {one.run for one in results} == {"seed 1, fold 0", "seed 1, fold 1"}
 
 
+@pytest.mark.parametrize("quick", [True, False])
+def test_folds_of_a_configuration_that_names_none_are_refused(table: Path, tmp_path: Path, quick: bool) -> None:
+    with pytest.raises(InputError, match=r"has no data\.fold, so that there are no folds 0, 1 .*leave --folds out"):
+        reproduce(str(table), tmp_path / "out", folds=[0, 1], quick=quick)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_prepared_folder_tells_its_folds(balls_config: Path, tmp_path: Path) -> None:
     cases = tuple(
         CaseEntry(f"c{i}", (f"c{i}.nii.gz",), None, None, fold, "train", {f"c{i}.nii.gz": ""})
@@ -135,39 +260,15 @@ def test_a_prepared_folder_tells_its_folds(balls_config: Path, tmp_path: Path) -
         folds_of(config, tmp_path)
 
 
-def test_a_smoke_run_takes_few_cases_and_keeps_the_split(balls: Path, balls_config: Path, tmp_path: Path) -> None:
-    config = load_config(balls_config)
-    folder, phantoms = quick_data(config, None, tmp_path)
-    split = json.loads((folder / "split.json").read_text(encoding="utf-8"))
-    assert (split["train"], split["validation"]) == (["ball_0", "ball_1", "ball_2"], ["ball_4", "ball_5"])
-    assert (len(split["train"]), len(split["validation"]), phantoms) == (TRAIN, TEST, False)
-    assert quick_config(config, folder, phantoms).model.architecture == config.model.architecture
-
-
 def test_a_smoke_run_of_a_prepared_folder_trains_on_a_few_of_its_cases(
     table: Path, balls: Path, tmp_path: Path
 ) -> None:
-    folder, entries = tmp_path / "prepared", []
-    for part in ("imagesTr", "labelsTr"):
-        shutil.copytree(balls / part, folder / part)
-    for i in range(6):
-        image, labels = (f"{part}/ball_{i}.nii.gz" for part in ("imagesTr", "labelsTr"))
-        sums = {name: sha256_of(folder / name) for name in (image, labels)}
-        entries.append(CaseEntry(f"ball_{i}", (image,), labels, None, i % 2, "train", sums))
-    DataList("balls", ("T1",), {"1": "Bladder", "2": "Prostate"}, tuple(entries)).write(folder)
+    folder = prepared(balls, tmp_path / "prepared", folds=2)
     overrides = ['data.source="prepared"', "data.fold=0"]
     text, missing = reproduce(str(table), tmp_path / "out", folder, quick=True, only=["basic"], overrides=overrides)
     assert not missing
     assert "phantoms" not in text
     assert {one.case for one in read_cases(tmp_path / "out" / "basic" / "cases.csv")} == {"ball_3", "ball_4"}
-
-
-@pytest.mark.parametrize("table_name", sorted(folder.name for folder in CONFIGS.iterdir() if folder.is_dir()))
-@pytest.mark.parametrize("phantoms", [True, False])
-def test_every_committed_experiment_has_a_smoke_run(table_name: str, phantoms: bool, tmp_path: Path) -> None:
-    for name, path in experiments(table_name).items():
-        small = quick_config(load_config(path), tmp_path, phantoms)
-        assert (small.run.steps, small.run.epochs) == (2, 0), name
 
 
 def test_an_unknown_table_or_network_is_named_with_those_there_are(table: Path) -> None:
