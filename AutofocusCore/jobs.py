@@ -5,7 +5,9 @@ A `Job` is plain data (strings and numbers), so that it crosses process boundari
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,6 +18,8 @@ from AutofocusCore.outputs import (
     VOLUME_FORMATS,
     check_folder,
     check_format,
+    check_legend,
+    check_text,
     check_writable,
     legend_path,
 )
@@ -26,6 +30,41 @@ if TYPE_CHECKING:
 
 MODES = ("exact", "paper")
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, (str, os.PathLike)) and "\0" not in os.fspath(value)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: value is None or fits(value)
+
+
+def _all(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, tuple) and all(map(fits, value))
+
+
+KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "device": (_is_name, "its name"),
+    "precision": (_is_name, f"one of {', '.join(PRECISIONS)}"),
+    "mode": (_is_name, f"one of {', '.join(MODES)}"),
+    "memory_limit": (_or_none(_is_number), "a number of bytes"),
+    "roi_mask": (_or_none(_is_name), "the name of a file"),
+    "roi_box": (_or_none(_all(_is_number)), "six finite numbers, in millimetres"),
+    "smallest_island_mm3": (_is_number, "a finite number"),
+    "series": (_all(lambda value: isinstance(value, str) or _is_whole(value)), "a list of texts"),
+    "frame": (_or_none(_is_whole), "a whole number"),
+    "attention_layers": (_or_none(_all(_is_whole)), "a list of whole numbers"),
+}
+"""Of each setting: whether a value is of its kind, and what to give, for what came as JSON."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +99,11 @@ class Settings:
     def __post_init__(self) -> None:
         for name in ("roi_box", "series", "attention_layers"):  # lists, where they come from JSON
             value = getattr(self, name)
-            if value is not None:
+            if isinstance(value, Iterable) and not isinstance(value, str):
                 object.__setattr__(self, name, tuple(value))
+        for name, (fits, what) in KINDS.items():
+            if not fits(getattr(self, name)):
+                raise SettingError(f"The setting {name} is {getattr(self, name)!r}", f"give {what}")
         for name, allowed in (("mode", MODES), ("precision", PRECISIONS)):
             if getattr(self, name) not in allowed:
                 raise SettingError(f"The {name} is {getattr(self, name)!r}", f"use {' or '.join(allowed)}")
@@ -91,6 +133,12 @@ class Outputs:
     probabilities: str | None = None
     statistics: str | None = None
 
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if not _is_name(value) and (value is not None or name == "segmentation"):
+                what = "folder" if name == "attention" else "file"
+                raise SettingError(f"The output {name} is {value!r}", f"give the name of a {what}")
+
     @property
     def stem(self) -> str:
         """What the names of the attention files begin with."""
@@ -114,8 +162,11 @@ class Job:
             SettingError: a field is missing or unknown.
         """
         try:
+            images = values["images"]
+            if not isinstance(images, (list, tuple)) or not all(map(_is_name, images)):
+                raise SettingError(f"The job's images are {images!r}", "give a list of names of files or folders")
             return cls(
-                images=tuple(str(path) for path in values["images"]),
+                images=tuple(str(path) for path in images),
                 model=str(values["model"]),
                 outputs=Outputs(**values["outputs"]),
                 settings=Settings(**values.get("settings") or {}),
@@ -138,8 +189,17 @@ class Job:
                 f"{len(series)} series are asked for", f"give one, or one for each of {len(wanted)} channels"
             )
 
-    def check_outputs(self) -> None:
-        """Refuse what could not be written, before anything is computed."""
+    def series_of(self, channel: int) -> str | None:
+        """Which series is wanted of a channel, counted from 0; one that is given stands for all."""
+        series = self.settings.series
+        return series[min(channel, len(series) - 1)] if series else None
+
+    def check_outputs(self, attention_files: Iterable[str] = ()) -> None:
+        """Refuse what could not be written, before anything is computed.
+
+        Args:
+            attention_files: names in the folder of attention, where the model is known, and with it how many.
+        """
         out = self.outputs
         check_format(out.segmentation, SEGMENTATION_FORMATS, "The segmentation")
         files = [out.segmentation]
@@ -150,12 +210,17 @@ class Job:
             check_format(out.statistics, (".csv",), "The table of statistics")
             files.append(out.statistics)
         legend = legend_path(out.segmentation)
-        check_writable([*files, *([legend] if legend else [])], [*self.images, *_given(self.settings.roi_mask)])
+        maps = [] if out.attention is None else [Path(out.attention) / name for name in attention_files]
+        inputs = [*self.images, *_given(self.settings.roi_mask)]
+        check_writable([*files, *([legend] if legend else [])], inputs, maps)
+        check_legend(out.segmentation)
         if out.attention is not None:
             folder = Path(out.attention)
+            check_text(folder)
             if folder.exists() and not folder.is_dir():
                 raise SettingError(f"The attention folder {folder} is a file", "give a folder")
-            check_folder(next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir()))
+            there = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
+            check_folder(there, folder)
 
 
 def _given(value: str | None) -> tuple[str, ...]:

@@ -21,6 +21,7 @@ Writers take final names; the files appear there whole, at once or, with `stagin
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
@@ -38,7 +39,7 @@ from AutofocusCore.slicer_nrrd import (
     write_sequence,
     write_weights,
 )
-from AutofocusCore.staging import Staging, joined, stem_of, suffix_of
+from AutofocusCore.staging import Staging, cannot_write, joined, stem_of, suffix_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,15 +58,27 @@ def check_format(path: str | os.PathLike[str], formats: Sequence[str], what: str
         raise OutputError(f"{what} {Path(path).name} has {shown}, which is no format for it", f"use {_one_of(formats)}")
 
 
-def check_writable(paths: Iterable[str | os.PathLike[str]], inputs: Iterable[str | os.PathLike[str]] = ()) -> None:
+def check_writable(
+    paths: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    later: Iterable[str | os.PathLike[str]] = (),
+) -> None:
     """Find out before hours of computing that a result could not be written.
 
+    Args:
+        paths: the outputs.
+        inputs: files that no output may replace.
+        later: outputs in folders that are yet to be made.
+
     Raises:
-        OutputError: a folder is missing or not writable, an output is a folder, or is an input or another output.
+        OutputError: a folder is missing or not writable, an output is a folder, is an input or another output, or has
+            a name that is no Unicode.
     """
-    sources = {_identity(path): Path(path) for path in inputs}
+    sources = {_identity(path) for path in inputs}
     seen: set[str] = set()
-    for path in map(Path, paths):
+    places = [Path(path) for path in paths]
+    for path in (*places, *map(Path, later)):
+        check_text(path)
         identity = _identity(path)
         if identity in sources:
             raise OutputError(f"The output {path} is also an input", "write to another file")
@@ -74,20 +87,52 @@ def check_writable(paths: Iterable[str | os.PathLike[str]], inputs: Iterable[str
         seen.add(identity)
         if path.is_dir():
             raise OutputError(f"The output {path} is a folder", "give a file name in it")
+    for path in places:
         if not path.parent.is_dir():
             raise OutputError(f"The folder {path.parent} does not exist", "make it, or write to another one")
-        check_folder(path.parent)
+        check_folder(path.parent, path)
 
 
-def check_folder(folder: Path) -> None:
-    """Try to write a file into a folder: rights alone do not tell (read-only disks, quotas, lists of rights)."""
+def check_folder(folder: Path, wanted: Path | None = None) -> None:
+    """Try to write a file into a folder: rights alone do not tell (read-only disks, quotas, lists of rights).
+
+    Args:
+        folder: the folder.
+        wanted: what is to be written there, for the message; default: the folder.
+    """
+    check_text(folder)
+    with contextlib.suppress(_ProbeDone), Staging() as staging:
+        try:
+            staging.aside(folder / "probe").write_bytes(b"\0")
+        except OSError as error:
+            raise cannot_write(wanted or folder, error) from error
+        raise _ProbeDone
+
+
+def check_text(path: Path) -> None:
+    """Refuse a name with bytes that are no UTF-8, which Python hands over as halves of surrogate pairs."""
+    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
+        from AutofocusCore.images.checks import check_name  # takes SimpleITK along
+
+        check_name(path, OutputError)
+
+
+def check_legend(path: str | os.PathLike[str]) -> None:
+    """Refuse a segmentation whose legend would replace a `.json` of others, such as what dcm2niix writes of a scan."""
+    legend = legend_path(path)
+    if legend is not None and legend.exists() and not _is_legend(legend):
+        raise OutputError(
+            f"The legend of {Path(path).name} would replace {legend}, which is no such legend",
+            "rename that file, or give the segmentation another name or the format .seg.nrrd",
+        )
+
+
+def _is_legend(path: Path) -> bool:
     try:
-        with Staging() as staging:
-            part = staging.aside(folder / "probe")
-            part.write_bytes(b"\0")
-            raise _ProbeDone
-    except _ProbeDone:
-        return
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(content, dict) and isinstance(content.get("structures"), list)
 
 
 class _ProbeDone(Exception):
@@ -174,6 +219,11 @@ def attention_names(stem: str, layers: Iterable[int]) -> dict[int, tuple[str, st
     return {i: (f"{stem}_attention-{i + 1}.seq.nrrd", f"{stem}_dilation-{i + 1}.nrrd") for i in sorted(layers)}
 
 
+def recalibration_name(stem: str) -> str:
+    """File name of the factors of the classes' scores."""
+    return f"{stem}_recalibration.seq.nrrd"
+
+
 def write_attention(
     folder: str | os.PathLike[str],
     stem: str,
@@ -206,7 +256,7 @@ def write_recalibration(
     staging: Staging | None = None,
 ) -> Path:
     """Write the factors (classes, D, H, W) of the classes' scores into an existing folder. Returns the final name."""
-    final = Path(folder) / f"{stem}_recalibration.seq.nrrd"
+    final = Path(folder) / recalibration_name(stem)
     index = {"indexName": "class", "indexUnit": "", "indexValues": [str(label) for label in range(len(factors))]}
     with joined(staging) as group:
         write_sequence(group.aside(final), factors, grid, index, provenance)
@@ -238,4 +288,4 @@ def _identity(path: str | os.PathLike[str]) -> str:
 
 
 def _one_of(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} or {names[-1]}"
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

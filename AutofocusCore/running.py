@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import json
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +16,14 @@ from typing import TYPE_CHECKING, Any
 from AutofocusCore._version import __version__
 from AutofocusCore.errors import Cancelled
 from AutofocusCore.jobs import Job, Settings
-from AutofocusCore.outputs import write_attention, write_probabilities, write_recalibration, write_segmentation
+from AutofocusCore.outputs import (
+    attention_names,
+    recalibration_name,
+    write_attention,
+    write_probabilities,
+    write_recalibration,
+    write_segmentation,
+)
 from AutofocusCore.staging import Staging
 from AutofocusCore.statistics import Measurement, measure, write_statistics
 
@@ -22,7 +31,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from AutofocusCore.inference import CancelledCallback, ProgressCallback
-    from AutofocusCore.models import Model
+    from AutofocusCore.models import Model, ModelSpec
     from AutofocusCore.segmentation import RoiBox, Segmentation
 
 
@@ -92,11 +101,38 @@ def run_job(
         AutofocusError: whatever the user can mend.
         Cancelled: `cancelled()` became true.
     """
-    job.check_outputs()
+    check_job(job, model)
     computed = compute_job(job, model, progress=progress, cancelled=cancelled)
     start = time.monotonic()
     files = _write(job, model, computed, reporter(progress, cancelled))
     return computed.outcome(files, time.monotonic() - start)
+
+
+def check_job(job: Job, model: Model) -> None:
+    """Refuse, before anything is computed, images that the model does not take and files that cannot be written."""
+    job.check_images(model.spec)
+    job.check_outputs(_attention_files(job, model.spec) if job.outputs.attention is not None else ())
+
+
+def attention_layers(spec: ModelSpec) -> tuple[int, bool]:
+    """How many layers of a model have attention to write, and whether it recalibrates the scores of classes."""
+    return _layers_of(json.dumps(spec.architecture))
+
+
+@functools.lru_cache
+def _layers_of(architecture: str) -> tuple[int, bool]:
+    from AutofocusCore.networks import build_network
+
+    network = build_network(**json.loads(architecture))
+    return network.autofocus_layers, bool(getattr(network, "recalibrates", False))
+
+
+def _attention_files(job: Job, spec: ModelSpec) -> list[str]:
+    count, recalibrates = attention_layers(spec)
+    wanted, stem = job.settings.attention_layers, job.outputs.stem
+    layers = range(count) if wanted is None else set(wanted) & set(range(count))
+    names = [name for pair in attention_names(stem, layers).values() for name in pair]
+    return [*names, recalibration_name(stem)] if recalibrates else names
 
 
 def reporter(progress: ProgressCallback | None, cancelled: CancelledCallback | None) -> Callable[[str, int, int], None]:
@@ -191,13 +227,11 @@ def provenance(
 def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[list[sitk.Image], tuple[str, ...]]:
     from AutofocusCore.images import read_image
 
-    series = job.settings.series
     images: list[sitk.Image] = []
     warnings: list[str] = []
     for i, path in enumerate(job.images):
         report("read", i, len(job.images))
-        which = None if not series else series[min(i, len(series) - 1)]
-        scan = read_image(path, series=which, frame=job.settings.frame)
+        scan = read_image(path, series=job.series_of(i), frame=job.settings.frame)
         images.append(scan.image)
         warnings += scan.warnings
     report("read", len(images), len(images))

@@ -207,7 +207,10 @@ def _about(model: Any) -> dict[str, Any]:
 
 
 def _settings(request: Mapping[str, Any]) -> Settings:
-    values = dict(request.get("settings") or {})
+    given = request.get("settings") or {}
+    if not isinstance(given, Mapping):
+        raise SettingError(f"The request's settings are {given!r}", "give an object")
+    values = dict(given)
     if request.get("roi_box") is not None:
         values["roi_box"] = _numbers(request, "roi_box", 15)
     dummy = {"images": (), "model": "", "outputs": {"segmentation": ""}, "settings": values}

@@ -3,7 +3,10 @@
     with Staging() as staging:
         write(staging.aside("out.seg.nrrd"))      # .autofocus-part-<random>.seg.nrrd in the same folder
         write(staging.aside("volumes.csv"))
-    # here, and not before, both have their names; after an error or Ctrl-C neither is there
+    # here, and not before, both have their names; after an error or Ctrl-C neither is there, and what they would have
+    # replaced is as it was
+
+A signal that comes while files get their names, which takes no time, has its effect when all have them.
 
 The aside name is noted before the file exists, so `discard_all` (called last by the command line) and
 `remove_leftovers` (called by a batch that finds the remains of a killed one) miss nothing.
@@ -15,7 +18,9 @@ import contextlib
 import errno
 import os
 import secrets
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -24,7 +29,10 @@ from AutofocusCore.errors import OutputError
 PREFIX = ".autofocus-part-"
 SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz")  # two-part extensions, which writers look at as a whole
 
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that end a process, as far as the system has them
+
 _noted: set[Path] = set()
+_naming = threading.RLock()  # held while files get their names
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:
@@ -52,7 +60,7 @@ class Staging:
     def aside(self, final: str | os.PathLike[str]) -> Path:
         """The path to write to; it becomes `final` (same folder, hence a rename on one file system)."""
         final = Path(final)
-        part = final.parent / f"{PREFIX}{secrets.token_hex(8)}{suffix_of(final)}"
+        part = _new_name(final)
         _noted.add(part)
         self._pairs.append((part, final))
         return part
@@ -99,9 +107,9 @@ class Staging:
     def _commit(self) -> None:
         for part, _ in self._pairs:
             _flush_to_disk(part)
-        for part, final in self._pairs:
-            part.replace(final)
-            _noted.discard(part)
+        with _naming, _signals_held():
+            _rename_all(self._pairs)
+        _noted.difference_update(part for part, _ in self._pairs)
 
     def _discard(self) -> None:
         for part, _ in self._pairs:
@@ -137,9 +145,10 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 def discard_all() -> None:
-    """Remove every file of this process that is still aside."""
-    for part in list(_noted):
-        _remove(part)
+    """Remove every file of this process that is still aside; those that are getting their names just now get them."""
+    with _naming:
+        for part in list(_noted):
+            _remove(part)
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> int:
@@ -153,11 +162,81 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> int:
     return len(leftovers)
 
 
+def _rename_all(pairs: Sequence[tuple[Path, Path]]) -> None:
+    """Give all files their names; if one cannot have it, none has, and what others had replaced comes back."""
+    for _, final in pairs:
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
+    kept: list[Path] = []  # other names of the files that were there before, as far as there were any
+    try:
+        for part, final in pairs:
+            if part != pairs[-1][0]:  # nothing can fail after the last
+                kept.append(_new_name(final))
+                _keep(final, kept[-1])
+            part.replace(final)
+    except BaseException:
+        if pairs[-1][0].exists():
+            _take_back(pairs, kept)
+        raise
+    for old in kept:
+        _noted.add(old)
+        _remove(old)
+
+
+def _keep(final: Path, old: Path) -> None:
+    """Give the file that is about to be replaced, if there is one, a second name; without links, another one."""
+    if not os.path.lexists(final):
+        return
+    try:
+        os.link(final, old, follow_symlinks=False)
+    except (OSError, NotImplementedError):
+        final.replace(old)
+
+
+def _take_back(pairs: Sequence[tuple[Path, Path]], kept: Sequence[Path]) -> None:
+    for (part, final), old in zip(pairs, kept, strict=False):  # as far as it went
+        with contextlib.suppress(OSError):
+            if os.path.lexists(old):
+                old.replace(final)
+                _unlink(old)  # where both were names of one file, renaming did nothing
+            elif not part.exists():
+                final.unlink()
+
+
+@contextlib.contextmanager
+def _signals_held() -> Iterator[None]:
+    """What signals do, they do at the end of the block. Only the main thread gets any, and only it can hold them."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name) for name in SIGNALS if hasattr(signal, name)]
+    # A handler that is no Python function (None) could not be put back.
+    before = {n: handler for n in numbers if (handler := signal.getsignal(n)) not in (None, signal.SIG_IGN)}
+    came: list[int] = []
+    try:
+        for number in before:
+            signal.signal(number, lambda number, frame: came.append(number))
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in came:
+            signal.raise_signal(number)
+
+
+def _new_name(final: Path) -> Path:
+    return final.parent / f"{PREFIX}{secrets.token_hex(8)}{suffix_of(final)}"
+
+
 def _remove(part: Path) -> None:
-    with contextlib.suppress(OSError):
-        part.unlink()
+    _unlink(part)
     if not part.exists():
         _noted.discard(part)
+
+
+def _unlink(path: Path) -> None:
+    with contextlib.suppress(OSError):
+        path.unlink()
 
 
 def _flush_to_disk(part: Path) -> None:

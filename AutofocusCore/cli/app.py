@@ -7,7 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from AutofocusCore._version import __version__
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
@@ -39,6 +39,7 @@ def run(argv: Sequence[str], signals: Signals) -> int:
     for name in ("stdout", "stderr"):  # closed by the caller, or absent as in a program without console
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        _replace_what_cannot_be_shown(getattr(sys, name))
     debug = "--debug" in argv or bool(os.environ.get("AUTOFOCUS_DEBUG"))
     try:
         args = build_parser().parse_args(_join_signed([word for word in argv if word != "--debug"]))
@@ -82,6 +83,12 @@ def _sentence(error: BaseException, interrupted: bool) -> str:
         f"autofocus: This should not have happened ({type(error).__name__}: {first}); "
         "run it again with --debug and report what it shows."
     )
+
+
+def _replace_what_cannot_be_shown(stream: Any) -> None:
+    """Question marks for the characters that a terminal's encoding lacks, instead of an error."""
+    if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
+        stream.reconfigure(errors="replace")
 
 
 def _say(sentence: str) -> None:

@@ -24,7 +24,8 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument(
         "cohort", metavar="CSV|DIR",
-        help="table with the columns case and one per channel (paths relative to it), or a folder of images",
+        help="table with the columns case and one per channel (paths relative to it), or a folder with an image, or a "
+        "folder of images, per case; a line says what of it is left out",
     )  # fmt: skip
     parser.add_argument("-m", "--model", required=True, help="name (see `autofocus models list`), folder or zip")
     parser.add_argument("-o", "--output", required=True, metavar="OUTDIR", help="folder for results; made if need be")
@@ -46,9 +47,11 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     from AutofocusCore.batch import Batch, read_cohort, run_batch
     from AutofocusCore.models import find_model
 
+    options.check_attention(args)
     folder = Path(args.output)
     model = find_model(args.model)
-    cases = read_cohort(Path(args.cohort).absolute(), model.spec.channels, leave_out=folder)
+    options.check_layers(args, model.spec)
+    cases = read_cohort(Path(args.cohort).absolute(), model.spec.channels, leave_out=folder, say=warn)
     if model.spec.synthetic:
         warn(f"The model {model.spec.name} was trained on synthetic images only.")
     batch = Batch(

@@ -22,7 +22,7 @@ class Signals:
         self.received = False
         self._restore = restore
         self._before: dict[int, Any] = {}
-        self._closing = False
+        self._closing = self._holding = False
 
     def __enter__(self) -> Signals:
         for name in NAMES:
@@ -62,6 +62,16 @@ class Signals:
         """From now on signals change nothing: what is left to do takes no time and must be done."""
         self._closing = True
 
+    def hold(self) -> None:
+        """Until `release` a signal is only remembered: files get their names, and what is said of them must be true."""
+        self._holding = True
+
+    def release(self) -> None:
+        """Go on as before; a signal that came meanwhile has its effect now."""
+        self._holding = False
+        if self.received:
+            raise KeyboardInterrupt
+
     def cancelled(self) -> bool:
         """Whether a signal came, for code that polls."""
         return self.received
@@ -70,7 +80,8 @@ class Signals:
         if self._closing:
             return
         self.received = True
-        raise KeyboardInterrupt
+        if not self._holding:
+            raise KeyboardInterrupt
 
     def _hush(self, unraisable: Any) -> None:
         if not (self.received and isinstance(unraisable.exc_value, KeyboardInterrupt)):

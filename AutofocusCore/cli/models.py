@@ -26,7 +26,7 @@ def add_parser(commands: Any) -> None:
     bring = actions.add_parser("import", help="copy a model into your own model folder")
     bring.add_argument("path", help="folder or zip")
     bring.add_argument("--checksum", metavar="SHA256", help="what the checksum must be, as published beside the file")
-    bring.add_argument("--replace", action="store_true", help="replace a model of the same name")
+    bring.add_argument("--replace", action="store_true", help="replace or hide a model of the same name")
     export = actions.add_parser("export", help="write a model as a zip")
     for action in (info, export):
         action.add_argument("model", help="name, folder or zip")
@@ -130,9 +130,13 @@ def _verify(args: argparse.Namespace) -> int:
 
 
 def _import(args: argparse.Namespace) -> int:
+    from AutofocusCore.errors import ModelThereError
     from AutofocusCore.models import import_model
 
-    model = import_model(args.path, checksum=args.checksum, replace=args.replace)
+    try:
+        model = import_model(args.path, checksum=args.checksum, replace=args.replace)
+    except ModelThereError as error:
+        raise ModelThereError(error.cause, "add --replace to use this one instead of it") from None
     say(f"{model.spec.name} {model.spec.version} is now in {model.path}.")
     return 0
 

@@ -6,9 +6,13 @@ import argparse
 import dataclasses
 import re
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from AutofocusCore.errors import SettingError
 from AutofocusCore.jobs import MODES, PRECISIONS, Settings
+
+if TYPE_CHECKING:
+    from AutofocusCore.models import ModelSpec
 
 UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
@@ -53,6 +57,35 @@ def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
         attention_layers=args.attention_layers,
         **more,
     )
+
+
+def check_attention(args: argparse.Namespace) -> None:
+    """Layers make no sense without a wish for their attention."""
+    if args.attention_layers is not None and not args.attention:
+        from AutofocusCore.cli.app import usage_error
+
+        usage_error("--attention-layers says whose attention is written; give --attention too.")
+
+
+def check_layers(args: argparse.Namespace, spec: ModelSpec) -> None:
+    """Refuse layers that the model does not have, counted as the option counts them.
+
+    Raises:
+        SettingError: there is one.
+    """
+    if args.attention_layers is None:
+        return
+    from AutofocusCore.running import attention_layers
+
+    count, _ = attention_layers(spec)
+    if not count:
+        raise SettingError(f"The model {spec.name} has no autofocus layers", "leave out --attention-layers")
+    missing = [str(layer + 1) for layer in args.attention_layers if layer >= count]
+    if missing:
+        raise SettingError(
+            f"The model {spec.name} has no autofocus layer {' or '.join(missing)}",
+            f"give --attention-layers numbers from 1 to {count}, or leave it out for all",
+        )
 
 
 def settings_for_workers(args: argparse.Namespace) -> Settings:

@@ -13,6 +13,7 @@ from AutofocusCore.outputs import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
     check_format,
+    check_legend,
     check_writable,
     legend_path,
     write_image,
@@ -41,6 +42,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         legend = legend_path(args.labels)
         files += [Path(args.labels), *([legend] if legend else [])]
     check_writable(files)
+    if args.labels is not None:
+        check_legend(args.labels)
 
     from AutofocusCore.models.terminology import structures
     from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
@@ -52,6 +55,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         if args.labels is not None:
             named = structures(*(name.capitalize() for name in PHANTOM_STRUCTURES.values()))
             write_segmentation(args.labels, labels, named, provenance=record, staging=staging)
+        signals.close()  # the files are about to get their names
     for path in staging.finals:
         say(f"Written: {path}")
     return 0

@@ -5,13 +5,19 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.cli import options
 from AutofocusCore.cli.console import ProgressDisplay, print_json, print_table, readable_seconds, say, warn
 from AutofocusCore.cli.interrupt import Signals
+from AutofocusCore.errors import AutofocusError, Cancelled, InputError
 from AutofocusCore.jobs import Job, Outputs
 from AutofocusCore.staging import stem_of, suffix_of
+
+if TYPE_CHECKING:
+    from AutofocusCore.inference import Progress
+    from AutofocusCore.models import Model
+    from AutofocusCore.running import Outcome
 
 
 def add_parser(commands: Any) -> None:
@@ -44,27 +50,58 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Run the command."""
+    options.check_attention(args)
     outputs = Outputs(args.output, args.attention, args.probabilities, args.stats)
     settings = options.settings_of(args, series=tuple(args.series), frame=None if args.frame == "all" else args.frame)
     job = Job(tuple(args.images), args.model, outputs, settings)
-    job.check_outputs()
+    if args.frame != "all":  # whose files have other names
+        job.check_outputs()
 
     from AutofocusCore.models import find_model
+    from AutofocusCore.running import check_job
 
     model = find_model(args.model)
+    options.check_layers(args, model.spec)
+    job.check_images(model.spec)
     jobs = _one_per_frame(job) if args.frame == "all" else [job]
     for each in jobs:
-        each.check_outputs()
+        check_job(each, model)
     if model.spec.synthetic:
         warn(f"The model {model.spec.name} was trained on synthetic images only.")
 
+    outcomes: list[Outcome] = []
+    try:
+        _run_jobs(jobs, model, outcomes, signals, quiet=args.quiet)
+    except (Exception, KeyboardInterrupt) as error:
+        if not outcomes:
+            raise
+        signals.close()
+        _summarize(args, outcomes)
+        interrupted = signals.received or isinstance(error, KeyboardInterrupt | Cancelled)
+        raise _with_frames(error, len(outcomes), len(jobs), interrupted=interrupted) from error
+    _summarize(args, outcomes)
+    return 0
+
+
+def _run_jobs(jobs: list[Job], model: Model, outcomes: list[Outcome], signals: Signals, *, quiet: bool) -> None:
+    """Run one job after the other; the outcomes are of those whose files are written, however this ends."""
     from AutofocusCore.running import run_job
 
-    outcomes = []
-    with ProgressDisplay(quiet=args.quiet) as display:
-        for number, each in enumerate(jobs):
+    with ProgressDisplay(quiet=quiet) as display:
+
+        def progress(state: Progress) -> None:
+            display(state)
+            if state.stage == "write" and state.done == state.total:  # next, the files get their names
+                signals.hold()
+
+        for number, job in enumerate(jobs):
             display.prefix = f"Frame {number}: " if len(jobs) > 1 else ""
-            outcomes.append(run_job(each, model, progress=display, cancelled=signals.cancelled))
+            outcomes.append(run_job(job, model, progress=progress, cancelled=signals.cancelled))
+            if len(outcomes) < len(jobs):  # else all is done, and a signal comes too late
+                signals.release()
+
+
+def _summarize(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
     for text in dict.fromkeys(text for outcome in outcomes for text in outcome.warnings):
         warn(text)
     if args.json:
@@ -79,14 +116,33 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             say(f"{total} on {outcome.device} in {outcome.precision}. Written:")
             for path in outcome.files:
                 say(f"  {path}")
-    return 0
+
+
+def _with_frames(error: BaseException, done: int, count: int, *, interrupted: bool) -> BaseException:
+    """The error that ended frame number `done`, saying which frames are there nevertheless."""
+    which = "frame 0 was" if done == 1 else f"frames 0 to {done - 1} were"
+    written = f"of {count} frames, {which} written"
+    if interrupted:
+        return Cancelled(f"The run was interrupted ({written})", "start it again when you like")
+    if isinstance(error, AutofocusError):
+        return type(error)(f"Frame {done}: {error.cause} ({written})", error.remedy)
+    warn(f"{written.capitalize()}.")
+    return error
 
 
 def _one_per_frame(job: Job) -> list[Job]:
-    """The job for every frame of a 4-D image; `out.nii.gz` becomes `out_frame-0.nii.gz` and so on."""
+    """The job for every frame of a 4-D image; `out.nii.gz` becomes `out_frame-0.nii.gz` and so on.
+
+    Raises:
+        InputError: the channels have different numbers of frames.
+    """
     from AutofocusCore.images import frame_count
 
-    count = frame_count(job.images[0])
+    counts = [frame_count(image, series=job.series_of(i)) for i, image in enumerate(job.images)]
+    count = counts[0]
+    if counts != [count] * len(counts):
+        each = ", ".join(f"{Path(image).name} {n}" for image, n in zip(job.images, counts, strict=True))
+        raise InputError(f"The images have different numbers of frames ({each})", "give images that have as many")
     width = len(str(count - 1))
     jobs = []
     for number in range(count):
