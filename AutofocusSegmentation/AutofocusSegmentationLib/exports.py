@@ -24,7 +24,7 @@ from vtkmodules.vtkFiltersCore import vtkTriangleFilter
 from vtkmodules.vtkIOGeometry import vtkSTLWriter
 
 from AutofocusCore.errors import InputError, OutputError
-from AutofocusCore.outputs import legend_path, write_image
+from AutofocusCore.outputs import check_legend, legend_path, write_image
 from AutofocusCore.staging import Staging
 
 from .placing import RAS_TO_LPS, as_array
@@ -46,7 +46,7 @@ def export(node: Any, path: str | os.PathLike[str], extension: str) -> list[Path
 
     Raises:
         InputError: no segment has a voxel.
-        OutputError: another extension, or the file system refused.
+        OutputError: another extension, a .json of others that the legend would replace, or the file system refused.
     """
     writers: dict[str, Callable[[Any, Path, list[str], Staging], None]] = {
         ".seg.nrrd": _write_seg_nrrd,
@@ -93,6 +93,7 @@ def _write_seg_nrrd(node: Any, path: Path, filled: list[str], staging: Staging) 
 
 def _write_labelmap(node: Any, path: Path, filled: list[str], staging: Staging) -> None:
     """One labelmap of all segments; where segments overlap, the later one has the voxel."""
+    check_legend(path)
     values = label_values(node)
     keys, numbers = vtkStringArray(), vtkIntArray()
     for key, value in values.items():

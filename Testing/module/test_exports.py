@@ -65,6 +65,16 @@ def test_nifti_lies_on_the_volumes_own_grid(
     assert legend[2] == {"label": 5, "name": "Left femur", "color": [80, 150, 240]}
 
 
+def test_a_json_file_of_others_beside_the_labelmap_is_kept(segmentation: Any, tmp_path: Path) -> None:
+    (tmp_path / "out.json").write_text('{"EchoTime": 0.02}', encoding="utf-8")
+    with pytest.raises(OutputError, match=r"would replace .*out\.json"):
+        export(segmentation, tmp_path / "out.nii.gz", ".nii.gz")
+    assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
+    (tmp_path / "out.json").unlink()
+    export(segmentation, tmp_path / "out.nii.gz", ".nii.gz")
+    export(segmentation, tmp_path / "out.nii.gz", ".nii.gz")  # its own legend may be replaced
+
+
 def test_segments_of_the_users_with_the_same_label_value_get_a_free_one(segmentation: Any, tmp_path: Path) -> None:
     import slicer
 
