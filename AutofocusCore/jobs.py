@@ -5,25 +5,25 @@ A `Job` is plain data (strings and numbers), so that it crosses process boundari
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.errors import InputError, OutputError, SettingError
+from AutofocusCore.kinds import is_number, is_whole
 from AutofocusCore.outputs import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
     check_folder,
     check_format,
     check_legend,
-    check_text,
     check_writable,
     legend_path,
 )
 from AutofocusCore.staging import stem_of
+from AutofocusCore.unicode_names import check_name
 
 if TYPE_CHECKING:
     from AutofocusCore.models import ModelSpec
@@ -34,14 +34,6 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 def _is_name(value: object) -> bool:
     return isinstance(value, (str, os.PathLike)) and "\0" not in os.fspath(value)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -56,13 +48,13 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "device": (_is_name, "its name"),
     "precision": (_is_name, f"one of {', '.join(PRECISIONS)}"),
     "mode": (_is_name, f"one of {', '.join(MODES)}"),
-    "memory_limit": (_or_none(_is_number), "a number of bytes"),
+    "memory_limit": (_or_none(is_number), "a number of bytes"),
     "roi_mask": (_or_none(_is_name), "the name of a file"),
-    "roi_box": (_or_none(_all(_is_number)), "six finite numbers, in millimetres"),
-    "smallest_island_mm3": (_is_number, "a finite number"),
-    "series": (_all(lambda value: isinstance(value, str) or _is_whole(value)), "a list of texts"),
-    "frame": (_or_none(_is_whole), "a whole number"),
-    "attention_layers": (_or_none(_all(_is_whole)), "a list of whole numbers"),
+    "roi_box": (_or_none(_all(is_number)), "six finite numbers, in millimetres"),
+    "smallest_island_mm3": (is_number, "a finite number"),
+    "series": (_all(lambda value: isinstance(value, str) or is_whole(value)), "a list of texts"),
+    "frame": (_or_none(is_whole), "a whole number"),
+    "attention_layers": (_or_none(_all(is_whole)), "a list of whole numbers"),
 }
 """Of each setting: whether a value is of its kind, and what to give, for what came as JSON."""
 
@@ -216,7 +208,7 @@ class Job:
         check_legend(out.segmentation)
         if out.attention is not None:
             folder = Path(out.attention)
-            check_text(folder)
+            check_name(folder, OutputError)
             if folder.exists() and not folder.is_dir():
                 raise SettingError(f"The attention folder {folder} is a file", "give a folder")
             there = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())

@@ -40,6 +40,7 @@ from AutofocusCore.slicer_nrrd import (
     write_weights,
 )
 from AutofocusCore.staging import Staging, cannot_write, joined, stem_of, suffix_of
+from AutofocusCore.unicode_names import check_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -78,7 +79,7 @@ def check_writable(
     seen: set[str] = set()
     places = [Path(path) for path in paths]
     for path in (*places, *map(Path, later)):
-        check_text(path)
+        check_name(path, OutputError)
         identity = _identity(path)
         if identity in sources:
             raise OutputError(f"The output {path} is also an input", "write to another file")
@@ -100,7 +101,7 @@ def check_folder(folder: Path, wanted: Path | None = None) -> None:
         folder: the folder.
         wanted: what is to be written there, for the message; default: the folder.
     """
-    check_text(folder)
+    check_name(folder, OutputError)
     with contextlib.suppress(_ProbeDone), Staging() as staging:
         try:
             staging.aside(folder / "probe").write_bytes(b"\0")
@@ -109,30 +110,23 @@ def check_folder(folder: Path, wanted: Path | None = None) -> None:
         raise _ProbeDone
 
 
-def check_text(path: Path) -> None:
-    """Refuse a name with bytes that are no UTF-8, which Python hands over as halves of surrogate pairs."""
-    if any("\ud800" <= letter <= "\udfff" for letter in str(path)):
-        from AutofocusCore.images.checks import check_name  # takes SimpleITK along
-
-        check_name(path, OutputError)
-
-
 def check_legend(path: str | os.PathLike[str]) -> None:
     """Refuse a segmentation whose legend would replace a `.json` of others, such as what dcm2niix writes of a scan."""
     legend = legend_path(path)
-    if legend is not None and legend.exists() and not _is_legend(legend):
+    if legend is not None and legend.exists() and legend_in(legend) is None:
         raise OutputError(
             f"The legend of {Path(path).name} would replace {legend}, which is no such legend",
             "rename that file, or give the segmentation another name or the format .seg.nrrd",
         )
 
 
-def _is_legend(path: Path) -> bool:
+def legend_in(path: Path) -> dict[str, Any] | None:
+    """The content of a file that is a legend such as this program writes beside label maps; None of any other."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
-        return False
-    return isinstance(content, dict) and isinstance(content.get("structures"), list)
+        return None
+    return content if isinstance(content, dict) and isinstance(content.get("structures"), list) else None
 
 
 class _ProbeDone(Exception):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from AutofocusCore.errors import SettingError
 from AutofocusCore.job_folders import JobFolders
 from AutofocusCore.jobs import Job, Settings
-from AutofocusCore.models.parts import is_number
+from AutofocusCore.kinds import is_number
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import CancelledCallback, Progress, ProgressCallback

@@ -30,7 +30,7 @@ MAX_LINES = 300
 ORDER = [
     {"_version"},
     {"errors"},
-    {"exchange_header", "job_folders", "json_lines", "staging"},
+    {"exchange_header", "job_folders", "json_lines", "kinds", "staging", "unicode_names"},
     {"exchange"},
     {"layers"},
     {"afnet", "deepmedic"},

@@ -136,10 +136,9 @@ def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[
     affected = [f"{case} ({', '.join(names[v] for v in values)})" for case, values in lost.items() if values]
     if not affected:
         return ()
-    more = f" and {len(affected) - SHOWN_PROBLEMS} more" if len(affected) > SHOWN_PROBLEMS else ""
     return (
         f"{len(affected)} of {len(lost)} cases have structures that are lost on the model's grid, being smaller than "
-        f"its voxels; they are not trained on, and count as missed: {', '.join(affected[:SHOWN_PROBLEMS])}{more}.",
+        f"its voxels; they are not trained on, and count as missed: {_some(affected)}.",
     )
 
 
@@ -170,13 +169,18 @@ def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int])
     small = [name for name, shape in shapes.items() if any(n < s for n, s in zip(shape, segment, strict=True))]
     if not small:
         return ()
-    shown = ", ".join(f"{name} ({' × '.join(map(str, shapes[name]))})" for name in small[:SHOWN_PROBLEMS])
-    more = f" and {len(small) - SHOWN_PROBLEMS} more" if len(small) > SHOWN_PROBLEMS else ""
+    shown = _some([f"{name} ({' × '.join(map(str, shapes[name]))})" for name in small])
     size = " × ".join(map(str, segment))
     return (
         f"{len(small)} of {len(shapes)} cases are smaller than a segment's {size} voxels (z, y, x) along an axis, and "
-        f"their segments are filled up with background: {shown}{more}.",
+        f"their segments are filled up with background: {shown}.",
     )
+
+
+def _some(items: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(items) - SHOWN_PROBLEMS
+    return ", ".join(items[:SHOWN_PROBLEMS]) + (f" and {more} more" if more > 0 else "")
 
 
 def refuse(problems: Sequence[str], where: object) -> NoReturn:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from AutofocusCore.batch.file_names import is_text, printable
 from AutofocusCore.errors import InputError
+from AutofocusCore.unicode_names import is_unicode, printable
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 LONGEST_NAME = 150  # bytes, so that endings can be added
@@ -49,7 +49,7 @@ def with_readable_names(case: Case) -> Case:
     Its name becomes one that can be written into tables.
     """
     for path in (*case.images, *([case.roi] if case.roi else [])):
-        part = next((part for part in Path(path).parts if not is_text(part)), None)
+        part = next((part for part in Path(path).parts if not is_unicode(part)), None)
         if part is not None:
             problem = (f"The name {printable(part)} has characters that are not valid Unicode (UTF-8)", "rename it")
             return dataclasses.replace(case, name=printable(case.name), images=(), roi=None, problem=problem)

@@ -24,19 +24,6 @@ if TYPE_CHECKING:
 MARK = "\0"
 
 
-def printable(name: str) -> str:
-    r"""The name as text that can be written anywhere: bytes that are not UTF-8 become `\xff` and the like."""
-    surrogates = [letter for letter in name if "\ud800" <= letter <= "\udfff"]
-    escaped = all("\udc80" <= letter <= "\udcff" for letter in surrogates)  # Python's way of keeping such bytes
-    data = name.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
-    return data.decode("utf-8", "backslashreplace")
-
-
-def is_text(name: str) -> bool:
-    """Whether the name is valid Unicode, so that every library can take it."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
 def channel_of(path: Path, channels: Sequence[Channel]) -> tuple[int | None, str]:
     """Number of the channel with the longest pattern that fits, and the pattern: `*t1ce*` goes before `*t1*`.
 

@@ -7,13 +7,13 @@ A word alone says nothing (`mask_trial_07` may be a patient): there must be an i
 from __future__ import annotations
 
 import collections
-import json
 import re
 from collections.abc import Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from AutofocusCore.batch.file_names import channel_of, without
+from AutofocusCore.outputs import legend_in
 from AutofocusCore.staging import stem_of
 
 if TYPE_CHECKING:
@@ -90,11 +90,7 @@ class _Related:
 
 
 def _has_legend(file: Path) -> bool:
-    try:
-        legend = json.loads(file.with_name(f"{stem_of(file)}.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(legend, dict) and {"structures", "provenance"} <= legend.keys()
+    return "provenance" in (legend_in(file.with_name(f"{stem_of(file)}.json")) or {})
 
 
 def _patient(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:

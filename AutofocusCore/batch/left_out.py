@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from AutofocusCore.batch.file_names import printable
+from AutofocusCore.unicode_names import printable
 
 MOST_NAMES = 3
 

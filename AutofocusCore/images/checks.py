@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import AutofocusError, InputError
+from ..errors import InputError
 
 FEWEST_VOXELS = 4
 """Along every axis; with fewer there is no third dimension to speak of."""
@@ -26,23 +24,6 @@ def name_of(image: sitk.Image, otherwise: str = "The image") -> str:
 def modality_of(image: sitk.Image) -> str | None:
     """DICOM modality that came with the image, where one did."""
     return str(image.GetMetaData(MODALITY_KEY)).strip() or None if image.HasMetaDataKey(MODALITY_KEY) else None
-
-
-def check_name(path: str | Path, error: type[AutofocusError] = InputError) -> None:
-    """Refuse a path with bytes that are no UTF-8, before SimpleITK sees it: it would end the whole process.
-
-    Args:
-        path: of a file or folder, there or not.
-        error: what to raise; OutputError for a file to be written.
-
-    Raises:
-        InputError: or the given error, where the path cannot be written as Unicode.
-    """
-    try:
-        str(path).encode()
-    except UnicodeEncodeError:
-        shown = str(path).encode(errors="replace").decode()
-        raise error(f"The name {shown} has characters that are not valid Unicode (UTF-8)", "rename it") from None
 
 
 def check_kind(image: sitk.Image, name: str) -> None:

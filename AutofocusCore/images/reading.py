@@ -14,6 +14,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from ..errors import InputError
+from ..unicode_names import check_name
 from . import dicom
 from .checks import (
     MODALITY_KEY,
@@ -21,7 +22,6 @@ from .checks import (
     check_components,
     check_geometry,
     check_kind,
-    check_name,
     choose_frame,
     direction_error,
     repair_values,

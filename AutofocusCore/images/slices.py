@@ -12,7 +12,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from ..errors import InputError
-from .checks import check_name
+from ..unicode_names import check_name
 from .headers import damaged
 
 

@@ -7,13 +7,13 @@ and keys that this version does not know are passed over, so that newer models c
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from AutofocusCore.errors import ModelError
+from AutofocusCore.kinds import is_number
 
 Part = TypeVar("Part")
 
@@ -30,11 +30,6 @@ def require(holds: bool, field: str, value: object, remedy: str) -> None:
         if len(shown) > 120:
             shown = shown[:117] + "..."
         raise ModelError(f"The model's {field} is {shown}", remedy)
-
-
-def is_number(value: object) -> bool:
-    """Whether the value is a finite int or float (booleans are neither)."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_text(value: object) -> bool:

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from AutofocusCore.errors import ModelError
+from AutofocusCore.kinds import is_number
 from AutofocusCore.models.parts import (
     DEVICE_NAMES,
     Channel,
@@ -22,7 +23,6 @@ from AutofocusCore.models.parts import (
     Normalization,
     Structure,
     from_mapping,
-    is_number,
     is_text,
     require,
 )
