@@ -1,6 +1,6 @@
 # One command each; `make help` lists them. Everything is installed into .venv, and nothing outside the checkout changes.
 #     make demo INPUT="my scan.nii.gz" MODEL=hippocampus-mr OUTPUT=results
-#     make test TESTS=Testing/core/test_networks.py
+#     make test TESTS=Testing/core/networks
 
 PYTHON ?= python3
 EXTRAS ?= test,train,slicer-host,dicom,dask

@@ -12,13 +12,13 @@ from AutofocusCore._version import __version__
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import Prediction, list_devices, predict_volume
-    from AutofocusCore.networks import build_network, count_parameters
-    from AutofocusCore.released import load_released_checkpoint
+    from AutofocusCore.networks.build import build_network, count_parameters
+    from AutofocusCore.networks.released import load_released_checkpoint
 
 _HOMES = {
-    "build_network": "networks",
-    "count_parameters": "networks",
-    "load_released_checkpoint": "released",
+    "build_network": "networks.build",
+    "count_parameters": "networks.build",
+    "load_released_checkpoint": "networks.released",
     "predict_volume": "inference",
     "Prediction": "inference",
     "list_devices": "inference",

@@ -43,13 +43,13 @@ def register_sample_data() -> None:
 
     if importlib.util.find_spec("SampleData") is None:
         return
-    from AutofocusSegmentationLib.sample_data import register_sample_data as register
+    from AutofocusSegmentationLib.panel.sample_data import register_sample_data as register
 
     register()
 
 
 class AutofocusSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMixin):
-    """The module's panel; its work is done in AutofocusSegmentationLib/panel.py."""
+    """The module's panel; its work is done in AutofocusSegmentationLib/panel/panel.py."""
 
     def __init__(self, parent=None):
         ScriptedLoadableModuleWidget.__init__(self, parent)
@@ -60,7 +60,7 @@ class AutofocusSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
 
     def setup(self):
         """Build the panel, when the module is opened for the first time or loaded again."""
-        from AutofocusSegmentationLib.panel import Panel
+        from AutofocusSegmentationLib.panel.panel import Panel
 
         ScriptedLoadableModuleWidget.setup(self)
         widget = slicer.util.loadUI(self.resourcePath("UI/AutofocusSegmentation.ui"))
@@ -115,7 +115,7 @@ class AutofocusSegmentationLogic(ScriptedLoadableModuleLogic):
 
     def getParameterNode(self):
         """The parameters, as AutofocusParameterNode."""
-        from AutofocusSegmentationLib.parameters import AutofocusParameterNode
+        from AutofocusSegmentationLib.panel.parameters import AutofocusParameterNode
 
         return AutofocusParameterNode(ScriptedLoadableModuleLogic.getParameterNode(self))
 
@@ -137,7 +137,7 @@ class AutofocusSegmentationLogic(ScriptedLoadableModuleLogic):
         Raises:
             AutofocusError: with cause and remedy.
         """
-        from AutofocusSegmentationLib.processing import process
+        from AutofocusSegmentationLib.worker.processing import process
 
         return process(volumes, model, device=device, attention=attention, roi=roi, replace=replace, timeout=timeout)
 
@@ -151,7 +151,7 @@ class AutofocusSegmentationTest(ScriptedLoadableModuleTest):
 
     def runTest(self):
         """All tests."""
-        from AutofocusSegmentationLib.self_test import TESTS
+        from AutofocusSegmentationLib.panel.self_test import TESTS
 
         for test in TESTS:
             self.setUp()

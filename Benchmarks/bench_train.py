@@ -24,9 +24,9 @@ from torch import nn
 
 import AutofocusCore
 from Benchmarks.measuring import measure
-from Training.losses import build_loss
-from Training.recompute import recompute_hidden_layers
-from Training.step import Arithmetic, add_gradients
+from Training.loop.losses import build_loss
+from Training.loop.recompute import recompute_hidden_layers
+from Training.loop.step import Arithmetic, add_gradients
 
 WAYS = ("plain", "ours, float32", "ours", "recomputed")
 CLASSES = 5

@@ -28,7 +28,7 @@ def main() -> int:
 
     host = install_host()
     panel = host.load_module(ROOT / "AutofocusSegmentation" / "AutofocusSegmentation.py").panel
-    from AutofocusSegmentationLib.image_node import add_image
+    from AutofocusSegmentationLib.scene.image_node import add_image
 
     from AutofocusCore.phantom import make_phantom
 

@@ -12,6 +12,6 @@ MODULE_FOLDER = str(Path(__file__).resolve().parents[1] / "AutofocusSegmentation
 if MODULE_FOLDER not in sys.path:
     sys.path.append(MODULE_FOLDER)
 
-from AutofocusSegmentationLib.zoom_colours import NODE_NAME, add_zoom_colours  # noqa: E402
+from AutofocusSegmentationLib.scene.zoom_colours import NODE_NAME, add_zoom_colours  # noqa: E402
 
 __all__ = ["NODE_NAME", "add_zoom_colours"]

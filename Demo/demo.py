@@ -143,10 +143,10 @@ def _prepare_folder(files: Files) -> None:
 
 
 def _write_phantom(files: Files) -> None:
+    from AutofocusCore.io.atomic import Staging
+    from AutofocusCore.io.results import write_image, write_segmentation
     from AutofocusCore.models.terminology import structures
-    from AutofocusCore.outputs import write_image, write_segmentation
     from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
-    from AutofocusCore.staging import Staging
 
     image, labels = make_phantom(PHANTOM_SEED, size=PHANTOM_SIZE, spacing=PHANTOM_SPACING)
     named = structures(*(name.capitalize() for name in PHANTOM_STRUCTURES.values()))
@@ -159,8 +159,8 @@ def _write_phantom(files: Files) -> None:
 def _copy_scan(path: Path, files: Files) -> None:
     """The scan as the engine reads it (a DICOM folder, say), in a file that the scene can load."""
     from AutofocusCore.images import read_image
-    from AutofocusCore.outputs import write_image
-    from AutofocusCore.staging import Staging
+    from AutofocusCore.io.atomic import Staging
+    from AutofocusCore.io.results import write_image
 
     if path.resolve() == files.scan.resolve():
         return

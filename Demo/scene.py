@@ -21,7 +21,7 @@ from vtkmodules.vtkCommonCore import vtkCollection
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from AutofocusCore.errors import InputError, OutputError
-from AutofocusCore.slicer_nrrd import PROVENANCE_KEY
+from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY
 from Demo.attention import LEGEND_TITLE
 from Demo.colours import add_zoom_colours
 

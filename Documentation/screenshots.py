@@ -47,7 +47,7 @@ class Photographer:
     def choose(self) -> Any:
         """A synthetic scan and its model."""
         import slicer
-        from AutofocusSegmentationLib.sample_data import SAMPLES, add_sample
+        from AutofocusSegmentationLib.panel.sample_data import SAMPLES, add_sample
 
         node = add_sample(slicer.mrmlScene, SAMPLES[0])
         self.wait(lambda: MODEL in self.panel.models.names)

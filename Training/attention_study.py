@@ -26,19 +26,19 @@ import torch
 from matplotlib.figure import Figure
 
 from AutofocusCore.errors import AutofocusError, InputError
+from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import ModelSpec, find_model
-from AutofocusCore.networks import build_network
-from AutofocusCore.staging import Staging
-from Training.comparing import interval
-from Training.config import load_config
-from Training.data import Source, load_data, names_of
+from AutofocusCore.networks.build import build_network
+from Training.configuration.config import load_config
+from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
 from Training.evaluate import grid_spacing, labels_of, with_model
-from Training.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation
-from Training.measures import mean_of
-from Training.plots import COLOURS
-from Training.runs import load_run, refuse_trained_on
-from Training.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
-from Training.tables import csv_text, markdown
+from Training.evaluation.comparing import interval
+from Training.evaluation.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation
+from Training.evaluation.measures import mean_of
+from Training.evaluation.plots import COLOURS
+from Training.evaluation.tables import csv_text, markdown
+from Training.loop.data import Source, load_data, names_of
+from Training.loop.runs import load_run, refuse_trained_on
 
 RESAMPLES = 2_000
 TOGETHER = "all structures"

@@ -29,12 +29,12 @@ from torch import nn
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
 from AutofocusCore.models import Model, ModelSpec, find_model
-from Training.config import Config, load_config
-from Training.data import Source, load_data, names_of
-from Training.measures import BRATS_REGIONS, Labels, Measures, measure_case
-from Training.runs import WEIGHTS, load_run, refuse_trained_on
-from Training.sampling import Case
-from Training.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
+from Training.configuration.config import Config, load_config
+from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
+from Training.evaluation.measures import BRATS_REGIONS, Labels, Measures, measure_case
+from Training.loop.data import Source, load_data, names_of
+from Training.loop.runs import WEIGHTS, load_run, refuse_trained_on
+from Training.loop.sampling import Case
 
 Say = Callable[[str], None]
 
@@ -235,8 +235,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> str:
     """Do what the options ask for; the text of the table."""
-    from Training.label_maps import measure_label_maps
-    from Training.reports import write_comparison, write_evaluation
+    from Training.evaluation.label_maps import measure_label_maps
+    from Training.evaluation.reports import write_comparison, write_evaluation
 
     if options.compare is not None:
         return write_comparison(options.out, options.compare, options.names, all_pairs=options.all_pairs)

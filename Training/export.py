@@ -20,13 +20,13 @@ if __package__ in (None, ""):  # started by its path
 
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
 from AutofocusCore.models import ModelSpec, bundled_model_folder, write_bundle
-from Training.checkpoints import run_folder
-from Training.config import Config, load_config
+from Training.configuration.config import Config, load_config
+from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
 from Training.evaluate import measure_run
-from Training.measures import Measures, mean_of
-from Training.runs import WEIGHTS, load_run, log_summary
-from Training.shared_options import add_data, add_overrides, add_threads, parse
-from Training.tables import Summary, read_cases, summarise, values_by_case
+from Training.evaluation.measures import Measures, mean_of
+from Training.evaluation.tables import Summary, read_cases, summarise, values_by_case
+from Training.loop.checkpoints import run_folder
+from Training.loop.runs import WEIGHTS, load_run, log_summary
 
 ROOT = Path(__file__).resolve().parents[1]
 LICENCES = Path(__file__).with_name("licences")

@@ -20,9 +20,9 @@ if __package__ in (None, ""):  # started by its path
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
 from AutofocusCore.models import write_bundle
-from Training.config import model_of
+from Training.configuration.config import model_of
+from Training.configuration.toml_files import read_values
 from Training.export import licence_text
-from Training.toml_files import read_values
 
 READ_OFF = ("architecture", "in_channels", "num_classes", "dilation_rates", "norm")
 

@@ -8,11 +8,11 @@ import torch
 from matplotlib.figure import Figure
 
 from AutofocusCore.cli.networks import TABLE_3
-from AutofocusCore.networks import build_network, count_parameters
-from AutofocusCore.scale_streams import VARIANTS, ScaleStreams
-from AutofocusCore.scale_streams.dimensions import finish
-from AutofocusCore.staging import Staging
-from Training.tables import csv_text, markdown
+from AutofocusCore.io.atomic import Staging
+from AutofocusCore.networks.build import build_network, count_parameters
+from AutofocusCore.networks.scale_streams import VARIANTS, ScaleStreams
+from AutofocusCore.networks.scale_streams.dimensions import finish
+from Training.evaluation.tables import csv_text, markdown
 
 STREAMS = {
     "VGG16, 21 classes": ({"encoder": "vgg16", "in_channels": 3, "num_classes": 21}, (321, 321)),

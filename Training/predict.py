@@ -23,13 +23,13 @@ if __package__ in (None, ""):  # started by its path
 
 from AutofocusCore import cli
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.io.atomic import Staging, stem_of, write_text
 from AutofocusCore.models import ModelSpec, find_model, write_bundle
-from AutofocusCore.staging import Staging, stem_of, write_text
-from Training.config import load_config
+from Training.configuration.config import load_config
+from Training.configuration.shared_options import add_overrides
+from Training.evaluation.tables import csv_text
+from Training.loop.runs import WEIGHTS, load_run
 from Training.preparing.data_list import CaseEntry, read_data_list
-from Training.runs import WEIGHTS, load_run
-from Training.shared_options import add_overrides
-from Training.tables import csv_text
 
 SUBMISSION = re.compile(r"[A-Za-z0-9_-]+")
 IDENTIFIER = re.compile(r"VSD\.[^/]*MR_Flair\.(\d+)", re.IGNORECASE)

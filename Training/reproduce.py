@@ -28,17 +28,17 @@ if __package__ in (None, ""):  # started by its path
 
 
 from AutofocusCore.errors import AutofocusError, InputError
-from AutofocusCore.staging import Staging, write_text
-from Training.config import Config, as_toml, load_config
-from Training.data import load_data
+from AutofocusCore.io.atomic import Staging, write_text
+from Training.configuration.config import Config, as_toml, load_config
+from Training.configuration.experiments import Member, experiments, members, refuse_folds
+from Training.configuration.quick import LABEL, quick_config, quick_data
+from Training.configuration.shared_options import add_data, add_overrides, add_precision, add_threads, parse
 from Training.evaluate import measure_run
-from Training.experiments import Member, experiments, members, refuse_folds
-from Training.measures import Measures, mean_of
+from Training.evaluation.measures import Measures, mean_of
+from Training.evaluation.reports import write_evaluation, write_models
+from Training.evaluation.tables import ALL, cases_csv, markdown, read_cases, structures_of, values_by_case
+from Training.loop.data import load_data
 from Training.parameters import write_parameters
-from Training.quick import LABEL, quick_config, quick_data
-from Training.reports import write_evaluation, write_models
-from Training.shared_options import add_data, add_overrides, add_precision, add_threads, parse
-from Training.tables import ALL, cases_csv, markdown, read_cases, structures_of, values_by_case
 from Training.train import train
 
 GRID = "the model's grid"

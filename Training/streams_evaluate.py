@@ -23,15 +23,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from AutofocusCore.errors import AutofocusError, SettingError
-from AutofocusCore.scale_streams import ScaleStreams
-from AutofocusCore.scale_streams.dimensions import resize
-from AutofocusCore.staging import Staging
-from Training.checkpoints import load, run_folder
-from Training.shared_options import add_data, add_overrides
-from Training.streams_data import checksum, normalised, photographs
-from Training.streams_measures import Counts, Figures
-from Training.streams_settings import LAYOUTS, StreamsConfig, load_streams_config
-from Training.tables import csv_text, markdown
+from AutofocusCore.io.atomic import Staging
+from AutofocusCore.networks.scale_streams import ScaleStreams
+from AutofocusCore.networks.scale_streams.dimensions import resize
+from Training.configuration.shared_options import add_data, add_overrides
+from Training.evaluation.tables import csv_text, markdown
+from Training.loop.checkpoints import load, run_folder
+from Training.photographs.data import checksum, normalised, photographs
+from Training.photographs.measures import Counts, Figures
+from Training.photographs.settings import LAYOUTS, StreamsConfig, load_streams_config
 
 FIVE_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5)
 VOC_CLASSES = (

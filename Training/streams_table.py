@@ -19,12 +19,12 @@ if __package__ in (None, ""):  # started by its path
 import torch
 
 from AutofocusCore.errors import AutofocusError, InputError
-from AutofocusCore.networks import count_parameters
-from AutofocusCore.scale_streams import ScaleStreams
-from AutofocusCore.staging import Staging
+from AutofocusCore.io.atomic import Staging
+from AutofocusCore.networks.build import count_parameters
+from AutofocusCore.networks.scale_streams import ScaleStreams
+from Training.evaluation.tables import csv_text, markdown
+from Training.photographs.settings import load_streams_config
 from Training.streams_evaluate import FIVE_SCALES, metrics_name
-from Training.streams_settings import load_streams_config
-from Training.tables import csv_text, markdown
 
 COLUMNS = ("run", "parameters", "steps", "mean IoU", "pixel accuracy", "mean IoU, five scales")
 

@@ -22,13 +22,13 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from AutofocusCore.errors import AutofocusError, SettingError
-from AutofocusCore.scale_streams import ScaleStreams
-from Training.checkpoints import own_checkpoint, run_folder, save
-from Training.optimizers import set_rates
-from Training.record import Record, write_environment
-from Training.shared_options import add_data, add_overrides
-from Training.streams_data import UNLABELLED, checksum, draw_crops, photographs
-from Training.streams_settings import Descent, StreamsConfig, load_streams_config, streams_toml
+from AutofocusCore.networks.scale_streams import ScaleStreams
+from Training.configuration.shared_options import add_data, add_overrides
+from Training.loop.checkpoints import own_checkpoint, run_folder, save
+from Training.loop.optimizers import set_rates
+from Training.loop.record import Record, write_environment
+from Training.photographs.data import UNLABELLED, checksum, draw_crops, photographs
+from Training.photographs.settings import Descent, StreamsConfig, load_streams_config, streams_toml
 
 
 def build_descent(network: ScaleStreams, options: Descent) -> torch.optim.SGD:

@@ -27,20 +27,20 @@ from torch import nn
 
 import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
-from Training.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
-from Training.config import Config, as_toml, load_config
-from Training.data import DataSet, load_data, names_of
-from Training.distributed import Processes, processes, share_batch_norm
+from Training.configuration.config import Config, as_toml, load_config
+from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
 from Training.evaluate import dice_per_structure
-from Training.losses import build_loss
-from Training.optimizers import add_penalties, build_optimizer, set_rates
-from Training.recompute import recompute_hidden_layers
-from Training.record import Record, write_environment
-from Training.sampling import Drawing, draw_batch
-from Training.schedule import course_of, learning_rate, update_average
-from Training.shared_options import add_data, add_overrides, add_threads, parse
-from Training.step import Arithmetic, add_gradients
-from Training.streams_supervision import Answers
+from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
+from Training.loop.data import DataSet, load_data, names_of
+from Training.loop.distributed import Processes, processes, share_batch_norm
+from Training.loop.losses import build_loss
+from Training.loop.optimizers import add_penalties, build_optimizer, set_rates
+from Training.loop.recompute import recompute_hidden_layers
+from Training.loop.record import Record, write_environment
+from Training.loop.sampling import Drawing, draw_batch
+from Training.loop.schedule import course_of, learning_rate, update_average
+from Training.loop.step import Arithmetic, add_gradients
+from Training.loop.supervision import Answers
 
 
 @dataclass

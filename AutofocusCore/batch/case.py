@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.unicode_names import is_unicode, printable
+from AutofocusCore.io.names import is_unicode, printable
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 LONGEST_NAME = 150  # bytes, so that endings can be added

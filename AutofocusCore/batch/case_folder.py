@@ -12,14 +12,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from AutofocusCore.batch import left_out
+from AutofocusCore.batch import skipped as left_out
 from AutofocusCore.batch.case import Case
 from AutofocusCore.batch.file_names import channel_of, without
 from AutofocusCore.batch.label_maps import label_maps, other_images, with_legends
-from AutofocusCore.batch.left_out import LeftOut, some
-from AutofocusCore.batch.records import STATE_FOLDER
+from AutofocusCore.batch.manifest import STATE_FOLDER
+from AutofocusCore.batch.skipped import LeftOut, some
 from AutofocusCore.errors import InputError
-from AutofocusCore.staging import PREFIX, stem_of, suffix_of
+from AutofocusCore.io.atomic import PREFIX, stem_of, suffix_of
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from AutofocusCore.errors import AutofocusError, SettingError
-from AutofocusCore.jobs import Job
+from AutofocusCore.jobs.job import Job
 
 Result = tuple[int, dict[str, Any]]
 TRIES = 2
@@ -100,7 +100,7 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
 def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None = None) -> dict[str, Any]:
     """Do one job in this process; what goes wrong is part of the answer. Dask calls this on its workers."""
     global _services
-    from AutofocusCore.services import PrivateFolder, Services
+    from AutofocusCore.worker.handlers import PrivateFolder, Services
 
     try:
         if _services is None:

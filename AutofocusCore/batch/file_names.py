@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from AutofocusCore.staging import stem_of
+from AutofocusCore.io.atomic import stem_of
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

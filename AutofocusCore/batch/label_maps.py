@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from AutofocusCore.batch.file_names import channel_of, without
-from AutofocusCore.outputs import legend_in
-from AutofocusCore.staging import stem_of
+from AutofocusCore.io.atomic import stem_of
+from AutofocusCore.io.results import legend_in
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

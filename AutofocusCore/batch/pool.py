@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from AutofocusCore.errors import AutofocusError, DeviceError
-from AutofocusCore.jobs import Job
-from AutofocusCore.worker_client import WorkerProcess, how_it_ended
+from AutofocusCore.jobs.job import Job
+from AutofocusCore.worker.client import WorkerProcess, how_it_ended
 
 Result = tuple[int, dict[str, Any]]
-"""Number of the job, and its fields: "type" "result" or "error", and those that worker.py describes."""
+"""Number of the job, and its fields: "type" "result" or "error", and those that worker/protocol.py describes."""
 
 TRIES = 2
 POLL_SECONDS = 0.2  # how soon a signal is noticed

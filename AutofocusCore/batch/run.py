@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.batch.cohort import Case
+from AutofocusCore.batch.manifest import Records, fingerprint, locked
 from AutofocusCore.batch.pool import Pool, Result
-from AutofocusCore.batch.records import Records, fingerprint, locked
 from AutofocusCore.batch.tables import write_tables
 from AutofocusCore.errors import Cancelled, InputError, OutputError
-from AutofocusCore.jobs import Job, Outputs, Settings
-from AutofocusCore.outputs import SEGMENTATION_FORMATS, check_folder, legend_path
-from AutofocusCore.staging import Staging, remove_leftovers
+from AutofocusCore.io.atomic import Staging, remove_leftovers
+from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_folder, legend_path
+from AutofocusCore.jobs.job import Job, Outputs, Settings
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Model

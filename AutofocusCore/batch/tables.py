@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from AutofocusCore.staging import Staging
+from AutofocusCore.io.atomic import Staging
 
 RESULTS = "results.csv"
 FAILURES = "failures.csv"

@@ -12,7 +12,7 @@ from typing import Any, NoReturn
 from AutofocusCore._version import __version__
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
 from AutofocusCore.errors import AutofocusError, Cancelled
-from AutofocusCore.staging import discard_all
+from AutofocusCore.io.atomic import discard_all
 
 COMMANDS = ("segment", "batch", "models", "devices", "networks", "phantom")
 SIGNED_VALUES = ("--roi",)  # options whose value may begin with a minus sign, which argparse takes for an option

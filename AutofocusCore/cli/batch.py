@@ -11,7 +11,7 @@ from AutofocusCore.cli import options
 from AutofocusCore.cli.console import ProgressDisplay, print_json, say, warn
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.errors import Cancelled
-from AutofocusCore.outputs import SEGMENTATION_FORMATS
+from AutofocusCore.io.results import SEGMENTATION_FORMATS
 
 
 def add_parser(commands: Any) -> None:

@@ -43,7 +43,7 @@ class Signals:
         self.close()
         if self.received and isinstance(error, Exception | KeyboardInterrupt):
             # Only before `run` took over or after it let go.
-            from AutofocusCore.staging import discard_all
+            from AutofocusCore.io.atomic import discard_all
 
             discard_all()
             print(INTERRUPTED, file=sys.stderr, flush=True)

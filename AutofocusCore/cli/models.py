@@ -142,8 +142,8 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
+    from AutofocusCore.io.results import check_format, check_writable
     from AutofocusCore.models import export_zip, find_model
-    from AutofocusCore.outputs import check_format, check_writable
 
     model = find_model(args.model)
     path = Path(args.path or f"{model.spec.name}-{model.spec.version}.zip")

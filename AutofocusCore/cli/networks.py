@@ -31,7 +31,7 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Build every network and compare; status 1 if one differs from the paper."""
-    from AutofocusCore.networks import build_network, count_parameters
+    from AutofocusCore.networks.build import build_network, count_parameters
 
     counts = {name: count_parameters(build_network(name, in_channels=4, num_classes=5)) for name in TABLE_3}
     same = counts == TABLE_3

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.jobs import MODES, PRECISIONS, Settings
+from AutofocusCore.jobs.job import MODES, PRECISIONS, Settings
 
 if TYPE_CHECKING:
     from AutofocusCore.models import ModelSpec
@@ -75,7 +75,7 @@ def check_layers(args: argparse.Namespace, spec: ModelSpec) -> None:
     """
     if args.attention_layers is None:
         return
-    from AutofocusCore.running import attention_layers
+    from AutofocusCore.jobs.run import attention_layers
 
     count, _ = attention_layers(spec)
     if not count:

@@ -9,7 +9,8 @@ from typing import Any
 from AutofocusCore.cli import options
 from AutofocusCore.cli.console import say
 from AutofocusCore.cli.interrupt import Signals
-from AutofocusCore.outputs import (
+from AutofocusCore.io.atomic import Staging
+from AutofocusCore.io.results import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
     check_format,
@@ -19,7 +20,6 @@ from AutofocusCore.outputs import (
     write_image,
     write_segmentation,
 )
-from AutofocusCore.staging import Staging
 
 
 def add_parser(commands: Any) -> None:

@@ -11,13 +11,13 @@ from AutofocusCore.cli import options
 from AutofocusCore.cli.console import ProgressDisplay, print_json, print_table, readable_seconds, say, warn
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.errors import AutofocusError, Cancelled, InputError
-from AutofocusCore.jobs import Job, Outputs
-from AutofocusCore.staging import stem_of, suffix_of
+from AutofocusCore.io.atomic import stem_of, suffix_of
+from AutofocusCore.jobs.job import Job, Outputs
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import Progress
+    from AutofocusCore.jobs.run import Outcome
     from AutofocusCore.models import Model
-    from AutofocusCore.running import Outcome
 
 
 def add_parser(commands: Any) -> None:
@@ -57,8 +57,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if args.frame != "all":  # whose files have other names
         job.check_outputs()
 
+    from AutofocusCore.jobs.run import check_job
     from AutofocusCore.models import find_model
-    from AutofocusCore.running import check_job
 
     model = find_model(args.model)
     options.check_layers(args, model.spec)
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
 
 def _run_jobs(jobs: list[Job], model: Model, outcomes: list[Outcome], signals: Signals, *, quiet: bool) -> None:
     """Run one job after the other; the outcomes are of those whose files are written, however this ends."""
-    from AutofocusCore.running import run_job
+    from AutofocusCore.jobs.run import run_job
 
     with ProgressDisplay(quiet=quiet) as display:
 

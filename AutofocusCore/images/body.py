@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .geometry import Grid, Region
-from .intensity import AIR_HU, look
+from AutofocusCore.images.geometry import Grid, Region
+from AutofocusCore.images.intensity import AIR_HU, look
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
+from AutofocusCore.errors import InputError
 
 FEWEST_VOXELS = 4
 """Along every axis; with fewer there is no third dimension to speak of."""

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
-from .checks import choose_frame
-from .geometry import Grid, rigid_grid
-from .slices import Slice, is_dicom, pixels_of, read_slices
-from .stacking import stack
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.checks import choose_frame
+from AutofocusCore.images.geometry import Grid, rigid_grid
+from AutofocusCore.images.slices import Slice, is_dicom, pixels_of, read_slices
+from AutofocusCore.images.stacking import stack
 
 __all__ = ["LoadedSeries", "Series", "count_frames", "is_dicom", "list_series", "read_file", "read_folder"]
 

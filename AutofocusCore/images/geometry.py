@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import InputError
+from AutofocusCore.errors import InputError
 
 Region = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Voxels ((z0, z1), (y0, y1), (x0, x1)) of an array, ends exclusive."""

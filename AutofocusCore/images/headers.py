@@ -18,8 +18,8 @@ from typing import BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from .checks import direction_error, spacing_error
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.checks import direction_error, spacing_error
 
 NIFTI_HEADER = 348
 SINGULAR = 1e-6

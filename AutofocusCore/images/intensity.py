@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import InputError
-from ..models.parts import Normalization
+from AutofocusCore.errors import InputError
+from AutofocusCore.models.parts import Normalization
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .body import bounding_region
+from AutofocusCore.images.body import bounding_region
 
 
 def remove_islands(labels: npt.NDArray[np.uint8], voxel_mm3: float, smallest_mm3: float) -> int:

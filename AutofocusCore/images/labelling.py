@@ -8,8 +8,8 @@ from itertools import product
 import numpy as np
 import numpy.typing as npt
 
-from .geometry import Grid, Region
-from .resampling import sample, to_image
+from AutofocusCore.images.geometry import Grid, Region
+from AutofocusCore.images.resampling import sample, to_image
 
 Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import SimpleITK as sitk
 
-from .headers import NiftiHeader
+from AutofocusCore.images.headers import NiftiHeader
 
 FLOATS = {16: "f4", 64: "f8"}
 """NIfTI's codes of the data types that have such values."""

@@ -10,10 +10,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import InputError
-from ..models.spec import Channel, ModelSpec, Normalization
-from .body import body_mask, bounding_region, margins_of
-from .checks import (
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.body import body_mask, bounding_region, margins_of
+from AutofocusCore.images.checks import (
     check_content,
     check_geometry,
     check_kind,
@@ -22,9 +21,10 @@ from .checks import (
     name_of,
     repair_values,
 )
-from .geometry import Grid, Region, model_grid
-from .intensity import modality_warning, normalise, outside_value
-from .resampling import inside, sample
+from AutofocusCore.images.geometry import Grid, Region, model_grid
+from AutofocusCore.images.intensity import modality_warning, normalise, outside_value
+from AutofocusCore.images.resampling import inside, sample
+from AutofocusCore.models.spec import Channel, ModelSpec, Normalization
 
 Mask = npt.NDArray[np.bool_]
 

@@ -13,10 +13,9 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from ..errors import InputError
-from ..unicode_names import check_name
-from . import dicom
-from .checks import (
+from AutofocusCore.errors import InputError
+from AutofocusCore.images import dicom
+from AutofocusCore.images.checks import (
     MODALITY_KEY,
     SOURCE_KEY,
     check_components,
@@ -27,10 +26,11 @@ from .checks import (
     repair_values,
     spacing_error,
 )
-from .geometry import Grid, regular_grid, rigid_grid
-from .headers import NiftiHeader, check_header, damaged, open_maybe_gzip
-from .not_numbers import with_not_numbers
-from .resampling import sample, to_image
+from AutofocusCore.images.geometry import Grid, regular_grid, rigid_grid
+from AutofocusCore.images.headers import NiftiHeader, check_header, damaged, open_maybe_gzip
+from AutofocusCore.images.not_numbers import with_not_numbers
+from AutofocusCore.images.resampling import sample, to_image
+from AutofocusCore.io.names import check_name
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha, .mhd) or a DICOM folder"
 

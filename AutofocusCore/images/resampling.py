@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from .geometry import Grid
+from AutofocusCore.images.geometry import Grid
 
 Floats = npt.NDArray[np.float32]
 

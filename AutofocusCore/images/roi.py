@@ -8,11 +8,11 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import InputError
-from .body import bounding_region
-from .checks import check_kind, name_of
-from .geometry import Floats, Grid, Region
-from .resampling import sample
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.body import bounding_region
+from AutofocusCore.images.checks import check_kind, name_of
+from AutofocusCore.images.geometry import Floats, Grid, Region
+from AutofocusCore.images.resampling import sample
 
 Mask = npt.NDArray[np.bool_]
 

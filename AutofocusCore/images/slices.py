@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from ..errors import InputError
-from ..unicode_names import check_name
-from .headers import damaged
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.headers import damaged
+from AutofocusCore.io.names import check_name
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import InputError
-from .geometry import Floats, Grid
-from .slices import Slice
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.geometry import Floats, Grid
+from AutofocusCore.images.slices import Slice
 
 SAME_COSINE = 1e-3
 """Direction cosines of the slices of one volume differ by no more than this."""

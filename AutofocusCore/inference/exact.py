@@ -8,7 +8,6 @@ from collections.abc import Generator, Iterator
 import torch
 from torch import Tensor, nn
 
-from AutofocusCore.deepmedic import PATHWAY_CHANNELS, SCALE, DeepMedic, Pathway
 from AutofocusCore.inference import filters
 from AutofocusCore.inference.boxes import Box, place, shape_of, shift, voxels, with_planes
 from AutofocusCore.inference.graph import INPUT, build_coarse_graph, build_fine_graph, build_graph
@@ -16,7 +15,8 @@ from AutofocusCore.inference.plan import Plan, make_plan, streamed_first
 from AutofocusCore.inference.schedule import lay_out
 from AutofocusCore.inference.stream import stream
 from AutofocusCore.inference.task import Task
-from AutofocusCore.networks import PaperNetwork
+from AutofocusCore.networks.build import PaperNetwork
+from AutofocusCore.networks.deepmedic import PATHWAY_CHANNELS, SCALE, DeepMedic, Pathway
 
 
 def plan_exact(

@@ -12,8 +12,6 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from AutofocusCore.afnet import AFNet
-from AutofocusCore.deepmedic import RESIDUAL_LAYERS, SCALE, Activation, DeepMedic, Pathway
 from AutofocusCore.inference.filters import Filter, make_filter
 from AutofocusCore.inference.operations import (
     Autofocus,
@@ -26,7 +24,9 @@ from AutofocusCore.inference.operations import (
     ScaledPReLU,
     Shortcut,
 )
-from AutofocusCore.layers import (
+from AutofocusCore.networks.afnet import AFNet
+from AutofocusCore.networks.deepmedic import RESIDUAL_LAYERS, SCALE, Activation, DeepMedic, Pathway
+from AutofocusCore.networks.layers import (
     AutofocusLayer,
     ConcatenationHead,
     ConvolutionLayer,

@@ -16,7 +16,7 @@ import torch
 from AutofocusCore.inference.boxes import Window, grow, intersect
 from AutofocusCore.inference.plan import OVERHEAD, Plan
 from AutofocusCore.inference.task import Task
-from AutofocusCore.networks import PaperNetwork
+from AutofocusCore.networks.build import PaperNetwork
 
 TILE = 75
 WIDEST = 50  # channels of the widest feature map

@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from AutofocusCore.deepmedic import SCALE, DeepMedic
 from AutofocusCore.errors import MemoryLimitError, SettingError
 from AutofocusCore.inference import speed
 from AutofocusCore.inference.boxes import Box
@@ -31,8 +30,9 @@ from AutofocusCore.inference.plan import Plan
 from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback, Reporter
 from AutofocusCore.inference.task import AttentionWish, Task
 from AutofocusCore.inference.tiles import plan_tiles, run_tiles
-from AutofocusCore.networks import Network
-from AutofocusCore.scale_streams import ScaleStreams
+from AutofocusCore.networks.build import Network
+from AutofocusCore.networks.deepmedic import SCALE, DeepMedic
+from AutofocusCore.networks.scale_streams import ScaleStreams
 
 Mode = Literal["exact", "paper"]
 SHRINK = 0.6  # of the last plan's memory, what the next one may take after an allocation failed

@@ -14,13 +14,13 @@ import time
 import torch
 from torch import Tensor
 
-from AutofocusCore.afnet import AFNet
 from AutofocusCore.inference.boxes import Box, Window, grow
 from AutofocusCore.inference.devices import PRECISIONS
 from AutofocusCore.inference.filters import make_filter, pays_off
 from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.plan import Plan
-from AutofocusCore.networks import Network
+from AutofocusCore.networks.afnet import AFNet
+from AutofocusCore.networks.build import Network
 
 CHANNELS, RATE = 40, 2
 TRIAL_SECONDS = 0.3

@@ -14,8 +14,8 @@ from AutofocusCore.errors import SettingError
 from AutofocusCore.inference.boxes import Box, intersect, place, shape_of, shift
 from AutofocusCore.inference.plan import streamed_first
 from AutofocusCore.inference.stream import Store
-from AutofocusCore.networks import Network
-from AutofocusCore.scale_streams import ScaleStreams
+from AutofocusCore.networks.build import Network
+from AutofocusCore.networks.scale_streams import ScaleStreams
 
 AttentionWish: TypeAlias = Literal["all"] | Sequence[int] | None
 

@@ -3,7 +3,8 @@
 Such a network resizes the volume and its features, so that slabs cannot stream through it one layer at a time. A tile
 whose input starts at a multiple of the network's ``alignment``, and has ``halo`` voxels more than the margin on each
 side that is not the volume's own, gives the values of the whole pass (see
-:mod:`AutofocusCore.scale_streams.geometry`); its context is computed again for each tile, which costs time, not truth.
+:mod:`AutofocusCore.networks.scale_streams.geometry`); its context is computed again for each tile, which costs time,
+not truth.
 With pyramid pooling every voxel sees the whole volume, which then is not cut.
 
     volume    0 ----------------------------------------------- L
@@ -29,8 +30,8 @@ from AutofocusCore.inference.boxes import Box, Interval, grow, shape_of
 from AutofocusCore.inference.dry_run import Effort, watch
 from AutofocusCore.inference.plan import OVERHEAD, Plan
 from AutofocusCore.inference.task import Task
-from AutofocusCore.scale_streams import ScaleStreams, StreamMaps
-from AutofocusCore.scale_streams.dimensions import finish
+from AutofocusCore.networks.scale_streams import ScaleStreams, StreamMaps
+from AutofocusCore.networks.scale_streams.dimensions import finish
 
 SMALLEST_TILE = 8
 

@@ -24,14 +24,14 @@ from AutofocusCore.models.card import model_card
 from AutofocusCore.models.files import CHECKSUMS, METADATA, WEIGHTS, check_names, read_files
 from AutofocusCore.models.monai_config import check_config, inference_config, parse_json
 from AutofocusCore.models.parts import is_text, require
-from AutofocusCore.models.placing import place_folder
+from AutofocusCore.models.replace_folder import place_folder
 from AutofocusCore.models.spec import ModelSpec
 from AutofocusCore.models.weights import check_header, check_weights, network_of, pack_weights, unpack_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from AutofocusCore.networks import Network
+    from AutofocusCore.networks.build import Network
 
 LICENCE = "LICENSE"
 GET_ANOTHER = "get the model from its source again"

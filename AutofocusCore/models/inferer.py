@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from AutofocusCore.networks import Network
+    from AutofocusCore.networks.build import Network
 
 
 class WholeVolumeInferer:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.kinds import is_number
+from AutofocusCore.io.json_values import is_number
 
 Part = TypeVar("Part")
 

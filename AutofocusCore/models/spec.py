@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.kinds import is_number
+from AutofocusCore.io.json_values import is_number
 from AutofocusCore.models.parts import (
     DEVICE_NAMES,
     Channel,

@@ -17,10 +17,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from AutofocusCore.errors import ModelError, ModelThereError
+from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models.bundle import Model, load_bundle, problems, read_bundle
 from AutofocusCore.models.files import WEIGHTS, read_files
-from AutofocusCore.models.placing import place_folder
-from AutofocusCore.staging import Staging
+from AutofocusCore.models.replace_folder import place_folder
 
 ENVIRONMENT = "AUTOFOCUS_MODELS"
 EPOCH = (1980, 1, 1, 0, 0, 0)

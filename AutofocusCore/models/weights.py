@@ -12,7 +12,7 @@ from AutofocusCore.models.safetensors_reader import read_safetensors
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from AutofocusCore.networks import Network
+    from AutofocusCore.networks.build import Network
 
 LARGEST_HEADER = 16 * 1024**2
 GET_ANOTHER = "get the model from its source again"
@@ -24,7 +24,7 @@ def network_of(architecture: Mapping[str, Any]) -> Network:
     Raises:
         ModelError: an architecture or an option that this version does not know.
     """
-    from AutofocusCore.networks import build_network
+    from AutofocusCore.networks.build import build_network
 
     try:
         return build_network(**architecture)

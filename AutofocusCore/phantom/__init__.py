@@ -12,13 +12,13 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from ..errors import SettingError
-from .body import paint_bowel, paint_muscles_and_vessels, paint_pelvis, paint_soft_tissue
-from .canvas import Canvas
-from .organs import PHANTOM_STRUCTURES, Rectum, paint_bladder_and_gland, paint_femurs, paint_rectum
-from .patient import Patient
-from .scanner import paint_table, scanned
-from .shapes import as_point
+from AutofocusCore.errors import SettingError
+from AutofocusCore.phantom.body import paint_bowel, paint_muscles_and_vessels, paint_pelvis, paint_soft_tissue
+from AutofocusCore.phantom.canvas import Canvas
+from AutofocusCore.phantom.organs import PHANTOM_STRUCTURES, Rectum, paint_bladder_and_gland, paint_femurs, paint_rectum
+from AutofocusCore.phantom.patient import Patient
+from AutofocusCore.phantom.scanner import paint_table, scanned
+from AutofocusCore.phantom.shapes import as_point
 
 __all__ = ["PHANTOM_STRUCTURES", "make_phantom"]
 

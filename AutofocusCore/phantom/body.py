@@ -7,9 +7,9 @@ from functools import partial
 
 import numpy as np
 
-from .canvas import Canvas, smooth_noise
-from .patient import Patient
-from .shapes import (
+from AutofocusCore.phantom.canvas import Canvas, smooth_noise
+from AutofocusCore.phantom.patient import Patient
+from AutofocusCore.phantom.shapes import (
     Field,
     Points,
     as_point,

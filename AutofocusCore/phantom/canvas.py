@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from .shapes import Field, Point, Points
+from AutofocusCore.phantom.shapes import Field, Point, Points
 
 _WARP_REACH = 16.0  # mm; no displacement is longer, so a box grown by this much holds whatever it is meant to hold
 

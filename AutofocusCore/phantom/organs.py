@@ -8,10 +8,10 @@ from types import MappingProxyType
 
 import numpy as np
 
-from .body import SACRUM_FRONT, paint_bone
-from .canvas import Canvas
-from .patient import Patient
-from .shapes import (
+from AutofocusCore.phantom.body import SACRUM_FRONT, paint_bone
+from AutofocusCore.phantom.canvas import Canvas
+from AutofocusCore.phantom.patient import Patient
+from AutofocusCore.phantom.shapes import (
     Field,
     Point,
     Points,

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .canvas import Canvas
-from .shapes import Field, Point
+from AutofocusCore.phantom.canvas import Canvas
+from AutofocusCore.phantom.shapes import Field, Point
 
 
 def paint_table(canvas: Canvas, rng: np.random.Generator) -> None:

@@ -34,7 +34,7 @@ def main():
     """Run, and whatever happens give a status."""
     try:
         prepare_paths()
-        from AutofocusSegmentationLib.batch_command import run
+        from AutofocusSegmentationLib.batch.command import run
 
         return run(sys.argv[1:])
     except SystemExit as error:
@@ -49,7 +49,7 @@ def main():
 def leave(status):
     """End the process; in Slicer the application, even if this file's own folder is damaged."""
     try:
-        from AutofocusSegmentationLib.batch_exit import end_process
+        from AutofocusSegmentationLib.batch.exit import end_process
     except BaseException:
         import os
 

@@ -14,7 +14,7 @@ import torch
 
 from AutofocusCore.cli import main
 from AutofocusCore.models import write_bundle
-from AutofocusCore.networks import build_network
+from AutofocusCore.networks.build import build_network
 from Testing.small_models import small_spec
 
 ROOT = Path(__file__).resolve().parents[2]

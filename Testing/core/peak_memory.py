@@ -14,7 +14,7 @@ from typing import Any
 import torch
 
 from AutofocusCore.inference import predict_volume
-from AutofocusCore.networks import build_network
+from AutofocusCore.networks.build import build_network
 from Benchmarks.measuring import measure
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,8 +9,8 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.io.results import write_segmentation
 from AutofocusCore.models.terminology import structures
-from AutofocusCore.outputs import write_segmentation
 from Demo.agreement import dice
 
 NAMES = {"Prostate": 1, "Bladder": 2, "Rectum": 3}

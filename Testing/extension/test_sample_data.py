@@ -17,7 +17,7 @@ pytest.importorskip("slicer", reason="The scene needs slicer-core.")
 from Testing.module.conftest import SceneMaker  # which makes the module's folder known
 
 # isort: split
-from AutofocusSegmentationLib.sample_data import CATEGORY, SAMPLES, add_sample, register_sample_data
+from AutofocusSegmentationLib.panel.sample_data import CATEGORY, SAMPLES, add_sample, register_sample_data
 
 
 class SampleDataLogic:

@@ -108,7 +108,7 @@ class SceneMaker:
         node_class: str = "vtkMRMLScalarVolumeNode",
     ) -> Any:
         """A volume node; its voxels, unless given, are noise (seeded) of 16 bits."""
-        from AutofocusSegmentationLib.placing import as_vtk
+        from AutofocusSegmentationLib.scene.placing import as_vtk
         from vtkmodules.util.numpy_support import numpy_to_vtk
         from vtkmodules.vtkCommonDataModel import vtkImageData
 
@@ -125,7 +125,7 @@ class SceneMaker:
 
     def linear(self, matrix: np.ndarray, *, name: str = "Shift", parent: Any = None) -> Any:
         """A linear transform node with this matrix to its parent."""
-        from AutofocusSegmentationLib.placing import as_vtk
+        from AutofocusSegmentationLib.scene.placing import as_vtk
 
         node = self.mrml.AddNewNodeByClass("vtkMRMLLinearTransformNode", name)
         node.SetMatrixTransformToParent(as_vtk(matrix))
@@ -185,7 +185,7 @@ def scene() -> SceneMaker:
 
 def world_of_voxel(volume: Any, index: tuple[float, float, float]) -> np.ndarray:
     """Where the voxel (i, j, k) of a volume node is in the world, RAS mm, all transforms applied."""
-    from AutofocusSegmentationLib.placing import as_array
+    from AutofocusSegmentationLib.scene.placing import as_array
     from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
     matrix = vtkMatrix4x4()

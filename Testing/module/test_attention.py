@@ -7,25 +7,25 @@ from typing import Any
 
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.attention_display import (
+from AutofocusSegmentationLib.scene.attention_display import (
     hide_overlay,
     set_colours,
     set_threshold,
     show_legend,
     show_overlay,
 )
-from AutofocusSegmentationLib.attention_nodes import AttentionSet, Layer, add_attention, is_attention
-from AutofocusSegmentationLib.attention_views import (
+from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet, Layer, add_attention, is_attention
+from AutofocusSegmentationLib.scene.attention_views import (
     layer_sequence,
     render_zoom_map,
     show_side_by_side,
     side_by_side_layout,
 )
-from AutofocusSegmentationLib.geometry import snapshot
-from AutofocusSegmentationLib.placing import hierarchy_of, item_of, parent_item
-from AutofocusSegmentationLib.probe import FieldMarker, weights_at
-from AutofocusSegmentationLib.segmentation_node import add_segmentation
-from AutofocusSegmentationLib.zoom_colours import NODE_NAME, colour_choices, colour_node, zoom_colour
+from AutofocusSegmentationLib.scene.geometry import snapshot
+from AutofocusSegmentationLib.scene.placing import hierarchy_of, item_of, parent_item
+from AutofocusSegmentationLib.scene.probe import FieldMarker, weights_at
+from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
+from AutofocusSegmentationLib.scene.zoom_colours import NODE_NAME, colour_choices, colour_node, zoom_colour
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 

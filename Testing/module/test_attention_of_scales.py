@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.attention_display import set_threshold, show_legend
-from AutofocusSegmentationLib.attention_layer import Layer, Recalibration, rates_of
-from AutofocusSegmentationLib.attention_nodes import AttentionSet, add_attention, is_attention
+from AutofocusSegmentationLib.scene.attention_display import set_threshold, show_legend
+from AutofocusSegmentationLib.scene.attention_layer import Layer, Recalibration, rates_of
+from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet, add_attention, is_attention
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from .conftest import SceneMaker, index_to_ras

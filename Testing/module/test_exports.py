@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import SimpleITK as sitk
-from AutofocusSegmentationLib.exports import export
-from AutofocusSegmentationLib.geometry import snapshot
-from AutofocusSegmentationLib.segmentation_node import add_segmentation
+from AutofocusSegmentationLib.scene.exports import export
+from AutofocusSegmentationLib.scene.geometry import snapshot
+from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkSTLReader
 
 from AutofocusCore.errors import InputError, OutputError

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.frames import Frames, SegmentationFrames, frames_of
-from AutofocusSegmentationLib.segmentation_node import volumes_ml
+from AutofocusSegmentationLib.scene.frames import Frames, SegmentationFrames, frames_of
+from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 
 from .conftest import SHAPE, STRUCTURES, SceneMaker, world_of_voxel
 

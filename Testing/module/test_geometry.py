@@ -7,9 +7,9 @@ import time
 
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.exchange_volumes import read_volume, write_volume
-from AutofocusSegmentationLib.geometry import roi_box, snapshot
-from AutofocusSegmentationLib.placing import as_vtk, local_to_local
+from AutofocusSegmentationLib.scene.geometry import roi_box, snapshot
+from AutofocusSegmentationLib.scene.placing import as_vtk, local_to_local
+from AutofocusSegmentationLib.worker.exchange_volumes import read_volume, write_volume
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Grid
@@ -158,7 +158,7 @@ def region(scene: SceneMaker, centre: np.ndarray, size: tuple[float, float, floa
 
 def inside_region(roi, world: np.ndarray) -> bool:
     """Whether a point of the world lies in the ROI, asked of the ROI's own matrix."""
-    from AutofocusSegmentationLib.placing import as_array
+    from AutofocusSegmentationLib.scene.placing import as_array
 
     own = np.linalg.solve(as_array(roi.GetObjectToWorldMatrix()), np.append(world, 1.0))[:3]
     return bool((np.abs(own) <= np.asarray(roi.GetSize()) / 2 + 1e-6).all())

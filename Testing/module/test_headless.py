@@ -119,9 +119,9 @@ def test_a_folder_becomes_segmentations_scenes_and_a_table_and_goes_on_where_it_
 
 def check_scene(scene: SceneMaker, segmentation: Path, scan: sitk.Image) -> None:
     """Volume, segments with codes, attention and provenance, at their places, and shown."""
-    from AutofocusSegmentationLib.attention_nodes import AttentionSet
-    from AutofocusSegmentationLib.placing import RAS_TO_LPS, as_array, hierarchy_of
-    from AutofocusSegmentationLib.provenance_node import provenance_of
+    from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet
+    from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS, as_array, hierarchy_of
+    from AutofocusSegmentationLib.scene.provenance_node import provenance_of
     from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
     volume = scene.node("Anna B")
@@ -141,7 +141,7 @@ def check_scene(scene: SceneMaker, segmentation: Path, scan: sitk.Image) -> None
     labels = sitk.GetArrayFromImage(sitk.ReadImage(str(segmentation)))
     counts = {segment.GetName(): int((labels == segment.GetLabelValue()).sum()) for segment in found}
     assert sum(count > 0 for count in counts.values()) >= 3
-    from AutofocusSegmentationLib.segmentation_node import volumes_ml
+    from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 
     millilitres = {segments.GetSegment(key).GetName(): value for key, value in volumes_ml(node).items()}
     assert millilitres == pytest.approx({name: count * 9.0**3 / 1000 for name, count in counts.items()}, rel=1e-4)
@@ -363,7 +363,7 @@ def write_dicom(folder: Path, *, number: int, modality: str = "CT", count: int =
 
 
 def test_every_series_in_a_tree_of_dicom_files_is_a_case(tmp_path: Path) -> None:
-    from AutofocusSegmentationLib.batch_cases import read_cases
+    from AutofocusSegmentationLib.batch.cases import read_cases
 
     source = tmp_path / "archive"
     write_dicom(source / "Anna" / "2020" / "CT", number=2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
-from AutofocusSegmentationLib.mailbox import BUDGET, Mailbox
+from AutofocusSegmentationLib.worker.mailbox import BUDGET, Mailbox
 
 
 def empty_until_idle(mailbox: Mailbox, seconds: float = 5.0) -> None:

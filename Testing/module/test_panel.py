@@ -58,7 +58,7 @@ class Application:
         assert scene.Import()
 
     def phantom(self, name: str = "Phantom CT", seed: int = 1000) -> Any:
-        from AutofocusSegmentationLib.sample_data import Sample, add_sample
+        from AutofocusSegmentationLib.panel.sample_data import Sample, add_sample
 
         node = add_sample(self.slicer.mrmlScene, Sample(name, name, seed, 1.0))
         self.wait(lambda: not self.panel.inputs.missing() or not self.panel.models.names, 10)
@@ -269,7 +269,7 @@ def test_a_saved_scene_brings_back_choices_result_and_attention(app: Application
     assert panel.parameters.model_name == MODEL
     assert panel.result.node.GetSegmentation().GetNumberOfSegments() == 6
     assert panel.attention.volume is not None
-    from AutofocusSegmentationLib.provenance_node import provenance_of
+    from AutofocusSegmentationLib.scene.provenance_node import provenance_of
 
     record = provenance_of(panel.result.node)
     text = record if isinstance(record, dict) else json.loads(record.GetText())
@@ -361,7 +361,7 @@ def test_the_scales_and_what_was_suppressed_are_laid_over_the_scan(app: Applicat
 def test_torch_that_is_missing_is_asked_for_and_never_installed_unasked(
     app: Application, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from AutofocusSegmentationLib import requirements
+    from AutofocusSegmentationLib.panel import requirements
 
     app.ready()
     monkeypatch.setattr(requirements, "torch_version", lambda: None)

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.attention_display import hide_overlay, set_threshold, show_legend, show_overlay
-from AutofocusSegmentationLib.attention_nodes import Layer, add_attention
-from AutofocusSegmentationLib.geometry import snapshot
-from AutofocusSegmentationLib.probe import FieldMarker
-from AutofocusSegmentationLib.segmentation_node import add_segmentation
+from AutofocusSegmentationLib.scene.attention_display import hide_overlay, set_threshold, show_legend, show_overlay
+from AutofocusSegmentationLib.scene.attention_nodes import Layer, add_attention
+from AutofocusSegmentationLib.scene.geometry import snapshot
+from AutofocusSegmentationLib.scene.probe import FieldMarker
+from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 
 from Demo import offscreen
 
@@ -151,6 +151,6 @@ def test_positions_in_the_picture_are_as_computed(studio: Studio) -> None:
 
 
 def local(volume: Any, index: tuple[float, float, float]) -> np.ndarray:
-    from AutofocusSegmentationLib.placing import RAS_TO_LPS
+    from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS
 
     return (RAS_TO_LPS @ snapshot(volume).index_to_lps @ [*index, 1.0])[:3]

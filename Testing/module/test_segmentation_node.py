@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.geometry import snapshot
-from AutofocusSegmentationLib.placing import as_array, hierarchy_of, item_of
-from AutofocusSegmentationLib.provenance_node import add_provenance, provenance_of
-from AutofocusSegmentationLib.segmentation_node import add_segmentation, our_segments, volumes_ml
+from AutofocusSegmentationLib.scene.geometry import snapshot
+from AutofocusSegmentationLib.scene.placing import as_array, hierarchy_of, item_of
+from AutofocusSegmentationLib.scene.provenance_node import add_provenance, provenance_of
+from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation, our_segments, volumes_ml
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 

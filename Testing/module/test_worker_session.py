@@ -10,8 +10,8 @@ from typing import Any
 
 import psutil
 import pytest
-from AutofocusSegmentationLib.mailbox import Mailbox
-from AutofocusSegmentationLib.worker_session import WorkerSession
+from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.session import WorkerSession
 
 
 class Heard:

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
-from Training.config import load_config
+from Training.configuration.config import load_config
 from Training.train import train
 
 TINY = f'base = "{Path(__file__).with_name("tiny.toml").as_posix()}"\n'

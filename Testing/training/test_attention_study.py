@@ -14,13 +14,20 @@ import torch
 
 import Training.attention_study
 from AutofocusCore.errors import InputError
-from AutofocusCore.networks import build_network
+from AutofocusCore.networks.build import build_network
 from Training.attention_study import TOGETHER, correlations, study, write_study
-from Training.cases import Source
-from Training.config import load_config
-from Training.data import load_data
-from Training.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation, signed_distance
-from Training.sampling import Case
+from Training.configuration.config import load_config
+from Training.evaluation.looking import (
+    MEAN_OF_LAYERS,
+    Look,
+    effective_dilations,
+    looks,
+    rank_correlation,
+    signed_distance,
+)
+from Training.loop.cases import Source
+from Training.loop.data import load_data
+from Training.loop.sampling import Case
 
 SPACING = (3.0, 2.0, 1.0)
 

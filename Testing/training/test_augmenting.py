@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from Training.augmenting import change_intensity, random_map, smooth, swap_labels
-from Training.settings import Augmentation
+from Training.configuration.settings import Augmentation
+from Training.loop.augmenting import change_intensity, random_map, smooth, swap_labels
 
 
 def test_only_the_axes_that_may_be_flipped_are() -> None:

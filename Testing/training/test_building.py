@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from AutofocusCore.errors import SettingError
-from Training.building import build
+from Training.configuration.building import build
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 from scipy.stats import rankdata
 
 from AutofocusCore.errors import SettingError
-from Training.comparing import compare, compare_models, holm, interval, signed_rank
+from Training.evaluation.comparing import compare, compare_models, holm, interval, signed_rank
 
 
 def test_the_signed_rank_test_is_the_exact_one_for_few_cases() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore import build_network
-from AutofocusCore.deepmedic import Pathway
 from AutofocusCore.errors import AutofocusError, SettingError
-from AutofocusCore.networks import ARCHITECTURES, SCALE_STREAMS
-from Training.config import Augmentation, Data, Optimizer, Run, Segments, as_toml, config_of, load_config
-from Training.toml_files import values_of
+from AutofocusCore.networks.build import ARCHITECTURES, SCALE_STREAMS
+from AutofocusCore.networks.deepmedic import Pathway
+from Training.configuration.config import Augmentation, Data, Optimizer, Run, Segments, as_toml, config_of, load_config
+from Training.configuration.toml_files import values_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "Training" / "configs"
 CONFIGS = sorted(path for path in FOLDER.rglob("*.toml") if path.stem != "base")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import AutofocusCore
-from Training.convolution import trusted_convolutions, weight_gradient
+from Training.loop.convolution import trusted_convolutions, weight_gradient
 
 
 @pytest.mark.parametrize(("dilation", "padding"), [(1, 0), (1, 1), (2, 0), (3, 2), (6, 4), (14, 12)])

@@ -15,12 +15,12 @@ from AutofocusCore.images import prepare as prepare_scan
 from AutofocusCore.models import Channel, Normalization
 from Testing.small_models import small_spec
 from Testing.training.conftest import TINY
-from Training.cases import Shelf, case_of, names_of
-from Training.config import Config, load_config
-from Training.data import load_data
+from Training.configuration.config import Config, load_config
+from Training.loop.cases import Shelf, case_of, names_of
+from Training.loop.data import load_data
+from Training.loop.sampling import Case, cut_segment
 from Training.prepare import main
 from Training.preparing.data_list import sha256_of
-from Training.sampling import Case, cut_segment
 from Training.train import train
 
 CONFIG = """

@@ -16,8 +16,8 @@ from torch import nn
 
 from AutofocusCore.errors import SettingError
 from Testing.training.conftest import TINY
-from Training.config import load_config
-from Training.distributed import Processes, SharedBatchNorm3d, processes
+from Training.configuration.config import load_config
+from Training.loop.distributed import Processes, SharedBatchNorm3d, processes
 from Training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -16,20 +16,13 @@ import SimpleITK as sitk
 import Training.evaluate
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import find_model
-from Training.config import load_config
-from Training.data import load_data
-from Training.evaluate import (
-    dice_per_structure,
-    labels_of,
-    measure_model,
-    measure_run,
-    predicted_labels,
-    with_model,
-)
+from Training.configuration.config import load_config
+from Training.configuration.quick import quick_data
+from Training.evaluate import dice_per_structure, labels_of, measure_model, measure_run, predicted_labels, with_model
+from Training.evaluation.tables import read_cases
 from Training.export import export
-from Training.quick import quick_data
-from Training.runs import load_run
-from Training.tables import read_cases
+from Training.loop.data import load_data
+from Training.loop.runs import load_run
 
 ROOT = Path(__file__).resolve().parents[2]
 Command = Callable[..., int]

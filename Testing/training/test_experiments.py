@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.errors import SettingError
-from Training.config import load_config
-from Training.experiments import experiments, refuse_folds
+from Training.configuration.config import load_config
+from Training.configuration.experiments import experiments, refuse_folds
 
 
 @pytest.mark.parametrize("table", ["head-neck-ct", "pelvic-ct"])

@@ -11,10 +11,10 @@ import pytest
 
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
-from Training.config import load_config
+from Training.configuration.config import load_config
 from Training.evaluate import measure_run
+from Training.evaluation.tables import cases_csv
 from Training.export import export, figures_of
-from Training.tables import cases_csv
 
 
 def test_the_card_tells_accuracy_by_structure_and_counts_what_is_undefined(

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from Training.losses import build_loss
+from Training.loop.losses import build_loss
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from AutofocusCore.errors import InputError, SettingError
-from Training.measures import BRATS_REGIONS, NUMBERS, Measures, mean_over_structures, measure, measure_case
+from Training.evaluation.measures import BRATS_REGIONS, NUMBERS, Measures, mean_over_structures, measure, measure_case
 
 SPACING = (3.0, 2.0, 1.0)
 

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
-from AutofocusCore.networks import build_network
-from Training.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer, set_rates
-from Training.settings import Optimizer
+from AutofocusCore.networks.build import build_network
+from Training.configuration.settings import Optimizer
+from Training.loop.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer, set_rates
 
 
 def moved(gradients: list[list[float]], **options: float | bool) -> np.ndarray:

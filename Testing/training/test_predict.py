@@ -16,13 +16,13 @@ import Training.predict
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.models import write_bundle
-from Training.config import load_config
+from Training.configuration.config import load_config
+from Training.evaluation.label_maps import measure_label_maps
 from Training.export import licence_text
-from Training.label_maps import measure_label_maps
+from Training.loop.runs import load_run
 from Training.predict import submission_name
 from Training.prepare import main as prepare_main
 from Training.preparing.data_list import CaseEntry
-from Training.runs import load_run
 
 Command = Callable[..., int]
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from Training.config import load_config
-from Training.data import load_data
+from Training.configuration.config import load_config
+from Training.loop.data import load_data
 from Training.prepare import main
 from Training.preparing.brats import find_brats, find_brats2015
 from Training.preparing.data_list import DataList, read_data_list

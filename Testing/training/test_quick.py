@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.errors import InputError, OutputError
-from Training.config import load_config
-from Training.experiments import CONFIGS, experiments
+from Training.configuration.config import load_config
+from Training.configuration.experiments import CONFIGS, experiments
+from Training.configuration.quick import TEST, TRAIN, quick_config, quick_data
 from Training.preparing.data_list import CaseEntry, DataList
-from Training.quick import TEST, TRAIN, quick_config, quick_data
 
 
 def listed(folder: Path) -> Path:

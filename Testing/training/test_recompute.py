@@ -8,9 +8,9 @@ import pytest
 import torch
 
 import AutofocusCore
-from Training.losses import build_loss
-from Training.recompute import recompute_hidden_layers
-from Training.step import Arithmetic, add_gradients
+from Training.loop.losses import build_loss
+from Training.loop.recompute import recompute_hidden_layers
+from Training.loop.step import Arithmetic, add_gradients
 
 
 @pytest.mark.parametrize("architecture", ["basic", "afn-2", "aspp-s", "aspp-c", "deepmedic"])

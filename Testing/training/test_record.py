@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from AutofocusCore.errors import OutputError
-from Training.record import Record, write_environment
+from Training.loop.record import Record, write_environment
 
 
 def strict(line: str) -> object:

@@ -14,14 +14,14 @@ import pytest
 import Training.reproduce
 from AutofocusCore.cli.networks import TABLE_3
 from AutofocusCore.errors import InputError, SettingError
-from Training.config import Config, load_config
+from Training.configuration.config import Config, load_config
+from Training.configuration.experiments import experiments, folds_of, members
 from Training.evaluate import measure_run
-from Training.experiments import experiments, folds_of, members
-from Training.measures import Measures
+from Training.evaluation.measures import Measures
+from Training.evaluation.tables import read_cases
 from Training.parameters import write_parameters
 from Training.preparing.data_list import CaseEntry, DataList, sha256_of
 from Training.reproduce import reproduce
-from Training.tables import read_cases
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -7,9 +7,9 @@ import pytest
 import torch
 
 from AutofocusCore.errors import SettingError
-from Training.sampling import Case, Drawing, choose_centre, cut_segment, draw_batch
-from Training.schedule import course_of
-from Training.settings import Augmentation, Run, Segments
+from Training.configuration.settings import Augmentation, Run, Segments
+from Training.loop.sampling import Case, Drawing, choose_centre, cut_segment, draw_batch
+from Training.loop.schedule import course_of
 
 BACKGROUND = -3.5
 MARGIN = 2

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from Training.schedule import course_of, learning_rate, update_average
-from Training.settings import Optimizer, Run
+from Training.configuration.settings import Optimizer, Run
+from Training.loop.schedule import course_of, learning_rate, update_average
 
 
 def test_schedules_end_where_they_should() -> None:

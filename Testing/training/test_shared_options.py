@@ -7,7 +7,7 @@ import argparse
 import pytest
 import torch
 
-from Training.shared_options import add_overrides, add_precision, add_threads, parse
+from Training.configuration.shared_options import add_overrides, add_precision, add_threads, parse
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import torch
 
 import AutofocusCore
-from AutofocusCore.scale_streams import scale_streams_loss
-from Training.losses import build_loss
-from Training.step import Arithmetic, add_gradients
-from Training.streams_supervision import Answers
+from AutofocusCore.networks.scale_streams import scale_streams_loss
+from Training.loop.losses import build_loss
+from Training.loop.step import Arithmetic, add_gradients
+from Training.loop.supervision import Answers
 
 
 def test_the_gradients_of_accumulated_batches_are_the_mean_of_theirs() -> None:

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 
 from AutofocusCore.errors import InputError
-from Training.streams_data import MEAN, SPREAD, UNLABELLED, draw_crop, draw_crops, photographs
-from Training.streams_settings import Crops, Photographs
+from Training.photographs.data import MEAN, SPREAD, UNLABELLED, draw_crop, draw_crops, photographs
+from Training.photographs.settings import Crops, Photographs
 
 
 def write_pair(image: Path, labels: Path, seed: int, low: int, high: int, palette: bool = False) -> None:

@@ -16,13 +16,13 @@ from torch import nn
 
 from AutofocusCore import build_network
 from AutofocusCore.errors import SettingError
-from AutofocusCore.scale_streams import VARIANTS, ScaleStreams
+from AutofocusCore.networks.scale_streams import VARIANTS, ScaleStreams
 from Testing.training.test_streams_data import write_ade, write_voc
+from Training.loop.supervision import Answers
+from Training.photographs.measures import Counts
+from Training.photographs.settings import load_streams_config, streams_toml
 from Training.streams_evaluate import FIVE_SCALES, classes_of, evaluate
 from Training.streams_evaluate import main as evaluate_main
-from Training.streams_measures import Counts
-from Training.streams_settings import load_streams_config, streams_toml
-from Training.streams_supervision import Answers
 from Training.streams_table import main as table_main
 from Training.streams_train import build_descent, entropy, set_rate, train_streams
 from Training.streams_train import main as train_main
@@ -152,7 +152,7 @@ def test_unlabelled_pixels_do_not_count_in_the_loss_and_none_at_all_is_no_fault(
 
 
 def test_one_scale_without_mirror_is_the_networks_own_answer(voc: Path) -> None:
-    from Training.streams_data import normalised, photographs
+    from Training.photographs.data import normalised, photographs
 
     torch.manual_seed(0)
     network = ScaleStreams(in_channels=3, num_classes=21, encoder="resnet34", width=8).eval()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.errors import InputError
-from Training.measures import Measures
-from Training.tables import (
+from Training.evaluation.measures import Measures
+from Training.evaluation.tables import (
     ALL,
     cases_csv,
     comparison_markdown,

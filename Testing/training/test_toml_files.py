@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.errors import SettingError
-from Training.toml_files import apply_overrides, read_values, toml_text, values_of
+from Training.configuration.toml_files import apply_overrides, read_values, toml_text, values_of
 
 
 def test_a_file_wins_over_its_base_field_by_field(tmp_path: Path) -> None:

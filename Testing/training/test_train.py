@@ -16,10 +16,10 @@ import torch
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
 from Testing.training.conftest import TINY
-from Training.checkpoints import run_folder
-from Training.config import load_config
-from Training.data import load_data
+from Training.configuration.config import load_config
 from Training.export import export
+from Training.loop.checkpoints import run_folder
+from Training.loop.data import load_data
 from Training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -15,8 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from AutofocusCore.errors import InputError
-
-from .found import Found, FoundCase, ImageFile, Problem, files_below, safe_name, stem_of, without_duplicates
+from Training.preparing.found import (
+    Found,
+    FoundCase,
+    ImageFile,
+    Problem,
+    files_below,
+    safe_name,
+    stem_of,
+    without_duplicates,
+)
 
 CHANNELS = ("FLAIR", "T1", "T1c", "T2")
 """In the order of the authors' datalist/train_list.txt."""

@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
-
-from .found import Contours
+from Training.preparing.found import Contours
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
 FLAT = 0.1

@@ -7,9 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from AutofocusCore.errors import InputError
-
-from .found import Found, FoundCase, ImageFile, Problem, safe_name, stem_of, without_duplicates
-from .structures import structures_of_labels
+from Training.preparing.found import Found, FoundCase, ImageFile, Problem, safe_name, stem_of, without_duplicates
+from Training.preparing.structures import structures_of_labels
 
 
 def find_decathlon(source: Path, name: str | None = None) -> Found:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 
-from .brats import find_brats, find_brats2015
-from .decathlon import find_decathlon
-from .folders import find_folders
-from .found import Found
-from .patients import find_patients
-from .structures import read_structures
+from Training.preparing.brats import find_brats, find_brats2015
+from Training.preparing.decathlon import find_decathlon
+from Training.preparing.folders import find_folders
+from Training.preparing.found import Found
+from Training.preparing.patients import find_patients
+from Training.preparing.structures import read_structures
 
 
 def find(options: argparse.Namespace) -> Found:

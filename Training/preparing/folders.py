@@ -7,8 +7,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from AutofocusCore.errors import InputError, SettingError
-
-from .found import Found, FoundCase, ImageFile, Problem, files_below, safe_name, stem_of, without_duplicates
+from Training.preparing.found import (
+    Found,
+    FoundCase,
+    ImageFile,
+    Problem,
+    files_below,
+    safe_name,
+    stem_of,
+    without_duplicates,
+)
 
 PLACE = "{case}"
 UNLABELLED = re.compile(r"(^|/)imagests/", re.IGNORECASE)

@@ -12,8 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from AutofocusCore.errors import InputError
-
-from .found import Found, FoundCase, Problem, safe_name
+from Training.preparing.found import Found, FoundCase, Problem, safe_name
 
 TRAIN_KEYS = ("train", "training")
 TEST_KEYS = ("validation", "test", "val")

@@ -17,10 +17,9 @@ from AutofocusCore import __version__
 from AutofocusCore.errors import AutofocusError, OutputError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.resampling import to_image
-
-from .data_list import sha256_of, write_json
-from .found import Found, FoundCase, Problem, safe_name
-from .reading import Settings, Volumes, read_case
+from Training.preparing.data_list import sha256_of, write_json
+from Training.preparing.found import Found, FoundCase, Problem, safe_name
+from Training.preparing.reading import Settings, Volumes, read_case
 
 CASES = "cases"
 RECORD = "case.json"

@@ -13,8 +13,16 @@ from pydicom.errors import InvalidDicomError
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.dicom import is_dicom
-
-from .found import Contours, Found, FoundCase, ImageFile, Problem, files_below, safe_name, without_duplicates
+from Training.preparing.found import (
+    Contours,
+    Found,
+    FoundCase,
+    ImageFile,
+    Problem,
+    files_below,
+    safe_name,
+    without_duplicates,
+)
 
 STRUCTURES = "RTSTRUCT"
 IMAGES = ("CT", "MR", "PT")

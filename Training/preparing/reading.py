@@ -17,9 +17,8 @@ from AutofocusCore.images.intensity import look, normalise, outside_value
 from AutofocusCore.images.labelling import label_image
 from AutofocusCore.images.resampling import inside, sample, to_image
 from AutofocusCore.models import Normalization
-
-from .contours import rasterise
-from .found import Contours, Found, FoundCase
+from Training.preparing.contours import rasterise
+from Training.preparing.found import Contours, Found, FoundCase
 
 ROIS = {"all": "all", "brain": "nonzero", "body": "body"}
 """Kinds of ROI, and the mask of the model's normalisation that means the same."""

@@ -18,12 +18,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from AutofocusCore import __version__
 from AutofocusCore.errors import InputError, OutputError, SettingError
-
-from .data_list import CaseEntry, DataList
-from .folds import assign_folds
-from .found import Found, FoundCase
-from .making import Outcome, make_case
-from .reading import Settings
+from Training.preparing.data_list import CaseEntry, DataList
+from Training.preparing.folds import assign_folds
+from Training.preparing.found import Found, FoundCase
+from Training.preparing.making import Outcome, make_case
+from Training.preparing.reading import Settings
 
 
 def prepare_all(

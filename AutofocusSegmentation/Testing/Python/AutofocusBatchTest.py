@@ -23,7 +23,7 @@ class AutofocusBatchTest(ScriptedLoadableModuleTest):
     def test_a_folder_of_scans_becomes_segmentations_and_scenes(self):
         """The scene of a case opens with its volume, its segments and its attention."""
         slicer.util.getModuleLogic("AutofocusSegmentation")  # by which the engine is on Python's path
-        from AutofocusSegmentationLib.batch_command import run
+        from AutofocusSegmentationLib.batch.command import run
 
         from AutofocusCore.phantom import make_phantom
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.models import Channel, write_bundle
-from AutofocusCore.networks import build_network
+from AutofocusCore.networks.build import build_network
 from Testing.small_models import small_spec
 
 

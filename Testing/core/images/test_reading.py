@@ -15,7 +15,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import frame_count, read_image
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.slicer_nrrd import write_sequence
+from AutofocusCore.io.slicer_nrrd import write_sequence
 
 VALUES = np.random.default_rng(0).integers(0, 200, (5, 6, 7))
 META = (

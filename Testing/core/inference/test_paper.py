@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional
 
 from AutofocusCore.inference import predict_volume
-from Testing.core.networks import random_network
+from Testing.core.small_networks import random_network
 
 TILE, RESULT, MARGIN = 75, 47, 14
 

@@ -12,7 +12,7 @@ from AutofocusCore.errors import Cancelled, DeviceError, MemoryLimitError, Setti
 from AutofocusCore.inference import Progress, plan_volume, predict_volume, receptive_reach
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.plan import OVERHEAD
-from Testing.core.networks import random_network, truth, whole
+from Testing.core.small_networks import random_network, truth, whole
 
 NETWORKS = {
     "basic": {},

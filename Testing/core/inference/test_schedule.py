@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from AutofocusCore.afnet import AFNet
 from AutofocusCore.inference.boxes import Box, grow, hull, intersect, shape_of, shift, voxels
 from AutofocusCore.inference.graph import INPUT, Graph, build_graph
 from AutofocusCore.inference.schedule import lay_out, schedule
 from AutofocusCore.inference.stream import capacities
-from Testing.core.networks import random_network
+from AutofocusCore.networks.afnet import AFNet
+from Testing.core.small_networks import random_network
 
 SIZE = (68, 48, 38)
 TARGET: Box = ((14, 54), (14, 34), (14, 24))

@@ -10,7 +10,7 @@ import torch
 
 from AutofocusCore.inference import plan_volume, predict_volume, speed
 from AutofocusCore.inference.speed import expected_seconds, learn, multiplications, try_out
-from AutofocusCore.networks import build_network
+from AutofocusCore.networks.build import build_network
 
 CPU = {"device": "cpu", "precision": "float32"}
 

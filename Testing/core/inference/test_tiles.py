@@ -15,10 +15,10 @@ from AutofocusCore.inference.boxes import Box, place, shape_of, shift
 from AutofocusCore.inference.speed import expected_seconds
 from AutofocusCore.inference.task import Task
 from AutofocusCore.inference.tiles import context, plan_tiles
-from AutofocusCore.scale_streams import ScaleStreams
-from AutofocusCore.scale_streams.dimensions import finish
+from AutofocusCore.networks.scale_streams import ScaleStreams
+from AutofocusCore.networks.scale_streams.dimensions import finish
+from Testing.core.networks.test_scale_streams import streams_network
 from Testing.core.peak_memory import peak_memory
-from Testing.core.test_scale_streams import streams_network
 
 BACKGROUND = -3.0
 NARROW = {"encoder": "basic", "width": 8, "dilations": (1, 2)}

@@ -1,0 +1,59 @@
+"""What of a folder is no case: counted and named, so that nobody looks for a patient in vain."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from AutofocusCore.io.names import printable
+
+MOST_NAMES = 3
+
+# Each as (of one, of several).
+SEGMENTATIONS = ("it is a segmentation (.seg.nrrd)", "they are segmentations (.seg.nrrd)")
+LABEL_NAMES = (
+    "its name says that it is a label map or the like of other images",
+    "their names say that they are label maps or the like of other images",
+)
+LEGENDS = (
+    "the legend beside it says that it is a label map",
+    "the legends beside them say that they are label maps",
+)
+RESULTS = ("it holds the results of a batch", "they hold the results of batches")
+NO_IMAGES = ("it holds no image", "they hold no images")
+
+
+class LeftOut:
+    """Collects files and folders by the reason why they are no cases.
+
+    Args:
+        folder: what their names are relative to.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._found: dict[tuple[str, str], list[Path]] = {}
+
+    def add(self, reason: tuple[str, str], *paths: Path) -> None:
+        """Note that these are left out."""
+        if paths:
+            self._found.setdefault(reason, []).extend(paths)
+
+    def lines(self) -> Iterator[str]:
+        """A sentence for each reason."""
+        for (of_one, of_several), paths in self._found.items():
+            names = [path.relative_to(self._folder).as_posix() + "/" * path.is_dir() for path in paths]
+            folders = sum(name.endswith("/") for name in names)
+            noun = "folder" if folders == len(names) else "files and folder" if folders else "file"
+            count = f"1 {noun} is" if len(names) == 1 else f"{len(names)} {noun}s are"
+            yield (
+                f"{count} left out, for {of_one if len(names) == 1 else of_several}: {some(names)}; "
+                "if one is a case, list the cases in a table."
+            )
+
+
+def some(names: Sequence[str]) -> str:
+    """The first few names, and how many more there are."""
+    more = len(names) - MOST_NAMES
+    first = ", ".join(printable(name) for name in names[:MOST_NAMES])
+    return f"{first} and {more} more" if more > 0 else first

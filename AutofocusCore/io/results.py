@@ -1,0 +1,285 @@
+"""Results as files: segmentations, attention maps, probabilities, each carrying its provenance.
+
+Segmentations: `.seg.nrrd` (names, colours, SNOMED terminology; Slicer opens it as a finished segmentation), or a plain
+labelmap as `.nii.gz`, `.nii`, `.nrrd` or `.mha`, with the meaning of its labels in a `.json` beside it.
+
+Attention, per autofocus layer i (1 is the first):
+
+* `<stem>_attention-<i>.seq.nrrd`: the weights as 4-D float32. pynrrd reads (rate, z, y, x) with `index_order="C"`; in
+  the file's own order the axes are i, j, k (kind "domain") and then the rate (kind "list"). That is Slicer's sequence
+  format: Slicer opens one scalar volume per dilation rate, ITK one volume with K components.
+* `<stem>_dilation-<i>.nrrd`: the effective dilation, Σₖ Λᵏ rₖ, in millimetres: a plain 3-D volume.
+
+Of a network of scale streams the same files show which scale was used where (a stream at half the size counts as
+dilation 2), and there is one more:
+
+* `<stem>_recalibration.seq.nrrd`: the factor of each class's scores, 0 (suppressed) to 1, as 4-D float32 whose first
+  axis in memory is the class, background first.
+
+Writers take final names; the files appear there whole, at once or, with `staging`, when that block ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.errors import OutputError
+from AutofocusCore.io.atomic import Staging, cannot_write, joined, stem_of, suffix_of
+from AutofocusCore.io.names import check_name
+from AutofocusCore.io.slicer_nrrd import (
+    PROVENANCE_KEY,
+    AttentionLike,
+    GridLike,
+    header_json,
+    write_seg_nrrd,
+    write_sequence,
+    write_weights,
+)
+
+if TYPE_CHECKING:
+    import numpy as np
+    import SimpleITK as sitk
+
+    from AutofocusCore.models.parts import Structure
+
+SEGMENTATION_FORMATS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
+VOLUME_FORMATS = (".nrrd", ".nii.gz", ".nii", ".mha")
+
+
+def check_format(path: str | os.PathLike[str], formats: Sequence[str], what: str) -> None:
+    """Refuse a file name whose extension stands for no format that `what` can be written in."""
+    if suffix_of(path) not in formats:
+        shown = suffix_of(path) or "no extension"
+        raise OutputError(f"{what} {Path(path).name} has {shown}, which is no format for it", f"use {_one_of(formats)}")
+
+
+def check_writable(
+    paths: Iterable[str | os.PathLike[str]],
+    inputs: Iterable[str | os.PathLike[str]] = (),
+    later: Iterable[str | os.PathLike[str]] = (),
+) -> None:
+    """Find out before hours of computing that a result could not be written.
+
+    Args:
+        paths: the outputs.
+        inputs: files that no output may replace.
+        later: outputs in folders that are yet to be made.
+
+    Raises:
+        OutputError: a folder is missing or not writable, an output is a folder, is an input or another output, or has
+            a name that is no Unicode.
+    """
+    sources = {_identity(path) for path in inputs}
+    seen: set[str] = set()
+    places = [Path(path) for path in paths]
+    for path in (*places, *map(Path, later)):
+        check_name(path, OutputError)
+        identity = _identity(path)
+        if identity in sources:
+            raise OutputError(f"The output {path} is also an input", "write to another file")
+        if identity in seen:
+            raise OutputError(f"Two outputs have the same name {path}", "give each its own")
+        seen.add(identity)
+        if path.is_dir():
+            raise OutputError(f"The output {path} is a folder", "give a file name in it")
+    for path in places:
+        if not path.parent.is_dir():
+            raise OutputError(f"The folder {path.parent} does not exist", "make it, or write to another one")
+        check_folder(path.parent, path)
+
+
+def check_folder(folder: Path, wanted: Path | None = None) -> None:
+    """Try to write a file into a folder: rights alone do not tell (read-only disks, quotas, lists of rights).
+
+    Args:
+        folder: the folder.
+        wanted: what is to be written there, for the message; default: the folder.
+    """
+    check_name(folder, OutputError)
+    with contextlib.suppress(_ProbeDone), Staging() as staging:
+        try:
+            staging.aside(folder / "probe").write_bytes(b"\0")
+        except OSError as error:
+            raise cannot_write(wanted or folder, error) from error
+        raise _ProbeDone
+
+
+def check_legend(path: str | os.PathLike[str]) -> None:
+    """Refuse a segmentation whose legend would replace a `.json` of others, such as what dcm2niix writes of a scan."""
+    legend = legend_path(path)
+    if legend is not None and legend.exists() and legend_in(legend) is None:
+        raise OutputError(
+            f"The legend of {Path(path).name} would replace {legend}, which is no such legend",
+            "rename that file, or give the segmentation another name or the format .seg.nrrd",
+        )
+
+
+def legend_in(path: Path) -> dict[str, Any] | None:
+    """The content of a file that is a legend such as this program writes beside label maps; None of any other."""
+    try:
+        content = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) and isinstance(content.get("structures"), list) else None
+
+
+class _ProbeDone(Exception):
+    """Leaves the staging block without giving the probe its final name."""
+
+
+def write_segmentation(
+    path: str | os.PathLike[str],
+    labels: sitk.Image,
+    structures: Sequence[Structure],
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    staging: Staging | None = None,
+) -> list[Path]:
+    """Write a labelmap in the format that the file name asks for, with its legend where the format has no room for it.
+
+    Args:
+        path: final name.
+        labels: integer labelmap, 3-D.
+        structures: what each label value means.
+        provenance: how it was made, any JSON.
+        staging: the files get their names when that block ends; default: at once.
+
+    Returns:
+        The final names.
+
+    Raises:
+        OutputError: unknown format, or the file system refused.
+    """
+    path = Path(path)
+    check_format(path, SEGMENTATION_FORMATS, "The segmentation")
+    legend = legend_path(path)
+    with joined(staging) as group:
+        if legend is None:
+            write_seg_nrrd(group.aside(path), labels, structures, provenance)
+            return [path]
+        write_image(group.aside(path), labels, provenance=provenance)
+        entries = [dataclasses.asdict(structure) for structure in structures]
+        text = json.dumps({"structures": entries, "provenance": provenance}, indent=2, ensure_ascii=False)
+        group.aside(legend).write_text(text + "\n", encoding="utf-8", newline="")
+        return [path, legend]
+
+
+def legend_path(path: str | os.PathLike[str]) -> Path | None:
+    """Where the legend of a segmentation file goes; None for `.seg.nrrd`, which needs none."""
+    return None if suffix_of(path) == ".seg.nrrd" else Path(path).with_name(f"{stem_of(path)}.json")
+
+
+def write_image(path: Path, image: sitk.Image, *, provenance: Mapping[str, Any] | None = None) -> None:
+    """Write an image, to a name aside, through SimpleITK; read it back, as ITK may not notice a full disk."""
+    import SimpleITK as sitk
+
+    if provenance is not None and suffix_of(path) == ".nrrd":
+        image = sitk.Image(image)
+        image.SetMetaData(PROVENANCE_KEY, header_json(provenance))
+    reason = "it reads back differently"
+    try:
+        sitk.WriteImage(image, str(path), useCompression=suffix_of(path) != ".nii")
+        if sitk.Hash(sitk.ReadImage(str(path))) == sitk.Hash(image):
+            return
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else "unknown reason"
+    _provoke_os_error(path)
+    raise OutputError(f"Cannot write to {path.parent} ({reason})", "choose another place or format")
+
+
+def write_probabilities(
+    path: str | os.PathLike[str],
+    image: sitk.Image,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    staging: Staging | None = None,
+) -> Path:
+    """Write class probabilities: a vector image with one component per class, background first."""
+    path = Path(path)
+    check_format(path, VOLUME_FORMATS, "The file of probabilities")
+    with joined(staging) as group:
+        write_image(group.aside(path), image, provenance=provenance)
+    return path
+
+
+def attention_names(stem: str, layers: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """File names (weights, effective dilation) for autofocus layers counted from 0; names count from 1."""
+    return {i: (f"{stem}_attention-{i + 1}.seq.nrrd", f"{stem}_dilation-{i + 1}.nrrd") for i in sorted(layers)}
+
+
+def recalibration_name(stem: str) -> str:
+    """File name of the factors of the classes' scores."""
+    return f"{stem}_recalibration.seq.nrrd"
+
+
+def write_attention(
+    folder: str | os.PathLike[str],
+    stem: str,
+    maps: Mapping[int, AttentionLike],
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    staging: Staging | None = None,
+) -> list[Path]:
+    """Write the attention of every layer in `maps` (layer counted from 0) into an existing folder.
+
+    Returns the final names. With `staging`, the files get them when that block ends.
+    """
+    finals = []
+    with joined(staging) as group:
+        for layer, (weights_name, dilation_name) in attention_names(stem, maps).items():
+            finals += [Path(folder) / weights_name, Path(folder) / dilation_name]
+            write_weights(group.aside(finals[-2]), maps[layer], provenance)
+            dilation = _image_on(maps[layer].grid, maps[layer].effective_dilation_mm())
+            write_image(group.aside(finals[-1]), dilation, provenance=provenance)
+    return finals
+
+
+def write_recalibration(
+    folder: str | os.PathLike[str],
+    stem: str,
+    factors: np.ndarray,
+    grid: GridLike,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    staging: Staging | None = None,
+) -> Path:
+    """Write the factors (classes, D, H, W) of the classes' scores into an existing folder. Returns the final name."""
+    final = Path(folder) / recalibration_name(stem)
+    index = {"indexName": "class", "indexUnit": "", "indexValues": [str(label) for label in range(len(factors))]}
+    with joined(staging) as group:
+        write_sequence(group.aside(final), factors, grid, index, provenance)
+    return final
+
+
+def _image_on(grid: GridLike, values: np.ndarray) -> sitk.Image:
+    """(D, H, W) values as an image on the grid."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    image = sitk.GetImageFromArray(np.ascontiguousarray(values, dtype=np.float32))
+    image.SetSpacing(grid.spacing)
+    image.SetOrigin(grid.origin)
+    image.SetDirection(grid.direction)
+    return image
+
+
+def _provoke_os_error(path: Path) -> None:
+    """ITK says little about why it failed; the operating system says more to one who writes there by himself."""
+    with path.open("ab") as stream:
+        stream.write(b"\0" * 65536)
+        stream.flush()
+        os.fsync(stream.fileno())
+
+
+def _identity(path: str | os.PathLike[str]) -> str:
+    return os.path.normcase(os.path.realpath(path))
+
+
+def _one_of(names: Sequence[str]) -> str:
+    return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))

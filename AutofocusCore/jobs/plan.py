@@ -1,0 +1,95 @@
+"""What a run would take, found out before it: memory, slabs, seconds."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.jobs.job import Settings
+from AutofocusCore.jobs.run import region_of_interest
+
+if TYPE_CHECKING:
+    from AutofocusCore.images import Grid
+    from AutofocusCore.models import Model
+
+ALONG_THE_PATIENT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
+
+
+def plan_job(
+    model: Model,
+    size: Sequence[int],
+    spacing: Sequence[float],
+    settings: Settings,
+    *,
+    origin: Sequence[float] | None = None,
+    direction: Sequence[float] | None = None,
+    attention: bool = False,
+) -> dict[str, Any]:
+    """Plan the segmentation of an image, of which only the geometry is known; the body's box is not.
+
+    Args:
+        model: from `AutofocusCore.models`.
+        size: voxels (x, y, z) of the first channel.
+        spacing: mm (x, y, z).
+        settings: as for the run; the region of interest may be a box or a mask.
+        origin: mm (x, y, z), LPS, of the first voxel; None: a box of interest lies in the image's middle.
+        direction: nine direction cosines, row by row; None: along the patient's axes.
+        attention: whether maps are wanted.
+
+    Returns:
+        "plan": a sentence; "peak_bytes", "seconds" (of the stage "predict"), "device", "precision", "slabs", "splits",
+        "work" (multiplications).
+
+    Raises:
+        InputError: the region of interest does not touch the image.
+        SettingError, DeviceError, MemoryLimitError: as for the run.
+    """
+    from AutofocusCore.images.geometry import model_grid
+    from AutofocusCore.images.roi import RoiBox, roi_region
+    from AutofocusCore.inference import plan_volume, resolve_device
+    from AutofocusCore.inference.devices import resolve_precision
+    from AutofocusCore.inference.speed import expected_seconds, multiplications
+
+    image = _grid(size, spacing, origin, direction)
+    roi = region_of_interest(settings)
+    if isinstance(roi, RoiBox) and origin is None:
+        x, y, z = image.to_mm([(n - 1) / 2 for n in image.size]).tolist()
+        roi = dataclasses.replace(roi, center=(x, y, z))
+    grid = model_grid(image, model.spec.orientation, model.spec.spacing)
+    network = model.build()
+    layers = settings.attention_layers
+    device = resolve_device(settings.device)
+    precision = settings.precision
+    precision = "float32" if precision == "auto" and settings.mode == "paper" else resolve_precision(precision, device)
+    plan = plan_volume(
+        network,
+        (len(model.spec.channels), *grid.shape),
+        mode=settings.mode,
+        device=device.id,
+        precision=precision,
+        memory_limit=settings.memory_limit,
+        attention=None if not attention else "all" if layers is None else list(layers),
+        region=None if roi is None else roi_region(roi, grid),
+    )
+    return {
+        "plan": str(plan.describe()),
+        "peak_bytes": int(plan.peak_bytes),
+        "seconds": expected_seconds(network, plan, device.id, precision),
+        "device": device.id,
+        "precision": precision,
+        "slabs": plan.slabs,
+        "splits": plan.splits,
+        "work": multiplications(network, plan),
+    }
+
+
+def _grid(
+    size: Sequence[int], spacing: Sequence[float], origin: Sequence[float] | None, direction: Sequence[float] | None
+) -> Grid:
+    import numpy as np
+
+    from AutofocusCore.images import Grid
+
+    matrix = np.reshape(np.asarray(direction or ALONG_THE_PATIENT, dtype=np.float64), (3, 3)) * np.asarray(spacing)
+    return Grid.from_matrix(size, matrix, np.asarray(origin or (0.0, 0.0, 0.0), dtype=np.float64))

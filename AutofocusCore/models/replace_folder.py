@@ -1,0 +1,103 @@
+"""A folder that has its final name only when all of its files are there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+from AutofocusCore.errors import ModelError, ModelThereError
+from AutofocusCore.io.atomic import PREFIX, cannot_write
+from AutofocusCore.models.files import METADATA
+
+DAY = 24 * 3600
+REPLACED = ".autofocus-replaced-"
+
+
+def place_folder(files: Mapping[str, bytes], final: Path, *, replace: bool) -> Path:
+    """Write the files (paths with "/") into a new folder beside `final`, then rename it.
+
+    Several processes may do so at once for one `final`: one folder wins as a whole. With `replace`, the folder that was
+    there is moved away first and comes back should the rename fail.
+
+    Raises:
+        ModelError: `final` exists and is not to be replaced, or is not a model.
+        OutputError: it cannot be written.
+    """
+    part = final.parent / f"{PREFIX}{secrets.token_hex(8)}"
+    try:
+        final.parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(final.parent)
+        for name, data in files.items():
+            path = part / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as stream:
+                stream.write(data)
+                stream.flush()
+                os.fsync(stream.fileno())
+        _rename(part, final, replace=replace)
+    except OSError as error:
+        raise cannot_write(final, error) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
+    return final
+
+
+def _rename(part: Path, final: Path, *, replace: bool) -> None:
+    for _ in range(100):
+        if final.exists() or final.is_symlink():
+            _check_replaceable(final, replace=replace)
+        try:
+            # Refused by every system where a folder with something in it has that name.
+            part.rename(final)
+            return
+        except OSError:
+            if not final.exists():
+                raise
+        _check_replaceable(final, replace=replace)
+        old = final.parent / f"{REPLACED}{secrets.token_hex(8)}-{final.name}"
+        try:
+            final.rename(old)
+        except FileNotFoundError:  # another process has just moved it away
+            continue
+        try:
+            part.rename(final)
+            return
+        except OSError:
+            # Another process was faster: try again over what it put there. Or there is nothing: put the old one back.
+            with contextlib.suppress(OSError):
+                old.rename(final)
+        finally:
+            if final.exists():
+                shutil.rmtree(old, ignore_errors=True)
+        time.sleep(0.01)
+    raise ModelError(f"Others keep writing {final}", "try again when they have finished")
+
+
+def _check_replaceable(final: Path, *, replace: bool) -> None:
+    empty = final.is_dir() and not any(final.iterdir())
+    if empty:
+        return
+    if not replace:
+        raise ModelThereError(f"There is already a model at {final}", "remove it first, or ask to replace it")
+    if final.is_symlink() or not (final / METADATA).is_file():
+        raise ModelError(f"{final} exists and is not a model", "choose another folder")
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what killed processes left aside, a day later; give a model back its name if one was killed in between."""
+    for left in folder.glob(f"{PREFIX}*"):
+        with contextlib.suppress(OSError):
+            if left.is_dir() and time.time() - left.stat().st_mtime > DAY:
+                shutil.rmtree(left, ignore_errors=True)
+    for left in folder.glob(f"{REPLACED}*"):
+        final = folder / left.name[len(REPLACED) :].split("-", 1)[1]
+        with contextlib.suppress(OSError):
+            if final.exists():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.rename(final)

@@ -1,0 +1,132 @@
+"""AFNet: the pathway of dilated and autofocus layers, and the heads on top of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+from torch import Tensor, nn
+from torch.nn import functional
+
+from AutofocusCore.networks.layers import (
+    AutofocusLayer,
+    ConcatenationHead,
+    ConvolutionLayer,
+    Norm,
+    ResidualBlock,
+    SumHead,
+    check_input,
+    initialise,
+)
+
+STEM_CHANNELS = (30, 30)
+BLOCK_CHANNELS = ((40, 40), (40, 40), (50, 50))
+DILATION = 2
+DILATION_RATES = (2, 6, 10, 14)
+
+
+def build_pathway(
+    in_channels: int,
+    *,
+    autofocus_layers: int = 0,
+    dilation_rates: Sequence[int] = DILATION_RATES,
+    norm: Norm = "branch",
+    detach_attention: bool = True,
+) -> tuple[nn.ModuleList, nn.ModuleList]:
+    """The hidden layers that Basic, ASPP and AFN share: two plain layers, and three residual blocks of two.
+
+    Args:
+        in_channels: modalities of the input.
+        autofocus_layers: how many of the six dilated layers, counted from the last, are autofocus layers (0 to 6).
+        dilation_rates, norm, detach_attention: see :class:`AutofocusCore.networks.layers.AutofocusLayer`.
+    """
+
+    def dilated(index: int, inputs: int, outputs: int) -> ConvolutionLayer | AutofocusLayer:
+        if index < 2 * len(BLOCK_CHANNELS) - autofocus_layers:
+            return ConvolutionLayer(inputs, outputs, dilation=DILATION)
+        return AutofocusLayer(
+            inputs, outputs, dilation_rates=dilation_rates, norm=norm, detach_attention=detach_attention
+        )
+
+    first, second = STEM_CHANNELS
+    stem = nn.ModuleList([ConvolutionLayer(in_channels, first), ConvolutionLayer(first, second)])
+    blocks = nn.ModuleList()
+    width = second
+    for index, (middle, last) in enumerate(BLOCK_CHANNELS):
+        blocks.append(ResidualBlock(dilated(2 * index, width, middle), dilated(2 * index + 1, middle, last)))
+        width = last
+    return stem, blocks
+
+
+class AFNet(nn.Module):
+    """Basic, ASPP and AFN: two plain layers, three residual blocks of two dilated layers, and a classifier.
+
+    Args:
+        in_channels: modalities of the input.
+        num_classes: classes, background included.
+        autofocus_layers: how many of the six dilated layers, counted from the last, are autofocus layers (0 to 6).
+        head: "classifier", or the ASPP heads "sum" and "concatenation".
+        dilation_rates: rates of the autofocus layers or of the ASPP head, ascending.
+        norm, detach_attention: see :class:`AutofocusCore.networks.layers.AutofocusLayer`.
+
+    ``options`` are the arguments of :func:`build_network` that made it; ``margin`` is what a forward pass takes off
+    each side of the input, in voxels: 14 with the paper's rates.
+    """
+
+    options: dict[str, Any]
+
+    def __init__(
+        self,
+        *,
+        in_channels: int,
+        num_classes: int,
+        autofocus_layers: int = 0,
+        head: str = "classifier",
+        dilation_rates: Sequence[int] = DILATION_RATES,
+        norm: Norm = "branch",
+        detach_attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.autofocus_layers = autofocus_layers
+        self.dilation_rates = tuple(dilation_rates)
+
+        self.stem, self.blocks = build_pathway(
+            in_channels,
+            autofocus_layers=autofocus_layers,
+            dilation_rates=self.dilation_rates,
+            norm=norm,
+            detach_attention=detach_attention,
+        )
+        width = BLOCK_CHANNELS[-1][-1]
+
+        self.head: nn.Module
+        if head == "sum":
+            self.head = SumHead(width, num_classes, dilation_rates=self.dilation_rates)
+        elif head == "concatenation":
+            self.head = ConcatenationHead(width, num_classes, dilation_rates=self.dilation_rates)
+        else:
+            self.head = nn.Conv3d(width, num_classes, 1)
+        self.margin = sum(cast(ConvolutionLayer, layer).margin for layer in (*self.stem, *self.blocks))
+        initialise(self)
+
+    def forward_with_attention(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits (B, classes, D - 2m, H - 2m, W - 2m) of x (B, C, D, H, W), m the margin, and the attention maps.
+
+        The maps are (B, K, d, h, w), one for each autofocus layer, first layer first; they sum to one over K. Earlier
+        layers have larger maps: crop them to the centre to compare.
+        """
+        check_input(x, self.in_channels, self.margin)
+        for layer in self.stem:
+            features, _ = layer(x)
+            x = functional.relu(features, inplace=not self.training)
+        attention: list[Tensor] = []
+        for block in self.blocks:
+            x, maps = block(x)
+            attention += maps
+        return self.head(x), attention
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes, D - 2m, H - 2m, W - 2m) of x (B, C, D, H, W), m the margin."""
+        return self.forward_with_attention(x)[0]

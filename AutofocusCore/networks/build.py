@@ -1,0 +1,111 @@
+"""All networks behind one builder: the ten of the paper's Table 3, and the second system, "scale-streams".
+
+>>> build_network("afn-4", in_channels=4, num_classes=5)
+>>> build_network("scale-streams", in_channels=1, num_classes=3, encoder="basic")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeAlias, get_args
+
+from torch import nn
+
+from AutofocusCore.errors import SettingError
+from AutofocusCore.networks.afnet import DILATION_RATES, AFNet
+from AutofocusCore.networks.deepmedic import DeepMedic
+from AutofocusCore.networks.layers import Norm
+from AutofocusCore.networks.scale_streams import ScaleStreams
+
+HEADS = {"basic": "classifier", "aspp-s": "sum", "aspp-c": "concatenation"}
+ARCHITECTURES = ("basic", "aspp-s", "aspp-c", "deepmedic", "afn-1", "afn-2", "afn-3", "afn-4", "afn-5", "afn-6")
+SCALE_STREAMS = "scale-streams"
+
+PaperNetwork: TypeAlias = AFNet | DeepMedic
+Network: TypeAlias = PaperNetwork | ScaleStreams
+
+
+def build_network(architecture: str, *, in_channels: int, num_classes: int, **options: Any) -> Network:
+    """A network, freshly initialised.
+
+    Args:
+        architecture: "basic", "aspp-s", "aspp-c", "deepmedic", "afn-1" to "afn-6", or "scale-streams" (case does not
+            matter).
+        in_channels: modalities of the input, at least 1.
+        num_classes: classes, background included, at least 2.
+        options: of "scale-streams" those of :class:`AutofocusCore.networks.scale_streams.StreamOptions`; of the others
+            ``dilation_rates``, ``norm`` and ``detach_attention``, see :func:`build_paper_network`.
+
+    Raises:
+        SettingError: an option whose value does not exist or makes no sense.
+        TypeError: an option that the architecture does not have.
+    """
+    name = str(architecture).lower().replace("_", "-")
+    if name == SCALE_STREAMS:
+        return ScaleStreams(in_channels=in_channels, num_classes=num_classes, **options)
+    if name not in ARCHITECTURES:
+        known = ", ".join((*ARCHITECTURES, SCALE_STREAMS))
+        raise SettingError(f"There is no architecture {architecture!r}", f"choose one of {known}")
+    return build_paper_network(name, in_channels=in_channels, num_classes=num_classes, **options)
+
+
+def build_paper_network(
+    name: str,
+    *,
+    in_channels: int,
+    num_classes: int,
+    dilation_rates: Sequence[int] = DILATION_RATES,
+    norm: Norm = "branch",
+    detach_attention: bool = True,
+) -> PaperNetwork:
+    """One of the ten networks of Table 3.
+
+    Args:
+        name: one of ``ARCHITECTURES``.
+        in_channels, num_classes: as for :func:`build_network`.
+        dilation_rates: rates of the autofocus layers or the ASPP head: positive, ascending.
+        norm: "branch" as released, or "fused": one BatchNorm after the weighted sum.
+        detach_attention: stop the gradient from the attention branch into the layer's input, as released.
+
+    Raises:
+        SettingError: an option that makes no sense.
+    """
+    if not isinstance(in_channels, int) or in_channels < 1:
+        raise SettingError(f"in_channels is {in_channels!r}", "give a whole number of at least 1")
+    if not isinstance(num_classes, int) or num_classes < 2:
+        raise SettingError(f"num_classes is {num_classes!r}", "give at least 2: background and one structure")
+    rates = tuple(dilation_rates)
+    ascending = list(rates) == sorted(set(rates))
+    if not rates or not ascending or not all(isinstance(rate, int) and rate > 0 for rate in rates):
+        raise SettingError(f"dilation_rates is {dilation_rates!r}", "give positive whole numbers in ascending order")
+    if norm not in get_args(Norm):
+        raise SettingError(f"norm is {norm!r}", f"choose one of {', '.join(get_args(Norm))}")
+
+    network: PaperNetwork
+    if name == "deepmedic":
+        network = DeepMedic(in_channels=in_channels, num_classes=num_classes)
+    else:
+        network = AFNet(
+            in_channels=in_channels,
+            num_classes=num_classes,
+            autofocus_layers=int(name[-1]) if name.startswith("afn") else 0,
+            head=HEADS.get(name, "classifier"),
+            dilation_rates=rates,
+            norm=norm,
+            detach_attention=bool(detach_attention),
+        )
+    options: dict[str, Any] = {
+        "architecture": name,
+        "in_channels": in_channels,
+        "num_classes": num_classes,
+        "dilation_rates": list(rates),
+        "norm": norm,
+        "detach_attention": bool(detach_attention),
+    }
+    network.options = options
+    return network
+
+
+def count_parameters(network: nn.Module) -> int:
+    """The number of trainable parameters, as the paper's Table 3 counts them."""
+    return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)

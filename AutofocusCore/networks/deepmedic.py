@@ -1,0 +1,115 @@
+"""DeepMedic, the paper's two-scale baseline (Kamnitsas et al., Medical Image Analysis 2017), in its residual form.
+
+The second pathway sees every third voxel. With output voxel 0 at input voxel ``margin`` = 24, its samples are the
+input voxels 0, 3, 6, ...: the receptive field of its first output is centred on output voxel 0, and each of its
+outputs serves three voxels, as in the published sampler.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from AutofocusCore.networks.layers import check_input, crop
+
+PATHWAY_CHANNELS = (30, 30, 40, 40, 40, 40, 50, 50)
+RESIDUAL_LAYERS = (4, 6, 8)
+HIDDEN = 150
+SCALE = 3
+
+
+class Activation(nn.Module):
+    """BatchNorm and PReLU: three terms for each channel."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.norm = nn.BatchNorm3d(channels)
+        self.slope = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return functional.prelu(self.norm(x), self.slope)
+
+
+class Pathway(nn.Module):
+    """Eight valid 3x3x3 convolutions; the fourth, sixth and eighth add the sum before their pair, centre-cropped.
+
+    The shortcut is added onto the first channels, without projection, before normalisation ("pre-activation").
+    Takes 8 voxels off each side.
+    """
+
+    margin = len(PATHWAY_CHANNELS)
+
+    def __init__(self, in_channels: int) -> None:
+        super().__init__()
+        inputs = (in_channels, *PATHWAY_CHANNELS[:-1])
+        self.convs = nn.ModuleList(
+            nn.Conv3d(c, o, 3, bias=False) for c, o in zip(inputs, PATHWAY_CHANNELS, strict=True)
+        )
+        self.activations = nn.ModuleList(Activation(channels) for channels in PATHWAY_CHANNELS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        sums: list[Tensor] = []
+        for number, (conv, activation) in enumerate(zip(self.convs, self.activations, strict=True), start=1):
+            total = conv(x)
+            if number in RESIDUAL_LAYERS:
+                total = add_to_first_channels(total, crop(sums[number - 3], 2))
+            sums.append(total)
+            x = activation(total)
+        return x
+
+
+def add_to_first_channels(x: Tensor, shortcut: Tensor) -> Tensor:
+    """``x`` (B, O, d, h, w) plus ``shortcut`` (B, C, d, h, w) on its first C channels, C <= O."""
+    missing = x.shape[1] - shortcut.shape[1]
+    return x + (functional.pad(shortcut, (0, 0, 0, 0, 0, 0, 0, missing)) if missing else shortcut)
+
+
+class DeepMedic(nn.Module):
+    """Two pathways, then two 1x1x1 layers of 150 maps and a classifier; dropout 0.5 before the last two.
+
+    Args:
+        in_channels: modalities of the input.
+        num_classes: classes, background included.
+    """
+
+    margin = SCALE * Pathway.margin
+    autofocus_layers = 0
+    dilation_rates: tuple[int, ...] = ()
+    options: dict[str, Any]
+
+    def __init__(self, *, in_channels: int, num_classes: int) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.num_classes = num_classes
+        self.normal = Pathway(in_channels)
+        self.subsampled = Pathway(in_channels)
+        self.hidden1 = nn.Conv3d(2 * PATHWAY_CHANNELS[-1], HIDDEN, 1)
+        self.hidden2 = nn.Conv3d(HIDDEN, HIDDEN, 1)
+        self.head = nn.Conv3d(HIDDEN, num_classes, 1)
+        self.dropout = nn.Dropout(0.5)
+        for module in self.modules():
+            if isinstance(module, nn.Conv3d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, classes, D - 48, H - 48, W - 48) of x (B, C, D, H, W)."""
+        check_input(x, self.in_channels, self.margin)
+        fine = self.normal(crop(x, self.margin - Pathway.margin))
+        coarse = repeat(self.subsampled(x[:, :, ::SCALE, ::SCALE, ::SCALE]), fine.shape[2:])
+        hidden = functional.relu(self.hidden1(torch.cat([fine, coarse], dim=1)))
+        hidden = functional.relu(self.hidden2(self.dropout(hidden)))
+        return self.head(self.dropout(hidden))
+
+    def forward_with_attention(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Logits as :meth:`forward`, and no attention maps: DeepMedic has none."""
+        return self(x), []
+
+
+def repeat(x: Tensor, size: torch.Size) -> Tensor:
+    """``x`` (B, C, d, h, w) with each voxel repeated three times on each axis, cropped at the end to ``size``."""
+    for axis, length in enumerate(size, start=2):
+        x = x.repeat_interleave(SCALE, dim=axis).narrow(axis, 0, length)
+    return x

@@ -1,0 +1,8 @@
+"""`python -m AutofocusCore.worker` starts a worker; its protocol stands in protocol.py."""
+
+from __future__ import annotations
+
+from AutofocusCore.worker.protocol import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""What the worker does for a request; the protocol is described in worker.py."""
+
+from __future__ import annotations
+
+import dataclasses
+import shutil
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.errors import SettingError
+from AutofocusCore.io.json_values import is_number
+from AutofocusCore.jobs.job import Job, Settings
+from AutofocusCore.worker.folders import JobFolders
+
+if TYPE_CHECKING:
+    from AutofocusCore.inference import CancelledCallback, Progress, ProgressCallback
+
+WARM_NETWORKS = 8
+"""Networks that are kept in memory, some MB each: a panel plans for every model in its list."""
+
+Report = Callable[[dict[str, Any]], None]
+
+
+CARD_FIELDS = ("description", "version", "intended_use", "training_data")
+"""What is told of a model besides the metadata's own part for this program."""
+
+
+class PrivateFolder:
+    """A folder that only this user can look into, made when it is first asked for.
+
+    Args:
+        given: a folder of the caller's, who also removes it; None: one of our own.
+    """
+
+    def __init__(self, given: Path | None = None) -> None:
+        self._given = given
+        self._own: Path | None = None
+        self._lock = threading.Lock()
+
+    def path(self) -> Path:
+        """The folder."""
+        if self._given is not None:
+            return self._given
+        with self._lock:
+            if self._own is None:
+                self._own = Path(tempfile.mkdtemp(prefix="autofocus-"))
+            return self._own
+
+    def remove(self) -> None:
+        """Remove it, if it is our own."""
+        if self._own is not None:
+            shutil.rmtree(self._own, ignore_errors=True)
+
+
+class Services:
+    """The requests that take time, each a method from its fields to the fields of the result.
+
+    Args:
+        folder: for results that have no place of their own.
+        memory_share: what a job without a memory limit takes of the free memory, up to 1.
+    """
+
+    def __init__(self, folder: PrivateFolder, memory_share: float = 1.0) -> None:
+        self._folders = JobFolders(folder.path)
+        self._memory_share = memory_share
+        self._networks: OrderedDict[str, Any] = OrderedDict()  # by the checksum of the weights, last used last
+
+    def devices(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "devices"."""
+        from AutofocusCore.inference import list_devices
+
+        return {"devices": [dataclasses.asdict(device) for device in list_devices()]}
+
+    def models(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "models"."""
+        from AutofocusCore.models import damaged_models, list_models
+
+        models = [
+            {
+                **model.spec.to_metadata()["autofocus"],
+                **{name: getattr(model.spec, name) for name in CARD_FIELDS},
+                "path": str(model.path),
+                "sha256": model.checksum,
+            }
+            for model in list_models()
+        ]
+        return {"models": models, "damaged": [sentence for _, sentence in damaged_models()]}
+
+    def plan(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "plan"."""
+        from AutofocusCore.jobs.plan import plan_job
+
+        model, settings = self._model(request), _settings(request)
+        size, spacing = _numbers(request, "size", 3), _numbers(request, "spacing", 3)
+        if min(*size, *spacing) <= 0:
+            raise SettingError(f"The image has {size} voxels of {spacing} mm", "give positive numbers, [x, y, z]")
+        return plan_job(
+            model,
+            [max(1, round(n)) for n in size],
+            spacing,
+            settings,
+            origin=None if request.get("origin") is None else _numbers(request, "origin", 3),
+            direction=None if request.get("direction") is None else _numbers(request, "direction", 9),
+            attention=bool(request.get("attention")),
+        )
+
+    def card(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "card"."""
+        from AutofocusCore.models import find_model
+        from AutofocusCore.models.card import model_card
+
+        return {"text": model_card(find_model(_text(request, "model")).spec)}
+
+    def import_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "import"."""
+        from AutofocusCore.models import import_model
+
+        checksum = None if request.get("sha256") is None else _text(request, "sha256")
+        model = import_model(_text(request, "path"), checksum=checksum, replace=bool(request.get("replace")))
+        return {"name": model.spec.name, "path": str(model.path)}
+
+    def forget(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer the request "forget"."""
+        return {"forgotten": self._folders.forget(request.get("job"))}
+
+    def segment(
+        self, request: Mapping[str, Any], report: Report | None = None, cancelled: Callable[[], bool] | None = None
+    ) -> dict[str, Any]:
+        """Answer the request "segment"; `report` takes the fields of each progress."""
+        from AutofocusCore.jobs.run import run_job
+
+        def progress(state: Progress) -> None:
+            if report is not None:
+                report(dataclasses.asdict(state))
+
+        if request.get("outputs") is None:
+            return self._segment_here(request, progress, cancelled)
+        job = self._limited(Job.from_dict(request))
+        model = self._model(request)
+        outcome = run_job(job, model, progress=progress, cancelled=cancelled)
+        return {**outcome.to_dict(), "model": _about(model)}
+
+    def _segment_here(
+        self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
+    ) -> dict[str, Any]:
+        """Segment into a private folder, for a caller that reads the result at once."""
+        from AutofocusCore.jobs.run import compute_job, reporter
+        from AutofocusCore.worker.results import hand_over
+
+        folder = self._folders.new(request.get("id"), keep=bool(request.get("keep", True)))
+        try:
+            outputs = {
+                "segmentation": str(folder / "labels.nrrd"),
+                "attention": str(folder) if request.get("attention") else None,
+                "probabilities": str(folder / "probabilities.nrrd") if request.get("probabilities") else None,
+            }
+            job = self._limited(Job.from_dict({**request, "outputs": outputs}))
+            model = self._model(request)
+            computed = compute_job(job, model, progress=progress, cancelled=cancelled)
+            start = time.monotonic()
+            report = reporter(progress, cancelled)
+            results = hand_over(folder, model.spec, computed.result, computed.provenance, report)
+        except BaseException:
+            self._folders.remove(folder)
+            raise
+        outcome = computed.outcome(results["files"], time.monotonic() - start)
+        return {**outcome.to_dict(), **results, "model": _about(model)}
+
+    def _limited(self, job: Job) -> Job:
+        """The job with a memory limit, where it has none and this process may not take all."""
+        if job.settings.memory_limit is None and self._memory_share < 1.0:
+            from AutofocusCore.inference.devices import resolve_device, usable_bytes
+
+            limit = int(usable_bytes(resolve_device(job.settings.device)) * self._memory_share)
+            job = dataclasses.replace(job, settings=dataclasses.replace(job.settings, memory_limit=limit))
+        return job
+
+    def _model(self, request: Mapping[str, Any]) -> Any:
+        """The model, read and checked again for every job, but its network built only when the weights changed."""
+        from AutofocusCore.models import find_model
+
+        model = find_model(_text(request, "model"))
+        network = self._networks.pop(model.checksum, None) or model.build()
+        self._networks[model.checksum] = network
+        if len(self._networks) > WARM_NETWORKS:
+            self._networks.popitem(last=False)
+        return _Warm(model, network)
+
+
+class _Warm:
+    """A model whose network is there already."""
+
+    def __init__(self, model: Any, network: Any) -> None:
+        self.spec, self.path, self.checksum, self._network = model.spec, model.path, model.checksum, network
+
+    def build(self) -> Any:
+        return self._network
+
+
+def _about(model: Any) -> dict[str, Any]:
+    return {"name": model.spec.name, "sha256": model.checksum}
+
+
+def _settings(request: Mapping[str, Any]) -> Settings:
+    given = request.get("settings") or {}
+    if not isinstance(given, Mapping):
+        raise SettingError(f"The request's settings are {given!r}", "give an object")
+    values = dict(given)
+    if request.get("roi_box") is not None:
+        values["roi_box"] = _numbers(request, "roi_box", 15)
+    dummy = {"images": (), "model": "", "outputs": {"segmentation": ""}, "settings": values}
+    return Job.from_dict(dummy).settings
+
+
+def _text(request: Mapping[str, Any], field: str) -> str:
+    value = request.get(field)
+    if not isinstance(value, str) or not value:
+        raise SettingError(f"The request's {field} is {value!r}", "give a text")
+    return value
+
+
+def _numbers(request: Mapping[str, Any], field: str, count: int) -> tuple[float, ...]:
+    value = request.get(field)
+    sound = isinstance(value, list) and len(value) == count and all(map(is_number, value))
+    if not sound:
+        raise SettingError(f"The request's {field} is {value!r}", f"give a list of {count} finite numbers")
+    return tuple(map(float, value))  # type: ignore[arg-type]

@@ -1,0 +1,240 @@
+"""A process that computes for another one: `python -m AutofocusCore.worker`.
+
+Slicer, and every batch, compute in such processes: a crash or an OOM kill there is an error message here. One JSON
+object a line, UTF-8. What comes in on stdin is a request; each has an "id" of the caller's choice, any JSON value, and
+its answers repeat it. Requests are done one after the other, but "hello", "cancel" and "quit", which are done at once.
+
+    {"id": 1, "request": "hello"}
+    {"id": 1, "type": "result", "protocol": 1, "version": "0.1.0", "pid": 4711, "folder": "/tmp/autofocus-x1"}
+
+    {"id": 2, "request": "devices"}        -> "devices": [{"id", "name", "free_bytes", "total_bytes", "precisions"}, …]
+    {"id": 3, "request": "models"}         -> "models": [{"name", "title", "channels", …, "path", "sha256"}, …],
+                                              "damaged": [sentence, …]
+    {"id": 4, "request": "card", "model": "pelvis-phantom"}        -> "text": the model card, markdown
+    {"id": 5, "request": "import", "path": "model.zip", "sha256": "…"}     -> "name", "path" of the imported model. The
+                                              checksum, of the zip (or of a folder's weights), may be left out;
+                                              "replace": true replaces a model of the same name
+    {"id": 6, "request": "plan", "model": "pelvis-phantom", "size": [512, 512, 200], "spacing": [1, 1, 2],
+     "origin": [-256, -256, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1], "attention": true, "settings": {…}}
+                                           -> "plan": sentence, "peak_bytes", "seconds" (of the stage "predict"),
+                                              "device", "precision", "slabs", "splits", "work" (multiplications)
+
+The image of a plan: size in voxels, spacing and origin in mm, (x, y, z), LPS; direction cosines row by row. Origin and
+direction may be left out. The region of interest is that of the settings, or "roi_box" beside them, 15 numbers as
+there; without an origin it is taken to lie in the middle of the image. The plan knows nothing of the body: a run that
+is cropped to it takes less.
+
+    {"id": 7, "request": "segment", "images": ["ct.nii.gz"], "model": "pelvis-phantom",
+     "outputs": {"segmentation": "out.seg.nrrd", "attention": "folder", "probabilities": null, "statistics": null},
+     "settings": {"device": "auto", "precision": "auto", "mode": "exact", …}}       fields: AutofocusCore/jobs/job.py
+    {"id": 7, "type": "progress", "stage": "predict", "done": 12, "total": 80, "seconds_left": 41.5}
+    {"id": 7, "type": "result", "files": […], "volumes_ml": {…}, "measurements": […], "seconds": {…}, "device": "cpu",
+     "precision": "float32", "plan": sentence, "warnings": […], "model": {"name", "sha256"}}
+
+Without "outputs", "segment" writes into a new folder below "folder", which is private to the user and is removed when
+the process ends; "attention": true and "probabilities": true ask for those, and the result has these fields too:
+
+    "labels": path, 8-bit, on the grid of the first image
+    "probabilities": path, (class, z, y, x) on that grid, background first; or null
+    "attention": [{"layer": 0, "rates": [2, 6, 10, 14], "rates_mm": [8.0, …], "weights": path, "dilation": path,
+                   "air_is_zero": true}, …]
+                 layers count from 0, as in the settings; weights (rate, z, y, x) and effective dilation (z, y, x) in mm
+                 on the model's grid, cropped to what was predicted; the dilation is 0 in the air around the patient
+                 where the model tells it from the patient
+    "recalibration": path, (class, z, y, x) on that grid, background first, 0 to 1; null but for scale streams
+    "structures": [{"label", "name", "color", "type", …}, …], as in the model's metadata
+    "provenance": {…}, how it was made
+
+The files are NRRD without compression, for `AutofocusCore.io.nrrd.read_nrrd`. With "keep": false the folder is removed
+when the next such job begins, otherwise with the process, or with
+
+    {"id": 8, "request": "forget", "job": 7}   -> "forgotten": whether there was such a folder
+
+A job that fails or is cancelled leaves none. At any time:
+
+    {"id": 9, "request": "cancel", "job": 7}   -> "cancelled": whether there was such a job; job 7 then ends within a
+                                                  slab, with an error of code "cancelled", and leaves no file
+    {"id": 10, "request": "quit"}              -> {}, and the process ends; running work is cancelled
+
+What goes wrong with a request is
+
+    {"id": 7, "type": "error", "code": "input", "cause": "…", "remedy": "…", "message": "cause; remedy."}
+
+with the codes of AutofocusCore/errors.py, "request" for a line that is no request (then id may be null) and "internal"
+for a fault of ours. None of these ends the process. It ends with "quit", at the end of stdin (that is, with its parent,
+whatever it is doing then) and on SIGTERM. Whatever libraries print goes to stderr.
+
+Arguments: `--folder DIR` takes DIR for the private folder (the caller removes it), `--threads N` limits the threads,
+`--memory-share F` takes that share of the free memory where a job has no memory_limit of its own.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from pathlib import Path
+from typing import Any, NoReturn
+
+from AutofocusCore._version import __version__
+from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusCore.io.atomic import discard_all
+from AutofocusCore.worker.handlers import PrivateFolder, Services
+from AutofocusCore.worker.json_lines import BadLine, Lines, take_standard_streams
+
+PROTOCOL = 1
+WARM_UP: dict[str, Any] = {}
+"""Follows a greeting: torch is loaded while the caller still thinks."""
+
+
+class Worker:
+    """Reads requests in one thread and does them in another: the main one."""
+
+    def __init__(self, lines: Lines, folder: PrivateFolder, memory_share: float = 1.0) -> None:
+        self._lines = lines
+        self._folder = folder
+        self._services = Services(folder, memory_share)
+        self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
+        self._cancelled: dict[str, threading.Event] = {}  # of the jobs that wait or run, by their ids as JSON
+        self._lock = threading.Lock()
+        self._handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
+            "devices": self._services.devices,
+            "models": self._services.models,
+            "card": self._services.card,
+            "import": self._services.import_model,
+            "plan": self._services.plan,
+            "forget": self._services.forget,
+            "segment": self._segment,
+        }
+
+    def run(self) -> None:
+        """Work until told to quit."""
+        threading.Thread(target=self._read, daemon=True, name="requests").start()
+        while (request := self._requests.get()) is not None:
+            if request is WARM_UP:
+                with contextlib.suppress(Exception):  # what is wrong will be said when it is asked for
+                    import_module("AutofocusCore.segmentation")
+                    import_module("AutofocusCore.inference")
+            else:
+                self._answer(request)
+
+    def _read(self) -> None:
+        """The reading thread. It goes on while a job runs, so that cancelling and the parent's end are noticed."""
+        for line in self._lines.read():
+            if isinstance(line, BadLine):
+                self._lines.write(_error(None, "request", line.cause, "send one JSON object a line"))
+            else:
+                self._sort(line)
+        end_at_once(self._folder)
+
+    def _sort(self, request: dict[str, Any]) -> None:
+        """Do a quick request at once, queue the others."""
+        name, key = request.get("request"), request.get("id")
+        if name == "hello":
+            about = {"protocol": PROTOCOL, "version": __version__, "pid": os.getpid()}
+            self._lines.write({"id": key, "type": "result", **about, "folder": str(self._folder.path())})
+            self._requests.put(WARM_UP)
+        elif name == "cancel":
+            with self._lock:
+                event = self._cancelled.get(_key(request.get("job")))
+            if event is not None:
+                event.set()
+            self._lines.write({"id": key, "type": "result", "cancelled": event is not None})
+        elif name == "quit":
+            with self._lock:
+                for event in self._cancelled.values():
+                    event.set()
+            self._lines.write({"id": key, "type": "result"})
+            self._requests.put(None)
+        elif isinstance(name, str) and name in self._handlers:
+            if name == "segment":
+                with self._lock:
+                    taken = _key(key) in self._cancelled
+                    self._cancelled.setdefault(_key(key), threading.Event())
+                if taken:
+                    cause = f"A job with the id {_key(key)} is not done yet"
+                    self._lines.write(_error(key, "request", cause, "give each its own"))
+                    return
+            self._requests.put(request)
+        else:
+            known = ", ".join(["hello", *self._handlers, "cancel", "quit"])
+            self._lines.write(_error(key, "request", f"There is no request {name!r}", f"send one of {known}"))
+
+    def _answer(self, request: dict[str, Any]) -> None:
+        key = request.get("id")
+        try:
+            answer = {"id": key, "type": "result", **self._handlers[request["request"]](request)}
+        except AutofocusError as error:
+            answer = _error(key, error.code, error.cause, error.remedy)
+        except MemoryError:
+            answer = _error(key, "memory", "The computer has not enough memory", "close other programs or limit memory")
+        except Exception as error:
+            traceback.print_exc()
+            cause = f"This should not have happened ({type(error).__name__}: {error})"
+            answer = _error(key, "internal", cause, "report it with the log")
+        if request["request"] == "segment":
+            with self._lock:
+                del self._cancelled[_key(key)]
+        self._lines.write(answer)
+
+    def _segment(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        key = request.get("id")
+        cancelled = self._cancelled[_key(key)]
+        if cancelled.is_set():
+            raise Cancelled
+        return self._services.segment(
+            request, lambda fields: self._lines.write({"id": key, "type": "progress", **fields}), cancelled.is_set
+        )
+
+
+def _error(key: Any, code: str, cause: str, remedy: str) -> dict[str, Any]:
+    message = f"{cause}; {remedy}."
+    return {"id": key, "type": "error", "code": code, "cause": cause, "remedy": remedy, "message": message}
+
+
+def _key(value: Any) -> str:
+    """An id as a key of a dictionary, whatever JSON value it is."""
+    return json.dumps(value, sort_keys=True)
+
+
+def end_at_once(folder: PrivateFolder) -> NoReturn:
+    """End from any thread, whatever the others do, and leave nothing behind."""
+    with contextlib.suppress(Exception):
+        discard_all()
+        folder.remove()
+        sys.stderr.flush()
+    os._exit(0)
+
+
+def limit_threads(count: int) -> None:
+    """Share the processor with other workers; in effect for libraries that are imported after this."""
+    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
+        os.environ[name] = str(count)
+
+
+def main() -> None:
+    """Take the standard streams and serve."""
+    parser = argparse.ArgumentParser(prog="python -m AutofocusCore.worker", description="Compute for another process.")
+    parser.add_argument("--folder", type=Path, help="private folder; the caller removes it")
+    parser.add_argument("--threads", type=int, help="number of threads")
+    parser.add_argument("--memory-share", type=float, default=1.0, help="share of the free memory, up to 1")
+    args = parser.parse_args()
+    lines = take_standard_streams()
+    if args.threads:
+        limit_threads(args.threads)
+    folder = PrivateFolder(args.folder)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides what it means
+    signal.signal(signal.SIGTERM, lambda number, frame: end_at_once(folder))
+    try:
+        Worker(lines, folder, args.memory_share).run()
+    except BaseException:
+        traceback.print_exc()
+    end_at_once(folder)

@@ -1,0 +1,108 @@
+"""A result for another process on this computer: raw volumes in a folder, and a description of them as JSON.
+
+For Slicer, which shows it and throws it away or saves it in formats of its own: speed counts, not size. For results
+that people keep, see outputs.py.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.io.nrrd import grid_matrix, write_nrrd
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from AutofocusCore.images.geometry import Grid
+    from AutofocusCore.models import ModelSpec
+    from AutofocusCore.segmentation import AttentionMap, Segmentation
+
+
+def hand_over(
+    folder: Path,
+    spec: ModelSpec,
+    result: Segmentation,
+    provenance: Mapping[str, Any],
+    report: Callable[[str, int, int], None],
+) -> dict[str, Any]:
+    """Write labels, attention and probabilities, whichever there are, into an existing folder.
+
+    Args:
+        folder: where.
+        spec: the model's description.
+        result: what it found.
+        provenance: how, any JSON.
+        report: called with ("write", done, total) before each file and at the end; what it raises ends the work.
+
+    Returns:
+        "labels", "probabilities" (or None), "recalibration" (or None): paths; "attention": see `worker.py`; "files":
+        all paths; "structures": as in the model's metadata; "provenance".
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    files: list[str] = []
+    total = 1 + 2 * len(result.attention) + (result.probabilities is not None) + (result.recalibration is not None)
+
+    def write(name: str, array: Any, matrix: Any, **fields: str) -> str:
+        report("write", len(files), total)
+        files.append(str(write_nrrd(folder / name, array, matrix, fields=fields)))
+        return files[-1]
+
+    matrix = _matrix_of(result.labels)
+    labels = write("labels.nrrd", _array_of(result.labels), matrix)
+    probabilities = None
+    if result.probabilities is not None:
+        probabilities = write("probabilities.nrrd", _array_of(result.probabilities), matrix)
+    attention = [_hand_over_attention(layer, result.attention[layer], write) for layer in sorted(result.attention)]
+    recalibration = None
+    if result.recalibration is not None:
+        recalibration = write(
+            "recalibration.nrrd", result.recalibration.factors, _matrix_of_grid(result.recalibration.grid)
+        )
+    report("write", total, total)
+    return {
+        "labels": labels,
+        "probabilities": probabilities,
+        "attention": attention,
+        "recalibration": recalibration,
+        "files": files,
+        "structures": [dataclasses.asdict(structure) for structure in spec.structures],
+        "provenance": dict(provenance),
+    }
+
+
+def _hand_over_attention(layer: int, found: AttentionMap, write: Callable[..., str]) -> dict[str, Any]:
+    matrix = _matrix_of_grid(found.grid)
+    edge = found.grid.voxel_mm3 ** (1 / 3)
+    dilation = found.effective_dilation_mm()
+    if found.patient is not None:
+        dilation[~found.patient] = 0.0
+    return {
+        "layer": layer,
+        "rates": list(found.rates),
+        "rates_mm": [rate * edge for rate in found.rates],
+        "weights": write(f"attention-{layer + 1}.nrrd", found.weights, matrix),
+        "dilation": write(f"dilation-{layer + 1}.nrrd", dilation, matrix, units="mm"),
+        "air_is_zero": found.patient is not None,
+    }
+
+
+def _matrix_of(image: sitk.Image) -> Any:
+    return grid_matrix(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+
+
+def _matrix_of_grid(grid: Grid) -> Any:
+    return grid_matrix(grid.spacing, grid.origin, grid.direction)
+
+
+def _array_of(image: sitk.Image) -> Any:
+    """A view (z, y, x), or (component, z, y, x), of the image's own memory."""
+    import numpy as np
+    import SimpleITK as sitk
+
+    view = sitk.GetArrayViewFromImage(image)
+    return view if image.GetNumberOfComponentsPerPixel() == 1 else np.moveaxis(view, -1, 0)

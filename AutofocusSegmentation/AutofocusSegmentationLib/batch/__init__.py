@@ -1,0 +1,1 @@
+"""Batches inside Slicer: the cases of a cohort, and a scene file for each."""

@@ -1,0 +1,56 @@
+"""From what is chosen in the panel to what is asked of the worker."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from AutofocusSegmentationLib.scene.geometry import roi_box, snapshot
+from AutofocusSegmentationLib.worker.run import Order
+
+
+def make_order(
+    channels: Sequence[Any], model: str, settings: dict[str, Any], parameters: Any, images: Sequence[Any] | None = None
+) -> Order:
+    """What the click on Segment asks for.
+
+    Args:
+        channels: the volume nodes, in the model's order; the first one is the reference.
+        model: its name.
+        settings: device, precision and mode.
+        parameters: the parameter node.
+        images: snapshots of other frames, in place of the nodes' own.
+
+    Raises:
+        InputError: a volume or the region of interest cannot be used; nothing has been started.
+    """
+    reference = channels[0]
+    if images is None:
+        images = [snapshot(node, None if node is reference else reference) for node in channels]
+    chosen = dict(settings)
+    if parameters.roi is not None:
+        chosen["roi_box"] = roi_box(parameters.roi, reference)
+    if parameters.smallest_island > 0:
+        chosen["smallest_island_mm3"] = float(parameters.smallest_island)
+    return Order(images=images, model=model, settings=chosen, attention=bool(parameters.keep_attention))
+
+
+def plan_fields(reference: Any, roi: Any, settings: dict[str, Any], attention: bool) -> dict[str, Any]:
+    """The fields of the worker's request "plan".
+
+    Raises:
+        InputError: the volume or the region of interest cannot be used.
+    """
+    image = snapshot(reference)
+    spacing = image.spacing
+    fields: dict[str, Any] = {
+        "size": list(image.size),
+        "spacing": list(spacing),
+        "origin": image.index_to_lps[:3, 3].tolist(),
+        "direction": (image.index_to_lps[:3, :3] / spacing).ravel().tolist(),
+        "attention": attention,
+        "settings": settings,
+    }
+    if roi is not None:
+        fields["roi_box"] = roi_box(roi, reference)
+    return fields

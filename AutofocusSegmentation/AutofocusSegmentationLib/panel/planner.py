@@ -1,0 +1,102 @@
+"""The plan before the click: what would be computed, how much memory it takes, how long each model takes."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import qt
+from slicer.i18n import tr as _
+
+from AutofocusSegmentationLib.panel import requirements
+from AutofocusSegmentationLib.panel.device_choice import DeviceChoice, plan_text
+from AutofocusSegmentationLib.panel.inputs import Inputs
+from AutofocusSegmentationLib.panel.messages import red
+from AutofocusSegmentationLib.panel.model_list import ModelList
+from AutofocusSegmentationLib.panel.orders import plan_fields
+from AutofocusSegmentationLib.worker.session import WorkerSession
+
+DELAY_MS = 250
+
+
+class Planner:
+    """Asks the worker for plans when the choices have come to rest.
+
+    Args:
+        ui: the panel's widgets.
+        session: the worker.
+        inputs, models, devices: what is chosen.
+    """
+
+    def __init__(
+        self, ui: Any, session: WorkerSession, inputs: Inputs, models: ModelList, devices: DeviceChoice
+    ) -> None:
+        self._ui = ui
+        self._session = session
+        self._inputs, self._models, self._devices = inputs, models, devices
+        self._parameters: Any = None
+        self._requests: list[int] = []
+        self._planned_for: Any = None
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(DELAY_MS)
+        self._timer.connect("timeout()", self.plan)
+
+    def set_parameters(self, parameters: Any) -> None:
+        """The parameter node, or None."""
+        self._parameters = parameters
+
+    def soon(self, *, anew: bool = False) -> None:
+        """Plan when nothing more is changed for a moment; `anew`: even if the same has been planned before."""
+        if anew:
+            self._planned_for = None
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Plan no more; answers that are still to come are not waited for."""
+        self._timer.stop()
+        for request in self._requests:
+            self._session.forget(request)
+        self._requests = []
+
+    def plan(self) -> None:
+        """Ask how the chosen volume would be computed, and what the other models would take."""
+        lacking = requirements.missing()
+        if lacking is not None:
+            self._ui.planLabel.text = html.escape(f"{lacking.cause}; {lacking.remedy}.")
+            return
+        reference = next(iter(self._inputs.nodes()), None)
+        model = self._models.chosen
+        if self._parameters is None or reference is None or reference.GetImageData() is None or model is None:
+            self._ui.planLabel.text = _("Shown as soon as a volume and a model are chosen.")
+            return
+        try:
+            fields = plan_fields(
+                reference, self._parameters.roi, self._devices.settings(), bool(self._parameters.keep_attention)
+            )
+        except Exception as error:
+            self._ui.planLabel.text = red(str(error))
+            return
+        if self._planned_for == (model["name"], self._models.names, fields):
+            return  # and no process is started only to say the same again
+        self.stop()
+        self._planned_for = (model["name"], self._models.names, fields)
+        for name in sorted(self._models.names, key=lambda name: name != model["name"]):
+            chosen = name == model["name"]
+            request = self._session.request(
+                "plan",
+                model=name,
+                on_result=lambda message, name=name, chosen=chosen: self._planned(message, name, chosen),
+                on_error=self._not_planned if chosen else lambda message: None,
+                **fields,
+            )
+            self._requests.append(request)
+
+    def _planned(self, message: dict[str, Any], name: str, chosen: bool) -> None:
+        self._models.set_time(name, message.get("seconds"))
+        if chosen:
+            self._ui.planLabel.text = html.escape(plan_text(message))
+
+    def _not_planned(self, message: dict[str, Any]) -> None:
+        if message.get("code") != "cancelled":
+            self._ui.planLabel.text = red(message["message"])

@@ -1,0 +1,163 @@
+"""The panel's result: segments, volumes, surfaces, statistics, export."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import qt
+import slicer
+from slicer.i18n import tr as _
+
+from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
+
+FORMATS = (
+    (".seg.nrrd", "Slicer segmentation (.seg.nrrd)"),
+    (".nii.gz", "NIfTI labelmap (.nii.gz)"),
+    (".stl", "Surfaces (.stl, one file for each structure)"),
+    (".obj", "Surfaces (.obj)"),
+)
+
+
+class ResultView:
+    """Shows one segmentation node.
+
+    Args:
+        ui: the panel's widgets.
+        say: shows a sentence to the user; `error=True` for a complaint.
+    """
+
+    def __init__(self, ui: Any, say: Callable[..., None]) -> None:
+        self._ui = ui
+        self._say = say
+        self._node: Any = None
+        self._counting = qt.QTimer()  # of voxels, which takes a moment in a large scan
+        self._counting.setSingleShot(True)
+        self._counting.setInterval(0)
+        self._counting.connect("timeout()", self._fill_volumes)
+        ui.show3DButton.connect("toggled(bool)", self._show_3d)
+        ui.statisticsButton.connect("clicked(bool)", lambda checked=False: self.make_statistics())
+        self._menu = qt.QMenu(ui.exportButton)
+        for extension, title in FORMATS:
+            self._add_action(_(title), lambda checked=False, wanted=extension: self.export(wanted))
+        self._add_action(_("DICOM SEG…"), lambda checked=False: self.export_dicom())
+        ui.exportButton.setMenu(self._menu)
+        self.show(None)
+
+    def close(self) -> None:
+        """The panel goes."""
+        self._counting.stop()
+
+    @property
+    def node(self) -> Any:
+        """The segmentation that is shown, or None."""
+        return self._node
+
+    def show(self, node: Any) -> None:
+        """Show a segmentation node, or nothing."""
+        self._node = node
+        there = node is not None
+        self._ui.segmentsTable.setSegmentationNode(node)
+        for widget in (self._ui.show3DButton, self._ui.statisticsButton, self._ui.exportButton):
+            widget.enabled = there
+        surfaces = there and node.GetSegmentation().ContainsRepresentation("Closed surface")
+        visible = bool(surfaces and node.GetDisplayNode() is not None and node.GetDisplayNode().GetVisibility3D())
+        blocked = self._ui.show3DButton.blockSignals(True)
+        self._ui.show3DButton.checked = visible
+        self._ui.show3DButton.blockSignals(blocked)
+        self._ui.volumesTable.setRowCount(0)
+        self._counting.start()
+
+    def make_statistics(self) -> Any:
+        """A table node with volume and intensity of every segment, by the Segment Statistics module; shown."""
+        import SegmentStatistics
+
+        logic = SegmentStatistics.SegmentStatisticsLogic()
+        parameters = logic.getParameterNode()
+        parameters.SetParameter("Segmentation", self._node.GetID())
+        reference = self._node.GetNodeReference(self._node.GetReferenceImageGeometryReferenceRole())
+        if reference is not None:
+            parameters.SetParameter("ScalarVolume", reference.GetID())
+        logic.computeStatistics()
+        table = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLTableNode", f"{self._node.GetName()} statistics")
+        logic.exportToTable(table)
+        logic.showTable(table)
+        return table
+
+    def export(self, extension: str, path: str = "") -> list[str]:
+        """Save in one format; asks for the file (for STL the folder) where it is not given."""
+        window = slicer.util.mainWindow()
+        if not path and extension == ".stl":
+            path = qt.QFileDialog.getExistingDirectory(window, _("Folder for the surfaces"))
+        elif not path:
+            suggestion = f"{self._node.GetName()}{extension}"
+            path = qt.QFileDialog.getSaveFileName(window, _("Export the segmentation"), suggestion, f"*{extension}")
+        if not path:
+            return []
+        from AutofocusSegmentationLib.scene import exports
+
+        try:
+            written = exports.export(self._node, str(path), extension)
+        except Exception as error:
+            self._say(str(error), error=True)
+            return []
+        self._say(_("Written: {files}.").format(files=", ".join(str(file) for file in written)))
+        return [str(file) for file in written]
+
+    def export_dicom(self, folder: str = "") -> None:
+        """Write DICOM SEG with the plugin of the extension QuantitativeReporting; asks for the folder."""
+        plugin = getattr(slicer.modules, "dicomPlugins", {}).get("DICOMSegmentationPlugin")
+        if plugin is None:
+            self._say(
+                _(
+                    "DICOM SEG needs the extension QuantitativeReporting; install it with the Extensions Manager, and "
+                    "start Slicer again."
+                ),
+                error=True,
+            )
+            return
+        folder = folder or qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the DICOM SEG"))
+        if not folder:
+            return
+        exporter = plugin()
+        item = slicer.mrmlScene.GetSubjectHierarchyNode().GetItemByDataNode(self._node)
+        exportables = exporter.examineForExport(item)
+        for exportable in exportables:
+            exportable.directory = str(folder)
+        problem = exporter.export(exportables) if exportables else _("the segmentation belongs to no DICOM study")
+        if problem:
+            self._say(_("DICOM SEG was not written: {reason}.").format(reason=problem), error=True)
+        else:
+            self._say(_("DICOM SEG was written into {folder}.").format(folder=folder))
+
+    def _add_action(self, title: str, call: Callable[..., None]) -> None:
+        action = self._menu.addAction(title)
+        action.connect("triggered(bool)", call)
+
+    def _show_3d(self, wanted: bool) -> None:
+        if self._node is None:
+            return
+        if wanted:
+            self._node.CreateClosedSurfaceRepresentation()
+        display = self._node.GetDisplayNode()
+        if display is not None:
+            display.SetVisibility3D(wanted)
+        if wanted:
+            slicer.util.resetThreeDViews()
+
+    def _fill_volumes(self) -> None:
+        table = self._ui.volumesTable
+        table.setRowCount(0)
+        if self._node is None or self._node.GetScene() is None:
+            return
+        segmentation = self._node.GetSegmentation()
+        volumes = volumes_ml(self._node)
+        table.setRowCount(len(volumes))
+        for row, (identifier, volume) in enumerate(volumes.items()):
+            name = qt.QTableWidgetItem(segmentation.GetSegment(identifier).GetName())
+            shown = f"{volume:.1f}" if volume >= 10 else f"{volume:.2f}"
+            amount = qt.QTableWidgetItem(shown if volume > 0 else _("not found"))
+            amount.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            table.setItem(row, 0, name)
+            table.setItem(row, 1, amount)
+        table.resizeColumnToContents(0)

@@ -1,0 +1,216 @@
+"""From the click on Segment to the nodes in the scene, or to a sentence that says why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import slicer
+from slicer.i18n import tr as _
+
+from AutofocusSegmentationLib.panel import requirements
+from AutofocusSegmentationLib.panel.device_choice import DeviceChoice
+from AutofocusSegmentationLib.panel.messages import Messages
+from AutofocusSegmentationLib.panel.model_list import duration
+from AutofocusSegmentationLib.panel.orders import make_order
+from AutofocusSegmentationLib.scene.results import Added, add_frames, add_labels, add_maps
+from AutofocusSegmentationLib.worker.frame_runs import FrameRuns
+from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.run import ENDED, Run, State
+from AutofocusSegmentationLib.worker.session import WorkerSession
+
+# Where each stage begins and ends on the bar, about as long as it takes: the bar moves forward only.
+STAGES = {
+    "export": (0.00, 0.02),
+    "read": (0.02, 0.04),
+    "prepare": (0.04, 0.12),
+    "predict": (0.12, 0.85),
+    "resample": (0.85, 0.95),
+    "write": (0.95, 0.98),
+    "import": (0.98, 1.00),
+}
+
+
+def stage_title(stage: str) -> str:
+    """A stage of a run in words."""
+    titles = {
+        "export": _("Handing over the volume"),
+        "read": _("Reading"),
+        "prepare": _("Resampling and normalising"),
+        "predict": _("Segmenting"),
+        "resample": _("Bringing the result to the volume's grid"),
+        "write": _("Collecting"),
+        "import": _("Bringing the result into the scene"),
+    }
+    return titles.get(stage, stage)
+
+
+class RunControl:
+    """One run at a time, or one for each frame of a sequence.
+
+    Args:
+        ui: the panel's widgets.
+        session, mailbox: the worker, and the way back from it.
+        messages: what is told to the user.
+        devices: what is chosen to compute on.
+        on_clear: takes from the views what a new result replaces.
+        on_added: takes the nodes of a finished run and the volume that they belong to.
+        on_change: called when a run begins and when it has ended.
+    """
+
+    def __init__(
+        self,
+        ui: Any,
+        session: WorkerSession,
+        mailbox: Mailbox,
+        messages: Messages,
+        devices: DeviceChoice,
+        on_clear: Callable[[], None],
+        on_added: Callable[[Added, Any], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._ui = ui
+        self._session, self._mailbox = session, mailbox
+        self._messages, self._devices = messages, devices
+        self._on_clear, self._on_added, self._on_change = on_clear, on_added, on_change
+        self._channels: list[Any] = []
+        self._model: dict[str, Any] = {}
+        self._parameters: Any = None
+        self._frames: FrameRuns | None = None
+        self._steps: Iterator[None] | None = None
+        self.run: Run | None = None
+
+    @property
+    def running(self) -> bool:
+        """Whether a run is under way, or its result on its way into the scene."""
+        return self._steps is not None or (self.run is not None and self.run.state not in ENDED)
+
+    def start(self, channels: list[Any], model: dict[str, Any], parameters: Any) -> None:
+        """Segment these volume nodes; returns at once."""
+        if self.running or not requirements.ensure_torch():
+            return
+        self._channels, self._model, self._parameters = channels, model, parameters
+        self._frames = FrameRuns.of(channels) if parameters.every_frame else None
+        names = ", ".join(node.GetName() for node in channels)
+        self._messages.log(_("Segmenting {volumes} with {model}.").format(volumes=names, model=model["title"]))
+        self._begin()
+
+    def cancel(self) -> None:
+        """End the run; one that has been computed is brought in all the same."""
+        if self.running:
+            self.run.cancel()
+
+    def node_removed(self, node: Any) -> None:
+        """A volume that is being segmented leaves the scene: so does the reason to go on."""
+        if self.running and any(node is channel for channel in self._channels):
+            self.run.cancel()
+            self._messages.say(_("Cancelled, because {name} was removed.").format(name=node.GetName()))
+
+    def scene_closes(self) -> None:
+        """The scene is being emptied: the result would have no place."""
+        if self.running:
+            self.run.cancel()
+            if self._steps is not None:
+                self._rest()
+            self._messages.say(_("Cancelled, because the scene was closed."))
+
+    def _begin(self) -> None:
+        """Order what is chosen, or the next frame of it."""
+        try:
+            images = None if self._frames is None else self._frames.images()
+            order = make_order(
+                self._channels, self._model["name"], self._devices.settings(), self._parameters, images=images
+            )
+        except Exception as error:
+            self._messages.say(str(error), error=True)
+            self._rest()
+            return
+        if self._frames is not None and not self._frames.shows:
+            order = replace(order, attention=False)
+        self.run = Run(self._session, self._mailbox, self._progressed, self._ended)
+        self._ui.progressBar.value = 0
+        self._ui.progressBar.visible = True
+        self._on_change()
+        self.run.start(order)
+
+    def _progressed(self, stage: str, share: float, seconds_left: float | None) -> None:
+        left = "" if seconds_left is None else ", " + _("{time} left").format(time=duration(seconds_left))
+        frame = ""
+        if self._frames is not None:
+            total = len(self._frames.reference)
+            frame = _("Frame {number} of {total}: ").format(number=self._frames.number + 1, total=total)
+        self._ui.statusLabel.text = f"{frame}{stage_title(stage)}{left}"
+        begin, end = STAGES.get(stage, (0.0, 0.0))
+        self._ui.progressBar.value = max(self._ui.progressBar.value, round(1000 * (begin + (end - begin) * share)))
+
+    def _ended(self, run: Run) -> None:
+        if run.state is State.FINISHED:
+            if self._frames is not None and self._frames.take(run.result):
+                self._begin()
+                return
+            self._steps = self._bring_in(run)
+            self._mailbox.post(self._go_on)
+            return
+        if run.state is State.CANCELLED:
+            time_taken = duration(run.seconds)
+            self._messages.say(_("Cancelled after {time}; the scene is as it was.").format(time=time_taken))
+        elif run.fault is not None:
+            self._messages.say(str(run.fault), error=True)
+        self._rest()
+        if run.fault is not None and run.fault.code == "device":
+            self._offer_another_device()
+
+    def _bring_in(self, run: Run) -> Iterator[None]:
+        """Put the result into the scene, in steps between which the application goes on."""
+        reference, parameters = self._channels[0], self._parameters
+        self._on_clear()  # what is replaced is not drawn again meanwhile
+        yield
+        if reference.GetScene() is None:
+            self._messages.say(_("The volume was removed meanwhile, so that the result has no place."), error=True)
+            return
+        if self._frames is not None:
+            result = self._frames.shown_result()
+            segmentation, provenance = add_frames(reference, self._frames, self._model)
+        else:
+            result = run.result
+            update = parameters.segmentation if parameters.update_result else None
+            segmentation, provenance = add_labels(reference, result, self._model, replace=update)
+        yield
+        attention = add_maps(reference, result, segmentation, at_once=False)
+        yield
+        self._on_added(Added(segmentation, attention, provenance), reference)
+        told = run.result.message
+        sentence = _("Done in {time} on {device}, {precision}.").format(
+            time=duration(run.seconds), device=told.get("device"), precision=told.get("precision")
+        )
+        self._messages.say(sentence, warnings=told.get("warnings") or ())
+        self._messages.log(str(told.get("plan")))
+
+    def _go_on(self) -> None:
+        """Take the next step of bringing a result in."""
+        if self._steps is None:
+            return  # the scene was closed
+        try:
+            next(self._steps)
+        except StopIteration:
+            self._rest()
+        except Exception as error:
+            self._messages.say(_("The result could not be brought into the scene ({error}).").format(error=error),
+                               error=True)  # fmt: skip
+            self._rest()
+            raise
+        else:
+            self._mailbox.post(self._go_on)
+
+    def _rest(self) -> None:
+        self._frames, self._channels, self._parameters, self._steps = None, [], None, None
+        self._ui.progressBar.visible = False
+        self._on_change()
+
+    def _offer_another_device(self) -> None:
+        question = _(
+            "{device} cannot be used now. Choose Automatic instead, which takes the fastest device that is there?"
+        ).format(device=self._devices.device)
+        if slicer.util.confirmYesNoDisplay(question, windowTitle=_("Device")):
+            self._devices.choose("auto")

@@ -1,0 +1,1 @@
+"""The MRML scene: nodes for segmentations, attention, provenance, and where they are placed."""

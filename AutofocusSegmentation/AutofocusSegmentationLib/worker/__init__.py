@@ -1,0 +1,1 @@
+"""The worker process as the module uses it: started, asked and heard without blocking the application."""

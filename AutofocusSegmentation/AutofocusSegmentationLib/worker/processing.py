@@ -1,0 +1,63 @@
+"""A run without the panel, which waits: for scripts, other modules and the module's own test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from types import SimpleNamespace
+from typing import Any
+
+import slicer
+
+from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusSegmentationLib.panel.orders import make_order
+from AutofocusSegmentationLib.scene.results import add_to_scene
+from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.run import ENDED, Run, State
+from AutofocusSegmentationLib.worker.session import WorkerSession
+
+
+class ProcessingError(AutofocusError):
+    """What the worker reported."""
+
+    code = "worker"
+
+
+def process(
+    volumes: Sequence[Any],
+    model: str,
+    *,
+    device: str = "auto",
+    attention: bool = True,
+    roi: Any = None,
+    replace: Any = None,
+    timeout: float | None = None,
+) -> Any:
+    """Segment volume nodes with a worker of its own, and give the segmentation node.
+
+    Raises:
+        AutofocusError: with cause and remedy; the scene is as it was.
+    """
+    mailbox = Mailbox()
+    session = WorkerSession(mailbox, on_log=lambda line: None)
+    parameters = SimpleNamespace(roi=roi, smallest_island=0.0, keep_attention=attention)
+    settings = {"device": device}
+    try:
+        order = make_order(list(volumes), model, settings, parameters)
+        run = Run(session, mailbox, lambda stage, share, left: None, lambda run: None)
+        run.start(order)
+        until = None if timeout is None else time.monotonic() + timeout
+        while run.state not in ENDED:
+            mailbox.empty()
+            slicer.app.processEvents()
+            time.sleep(0.01)
+            if until is not None and time.monotonic() > until:
+                run.cancel()
+                raise ProcessingError(f"The segmentation took longer than {timeout:.0f} s", "allow more time")
+        if run.state is State.CANCELLED:
+            raise Cancelled
+        if run.fault is not None:
+            raise ProcessingError(run.fault.cause, run.fault.remedy)
+        return add_to_scene(volumes[0], run.result, None, replace=replace).segmentation
+    finally:
+        session.close()

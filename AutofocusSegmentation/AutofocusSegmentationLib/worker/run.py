@@ -1,0 +1,250 @@
+"""One click on Segment: volumes go to the worker, labels and attention come back, step by step without waiting.
+
+    writing -> computing -> reading -> finished | failed | cancelled
+
+Nothing of the scene changes before everything has been computed and read: a run that fails or is cancelled leaves the
+scene as it was.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from AutofocusSegmentationLib.scene.attention_layer import BACKGROUND, Layer, Recalibration
+from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot
+from AutofocusSegmentationLib.worker.exchange_volumes import read_volume, write_volume
+from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.session import WorkerSession
+
+_numbers = itertools.count(1)
+
+
+class State(Enum):
+    """Where a run is."""
+
+    WRITING = "writing"
+    COMPUTING = "computing"
+    READING = "reading"
+    FINISHED = "finished"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+ENDED = (State.FINISHED, State.FAILED, State.CANCELLED)
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be computed.
+
+    Args:
+        images: a snapshot for each channel, in the model's order.
+        model: its name or folder.
+        settings: fields of AutofocusCore.jobs.Settings.
+        attention: whether the maps are wanted.
+    """
+
+    images: Sequence[VolumeSnapshot]
+    model: str
+    settings: dict[str, Any]
+    attention: bool
+
+
+@dataclass(frozen=True)
+class Result:
+    """What came back.
+
+    Args:
+        labels: (z, y, x) uint8 on the grid of the first image.
+        index_to_lps: 4 × 4, from (i, j, k) to millimetres in that image's own coordinates.
+        structures: what the labels mean, as in the model's metadata.
+        layers: attention of the wanted layers.
+        provenance: how it was made, for the record.
+        message: the worker's whole answer: seconds, device, plan, warnings …
+        recalibration: of a network of scale streams, where attention was wanted.
+    """
+
+    labels: np.ndarray
+    index_to_lps: np.ndarray
+    structures: list[dict[str, Any]]
+    layers: list[Layer]
+    provenance: dict[str, Any]
+    message: dict[str, Any]
+    recalibration: Recalibration | None = None
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Why a run failed: a code of AutofocusCore.errors or "worker", what happened, and what would do."""
+
+    code: str
+    cause: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.cause}; {self.remedy}."
+
+
+@dataclass
+class Run:
+    """The state of one run.
+
+    Args:
+        session: the worker.
+        mailbox: for work in the background.
+        on_progress: called with (stage, share of the stage from 0 to 1, seconds left or None).
+        on_end: called once, on the main thread; then `state`, `result` and `fault` tell how it ended.
+    """
+
+    session: WorkerSession
+    mailbox: Mailbox
+    on_progress: Callable[[str, float, float | None], None]
+    on_end: Callable[[Run], None]
+    state: State = State.WRITING
+    result: Result | None = None
+    fault: Fault | None = None
+    started: float = field(default_factory=time.monotonic)
+    _job: int | None = None
+    _names: dict[str, str] = field(default_factory=dict)  # of exchanged files, as the user knows the volumes
+
+    def start(self, order: Order) -> None:
+        """Begin; returns at once."""
+        self.on_progress("export", 0.0, None)
+        folder = self.session.folder / f"run-{next(_numbers)}"
+        self._in_background(lambda: _write(order.images, folder), lambda paths: self._compute(order, paths))
+
+    def cancel(self) -> None:
+        """End it now. The worker's process goes with it."""
+        if self.state in ENDED:
+            return
+        self._end(State.CANCELLED)
+        self.session.cancel()
+
+    @property
+    def seconds(self) -> float:
+        """Since the click."""
+        return time.monotonic() - self.started
+
+    def _compute(self, order: Order, paths: list[str]) -> None:
+        self.state = State.COMPUTING
+        names = [image.name for image in order.images]
+        self._names = dict(zip([*paths, *(Path(path).name for path in paths)], 2 * names, strict=True))
+        self._job = self.session.request(
+            "segment",
+            images=paths,
+            model=order.model,
+            settings=order.settings,
+            attention=order.attention,
+            keep=False,
+            on_result=self._read,
+            on_error=self._refused,
+            on_progress=self._progress,
+        )
+
+    def _progress(self, message: dict[str, Any]) -> None:
+        if self.state is State.COMPUTING:
+            done, total = message.get("done") or 0, message.get("total") or 1
+            self.on_progress(str(message.get("stage")), min(done / total, 1.0), message.get("seconds_left"))
+
+    def _read(self, message: dict[str, Any]) -> None:
+        if self.state is not State.COMPUTING:
+            return
+        self.state = State.READING
+        self.on_progress("import", 0.0, None)
+        self._in_background(lambda: _read_result(message, self._names), self._finish)
+
+    def _finish(self, result: Result) -> None:
+        self.result = result
+        if self._job is not None:
+            self.session.request("forget", job=self._job)
+        self._end(State.FINISHED)
+
+    def _refused(self, message: dict[str, Any]) -> None:
+        if self.state in ENDED:
+            return
+        if message.get("code") == "cancelled":
+            self._end(State.CANCELLED)
+            return
+        told = in_words(message, self._names)
+        self.fault = Fault(str(told.get("code")), str(told.get("cause")), str(told.get("remedy")))
+        self._end(State.FAILED)
+
+    def _in_background(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        def still_wanted(result: Any) -> None:
+            if self.state not in ENDED:
+                done(result)
+
+        def failed(error: Exception) -> None:
+            if self.state not in ENDED:
+                cause = getattr(error, "cause", None) or f"The volumes could not be exchanged ({error})"
+                remedy = getattr(error, "remedy", None) or "check the free space of the disk for temporary files"
+                self.fault = Fault(getattr(error, "code", "output"), cause, remedy)
+                self._end(State.FAILED)
+
+        self.mailbox.in_background(work, still_wanted, failed)
+
+    def _end(self, state: State) -> None:
+        self.state = state
+        self.session.forget(self._job)
+        self.on_end(self)
+
+
+def _write(images: Sequence[VolumeSnapshot], folder: Path) -> list[str]:
+    folder.mkdir(parents=True)
+    paths = []
+    for number, image in enumerate(images, start=1):
+        path = folder / f"channel-{number}.nrrd"
+        write_volume(image, path)
+        paths.append(str(path))
+    return paths
+
+
+def in_words(value: Any, names: dict[str, str]) -> Any:
+    """What the worker says (any JSON), with the user's names of volumes in place of those of exchanged files."""
+    if isinstance(value, str):
+        for file, name in names.items():
+            value = value.replace(file, name)
+        return value
+    if isinstance(value, dict):
+        return {key: in_words(item, names) for key, item in value.items()}
+    return [in_words(item, names) for item in value] if isinstance(value, list) else value
+
+
+def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
+    labels = read_volume(Path(message["labels"]))
+    layers = []
+    for entry in message.get("attention") or []:
+        weights, dilation = read_volume(Path(entry["weights"])), read_volume(Path(entry["dilation"]))
+        layers.append(
+            Layer(
+                index=int(entry["layer"]),
+                rates=tuple(entry["rates"]),
+                rates_mm=tuple(entry["rates_mm"]),
+                weights=weights.array,
+                index_to_lps=weights.index_to_lps,
+                effective_mm=dilation.array,
+                air_is_zero=bool(entry.get("air_is_zero")),
+            )
+        )
+    factors = None
+    if message.get("recalibration"):
+        factors = read_volume(Path(message["recalibration"]))
+        classes = (BACKGROUND, *(structure["name"] for structure in message["structures"]))
+        factors = Recalibration(classes, factors.array, factors.index_to_lps)
+    return Result(
+        labels=labels.array,
+        index_to_lps=labels.index_to_lps,
+        structures=list(message["structures"]),
+        layers=layers,
+        provenance=in_words(message.get("provenance") or {}, names),
+        message={**message, "warnings": in_words(message.get("warnings") or [], names)},
+        recalibration=factors,
+    )

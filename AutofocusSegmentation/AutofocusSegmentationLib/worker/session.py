@@ -1,0 +1,205 @@
+"""The panel's worker process: started when it is needed, kept warm, asked and heard without waiting.
+
+Requests are answered by callbacks on the main thread (mailbox.py). Whatever becomes of the process, every request is
+answered: by its result, by its error, or by what is known about the process's end.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import queue
+import shutil
+import sys
+import tempfile
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from AutofocusCore.worker.client import WorkerProcess, how_it_ended
+from AutofocusSegmentationLib.worker.mailbox import Mailbox
+
+Fields = dict[str, Any]
+Answer = Callable[[Fields], None]
+
+ENDED_CODE = "worker"
+KILL_SECONDS = 1.0  # how long a cancelled job may take to end by itself
+
+
+def ignore(fields: Fields) -> None:
+    """For answers that nobody waits for."""
+
+
+@dataclass
+class _Request:
+    on_result: Answer
+    on_error: Answer
+    on_progress: Answer
+
+
+class WorkerSession:
+    """One worker at a time.
+
+    Args:
+        mailbox: through which answers come to the main thread.
+        on_log: takes sentences for the log.
+    """
+
+    def __init__(self, mailbox: Mailbox, *, on_log: Callable[[str], None] = print) -> None:
+        self._mailbox = mailbox
+        self._log = on_log
+        self._process: WorkerProcess | None = None
+        self._folder: Path | None = None
+        self._requests: dict[int, _Request] = {}
+        self._ids = itertools.count(1)
+
+    @property
+    def pid(self) -> int | None:
+        """The process's number, if there is one."""
+        return None if self._process is None else self._process.process.pid
+
+    @property
+    def folder(self) -> Path:
+        """A folder for the exchange of volumes, private to the user; it lasts as long as the process."""
+        self._start()
+        assert self._folder is not None
+        return self._folder
+
+    def request(
+        self,
+        name: str,
+        *,
+        on_result: Answer = ignore,
+        on_error: Answer = ignore,
+        on_progress: Answer = ignore,
+        **fields: Any,
+    ) -> int:
+        """Send a request, to a new process if there is none. Returns its number."""
+        self._start()
+        key = next(self._ids)
+        self._requests[key] = _Request(on_result, on_error, on_progress)
+        if self._process is None:
+            self._fail(key, "The segmentation process could not be started", "look into the log for the reason")
+            return key
+        self._process.send({"id": key, "request": name, **fields})
+        return key
+
+    def forget(self, key: int | None) -> None:
+        """Whatever the answer to this request is going to be, nobody waits for it any more."""
+        if key is not None:
+            self._requests.pop(key, None)
+
+    def cancel(self) -> None:
+        """End whatever is being done, and the process with it; at once in the eyes of the caller.
+
+        The process is asked to quit, by which it leaves no partial file, and is killed if it does not within a second.
+        """
+        self._end(KILL_SECONDS)
+
+    def close(self) -> None:
+        """End the process and remove its folder; nothing is called back after this."""
+        self._requests.clear()
+        process = self._end(KILL_SECONDS)
+        if process is not None:
+            process.join(2 * KILL_SECONDS)
+
+    def _start(self) -> None:
+        if self._process is not None:
+            return
+        self._folder = Path(tempfile.mkdtemp(prefix="autofocus-"))
+        answers: queue.Queue[Any] = _Forwarder(lambda pair: self._mailbox.post(lambda: self._hear(*pair)))
+        try:
+            self._process = WorkerProcess(answers, folder=self._folder, executable=python_executable())
+        except OSError as error:
+            self._log(f"The segmentation process could not be started: {error}")
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+            return
+        self._log(f"The segmentation process {self.pid} is starting.")
+
+    def _end(self, patience: float) -> threading.Thread | None:
+        process, folder = self._process, self._folder
+        self._process = self._folder = None
+        keys = list(self._requests)
+        for key in keys:
+            self._fail(key, "Cancelled", "nothing was changed", code="cancelled")
+        if process is None:
+            return None
+
+        def end() -> None:
+            process.close()  # upon which it stops by itself, whatever it is doing
+            try:
+                process.process.wait(patience)
+            except Exception:
+                process.kill()
+            process.kill()  # what it may have started itself
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+        thread = threading.Thread(target=end, daemon=True, name="end of the worker")
+        thread.start()
+        return thread
+
+    def _hear(self, process: WorkerProcess, message: Fields | None) -> None:
+        if process is not self._process:
+            return  # from one that was ended
+        if message is None:
+            self._died(process)
+            return
+        request = self._requests.get(message.get("id"))  # type: ignore[arg-type]
+        if request is None:
+            return
+        if message.get("type") == "progress":
+            request.on_progress(message)
+            return
+        del self._requests[message["id"]]
+        (request.on_result if message.get("type") == "result" else request.on_error)(message)
+
+    def _died(self, process: WorkerProcess) -> None:
+        how = how_it_ended(process.exit_code)
+        folder, self._process, self._folder = self._folder, None, None
+        if folder is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+        self._log(f"The segmentation process ended unexpectedly ({how}).")
+        for key in list(self._requests):
+            self._fail(
+                key,
+                f"The segmentation process ended unexpectedly ({how}); most often the computer ran out of memory",
+                "close other programs, choose a region of interest or a device with more memory, and click again",
+            )
+
+    def _fail(self, key: int, cause: str, remedy: str, code: str = ENDED_CODE) -> None:
+        request = self._requests.pop(key, None)
+        if request is not None:
+            message = f"{cause}; {remedy}."
+            fields = {"id": key, "type": "error", "code": code, "cause": cause, "remedy": remedy, "message": message}
+            self._mailbox.post(lambda: request.on_error(fields))
+
+
+class _Forwarder(queue.Queue):  # type: ignore[type-arg]
+    """A queue that keeps nothing: what is put goes on at once."""
+
+    def __init__(self, forward: Callable[[Any], None]) -> None:
+        super().__init__()
+        self._forward = forward
+
+    def put(self, item: Any, block: bool = True, timeout: float | None = None) -> None:
+        self._forward(item)
+
+
+def python_executable() -> str:
+    """The Python that workers run in: PythonSlicer in the application, this very one elsewhere."""
+    found = shutil.which("PythonSlicer")
+    if found:
+        return found
+    name = Path(sys.executable or "").name.lower()
+    if "python" in name:
+        return sys.executable
+    home = Path(sys.base_exec_prefix)
+    version = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    for candidate in (home / "bin" / version, home / "bin" / "python3", home / "python.exe", home / "bin" / "python"):
+        if candidate.is_file() and os.access(candidate, os.X_OK):
+            return str(candidate)
+    return sys.executable

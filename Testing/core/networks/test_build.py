@@ -1,0 +1,115 @@
+"""Table 3's ten networks."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import AutofocusCore
+from AutofocusCore.errors import SettingError
+from AutofocusCore.networks.build import ARCHITECTURES
+from AutofocusCore.networks.deepmedic import DeepMedic, repeat
+from Testing.core.small_networks import random_network
+
+TABLE_3 = {
+    "basic": 315_725,
+    "aspp-s": 967_330,
+    "aspp-c": 478_435,
+    "deepmedic": 662_555,
+    "afn-1": 349_904,
+    "afn-2": 371_908,
+    "afn-3": 393_852,
+    "afn-4": 415_796,
+    "afn-5": 437_740,
+    "afn-6": 450_209,
+}
+
+
+@pytest.mark.parametrize("architecture", TABLE_3)
+def test_each_network_has_exactly_the_parameters_of_table_3(architecture: str) -> None:
+    network = AutofocusCore.build_network(architecture, in_channels=4, num_classes=5)
+    assert AutofocusCore.count_parameters(network) == TABLE_3[architecture]
+
+
+def test_table_3_is_complete() -> None:
+    assert set(ARCHITECTURES) == set(TABLE_3)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_a_forward_pass_takes_the_margin_off_each_side(architecture: str) -> None:
+    network = random_network(architecture, in_channels=2, num_classes=4)
+    size = [2 * network.margin + extra for extra in (1, 3, 2)]
+    with torch.inference_mode():
+        logits, attention = network.forward_with_attention(torch.randn(1, 2, *size))
+    assert logits.shape == (1, 4, 1, 3, 2)
+    assert network.margin == (24 if architecture == "deepmedic" else 14)
+    layers = int(architecture[-1]) if architecture.startswith("afn") else 0
+    assert len(attention) == layers == network.autofocus_layers
+    for index, weights in enumerate(reversed(attention)):
+        assert weights.shape == (1, 4, 1 + 4 * index, 3 + 4 * index, 2 + 4 * index)
+        torch.testing.assert_close(weights.sum(dim=1), torch.ones(1, *weights.shape[2:]))
+
+
+def test_options_rebuild_the_same_network() -> None:
+    network = AutofocusCore.build_network(
+        "AFN-3", in_channels=2, num_classes=3, dilation_rates=(1, 2, 4), norm="fused", detach_attention=False
+    )
+    again = AutofocusCore.build_network(**network.options)
+    again.load_state_dict(network.state_dict())
+    assert again.options == network.options
+    assert network.margin == 2 + 3 * 2 + 3 * 1
+
+
+def test_the_fused_norm_has_one_batchnorm_a_layer() -> None:
+    branch, fused = (
+        AutofocusCore.build_network("afn-6", in_channels=4, num_classes=5, norm=norm) for norm in ("branch", "fused")
+    )
+    saved = 3 * 2 * (40 + 40 + 40 + 40 + 50 + 50)
+    assert AutofocusCore.count_parameters(branch) - AutofocusCore.count_parameters(fused) == saved
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        ({"architecture": "unet"}, "unet"),
+        ({"in_channels": 0}, "in_channels"),
+        ({"num_classes": 1}, "num_classes"),
+        ({"dilation_rates": ()}, "dilation_rates"),
+        ({"dilation_rates": (6, 2)}, "dilation_rates"),
+        ({"dilation_rates": (0, 2)}, "dilation_rates"),
+        ({"norm": "group"}, "norm"),
+    ],
+)
+def test_an_option_that_makes_no_sense_is_named(options: dict[str, object], word: str) -> None:
+    arguments = {"architecture": "afn-1", "in_channels": 1, "num_classes": 2} | options
+    with pytest.raises(SettingError, match=word):
+        AutofocusCore.build_network(**arguments)  # type: ignore[arg-type]
+
+
+def test_an_input_that_is_too_small_is_refused_with_the_margin() -> None:
+    network = random_network("basic")
+    with pytest.raises(SettingError, match="14 voxels"):
+        network(torch.zeros(1, 1, 28, 40, 40))
+
+
+def test_deepmedic_classifies_9_voxels_from_57_as_its_authors_do() -> None:
+    network = random_network("deepmedic")
+    with torch.inference_mode():
+        assert network(torch.randn(1, 1, 57, 57, 57)).shape == (1, 3, 9, 9, 9)
+
+
+def test_deepmedics_second_pathway_is_centred_on_the_first_of_the_voxels_it_serves() -> None:
+    """Its output j depends on the inputs 3j to 3j + 48, of which 3j + 24 is output voxel 3j."""
+    network = random_network("deepmedic")
+    assert isinstance(network, DeepMedic)
+    volume = torch.randn(1, 1, 57, 49, 49, requires_grad=True)
+    coarse = network.subsampled(volume[:, :, ::3, ::3, ::3])
+    coarse[:, :, 1].sum().backward()
+    assert volume.grad is not None
+    planes = volume.grad.abs().sum(dim=(0, 1, 3, 4)).nonzero().flatten()
+    assert (planes.min().item(), planes.max().item()) == (3, 51)
+
+
+def test_repeating_three_times_and_cropping_serves_every_voxel() -> None:
+    x = torch.arange(2.0).reshape(1, 1, 2, 1, 1)
+    assert repeat(x, torch.Size((4, 1, 2)))[0, 0, :, 0, 0].tolist() == [0, 0, 0, 1]

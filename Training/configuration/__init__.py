@@ -1,0 +1,1 @@
+"""Configurations: read from TOML, checked on construction."""

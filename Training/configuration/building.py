@@ -1,0 +1,60 @@
+"""Dataclasses from the values of a configuration file: names and types checked, the rest left to the dataclass."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar, get_origin, get_type_hints
+
+from AutofocusCore.errors import SettingError
+from Training.configuration.settings import require
+
+Part = TypeVar("Part")
+Reader = Callable[[Mapping[str, Any]], Any]
+
+TYPES: dict[type, Any] = {int: int, float: (int, float), str: str, bool: bool}
+
+
+def build(cls: type[Part], values: Any, where: str, readers: Mapping[type, Reader] | None = None) -> Part:
+    """A dataclass from a table of its fields; tables within it become the dataclasses that its fields are.
+
+    Args:
+        cls: what is wanted.
+        values: of the table.
+        where: the table's name, for messages.
+        readers: for the types that are read in a way of their own.
+
+    Raises:
+        SettingError: not a table, a field that there is not, one left out, or a value of another type.
+    """
+    if not isinstance(values, Mapping):
+        raise SettingError(f"The configuration's {where} is {values!r}", "make it a table of named values")
+    readers = readers or {}
+    hints = get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for name in values:
+        require(name in fields, f"field of {where}", name, f"the fields are {', '.join(fields)}")
+    for name, one in fields.items():
+        missing = one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING
+        require(name in values or not missing, f"{where} field {name}", None, "it cannot be left out")
+    ready = {}
+    for name, value in values.items():
+        kind = hints[name]
+        if isinstance(value, Mapping) and kind in readers:
+            value = readers[kind](value)
+        elif dataclasses.is_dataclass(kind) and not isinstance(value, kind):  # type: ignore[arg-type]
+            value = build(kind, value, name, readers)  # type: ignore[arg-type]
+        elif get_origin(kind) is dict:
+            require(isinstance(value, Mapping), f"{where}.{name}", value, "make it a table of named values")
+        elif get_origin(kind) is tuple:
+            require(isinstance(value, (list, tuple)), f"{where}.{name}", value, "make it a list, in [ ]")
+        if isinstance(value, list):
+            value = tuple(value)
+        if kind in TYPES:
+            good = isinstance(value, TYPES[kind]) and isinstance(value, bool) == (kind is bool)
+            require(good, f"{where}.{name}", value, f"give a value of the type {kind.__name__}")
+        ready[name] = value
+    try:
+        return cls(**ready)
+    except TypeError as error:  # within a list or a table, a text where a number belongs
+        raise SettingError(f"The configuration's {where} cannot be used ({error})", "correct its types") from None

@@ -1,0 +1,134 @@
+"""One experiment as dataclasses: read from TOML, checked on construction, errors naming the field and what would do."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from AutofocusCore import build_network
+from AutofocusCore.models import Channel, ModelSpec, Normalization, Structure
+from AutofocusCore.models.parts import from_mapping
+from AutofocusCore.models.terminology import structure
+from Training.configuration.building import build
+from Training.configuration.settings import Augmentation, Optimizer, Run, Segments, require
+from Training.configuration.toml_files import read_values, toml_text
+
+
+@dataclass(frozen=True)
+class Data:
+    """Where the cases come from.
+
+    Args:
+        source: "prepared", a folder that `prepare.py` made; "folder", images and labels in NIfTI, laid out as the
+            Medical Segmentation Decathlon does, with a split.json; or "phantom".
+        folder: of the data set; `--data` on the command line overrides it.
+        train, watch, test: how many phantoms to train on, to look at while training, and to report on. Otherwise
+            `watch` of the training cases are set aside, and `test` is the size of the test part, 0 for all of it:
+            nothing is ever chosen by it.
+        fold: of cross-validation, from 0: its cases are the test part, and all other training cases are trained on.
+            Left out, the test part is the one that the folder names.
+        folds: into how many folds a "folder" has its training cases dealt, by their sorted names. A prepared folder
+            holds its folds.
+    """
+
+    source: str
+    folder: str = ""
+    train: int = 0
+    watch: int = 10
+    test: int = 0
+    fold: int | None = None
+    folds: int = 0
+
+    def __post_init__(self) -> None:
+        known = ("prepared", "folder", "phantom")
+        require(self.source in known, "data.source", self.source, f"use one of {', '.join(known)}")
+        require(self.source == "phantom" or bool(self.folder), "data.folder", self.folder, "name the data's folder")
+        require(self.source != "phantom" or self.train > 0, "data.train", self.train, "give the number of phantoms")
+        require(self.watch >= 0, "data.watch", self.watch, "give 0 or more cases")
+        require(self.test >= 0, "data.test", self.test, "give 0 or more cases")
+        whole = self.fold is None or (isinstance(self.fold, int) and not isinstance(self.fold, bool) and self.fold >= 0)
+        require(whole, "data.fold", self.fold, "give a whole number from 0")
+        if self.source == "folder" and self.fold is not None:
+            require(self.folds >= 2, "data.folds", self.folds, "say into how many folds, at least 2, data.fold counts")
+            require(self.fold < self.folds, "data.fold", self.fold, f"give 0 to {self.folds - 1}")
+        else:
+            require(self.folds == 0, "data.folds", self.folds, "leave it out; it goes with a 'folder' and data.fold")
+        require(self.fold is None or self.source != "phantom", "data.fold", self.fold, "leave it out for phantoms")
+
+
+@dataclass(frozen=True)
+class Config:
+    """An experiment: what the model is to be (the card of its bundle, but for the figures), and how it gets there."""
+
+    model: ModelSpec
+    data: Data
+    segments: Segments
+    run: Run
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    optimizer: Optimizer = field(default_factory=Optimizer)
+
+    def __post_init__(self) -> None:
+        structures, swap, shares = len(self.model.structures), self.augmentation.swap, self.segments.shares
+        fits = all(label <= structures for pair in swap for label in pair)
+        require(fits, "augmentation.swap", swap, f"use labels from 1 to {structures}, the number of structures")
+        remedy = f"give {structures + 1} shares, the background's first, or none"
+        require(len(shares) in (0, structures + 1), "segments.shares", shares, remedy)
+
+
+def model_of(values: dict[str, Any]) -> ModelSpec:
+    """The `[model]` table: a `ModelSpec` whose structures are known by name and whose class counts follow from it."""
+    values = {"orientation": "RAS", **values}
+    for name in ("structures", "channels", "normalization", "architecture"):
+        require(name in values, f"model field {name}", None, "it cannot be left out")
+    for name in ("structures", "channels"):
+        require(isinstance(values[name], (list, tuple)), f"model.{name}", values[name], "make it a list, in [ ]")
+    architecture = values["architecture"]
+    require(isinstance(architecture, Mapping), "model.architecture", architecture, "make it a table of named values")
+    channels = tuple(build(Channel, channel, "model.channels") for channel in values["channels"])
+    counts = {"in_channels": len(channels), "num_classes": len(values["structures"]) + 1}
+    ready = {
+        **values,
+        "channels": channels,
+        "structures": tuple(_structure(one, label) for label, one in enumerate(values["structures"], start=1)),
+        "normalization": build(Normalization, values["normalization"], "model.normalization"),
+        "architecture": {**architecture, **counts},
+    }
+    spec = build(ModelSpec, ready, "model")
+    build_network(**spec.architecture)  # says at once which option makes no sense
+    return spec
+
+
+def _structure(value: object, label: int) -> Structure:
+    """A structure under a label: known by its name, or a table with name, colour and codes of its own."""
+    return (
+        from_mapping(Structure, {**value, "label": label}, f"structure {label}")
+        if isinstance(value, Mapping)
+        else (structure(str(value), label))
+    )
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:
+    """The experiment that a TOML file describes.
+
+    Args:
+        path: of the file, which may begin from another: ``base = "file.toml"``, relative to its folder.
+        overrides: "table.field=value" each, in place of what the files say.
+
+    Raises:
+        SettingError: no such file, not TOML, an unknown field, or a value that makes no sense.
+        ModelError: a description of the model that makes no sense.
+    """
+    return config_of(read_values(path, overrides))
+
+
+def config_of(values: Mapping[str, Any]) -> Config:
+    """The experiment that the values of a TOML file describe; raises as :func:`load_config`."""
+    return build(Config, values, "file", {ModelSpec: model_of})
+
+
+def as_toml(config: Config) -> str:
+    """The whole experiment as one TOML file that :func:`load_config` reads back, defaults and overrides included."""
+    return toml_text(dataclasses.asdict(config))

@@ -1,0 +1,1 @@
+"""Evaluation: measures of agreement, comparisons, tables, pictures."""

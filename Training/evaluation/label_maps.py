@@ -1,0 +1,100 @@
+"""Measure label maps that lie in a folder, whatever made them, against the true ones in another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from AutofocusCore.errors import InputError
+from AutofocusCore.images import Grid, read_image
+from AutofocusCore.io.atomic import stem_of, suffix_of
+from AutofocusCore.io.results import SEGMENTATION_FORMATS
+from Training.evaluation.measures import Labels, Measures, measure_case
+
+SHOWN = 5
+
+
+def label_maps(folder: Path) -> dict[str, list[Path]]:
+    """The label maps of a folder by case, the file's name without its ending.
+
+    Raises:
+        InputError: no such folder.
+    """
+    if not folder.is_dir():
+        raise InputError(f"There is no folder {folder}", "check its path")
+    found: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.is_file() and suffix_of(path) in SEGMENTATION_FORMATS and not path.name.startswith("."):
+            found.setdefault(stem_of(path), []).append(path)
+    return found
+
+
+def pairs(predictions: Path, truth: Path) -> dict[str, tuple[Path, Path]]:
+    """Prediction and truth by case, for every true label map.
+
+    Raises:
+        InputError: no truth at all, a truth without a prediction, or two files of one case.
+    """
+    found, true = label_maps(predictions), label_maps(truth)
+    if not true:
+        raise InputError(f"{truth} holds no label map", f"give a folder of {', '.join(SEGMENTATION_FORMATS)}")
+    missing = [case for case in true if case not in found]
+    if missing:
+        named = ", ".join(missing[:SHOWN]) + ("" if len(missing) <= SHOWN else f" and {len(missing) - SHOWN} more")
+        raise InputError(f"{predictions} has no label map for {named}", "predict these too, or take their truth away")
+    for case in true:
+        for several in (found[case], true[case]):
+            if len(several) > 1:
+                raise InputError(f"{case} is there twice: {several[0].name} and {several[1].name}", "keep one of them")
+    return {case: (found[case][0], true[case][0]) for case in true}
+
+
+def measure_label_maps(
+    predictions: Path, truth: Path, labels: Labels | None = None, say: Callable[[str], None] = print
+) -> list[Measures]:
+    """Measure every pair on the truth's own grid, in millimetres.
+
+    Args:
+        predictions, truth: folders with files of the same names, whatever their formats.
+        labels: label values by structure; None: every value that occurs, as "label 1" and so on.
+        say: is told of each case, and of predictions without a truth.
+
+    Raises:
+        InputError: what `pairs` says; a file that cannot be read or holds no labels; nothing but background; two grids
+            that differ, or a grid that is sheared.
+    """
+    cases = pairs(predictions, truth)
+    extra = sorted(label_maps(predictions).keys() - cases.keys())
+    if extra:
+        say(f"{len(extra)} predictions have no truth and are left out: {', '.join(extra[:SHOWN])}")
+    if labels is None:
+        values = sorted({int(v) for files in cases.values() for file in files for v in np.unique(_read(file)[1])} - {0})
+        if not values:
+            raise InputError("No label map holds anything but background", "check that these are the right folders")
+        labels = {f"label {value}": (value,) for value in values}
+    results = []
+    for case, files in cases.items():
+        (other, found), (grid, true) = (_read(path) for path in files)
+        if not grid.same_as(other):
+            raise InputError(f"Prediction and truth of {case} are not on the same grid", "resample the prediction")
+        if grid.sheared:
+            raise InputError(f"The axes of {case} are not perpendicular", "resample both onto perpendicular axes")
+        measured = measure_case(case, true, found, labels, tuple(reversed(grid.spacing)))
+        say(f"{case}: " + "  ".join(f"{one.structure} {one.state} {one.dice:.3f}" for one in measured))
+        results += measured
+    return results
+
+
+def _read(path: Path) -> tuple[Grid, np.ndarray]:
+    """The grid and the labels (D, H, W) of a label map."""
+    scan = read_image(path)
+    if scan.warnings:
+        raise InputError(f"The labels of {path} cannot be taken as they are: {scan.warnings[0].rstrip('.')}", "mend it")
+    values = sitk.GetArrayFromImage(scan.image)
+    whole = np.rint(values)
+    if (values != whole).any():
+        raise InputError(f"{path} holds {values[values != whole].flat[0]:g}, which is no label", "give whole numbers")
+    return Grid.of(scan.image), values

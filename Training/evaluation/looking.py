@@ -1,0 +1,137 @@
+"""How far a network looked in each structure: effective dilation beside the structure's size and its border.
+
+The effective dilation of an autofocus layer at a voxel is the mean of its dilation rates under the attention weights
+there, in millimetres (paper, section 2; `AutofocusCore.segmentation.AttentionMap`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+from scipy.stats import spearmanr
+
+import AutofocusCore
+from AutofocusCore.errors import InputError
+from AutofocusCore.images import Grid
+from AutofocusCore.images.body import bounding_region, margins_of
+from AutofocusCore.segmentation import AttentionMap
+from Training.evaluation.measures import Labels
+from Training.loop.sampling import Case
+
+FARTHEST_MM = 20.0
+"""From a structure's border, outwards and inwards, that is looked at."""
+
+MEAN_OF_LAYERS = 0
+"""In place of a layer's number, which counts from 1."""
+
+Floats = NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How far a layer looked in one structure of one case.
+
+    Attributes:
+        case, structure: their names.
+        layer: autofocus layer, from 1; `MEAN_OF_LAYERS` for the mean of all.
+        diameter_mm: of the sphere with the true structure's volume.
+        dilation_mm: mean effective dilation inside the true structure.
+        border_correlation: Spearman's, between dilation and distance to the border, over the voxels inside; NaN where
+            one of both does not vary.
+        profile: mean dilation by signed distance to the border, in bins of one voxel edge: negative outside.
+    """
+
+    case: str
+    structure: str
+    layer: int
+    diameter_mm: float
+    dilation_mm: float
+    border_correlation: float
+    profile: Mapping[int, float]
+
+
+def effective_dilations(
+    network: Any, case: Case, spacing: Sequence[float], device: str = "auto", precision: str = "float32"
+) -> dict[int, Floats]:
+    """Effective dilation (D, H, W) in mm of every autofocus layer, from 1, and of `MEAN_OF_LAYERS` if several.
+
+    Where no structure of the case is near (`FARTHEST_MM`), nothing is computed, and it is NaN; a case without any gives
+    nothing.
+
+    Args:
+        network: in evaluation mode.
+        case: on the model's grid.
+        spacing: z, y, x in mm.
+        device, precision: as for `AutofocusCore.predict_volume`.
+
+    Raises:
+        InputError: the network has no autofocus layer.
+    """
+    z, y, x = case.labels.shape
+    grid = Grid((x, y, z), (spacing[2], spacing[1], spacing[0]), (0.0,) * 3, tuple(np.eye(3).ravel()))
+    if not case.labels.any():
+        return {}
+    box = bounding_region(case.labels > 0, margins_of(grid, FARTHEST_MM))
+    prediction = AutofocusCore.predict_volume(
+        network, case.image, background=case.background, device=device, precision=precision, attention="all", region=box
+    )
+    if not prediction.attention:
+        raise InputError("The network has no autofocus layer, so that there is nothing to study", "choose an AFN")
+    rates = tuple(int(rate) for rate in network.dilation_rates)
+    inner, where = grid.crop(box), tuple(slice(*ends) for ends in box)
+    maps = {}
+    for layer, weights in prediction.attention.items():
+        maps[layer + 1] = np.full(case.labels.shape, np.nan)
+        maps[layer + 1][where] = AttentionMap(weights.numpy(), rates, inner).effective_dilation_mm()
+    return {**maps, MEAN_OF_LAYERS: np.mean(list(maps.values()), axis=0)} if len(maps) > 1 else maps
+
+
+def signed_distance(mask: NDArray[np.bool_], spacing: Sequence[float]) -> Floats:
+    """Distance in mm from each voxel to the nearest one on the border's other side, negative outside the mask."""
+    return distance_transform_edt(mask, sampling=spacing) - distance_transform_edt(~mask, sampling=spacing)
+
+
+def looks(case: Case, dilations: Mapping[int, Floats], labels: Labels, spacing: Sequence[float]) -> list[Look]:
+    """What each layer did in each structure that the case has.
+
+    Args:
+        case: with its true labels.
+        dilations: effective dilation by layer.
+        labels: label values by structure.
+        spacing: z, y, x in mm.
+    """
+    found = []
+    for structure, values in labels.items():
+        mask = np.isin(case.labels, values)
+        if not mask.any() or mask.all():
+            continue
+        distance = signed_distance(mask, spacing)
+        near = np.abs(distance) <= FARTHEST_MM
+        bins = np.round(distance[near] / min(spacing)).astype(int)
+        diameter = (6 * mask.sum() * math.prod(spacing) / math.pi) ** (1 / 3)
+        for layer, dilation in dilations.items():
+            found.append(
+                Look(
+                    case=case.name,
+                    structure=structure,
+                    layer=layer,
+                    diameter_mm=float(diameter),
+                    dilation_mm=float(dilation[mask].mean()),
+                    border_correlation=rank_correlation(distance[mask], dilation[mask]),
+                    profile={int(b): float(dilation[near][bins == b].mean()) for b in np.unique(bins)},
+                )
+            )
+    return found
+
+
+def rank_correlation(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -> float:
+    """Spearman's correlation; NaN where there are fewer than three pairs, or one of both does not vary."""
+    if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
+        return math.nan
+    return float(spearmanr(x, y).statistic)

@@ -1,0 +1,208 @@
+"""The tables of an evaluation: every case as CSV, a summary for each structure as CSV and Markdown.
+
+A case that several runs measured (seeds) counts once, with its mean over them. Means leave out what is undefined (see
+measures.py), and the columns found, missed, false_positive and absent count what they leave out.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from AutofocusCore.errors import InputError, SettingError
+from Training.evaluation.comparing import Comparison, Values, interval
+from Training.evaluation.measures import NUMBERS, STATES, Measures, mean_of, mean_over_structures
+
+CASE_COLUMNS = tuple(f.name for f in fields(Measures))
+SUMMARY_COLUMNS = (
+    "structure", "cases", *(state.replace(" ", "_") for state in STATES),
+    *(f"{number}_{part}" for number in NUMBERS for part in ("mean", "sd")), "dice_low", "dice_high",
+)  # fmt: skip
+ALL = "mean of structures"
+"""The row in which each case counts with the mean over its structures."""
+
+UNITS = {"hd95_mm": "HD95 (mm)", "asd_mm": "ASD (mm)", "dice": "Dice"}
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A structure over all cases.
+
+    Attributes:
+        structure: its name, or `ALL`.
+        cases: how many, whatever their state.
+        found, missed, false_positive, absent: how often, over all runs; None for `ALL`.
+        mean, sd: of each measure by its name; the standard deviation is between cases (n - 1), NaN for one.
+        low, high: 95 % bootstrap interval of the mean Dice.
+    """
+
+    structure: str
+    cases: int
+    found: int | None
+    missed: int | None
+    false_positive: int | None
+    absent: int | None
+    mean: dict[str, float]
+    sd: dict[str, float]
+    low: float
+    high: float
+
+
+def values_by_case(results: Sequence[Measures], structure: str, number: str) -> Values:
+    """One measure of one structure, or of `ALL`, by case: its mean over runs, NaN where it is undefined in all."""
+    by_run: dict[str, dict[str, float]] = {}
+    for run in dict.fromkeys(one.run for one in results):
+        own = [one for one in results if one.run == run]
+        if structure == ALL:
+            by_run[run] = mean_over_structures(own, number)
+        else:
+            by_run[run] = {one.case: getattr(one, number) for one in own if one.structure == structure}
+    cases = dict.fromkeys(case for values in by_run.values() for case in values)
+    return {case: mean_of([values[case] for values in by_run.values() if case in values]) for case in cases}
+
+
+def structures_of(results: Sequence[Measures]) -> list[str]:
+    """The structures' names in the order of their first mention; `ALL` last where there are several."""
+    names = list(dict.fromkeys(one.structure for one in results))
+    return [*names, ALL] if len(names) > 1 else names
+
+
+def summarise(results: Sequence[Measures]) -> list[Summary]:
+    """A summary of each structure, and of `ALL` where there are several."""
+    summaries = []
+    for structure in structures_of(results):
+        own = [one for one in results if one.structure == structure]
+        mean, sd, dice = {}, {}, []
+        for number in NUMBERS:
+            values = values_by_case(results, structure, number)
+            defined = [value for value in values.values() if not math.isnan(value)]
+            mean[number] = mean_of(defined)
+            sd[number] = float(np.std(defined, ddof=1)) if len(defined) > 1 else math.nan
+            dice = defined if number == "dice" else dice
+        counts = [sum(one.state == state for one in own) if structure != ALL else None for state in STATES]
+        cases = len({one.case for one in (results if structure == ALL else own)})
+        summaries.append(Summary(structure, cases, *counts, mean, sd, *interval(dice)))
+    return summaries
+
+
+def csv_text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
+    """A table as CSV: numbers to six digits, empty cells for what is undefined."""
+
+    def cell(value: object) -> object:
+        if isinstance(value, float):
+            return "" if math.isnan(value) else f"{value:.6g}"
+        return "" if value is None else value
+
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows([cell(value) for value in row] for row in rows)
+    return table.getvalue()
+
+
+def cases_csv(results: Sequence[Measures]) -> str:
+    """Every measure of every case; `read_cases` reads it back."""
+    return csv_text(CASE_COLUMNS, [[getattr(one, name) for name in CASE_COLUMNS] for one in results])
+
+
+def read_cases(path: Path) -> list[Measures]:
+    """The measures that a cases.csv holds.
+
+    Raises:
+        InputError: it cannot be read, or is no such table.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
+        results = []
+        for row in rows:
+            numbers = {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}
+            results.append(Measures(row["case"], row["structure"], row["state"], run=row["run"], **numbers))
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror})", "check its path") from None
+    except (KeyError, ValueError, TypeError, SettingError) as error:
+        raise InputError(f"{path} is not a table of cases ({error!r})", "give a cases.csv of an evaluation") from None
+    if not results:
+        raise InputError(f"{path} holds no case", "evaluate again")
+    return results
+
+
+def summary_csv(summaries: Sequence[Summary]) -> str:
+    """The summaries, all measures with mean and standard deviation."""
+    return csv_text(SUMMARY_COLUMNS, [_summary_row(s) for s in summaries])
+
+
+def models_csv(models: Mapping[str, Sequence[Measures]]) -> str:
+    """The summaries of several models."""
+    rows = [[name, *_summary_row(s)] for name, results in models.items() for s in summarise(results)]
+    return csv_text(("model", *SUMMARY_COLUMNS), rows)
+
+
+def _summary_row(s: Summary) -> list[object]:
+    numbers = [part[number] for number in NUMBERS for part in (s.mean, s.sd)]
+    return [s.structure, s.cases, s.found, s.missed, s.false_positive, s.absent, *numbers, s.low, s.high]
+
+
+def summary_markdown(summaries: Sequence[Summary]) -> str:
+    """Mean (SD) of each measure by structure, as the paper's Table 2 has them, and what the means leave out."""
+    header = ["structure", "cases", "Dice", "95 % CI", "HD95 (mm)", "ASD (mm)", "sensitivity", "specificity"]
+    header += ["true (mL)", "found (mL)", "missed", "false positive", "absent"]
+    rows = []
+    for s in summaries:
+        cells = [mean_sd(s, number) for number in NUMBERS]
+        span = "–" if math.isnan(s.low) else f"{s.low:.3f} to {s.high:.3f}"
+        counts = ["" if n is None else str(n) for n in (s.missed, s.false_positive, s.absent)]
+        rows.append([s.structure, str(s.cases), cells[0], span, *cells[1:], *counts])
+    return markdown(header, rows)
+
+
+def models_markdown(models: Mapping[str, Sequence[Measures]], number: str = "dice") -> str:
+    """A row for each model, a column for each structure: mean (SD) of one measure, as the paper's Tables 1 and 2."""
+    structures = list(dict.fromkeys(s for results in models.values() for s in structures_of(results)))
+    rows = []
+    for name, results in models.items():
+        summaries = {summary.structure: summary for summary in summarise(results)}
+        rows.append([name, *(mean_sd(summaries[s], number) if s in summaries else "–" for s in structures)])
+    return markdown([f"{UNITS.get(number, number)}, mean (SD)", *structures], rows)
+
+
+def comparison_rows(comparisons: Sequence[Comparison]) -> tuple[list[str], list[list[object]]]:
+    """Header and rows of a comparison, for CSV."""
+    columns = [f.name for f in fields(Comparison)]
+    return columns, [[getattr(one, name) for name in columns] for one in comparisons]
+
+
+def comparison_markdown(comparisons: Sequence[Comparison]) -> str:
+    """The differences, their intervals, and p values."""
+    rows = [
+        [f"{c.second} − {c.first}", c.structure, str(c.pairs), str(c.unpaired),
+         "–" if math.isnan(c.difference) else f"{c.difference:+.4f}",
+         "–" if math.isnan(c.low) else f"{c.low:+.4f} to {c.high:+.4f}", p_text(c.p), p_text(c.p_corrected)]
+        for c in comparisons
+    ]  # fmt: skip
+    return markdown(["", "structure", "pairs", "unpaired", "difference", "95 % CI", "p", "p, Holm"], rows)
+
+
+def mean_sd(summary: Summary, number: str) -> str:
+    """`0.884 (0.033)`; a dash where nothing defines it."""
+    mean, sd = summary.mean[number], summary.sd[number]
+    if math.isnan(mean):
+        return "–"
+    digits = 2 if number.endswith(("_mm", "_ml")) else 3
+    return f"{mean:.{digits}f}" + ("" if math.isnan(sd) else f" ({sd:.{digits}f})")
+
+
+def p_text(p: float) -> str:
+    """A p value to two digits, none below 0.0001."""
+    return "–" if math.isnan(p) else "< 0.0001" if p < 1e-4 else f"{p:.2g}"
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown; all columns but the first are set to the right."""
+    lines = [header, ["---", *["--:"] * (len(header) - 1)], *rows]
+    return "".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |\n" for line in lines)

@@ -1,0 +1,1 @@
+"""The training loop: data, segments, losses, optimisers, steps, checkpoints."""

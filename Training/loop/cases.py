@@ -1,0 +1,189 @@
+"""Cases and where they come from: made when first needed, kept as long as there is room, named when at fault."""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+import numpy as np
+import psutil
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.preparing import prepare
+from AutofocusCore.images.resampling import sample
+from AutofocusCore.models import ModelSpec
+from Training.loop.sampling import Case
+
+SHOWN_PROBLEMS = 8
+SHARE_OF_MEMORY = 0.5
+
+
+class Shelf:
+    """Cases that are kept in memory up to a limit; those that were not used for longest make room.
+
+    Args:
+        limit: bytes; None for half of the memory that is free now, shared with the other processes of a run.
+    """
+
+    def __init__(self, limit: float | None = None) -> None:
+        if limit is None:
+            processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many there are here
+            limit = psutil.virtual_memory().available * SHARE_OF_MEMORY / processes
+        self.limit = limit
+        self._kept: OrderedDict[str, Case] = OrderedDict()
+
+    def get(self, name: str, load: Callable[[], Case]) -> Case:
+        """The case of that name, loaded if it is not there."""
+        if name not in self._kept:
+            self._kept[name] = load()
+        self._kept.move_to_end(name)
+        while len(self._kept) > 1 and sum(map(_bytes_of, self._kept.values())) > self.limit:
+            self._kept.popitem(last=False)
+        return self._kept[name]
+
+
+def _bytes_of(case: Case) -> int:
+    return case.image.nbytes + case.labels.nbytes + case.roi.nbytes
+
+
+@dataclass
+class Source:
+    """A case that is prepared when it is needed; without a shelf it is then kept for good."""
+
+    name: str
+    load: Callable[[], Case]
+    shelf: Shelf = field(default_factory=lambda: Shelf(float("inf")), repr=False)
+
+    @property
+    def case(self) -> Case:
+        """The case, ready for the network."""
+        return self.shelf.get(self.name, self.load)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The cases to train on, those set aside from them to watch, and those to report on.
+
+    Args:
+        checksum: identifies files and parts together.
+        remarks: what is to be known before a training starts, though it does not stop one.
+    """
+
+    train: list[Source]
+    watch: list[Source]
+    test: list[Source]
+    checksum: str
+    remarks: tuple[str, ...] = ()
+
+
+def names_of(sources: Sequence[Source]) -> list[str]:
+    """The cases' names."""
+    return [source.name for source in sources]
+
+
+def case_of(
+    name: str,
+    images: sitk.Image | Sequence[sitk.Image],
+    labels: sitk.Image,
+    spec: ModelSpec,
+    roi: sitk.Image | None = None,
+) -> Case:
+    """Images and labels on the model's grid, normalised as for inference.
+
+    Args:
+        name: of the case.
+        images: one for each channel; a single one as it is.
+        labels: on the first one's grid.
+        spec: the model.
+        roi: mask that segments are centred in; without it the body, where the model's normalisation looks for it, or
+            everything.
+
+    Raises:
+        InputError: an image that cannot be used.
+    """
+    channels = [images] if isinstance(images, sitk.Image) else list(images)
+    prepared = prepare(channels, spec)
+    values = sample(labels, prepared.grid, 0.0, nearest=True).astype(np.uint8)
+    within = np.ones(values.shape, dtype=bool)
+    if roi is not None:
+        within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
+    elif spec.normalization.mask == "body" and prepared.patient is not None:
+        within = prepared.patient
+    lost = lost_labels(labels, values)
+    return Case(name, prepared.volume, values, within, each_or_all(prepared.background), prepared.region, lost)
+
+
+def lost_labels(labels: sitk.Image, values: NDArray[np.integer]) -> tuple[int, ...]:
+    """The label values of an image that do not occur in ``values`` (D, H, W), its labels on another grid."""
+    occurring = np.unique(sitk.GetArrayViewFromImage(labels))
+    return tuple(int(value) for value in np.setdiff1d(occurring, np.append(np.unique(values), 0)))
+
+
+def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[str, ...]:
+    """A sentence that names the cases with structures that are not there on the model's grid, where there are any.
+
+    Args:
+        lost: label values by case, as `lost_labels` finds them.
+        spec: the model.
+    """
+    names = {structure.label: structure.name for structure in spec.structures}
+    affected = [f"{case} ({', '.join(names[v] for v in values)})" for case, values in lost.items() if values]
+    if not affected:
+        return ()
+    return (
+        f"{len(affected)} of {len(lost)} cases have structures that are lost on the model's grid, being smaller than "
+        f"its voxels; they are not trained on, and count as missed: {_some(affected)}.",
+    )
+
+
+def each_or_all(background: Sequence[float]) -> float | tuple[float, ...]:
+    """The value outside the image: one number for a single channel, one for each of several."""
+    return background[0] if len(background) == 1 else tuple(background)
+
+
+def split_watched(names: Sequence[str], count: int, where: str) -> tuple[list[str], list[str]]:
+    """The names to train on, and so many of them, evenly spread, set aside to watch.
+
+    Raises:
+        InputError: nothing would be left to train on.
+    """
+    if count >= len(names):
+        raise InputError(f"{where} has {len(names)} training cases", f"have more than data.watch={count}")
+    watched = set(names[:: max(1, len(names) // max(count, 1))][:count])
+    return [n for n in names if n not in watched], [n for n in names if n in watched]
+
+
+def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int]) -> tuple[str, ...]:
+    """A sentence that names the cases that are smaller than a segment's output along an axis, where there are any.
+
+    Args:
+        shapes: of the cases on the model's grid, z, y, x in voxels.
+        segment: size of a segment's output, likewise.
+    """
+    small = [name for name, shape in shapes.items() if any(n < s for n, s in zip(shape, segment, strict=True))]
+    if not small:
+        return ()
+    shown = _some([f"{name} ({' × '.join(map(str, shapes[name]))})" for name in small])
+    size = " × ".join(map(str, segment))
+    return (
+        f"{len(small)} of {len(shapes)} cases are smaller than a segment's {size} voxels (z, y, x) along an axis, and "
+        f"their segments are filled up with background: {shown}.",
+    )
+
+
+def _some(items: Sequence[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(items) - SHOWN_PROBLEMS
+    return ", ".join(items[:SHOWN_PROBLEMS]) + (f" and {more} more" if more > 0 else "")
+
+
+def refuse(problems: Sequence[str], where: object) -> NoReturn:
+    """Raise the InputError that lists what is wrong with the cases."""
+    more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
+    listed = " ".join(problems[:SHOWN_PROBLEMS])
+    raise InputError(f"{len(problems)} cases of {where} cannot be used: {listed}{more}", "mend or remove them")

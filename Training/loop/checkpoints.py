@@ -1,0 +1,110 @@
+"""Checkpoints: written as a whole or not at all, read safely, and only by the experiment that wrote them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from AutofocusCore.errors import AutofocusError, OutputError, SettingError
+from Training.configuration.config import Config, config_of
+from Training.configuration.toml_files import values_of
+
+State = dict[str, Any]
+
+
+def run_folder(configuration: Path) -> Path:
+    """Where a run of a configuration is kept unless told otherwise: Runs/hippocampus/afn-1 for hippocampus/afn-1.toml.
+
+    Of a configuration elsewhere than in Training/configs it is Runs/<name of the file>.
+    """
+    ours, place = Path(__file__).resolve().parents[1] / "configs", configuration.resolve()
+    within = place.relative_to(ours) if place.is_relative_to(ours) else Path(place.name)
+    return Path("Runs") / within.with_suffix("")
+
+
+def save(path: Path, state: State) -> None:
+    """Write a checkpoint beside its place, then rename it: a run killed meanwhile keeps the one before.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        torch.save(state, partial)
+        partial.replace(path)
+    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError where the disk is full
+        partial.unlink(missing_ok=True)
+        raise OutputError(f"{path} could not be written ({error})", "make room, then start the run again") from error
+
+
+def load(path: Path, device: torch.device | str = "cpu") -> State:
+    """What a checkpoint holds: tensors, numbers and text, never code.
+
+    Raises:
+        SettingError: it is missing or damaged.
+    """
+    try:
+        state = torch.load(path, map_location=device, weights_only=True)
+        assert isinstance(state, dict) and {"step", "network", "average"} <= set(state)  # noqa: PT018
+    except Exception as error:  # torch raises whatever its reader met
+        raise SettingError(
+            f"{path} is not a checkpoint of a run ({type(error).__name__})",
+            "name another, or take it away to begin anew",
+        ) from error
+    return {"scaler": {}, "best": -1.0, **state}  # which earlier versions did not keep
+
+
+def same_experiment(recorded: str, config: Config) -> bool:
+    """Whether a recorded configuration, the text of :func:`Training.configuration.config.as_toml`, is this one."""
+    try:
+        return config_of(values_of(recorded, "The run's configuration")) == config
+    except AutofocusError:
+        return False
+
+
+def own_checkpoint(
+    path: Path, same: Callable[[str], bool], data_sha256: str, segments: int, device: torch.device
+) -> State | None:
+    """The checkpoint that a run goes on from; None where there is none yet.
+
+    Args:
+        same: whether a recorded configuration, as TOML, is that of the run.
+        segments: of a step, those of all processes together.
+
+    Raises:
+        SettingError: it is damaged, or of another configuration, other data or another number of processes.
+    """
+    if not path.exists():
+        return None
+    state = load(path, device)
+    if not same(state.get("config", "")) or state.get("data_sha256") != data_sha256:
+        raise SettingError(f"{path.parent} holds a run of another configuration or other data", "give another --out")
+    if state.get("segments", segments) != segments:
+        raise SettingError(
+            f"The run in {path.parent} has {state['segments']} segments in a step, not {segments}",
+            "start as many processes as before",
+        )
+    return state
+
+
+def start_from_weights(path: Path, *networks: nn.Module) -> str:
+    """Give the networks the averaged weights of another run's checkpoint, and return its SHA-256.
+
+    Raises:
+        SettingError: there is no checkpoint, or its network is another.
+    """
+    try:
+        weights = torch.load(path, map_location="cpu", weights_only=True)["average"]
+        for network in networks:
+            network.load_state_dict(weights)
+    except Exception as error:  # torch raises whatever its reader met
+        raise SettingError(
+            f"{path} does not hold the weights of this network ({type(error).__name__})",
+            "give the checkpoint.pt of a run with the same [model.architecture]",
+        ) from error
+    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -1,0 +1,148 @@
+"""Cases for training: read, checked and brought onto the model's grid by the very code that inference uses.
+
+Every problem with the data is named before training starts, not hours into it.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from AutofocusCore.errors import AutofocusError, InputError
+from AutofocusCore.images import Grid
+from AutofocusCore.phantom import make_phantom
+from Training.configuration.config import Config
+from Training.loop.cases import (
+    DataSet,
+    Source,
+    case_of,
+    names_of,
+    refuse,
+    remark_on_lost,
+    remark_on_small,
+    split_watched,
+)
+from Training.loop.prepared import load_prepared
+from Training.preparing.found import ImageFile
+
+__all__ = ["DataSet", "Source", "case_of", "load_data", "names_of"]
+
+FIRST_TEST_PHANTOM = 1000
+FIRST_WATCHED_PHANTOM = 900
+
+
+def load_data(config: Config, folder: Path | None = None) -> DataSet:
+    """The cases that a configuration names.
+
+    Args:
+        folder: of the data set, in place of the configuration's.
+
+    Raises:
+        InputError: all that is wrong with the data, as one list.
+    """
+    if config.data.source == "phantom":
+        return _phantoms(config)
+    load = load_prepared if config.data.source == "prepared" else _folder
+    data = load(config, folder or Path(config.data.folder))
+    for remark in data.remarks:
+        logging.getLogger(__name__).warning(remark)
+    return data
+
+
+def _phantoms(config: Config) -> DataSet:
+    def source(seed: int) -> Source:
+        name = f"phantom-{seed}"
+        return Source(name, functools.cache(lambda: case_of(name, *make_phantom(seed), config.model)))  # made once
+
+    def sources(first: int, count: int) -> list[Source]:
+        return [source(first + i) for i in range(count)]
+
+    train, watch, test = config.data.train, config.data.watch, config.data.test
+    example, truth = make_phantom(0)
+    digest = hashlib.sha256(sitk.GetArrayViewFromImage(example).tobytes())
+    digest.update(sitk.GetArrayViewFromImage(truth).tobytes())
+    return DataSet(
+        sources(0, train), sources(FIRST_WATCHED_PHANTOM, watch), sources(FIRST_TEST_PHANTOM, test), digest.hexdigest()
+    )
+
+
+def _folder(config: Config, folder: Path) -> DataSet:
+    train, test = _split(config, folder)
+    problems: list[str] = []
+    digest = hashlib.sha256()
+    sources: dict[str, Source] = {}
+    for name in train + test[: config.data.test or None]:
+        try:
+            image, labels, content = _read_pair(folder, name, config.model.num_classes)
+            digest.update(content)
+            case = case_of(name, image, labels, config.model)
+            if not case.labels.any():
+                raise InputError(
+                    "It has no foreground on the model's grid", "use smaller voxels, or take it off the split"
+                )
+            sources[name] = Source(name, lambda case=case: case)  # type: ignore[misc]
+        except AutofocusError as error:
+            problems.append(f"{name}: {error}")
+    if problems:
+        refuse(problems, folder)
+    train, watch = split_watched(train, config.data.watch, str(folder / "split.json"))
+    shapes = {name: sources[name].case.labels.shape for name in train}
+    lost = {name: source.case.lost for name, source in sources.items()}
+    return DataSet(
+        [sources[n] for n in train],
+        [sources[n] for n in watch],
+        [sources[n] for n in test[: config.data.test or None]],
+        digest.hexdigest(),
+        remark_on_small(shapes, config.segments.size) + remark_on_lost(lost, config.model),
+    )
+
+
+def _split(config: Config, folder: Path) -> tuple[list[str], list[str]]:
+    """Names to train on and to test on: the split's two parts, or, for a fold, its training part dealt out."""
+    split = folder / "split.json"
+    try:
+        names = json.loads(split.read_text(encoding="utf-8"))
+        train, test = list(names["train"]), list(names["validation"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{split} cannot be used ({error!r})", 'give a JSON file with the lists "train" and "validation", or --data'
+        ) from None
+    both = sorted(set(train) & set(test))
+    if both:
+        raise InputError(f"{split} has {both[0]} both in training and in validation", "take it out of one of them")
+    if config.data.fold is not None:
+        every = sorted(train)
+        train = [name for i, name in enumerate(every) if i % config.data.folds != config.data.fold]
+        test = [name for i, name in enumerate(every) if i % config.data.folds == config.data.fold]
+        if not test:
+            raise InputError(f"{split} lists {len(every)} training cases", f"use fewer folds than {config.data.folds}")
+    split_watched(train, config.data.watch, str(split))  # refuses at once, before anything is read
+    return train, test
+
+
+def _read_pair(folder: Path, name: str, num_classes: int) -> tuple[sitk.Image, sitk.Image, bytes]:
+    files = [folder / part / f"{name}.nii.gz" for part in ("imagesTr", "labelsTr")]
+    for file, what in zip(files, ("image", "labels"), strict=True):
+        if not file.is_file():
+            raise InputError(f"It has no {what}", f"put {file.name} into {file.parent.name}, or take it off the split")
+    scan, truth = (ImageFile(file).read() for file in files)
+    if truth.warnings:
+        raise InputError(
+            f"Its labels cannot be taken as they are: {truth.warnings[0].rstrip('.')}", "export them again"
+        )
+    image, labels = scan.image, truth.image
+    if not Grid.of(image).same_as(Grid.of(labels)):
+        raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")
+    values = np.unique(sitk.GetArrayViewFromImage(labels))
+    unknown = [f"{v:g}" for v in values if v not in range(num_classes)]
+    if unknown:
+        raise InputError(f"Its labels hold {', '.join(unknown[:5])}", f"use whole numbers from 0 to {num_classes - 1}")
+    if len(values) < 2:
+        raise InputError("Its labels are all the same value", "label something, or take it off the split")
+    return image, labels, b"".join(file.read_bytes() for file in files)

@@ -1,0 +1,175 @@
+"""Cases out of a prepared folder: all that is wrong is named at once, and each is loaded when it is needed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import SimpleITK as sitk
+
+from AutofocusCore.errors import AutofocusError, InputError
+from AutofocusCore.images import Grid, read_image
+from AutofocusCore.images.geometry import model_grid
+from AutofocusCore.images.resampling import sample
+from AutofocusCore.models import ModelSpec
+from Training.configuration.config import Config
+from Training.loop.cases import (
+    DataSet,
+    Shelf,
+    Source,
+    case_of,
+    each_or_all,
+    lost_labels,
+    refuse,
+    remark_on_lost,
+    remark_on_small,
+    split_watched,
+)
+from Training.loop.sampling import Case
+from Training.preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
+
+
+def load_prepared(config: Config, folder: Path) -> DataSet:
+    """The cases of a prepared folder: those of the fold to test on and the others to train on, or by their parts.
+
+    Raises:
+        InputError: the folder is not for this model, has no such fold, or all that is wrong with its cases.
+    """
+    listed = read_data_list(folder)
+    check_fits(listed, config.model, folder)
+    by_name = {case.name: case for case in listed.cases}
+    train, test = _parts(listed, config.data.fold, folder)
+    train, watch = split_watched(train, config.data.watch, str(folder))
+    test = test[: config.data.test or None]
+
+    problems: list[str] = []
+    lost: dict[str, tuple[int, ...]] = {}
+    digest = hashlib.sha256()
+    for part, names in (("train", train), ("watch", watch), ("test", test)):
+        for name in names:
+            case = by_name[name]
+            faults, lost[name] = _examine(case, folder, config)
+            problems += [f"{name}: {' '.join(faults)}"] if faults else []
+            digest.update(f"{part} {name} {' '.join(case.sha256[path] for path in case.files)}\n".encode())
+    if problems:
+        refuse(problems, folder)
+    grids = {name: _grid_of(folder / by_name[name].images[0]) for name in train}
+    shapes = {n: model_grid(g, config.model.orientation, config.model.spacing).shape for n, g in grids.items()}
+    shelf = Shelf()
+    normalised = listed.preparation.get("normalization") is not None
+
+    def sources(names: Sequence[str]) -> list[Source]:
+        return [Source(n, lambda case=by_name[n]: _load(case, folder, config.model, normalised), shelf) for n in names]
+
+    remarks = remark_on_small(shapes, config.segments.size) + remark_on_lost(lost, config.model)
+    return DataSet(sources(train), sources(watch), sources(test), digest.hexdigest(), remarks)
+
+
+def check_fits(listed: DataList, model: ModelSpec, folder: Path) -> None:
+    """Refuse data whose channels, structures or normalisation are not the model's.
+
+    Raises:
+        InputError: which, and what to do.
+    """
+    wanted = {str(structure.label): structure.name for structure in model.structures}
+    if {k: _plain(v) for k, v in listed.structures.items()} != {k: _plain(v) for k, v in wanted.items()}:
+        raise InputError(
+            f"{folder} has the structures {', '.join(listed.structures.values())}, but the model "
+            f"{', '.join(wanted.values())}",
+            "name them alike, in the same order, in [model] and with prepare.py's --structures",
+        )
+    if [_plain(name) for name in listed.channels] != [_plain(channel.name) for channel in model.channels]:
+        raise InputError(
+            f"{folder} has the channels {', '.join(listed.channels)}, but the model "
+            f"{', '.join(channel.name for channel in model.channels)}",
+            "name them alike, in the same order, in [[model.channels]] and in the preparation",
+        )
+    done = listed.preparation.get("normalization")
+    own = asdict(model.normalization)
+    if done is not None and {k: _tuple(v) for k, v in done.items()} != {k: _tuple(v) for k, v in own.items()}:
+        raise InputError(
+            f"{folder} is normalised already, by {done}, and the model asks for {own}",
+            "write the former into [model.normalization], or prepare the data without --normalise",
+        )
+
+
+def _tuple(value: object) -> object:
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+def _parts(listed: DataList, fold: int | None, folder: Path) -> tuple[list[str], list[str]]:
+    """Names to train on and to test on."""
+    train = [case for case in listed.cases if case.part == "train"]
+    if fold is None:
+        return [c.name for c in train], [c.name for c in listed.cases if c.part == "test" and c.labels is not None]
+    folds = sorted({case.fold for case in train if case.fold is not None})
+    if fold not in folds:
+        raise InputError(
+            f"{folder} has no fold {fold}",
+            f"it has {', '.join(map(str, folds))}" if folds else "prepare it with --folds, or leave data.fold out",
+        )
+    return [c.name for c in train if c.fold != fold], [c.name for c in train if c.fold == fold]
+
+
+def _examine(case: CaseEntry, folder: Path, config: Config) -> tuple[list[str], tuple[int, ...]]:
+    """All that would stop or spoil a training, one sentence each; and the labels that are lost on the model's grid."""
+    if case.labels is None:
+        return ["It has no labels; take it off data.json, or make it part of the tests."], ()
+    missing = [path for path in case.files if not (folder / path).is_file()]
+    if missing:
+        return [f"{missing[0]} is not there; run prepare.py again."], ()
+    changed = [path for path in case.files if sha256_of(folder / path) != case.sha256[path]]
+    if changed:
+        return [f"{changed[0]} is not what data.json says (checksum); run prepare.py again."], ()
+    problems = []
+    try:
+        grids = {path: _grid_of(folder / path) for path in case.files}
+        grid = grids[case.images[0]]
+        problems += [f"{p} is not on the grid of {case.images[0]}." for p, g in grids.items() if not g.same_as(grid)]
+        labels = sitk.ReadImage(str(folder / case.labels))
+    except RuntimeError:
+        return [*problems, "A file of it cannot be read; run prepare.py again."], ()
+    values = np.unique(sitk.GetArrayViewFromImage(labels))
+    unknown = [f"{v:g}" for v in values if v not in range(config.model.num_classes)]
+    if unknown:
+        problems.append(f"Its labels hold {', '.join(unknown[:5])}; use 0 to {config.model.num_classes - 1}.")
+    if not values.any():
+        problems.append("It has no foreground; take it out.")
+    if problems:
+        return problems, ()
+    on_grid = sample(labels, model_grid(grid, config.model.orientation, config.model.spacing), 0.0, nearest=True)
+    if not on_grid.any():
+        problems.append("It has no foreground on the model's grid; use smaller voxels, or take it out.")
+    return problems, lost_labels(labels, on_grid)
+
+
+def _grid_of(path: Path) -> Grid:
+    """The grid of an image file, from its header alone."""
+    reader = sitk.ImageFileReader()
+    reader.SetFileName(str(path))
+    reader.ReadImageInformation()
+    return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
+
+
+def _load(case: CaseEntry, folder: Path, model: ModelSpec, normalised: bool) -> Case:
+    try:
+        images = [read_image(folder / path).image for path in case.images]
+        labels = read_image(folder / str(case.labels)).image
+        roi = read_image(folder / case.roi).image if case.roi else None
+        if not normalised:
+            return case_of(case.name, images, labels, model, roi)
+    except AutofocusError as error:
+        raise InputError(f"{case.name}: {error.cause}", error.remedy) from None
+    grid = model_grid(Grid.of(images[0]), model.orientation, model.spacing)
+    background = case.background or (0.0,) * len(images)
+    volume = np.stack([sample(image, grid, value) for image, value in zip(images, background, strict=True)])
+    within = np.ones(grid.shape, dtype=bool) if roi is None else sample(roi, grid, 0.0, nearest=True) > 0
+    truth = sample(labels, grid, 0.0, nearest=True).astype(np.uint8)
+    return Case(case.name, volume, truth, within, each_or_all(background), lost=lost_labels(labels, truth))

@@ -1,0 +1,83 @@
+"""How long a run is, how the learning rate goes, and how the averaged weights follow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import nn
+
+from Training.configuration.settings import Optimizer, Run
+
+
+@dataclass(frozen=True)
+class Course:
+    """A run's course in steps, and which case each of its segments, counted from 0 on, comes from.
+
+    Args:
+        steps: of the whole run.
+        batch: segments of a step, those of all processes together.
+        cases: number of training cases.
+        epoch: steps of an epoch; may be fractional, where the batch does not divide the number of cases.
+        in_turn: whether every case gives one segment in each epoch, rather than being drawn.
+        seed: of everything random.
+    """
+
+    steps: int
+    batch: int
+    cases: int
+    epoch: float
+    in_turn: bool
+    seed: int
+
+    def chance_of(self, number: int) -> np.random.Generator:
+        """The source of all that is random about a segment: it follows from seed and number alone."""
+        return np.random.default_rng([self.seed, *divmod(number, self.batch)])
+
+    def case_of(self, number: int, rng: np.random.Generator) -> int:
+        """The index of a segment's case."""
+        if not self.in_turn:
+            return int(rng.integers(self.cases))
+        epoch, place = divmod(number, self.cases)
+        return int(np.random.default_rng([self.seed, epoch, self.cases, 0]).permutation(self.cases)[place])
+
+
+def course_of(run: Run, cases: int, batch: int) -> Course:
+    """The course of a run on so many cases, with so many segments in a step."""
+    epoch = float(run.epoch_steps or cases / batch)
+    in_turn = run.epochs > 0 and not run.epoch_steps
+    return Course(run.steps or math.ceil(run.epochs * epoch), batch, cases, epoch, in_turn, run.seed)
+
+
+def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math.inf) -> float:
+    """The learning rate of one step (0 to steps - 1).
+
+    Args:
+        epoch: steps of an epoch, for drops that are given in epochs.
+    """
+    if step < options.warm_up:
+        return options.learning_rate * (step + 1) / options.warm_up
+    done = step / steps
+    factor = 1.0
+    if options.schedule == "poly":
+        factor = (1 - done) ** options.power
+    elif options.schedule == "cosine":
+        factor = 0.5 * (1 + math.cos(math.pi * done))
+    elif options.schedule == "step":
+        passed = sum(done >= drop if drop < 1 else step >= drop * epoch for drop in options.drops)
+        factor = options.divide_by**-passed
+    return options.learning_rate * factor
+
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
+    """Move the averaged weights towards the current ones; faster in the first steps, which should be forgotten."""
+    decay = min(decay, (step + 1) / (step + 10))
+    current = network.state_dict()
+    for name, value in average.state_dict().items():
+        if value.is_floating_point():
+            value.lerp_(current[name], 1 - decay)
+        else:
+            value.copy_(current[name])

@@ -1,0 +1,66 @@
+"""The arithmetic of one step: precision, forward and backward pass of a batch."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor, nn
+
+from AutofocusCore.errors import SettingError
+from Training.loop.convolution import trusted_convolutions
+from Training.loop.distributed import joined
+from Training.loop.losses import Loss
+
+
+class Arithmetic:
+    """The precision of a run on its device.
+
+    Args:
+        precision: see :class:`Training.configuration.settings.Run`.
+        device: that the network is on.
+
+    Raises:
+        SettingError: float16 without a GPU.
+    """
+
+    def __init__(self, precision: str, device: torch.device) -> None:
+        on_gpu = device.type == "cuda"
+        if precision == "float16" and not on_gpu:
+            raise SettingError("run.precision is 'float16', but there is no GPU", "use bfloat16 or float32")
+        able = on_gpu or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+        self.device = device
+        self.type = torch.float16 if precision == "float16" else torch.bfloat16
+        self.low = precision == "float16" or (precision == "bfloat16" and able)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
+
+    def lowered(self) -> AbstractContextManager[object]:
+        """A context in which convolutions are computed in the low precision, where there is one."""
+        return torch.autocast(self.device.type, self.type, enabled=self.low)
+
+    def trusted(self) -> AbstractContextManager[object]:
+        """A context in which their weight gradients are right."""
+        return trusted_convolutions() if self.low and self.device.type == "cpu" else nullcontext()
+
+
+def add_gradients(
+    network: nn.Module, images: Tensor, labels: Tensor, loss_of: Loss, arithmetic: Arithmetic, share: float = 1.0
+) -> Tensor:
+    """Add to the network's gradients those of a batch's loss, times `share`, and return the loss.
+
+    The gradients are scaled by the arithmetic's scaler. Those of a loss that is no number are not added.
+
+    Args:
+        network: gives logits, or a list of them, each of which answers for the labels: the loss is then their sum.
+        images: (B, C, D, H, W), on the device.
+        labels: (B, D - 2m, H - 2m, W - 2m), m the network's margin.
+    """
+    with arithmetic.trusted():  # in the backward pass too: recomputed layers pass forward once more
+        with arithmetic.lowered():
+            answers = network(images)
+        truth = joined(labels)
+        several = [answers] if isinstance(answers, Tensor) else answers
+        loss = torch.stack([loss_of(joined(logits.float()), truth) for logits in several]).sum()
+        if torch.isfinite(loss):
+            arithmetic.scaler.scale(loss * share).backward()
+    return loss.detach()

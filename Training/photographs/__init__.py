@@ -1,0 +1,1 @@
+"""Photographs: data, settings and measures of the two-dimensional networks of scale streams."""
