@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from AutofocusSegmentation.AutofocusSegmentationLib.sample_data import SAMPLES
+from AutofocusSegmentation.AutofocusSegmentationLib.panel.sample_data import SAMPLES
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen

@@ -317,7 +317,7 @@ def test_a_process_that_hangs_with_pythons_lock_held_is_ended_from_outside_of_py
     code = f"""
 import ctypes, sys
 sys.path.insert(0, {str(ROOT / "AutofocusSegmentation")!r})
-from AutofocusSegmentationLib import batch_exit
+from AutofocusSegmentationLib.batch import exit as batch_exit
 batch_exit.GRACE_SECONDS = 0.5
 library = ctypes.PyDLL("kernel32" if sys.platform == "win32" else None)  # a PyDLL call keeps the lock
 with batch_exit.Watchdog(0.5, print):

@@ -10,7 +10,7 @@ import pytest
 import SimpleITK as sitk
 import slicerio
 import torch
-from AutofocusSegmentation.AutofocusSegmentationLib.attention_layer import rates_of
+from AutofocusSegmentation.AutofocusSegmentationLib.scene.attention_layer import rates_of
 
 from AutofocusCore.models import load_bundle, write_bundle
 from AutofocusCore.segmentation import segment_image
