@@ -255,7 +255,7 @@ from pathlib import Path
 import numpy as np, SimpleITK as sitk
 from AutofocusCore.errors import OutputError
 from AutofocusCore.models import Code, Structure
-from AutofocusCore.outputs import write_segmentation
+from AutofocusCore.io.results import write_segmentation
 noise = sitk.GetImageFromArray(np.random.default_rng(0).integers(0, 255, (40, 64, 64)).astype(np.uint8))
 structure = Structure(1, "a", (1, 2, 3), Code("SCT", "123037004", "Anatomical Structure"), Code("SCT", "41216001", "P"))
 resource.setrlimit(resource.RLIMIT_FSIZE, (65536, 65536))

@@ -100,7 +100,7 @@ def talk() -> Iterator[Talk]:
 NOISE = """
 import os
 os.write(2, b'early ')
-import AutofocusCore.running as running
+import AutofocusCore.jobs.run as running
 real = running.run_job
 def noisy(*args, **kwargs):
     print('printed')
