@@ -1,0 +1,148 @@
+"""The one operator of the ROI domain, with gradients, and its form for inference.
+
+    out[v] = bias + sum over taps t of W[t] . sum over rates k of attention[v, k] * features[neighbour(v, t, rates[k])]
+
+Only features, attention and the map of neighbours are kept for the backward pass; blended inputs are made anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from AutofocusCore.errors import SettingError
+from AutofocusCore.kernels import fallback
+from AutofocusCore.kernels.fallback import Domain
+from AutofocusCore.kernels.voxels import ActiveVoxels
+
+
+def blended_convolution(
+    features: Tensor,
+    weight: Tensor,
+    voxels: ActiveVoxels,
+    *,
+    rates: Sequence[int],
+    attention: Tensor | None = None,
+    bias: Tensor | None = None,
+) -> Tensor:
+    """A fused autofocus convolution over active voxels; with one rate and no attention, an ordinary dilated one.
+
+    Neighbours outside the mask or the box count as zero. Weight, attention and bias may have another type than the
+    features (float32 parameters beside bfloat16 features); each gradient has the type of its tensor.
+
+    Args:
+        features: (N, C), float32 or bfloat16.
+        weight: (O, C, 3, 3, 3), shared by all rates.
+        voxels: the N active voxels.
+        rates: K dilation rates.
+        attention: (N, K); None only where K is 1.
+        bias: (O,).
+
+    Returns:
+        (N, O) in the features' type; products are summed in float32.
+
+    Raises:
+        SettingError: where the shapes do not fit together.
+    """
+    _check(features, weight, voxels, rates, attention)
+    return _BlendedConvolution.apply(features, weight, attention, bias, Domain(voxels, tuple(rates)))
+
+
+@torch.no_grad()
+def infer_layer(
+    features: Tensor,
+    weight: Tensor,
+    voxels: ActiveVoxels,
+    *,
+    rates: Sequence[int],
+    attention: Tensor | None = None,
+    bias: Tensor | None = None,
+    residual: Tensor | None = None,
+    relu: bool = False,
+    out: Tensor | None = None,
+) -> Tensor:
+    """:func:`blended_convolution` without gradients, then ``+ residual``, then ReLU, in one pass over memory.
+
+    Args:
+        residual: (N, O) rows that are added before the ReLU; may be ``out``.
+        relu: whether negative values become zero.
+        out: (N, O) contiguous buffer for the result; it must not be ``features``.
+    """
+    _check(features, weight, voxels, rates, attention)
+    kernel = _as_kernel(weight, features.dtype)
+    bias = None if bias is None else bias.to(features.dtype)
+    result = fallback.forward(features, kernel, Domain(voxels, tuple(rates)), attention, bias)
+    if residual is not None:
+        result += residual
+    if relu:
+        result.relu_()
+    return result if out is None else out.copy_(result)
+
+
+class _BlendedConvolution(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, features: Tensor, weight: Tensor, attention: Tensor | None, bias: Tensor | None, domain: Domain
+    ) -> Tensor:
+        ctx.save_for_backward(features, weight, attention)
+        ctx.domain, ctx.bias_type = domain, None if bias is None else bias.dtype
+        bias = None if bias is None else bias.to(features.dtype)
+        return fallback.forward(features, _as_kernel(weight, features.dtype), domain, attention, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        features, weight, attention = ctx.saved_tensors
+        kernel, domain = _as_kernel(weight, features.dtype), ctx.domain
+        of_features, wants_weight, wants_attention, wants_bias, _ = ctx.needs_input_grad
+        of_bias = gradient.sum(0, dtype=torch.promote_types(gradient.dtype, torch.float32)) if wants_bias else None
+        of_kernel, of_attention = fallback.parameter_gradients(
+            features, gradient, kernel, domain, attention, (wants_weight, wants_attention)
+        )
+        return (
+            fallback.input_gradient(gradient, kernel, domain, attention) if of_features else None,
+            None if of_kernel is None else _as_weight(of_kernel, weight),
+            None if of_attention is None else of_attention.to(attention.dtype),
+            None if of_bias is None else of_bias.to(ctx.bias_type),
+            None,
+        )
+
+
+def _as_kernel(weight: Tensor, dtype: torch.dtype) -> Tensor:
+    """(O, C, 3, 3, 3) as (27, C, O)."""
+    return weight.detach().to(dtype).flatten(2).permute(2, 1, 0).contiguous()
+
+
+def _as_weight(kernel: Tensor, weight: Tensor) -> Tensor:
+    """(27, C, O) as (O, C, 3, 3, 3)."""
+    return kernel.permute(2, 1, 0).reshape(weight.shape).to(weight.dtype)
+
+
+def _check(
+    features: Tensor, weight: Tensor, voxels: ActiveVoxels, rates: Sequence[int], attention: Tensor | None
+) -> None:
+    if features.ndim != 2 or features.shape[0] != voxels.count:
+        raise SettingError(
+            f"The features are {tuple(features.shape)}, but there are {voxels.count} active voxels",
+            "give one row of channels for each active voxel",
+        )
+    if weight.ndim != 5 or tuple(weight.shape[1:]) != (features.shape[1], 3, 3, 3):
+        raise SettingError(
+            f"The weight is {tuple(weight.shape)}, but the features have {features.shape[1]} channels",
+            f"give a weight (O, {features.shape[1]}, 3, 3, 3)",
+        )
+    if not rates or min(rates) < 1:
+        raise SettingError(
+            f"Dilation rates {list(rates)} cannot be used", "give one whole number or more, all from 1 up"
+        )
+    if attention is None and len(rates) > 1:
+        raise SettingError(f"{len(rates)} rates need attention, but none was given", "give attention (N, K)")
+    if attention is not None and tuple(attention.shape) != (voxels.count, len(rates)):
+        raise SettingError(
+            f"The attention is {tuple(attention.shape)}, but there are {voxels.count} voxels and {len(rates)} rates",
+            "give attention (N, K)",
+        )
