@@ -3,8 +3,11 @@
 #     make test TESTS=Testing/core/networks
 
 PYTHON ?= python3
-EXTRAS ?= test,train,slicer-host,dicom,dask
+EXTRAS ?= test,train,slicer-host,dicom,dask,docs
 TESTS ?=
+JOBS ?= 2
+# Neighbouring tests stay in one process, so that they share what their fixtures made, until another process is idle.
+PARALLEL = -n $(JOBS) --dist worksteal
 INPUT ?=
 MODEL ?=
 OUTPUT ?=
@@ -16,12 +19,13 @@ else
 VENV_PYTHON := .venv/bin/python
 endif
 STAMP := .venv/installed
+VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' AutofocusCore/_version.py)
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 
 export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow bench bench-train screenshots latency table3 lint format drawing system clean
+.PHONY: help venv demo test test-slow check coverage docs extension bench bench-train screenshots latency table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -39,11 +43,26 @@ $(STAMP): pyproject.toml constraints.txt AutofocusCore/_version.py
 demo: venv ## segment a phantom CT, or INPUT= with MODEL= (TRUTH= for Dice), and draw the pictures, into OUTPUT=
 	@$(VENV_PYTHON) -m Demo.demo $${INPUT:+--input "$$INPUT"} $${MODEL:+--model "$$MODEL"} $${OUTPUT:+--output "$$OUTPUT"} $${TRUTH:+--truth "$$TRUTH"}
 
-test: venv drawing ## run the tests, but for those that take minutes each
-	$(VENV_PYTHON) -m pytest $(TESTS)
+test: venv drawing ## run the tests in JOBS= processes (2), but for those that take minutes each
+	$(VENV_PYTHON) -m pytest $(PARALLEL) $(TESTS)
 
 test-slow: venv drawing ## run the tests that take minutes each
 	$(VENV_PYTHON) -m pytest -m slow --timeout 3600 $(TESTS)
+
+check: lint ## check style and types, build the package and look into it
+	$(VENV_PYTHON) -m pytest -m wheel Testing/test_wheel.py
+
+coverage: venv drawing ## run the tests and print which lines none of them reaches
+	$(VENV_PYTHON) -m pytest $(PARALLEL) --timeout 300 --cov --cov-report=term-missing $(TESTS)
+
+docs: venv ## build the documentation's pages into build/site
+	NO_MKDOCS_2_WARNING=1 $(VENV_PYTHON) -m mkdocs build --strict --quiet --site-dir build/site
+
+extension: ## pack module and engine into dist/, for Slicer to take as an additional module path
+	@mkdir -p build dist && rm -rf build/AutofocusSegmentation
+	cmake -DROOT="$(CURDIR)" -DREPORT="$(CURDIR)/build/extension.txt" -DINSTALLED="$(CURDIR)/build/AutofocusSegmentation" -P Testing/extension/slicer_stand_in.cmake
+	cp LICENSE README.md build/AutofocusSegmentation
+	cd build && "$$PYTHON" -m zipfile -c ../dist/AutofocusSegmentation-$(VERSION)-slicer.zip AutofocusSegmentation
 
 bench: venv ## time exact mode against tiles as released and MONAI's sliding window
 	$(VENV_PYTHON) -m Benchmarks.bench

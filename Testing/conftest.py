@@ -18,8 +18,12 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Leave a big machine's other cores alone: the volumes of the tests are too small to feed more than four."""
-    torch.set_num_threads(min(4, torch.get_num_threads()))
+    """One thread for each process of `pytest -n`, else at most four: the tests' volumes are too small to feed more."""
+    threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, torch.get_num_threads())
+    torch.set_num_threads(threads)
+    sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
+    if threads == 1:  # what the tests start computes in one thread as well
+        os.environ |= {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
     # Mesa's software drawing and triton, which optimizers load beside a torch for GPUs, each bring an LLVM of their
     # own: loaded after Mesa's, triton's crashes the process; loaded before it, both work.
     with contextlib.suppress(ImportError):

@@ -7,9 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-import zipfile
 from collections.abc import Iterator
-from email.parser import Parser
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -170,14 +168,6 @@ def test_the_core_imports_only_what_the_package_declares() -> None:
     assert {name.lower() for name in used - sys.stdlib_module_names} <= declared
 
 
-@pytest.mark.parametrize("check", ["ruff check .", "ruff format --check .", "mypy"])
-def test_the_checkers_of_style_and_types_find_nothing(check: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", *check.split()], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.mark.parametrize("folder", ["AutofocusCore", "Training", "Demo", "Benchmarks"])
 def test_every_source_file_fits_in_the_head(folder: str) -> None:
     lines = {str(p.relative_to(ROOT)): len(p.read_text("utf-8").splitlines()) for p in (ROOT / folder).rglob("*.py")}
@@ -220,34 +210,7 @@ def test_every_make_command_that_a_text_mentions_exists() -> None:
     assert mentioned <= targets
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The package as `pip install` would have it, built from a copy so that the checkout stays clean."""
-    copy = tmp_path_factory.mktemp("wheel")
-    shutil.copytree(CORE, copy / "AutofocusCore", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, copy)
-    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", "out", "."]
-    done = subprocess.run(command, cwd=copy, capture_output=True, encoding="utf-8", check=False)
-    assert done.returncode == 0, done.stderr
-    return zipfile.ZipFile(next((copy / "out").glob("*.whl")))
-
-
-def test_every_file_of_the_core_ships(wheel: zipfile.ZipFile) -> None:
-    here = {str(path.relative_to(ROOT).as_posix()) for path in repository_files() if path.is_relative_to(CORE)}
-    shipped = {name for name in wheel.namelist() if ".dist-info/" not in name}
-    assert shipped >= here
-    assert {name.split("/")[0] for name in shipped} == {"AutofocusCore"}
-
-
-def test_the_package_its_code_and_the_citation_agree_on_the_version(wheel: zipfile.ZipFile) -> None:
-    metadata = next(name for name in wheel.namelist() if name.endswith(".dist-info/METADATA"))
+def test_the_version_is_the_same_wherever_it_stands() -> None:
     cited = re.search(r"^version: (\S+)$", (ROOT / "CITATION.cff").read_text(encoding="utf-8"), flags=re.M)
-    assert Parser().parsestr(wheel.read(metadata).decode())["Version"] == AutofocusCore.__version__
-    assert cited
-    assert cited[1] == AutofocusCore.__version__
-
-
-def test_the_package_brings_the_console_command(wheel: zipfile.ZipFile) -> None:
-    entry_points = next(name for name in wheel.namelist() if name.endswith("entry_points.txt"))
-    assert "autofocus = AutofocusCore.cli:main" in wheel.read(entry_points).decode()
+    newest = re.search(r"^## (\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), flags=re.M)
+    assert [cited and cited[1], newest and newest[1]] == [AutofocusCore.__version__] * 2

@@ -5,7 +5,7 @@ object a line, UTF-8. What comes in on stdin is a request; each has an "id" of t
 its answers repeat it. Requests are done one after the other, but "hello", "cancel" and "quit", which are done at once.
 
     {"id": 1, "request": "hello"}
-    {"id": 1, "type": "result", "protocol": 1, "version": "0.1.0", "pid": 4711, "folder": "/tmp/autofocus-x1"}
+    {"id": 1, "type": "result", "protocol": 1, "version": "0.2.0", "pid": 4711, "folder": "/tmp/autofocus-x1"}
 
     {"id": 2, "request": "devices"}        -> "devices": [{"id", "name", "free_bytes", "total_bytes", "precisions"}, …]
     {"id": 3, "request": "models"}         -> "models": [{"name", "title", "channels", …, "path", "sha256"}, …],
