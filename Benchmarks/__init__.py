@@ -1,1 +1,1 @@
-"""Measurements of the engine; `make bench` prints the README's table."""
+"""Measurements of the engine; `make bench` prints the tables of Documentation/Benchmarks.md."""

@@ -1,6 +1,6 @@
 """Three ways through one volume, in one process: tiles as released, MONAI's sliding window, exact mode.
 
-    make bench                                          # the README's table
+    make bench                                          # the tables of Documentation/Benchmarks.md
     .venv/bin/python -m Benchmarks.bench --size 94 94 94 --networks basic afn-1 --device cpu
 
 (a) the plain module in float32 on 75^3 -> 47^3 tiles, as the authors' ``test.py`` runs it;

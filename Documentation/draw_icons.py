@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-from AutofocusSegmentation.AutofocusSegmentationLib.panel.sample_data import SAMPLES
 from numpy.typing import NDArray
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QBrush, QColor, QImage, QPainter, QPen
 
 from AutofocusCore.phantom import make_phantom
+from AutofocusSegmentation.AutofocusSegmentationLib.panel.sample_data import SAMPLES
 
 FOLDER = Path(__file__).resolve().parents[1] / "AutofocusSegmentation" / "Resources" / "Icons"
 ICON_SIZE = 128
