@@ -14,7 +14,7 @@ from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 
 from Demo import offscreen
 
-from .conftest import STRUCTURES, SceneMaker, oblique, to_world, world_of_voxel
+from Testing.module.conftest import STRUCTURES, SceneMaker, oblique, to_world, world_of_voxel
 
 SIZE = 160  # pixels, of 1 mm
 BLOCK = (40, 60, 60)  # (z, y, x), of 2.5 × 1.1 × 0.8 mm

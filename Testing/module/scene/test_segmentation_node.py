@@ -14,7 +14,7 @@ from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation, o
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from .conftest import GEOMETRIES, SHAPE, STRUCTURES, SceneMaker, oblique, to_world, world_of_voxel
+from Testing.module.conftest import GEOMETRIES, SHAPE, STRUCTURES, SceneMaker, oblique, to_world, world_of_voxel
 
 PROSTATE, FEMUR = (4, 6, 7), (8, 2, 12)  # (k, j, i) of the only voxel of each; there is no bladder
 

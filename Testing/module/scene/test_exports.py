@@ -16,7 +16,7 @@ from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkSTLReader
 
 from AutofocusCore.errors import InputError, OutputError
 
-from .conftest import SHAPE, STRUCTURES, SceneMaker, oblique, world_of_voxel
+from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker, oblique, world_of_voxel
 
 
 @pytest.fixture

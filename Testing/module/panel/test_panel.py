@@ -16,7 +16,7 @@ import psutil
 import pytest
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 pytest.importorskip("PySide6", reason="The stand-in for the application needs PySide6.")
 
 MODEL = "pelvis-phantom"

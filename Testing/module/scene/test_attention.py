@@ -29,7 +29,7 @@ from AutofocusSegmentationLib.scene.zoom_colours import NODE_NAME, colour_choice
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
-from .conftest import SHAPE, STRUCTURES, SceneMaker, index_to_ras, oblique, world_of_voxel
+from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker, index_to_ras, oblique, world_of_voxel
 
 RATES, RATES_MM = (2, 6, 10, 14), (3.0, 9.0, 15.0, 21.0)
 GRID = (9, 10, 12)  # (z, y, x) of the model's grid, which is not the scan's

@@ -9,7 +9,7 @@ import pytest
 from AutofocusSegmentationLib.scene.frames import Frames, SegmentationFrames, frames_of
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 
-from .conftest import SHAPE, STRUCTURES, SceneMaker, world_of_voxel
+from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker, world_of_voxel
 
 
 @pytest.fixture

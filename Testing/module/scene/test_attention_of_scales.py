@@ -11,7 +11,7 @@ from AutofocusSegmentationLib.scene.attention_layer import Layer, Recalibration,
 from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet, add_attention, is_attention
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-from .conftest import SceneMaker, index_to_ras
+from Testing.module.conftest import SceneMaker, index_to_ras
 
 RATES = (1, 1.333333, 2)  # of streams that see the scan at its own size, at three quarters and at half
 

@@ -15,7 +15,7 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.segmentation import RoiBox
 
-from .conftest import GEOMETRIES, SHAPE, SceneMaker, index_to_ras, oblique, to_world, world_of_voxel
+from Testing.module.conftest import GEOMETRIES, SHAPE, SceneMaker, index_to_ras, oblique, to_world, world_of_voxel
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 
