@@ -8,6 +8,7 @@ from typing import Any, cast
 from torch import Tensor, nn
 from torch.nn import functional
 
+from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.networks.layers import (
     AutofocusLayer,
     ConcatenationHead,
@@ -18,6 +19,7 @@ from AutofocusCore.networks.layers import (
     check_input,
     initialise,
 )
+from AutofocusCore.networks.roi import Domain, afnet_rows, forward_dense, no_mask_taken
 
 STEM_CHANNELS = (30, 30)
 BLOCK_CHANNELS = ((40, 40), (40, 40), (50, 50))
@@ -68,9 +70,11 @@ class AFNet(nn.Module):
         head: "classifier", or the ASPP heads "sum" and "concatenation".
         dilation_rates: rates of the autofocus layers or of the ASPP head, ascending.
         norm, detach_attention: see :class:`AutofocusCore.networks.layers.AutofocusLayer`.
+        domain: "box", valid convolutions over the whole volume, as in the paper; or "roi", active voxels alone, see
+            :mod:`AutofocusCore.networks.roi`.
 
     ``options`` are the arguments of :func:`build_network` that made it; ``margin`` is what a forward pass takes off
-    each side of the input, in voxels: 14 with the paper's rates.
+    each side of the input, in voxels: 14 with the paper's rates, 0 in the ROI domain.
     """
 
     options: dict[str, Any]
@@ -85,8 +89,10 @@ class AFNet(nn.Module):
         dilation_rates: Sequence[int] = DILATION_RATES,
         norm: Norm = "branch",
         detach_attention: bool = True,
+        domain: Domain = "box",
     ) -> None:
         super().__init__()
+        self.domain = domain
         self.in_channels = in_channels
         self.num_classes = num_classes
         self.autofocus_layers = autofocus_layers
@@ -108,15 +114,24 @@ class AFNet(nn.Module):
             self.head = ConcatenationHead(width, num_classes, dilation_rates=self.dilation_rates)
         else:
             self.head = nn.Conv3d(width, num_classes, 1)
-        self.margin = sum(cast(ConvolutionLayer, layer).margin for layer in (*self.stem, *self.blocks))
+        margin = sum(cast(ConvolutionLayer, layer).margin for layer in (*self.stem, *self.blocks))
+        self.margin = 0 if domain == "roi" else margin
         initialise(self)
 
-    def forward_with_attention(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits (B, classes, D - 2m, H - 2m, W - 2m) of x (B, C, D, H, W), m the margin, and the attention maps.
+    def forward_with_attention(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Logits of x (B, C, D, H, W), and the attention maps, one for each autofocus layer, first layer first.
 
-        The maps are (B, K, d, h, w), one for each autofocus layer, first layer first; they sum to one over K. Earlier
-        layers have larger maps: crop them to the centre to compare.
+        In the box domain logits are (B, classes, D - 2m, H - 2m, W - 2m), m the margin, and the maps (B, K, d, h, w);
+        earlier layers have larger maps: crop them to the centre to compare. In the ROI domain both have the input's
+        size and are zero outside ``mask`` (B, D, H, W); None stands for all voxels. Maps sum to one over K.
+
+        Raises:
+            SettingError: another shape, or a mask in the box domain.
         """
+        if self.domain == "roi":
+            return forward_dense(self, x, mask)
+        if mask is not None:
+            raise no_mask_taken()
         check_input(x, self.in_channels, self.margin)
         for layer in self.stem:
             features, _ = layer(x)
@@ -127,6 +142,10 @@ class AFNet(nn.Module):
             attention += maps
         return self.head(x), attention
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, classes, D - 2m, H - 2m, W - 2m) of x (B, C, D, H, W), m the margin."""
-        return self.forward_with_attention(x)[0]
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Logits as :meth:`forward_with_attention` gives them."""
+        return self.forward_with_attention(x, mask)[0]
+
+    def forward_rows(self, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
+        """In the ROI domain: logits (N, classes) and attention (N, K) of ``rows`` (N, C), one for each active voxel."""
+        return afnet_rows(self, rows, voxels)

@@ -15,6 +15,7 @@ from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.afnet import DILATION_RATES, AFNet
 from AutofocusCore.networks.deepmedic import DeepMedic
 from AutofocusCore.networks.layers import Norm
+from AutofocusCore.networks.roi import Domain
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
 HEADS = {"basic": "classifier", "aspp-s": "sum", "aspp-c": "concatenation"}
@@ -34,7 +35,7 @@ def build_network(architecture: str, *, in_channels: int, num_classes: int, **op
         in_channels: modalities of the input, at least 1.
         num_classes: classes, background included, at least 2.
         options: of "scale-streams" those of :class:`AutofocusCore.networks.scale_streams.StreamOptions`; of the others
-            ``dilation_rates``, ``norm`` and ``detach_attention``, see :func:`build_paper_network`.
+            ``dilation_rates``, ``norm``, ``detach_attention`` and ``domain``, see :func:`build_paper_network`.
 
     Raises:
         SettingError: an option whose value does not exist or makes no sense.
@@ -57,6 +58,7 @@ def build_paper_network(
     dilation_rates: Sequence[int] = DILATION_RATES,
     norm: Norm = "branch",
     detach_attention: bool = True,
+    domain: Domain = "box",
 ) -> PaperNetwork:
     """One of the ten networks of Table 3.
 
@@ -66,6 +68,8 @@ def build_paper_network(
         dilation_rates: rates of the autofocus layers or the ASPP head: positive, ascending.
         norm: "branch" as released, or "fused": one BatchNorm after the weighted sum.
         detach_attention: stop the gradient from the attention branch into the layer's input, as released.
+        domain: "box", or "roi": active voxels alone, ``net(x, mask)`` of the input's size, margin 0. Parameters and
+            their names are the same, so that weights move between the domains.
 
     Raises:
         SettingError: an option that makes no sense.
@@ -80,10 +84,12 @@ def build_paper_network(
         raise SettingError(f"dilation_rates is {dilation_rates!r}", "give positive whole numbers in ascending order")
     if norm not in get_args(Norm):
         raise SettingError(f"norm is {norm!r}", f"choose one of {', '.join(get_args(Norm))}")
+    if domain not in get_args(Domain):
+        raise SettingError(f"domain is {domain!r}", f"choose one of {', '.join(get_args(Domain))}")
 
     network: PaperNetwork
     if name == "deepmedic":
-        network = DeepMedic(in_channels=in_channels, num_classes=num_classes)
+        network = DeepMedic(in_channels=in_channels, num_classes=num_classes, domain=domain)
     else:
         network = AFNet(
             in_channels=in_channels,
@@ -93,6 +99,7 @@ def build_paper_network(
             dilation_rates=rates,
             norm=norm,
             detach_attention=bool(detach_attention),
+            domain=domain,
         )
     options: dict[str, Any] = {
         "architecture": name,
@@ -101,6 +108,7 @@ def build_paper_network(
         "dilation_rates": list(rates),
         "norm": norm,
         "detach_attention": bool(detach_attention),
+        "domain": domain,
     }
     network.options = options
     return network
