@@ -60,7 +60,7 @@ def without(pattern: str, path: Path) -> str:
 def _fit(pattern: str, name: str) -> int:
     """0: the pattern does not fit the name, 1: it begins with a word, 2: it ends with one too."""
     marked = _marked(name)
-    return next((2 - loose for loose in (False, True) if _expression(pattern, loose).fullmatch(marked)), 0)
+    return next((2 - loose for loose in (False, True) if _matches(_expressions(pattern, loose), marked)), 0)
 
 
 @functools.lru_cache(maxsize=4096)
@@ -85,22 +85,43 @@ def _kind(letter: str) -> str:
     return "letter" if letter.isalpha() else "digit" if letter.isdigit() else ""
 
 
-@functools.lru_cache(maxsize=1024)
-def _expression(pattern: str, loose: bool) -> re.Pattern[str]:
-    """The pattern for marked names: a star before a letter or digit needs a MARK between them, and one after a digit.
+def _matches(parts: Sequence[re.Pattern[str]], marked: str) -> bool:
+    """Whether a marked name consists of the parts between a pattern's stars, in order, with anything between them.
 
-    One after a letter needs a MARK too, unless loose.
+    Each part is sought where the one before ended. What a part matches at a place is settled by that place, so the
+    first place is as good as any later one, and the time grows with the name's length, not with its power.
     """
-    parts = [f"{MARK}?"]
+    if len(parts) == 1:
+        return bool(parts[0].fullmatch(marked))
+    first = parts[0].match(marked)
+    at = None if first is None else first.end()
+    for part in parts[1:-1]:
+        found = None if at is None else part.search(marked, at)
+        at = None if found is None else found.end()
+    return at is not None and any(parts[-1].fullmatch(marked, start) for start in range(at, len(marked) + 1))
+
+
+@functools.lru_cache(maxsize=1024)
+def _expressions(pattern: str, loose: bool) -> tuple[re.Pattern[str], ...]:
+    """The parts of a pattern between its stars, for marked names.
+
+    A star before a letter or digit needs a MARK between them, and one after a digit; one after a letter needs a MARK
+    too, unless loose.
+    """
+    parts: list[list[str]] = [[]]
     tokens = re.findall(r"\*+|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
     for before, token in zip(["", *tokens], tokens, strict=False):
-        if before:
-            begins = before[0] == "*" and token.isalnum()
-            ends = token[0] == "*" and (before.isdigit() if loose else before.isalnum())
-            parts.append(MARK if begins or ends else f"{MARK}?")
+        begins = before[:1] == "*" and token.isalnum()
+        ends = token[0] == "*" and (before.isdigit() if loose else before.isalnum())
+        if begins or ends:
+            parts[-1].append(MARK)
+        elif before[:1] != "*" and token[0] != "*":  # a star takes marks as anything else
+            parts[-1].append(f"{MARK}?")
         if token[0] == "*":
-            parts.append(".*")
+            parts.append([])
         else:
             one_letter = fnmatch.translate(token)[len("(?s:") : -len(r")\Z")]
-            parts.append(f"(?!{MARK}){one_letter}")
-    return re.compile("".join([*parts, f"{MARK}?"]), re.IGNORECASE | re.DOTALL)
+            parts[-1].append(f"(?!{MARK}){one_letter}")
+    if parts[-1]:
+        parts[-1].append(f"{MARK}?")
+    return tuple(re.compile("".join(part), re.IGNORECASE | re.DOTALL) for part in parts)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from AutofocusCore._version import __version__
+from AutofocusCore.batch.image_files import files_of
 from AutofocusCore.errors import OutputError
 from AutofocusCore.io.atomic import cannot_write, write_text
 from AutofocusCore.jobs.job import Job
@@ -71,17 +72,20 @@ def _owner(state: Path) -> str:
         return ""
 
 
-def fingerprint(job: Job, checksum: str) -> dict[str, Any]:
-    """All that a case's result depends on. Inputs are told apart by size and time, as hashing them would take long."""
+def fingerprint(job: Job, identity: str) -> dict[str, Any]:
+    """All that a case's result depends on: the model's identity, the settings, and the files of its images.
+
+    Inputs are told apart by size and time, as hashing them would take long.
+    """
     settings = dataclasses.asdict(job.settings)
     for name in FREE_SETTINGS:
         del settings[name]
     sources = [*job.images, *([job.settings.roi_mask] if job.settings.roi_mask else [])]
     outputs = {k: v and Path(v).name for k, v in dataclasses.asdict(job.outputs).items()}
     print_ = {
-        "model": checksum,
+        "model": identity,
         "settings": settings,
-        "inputs": [_state_of(Path(path)) for path in sources],
+        "inputs": [[_state_of(file) for file in files_of(Path(path))] for path in sources],
         "outputs": outputs,
         "version": __version__,
     }

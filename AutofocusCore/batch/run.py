@@ -130,7 +130,7 @@ def _run(
             say(f"{case.name}: {cause}; {remedy}.")
             continue
         job = batch.job(case, model)
-        made_from = fingerprint(job, model.checksum)
+        made_from = fingerprint(job, model.identity)
         outcome, reason = records.done(case.stem, made_from)
         if outcome is not None:
             outcomes[case.name] = outcome

@@ -62,7 +62,11 @@ def _list(args: argparse.Namespace) -> int:
 
 
 def _summary(model: Model) -> dict[str, Any]:
-    return {**model.spec.to_metadata()["autofocus"], "path": str(model.path), "sha256": model.checksum}
+    return {**model.spec.to_metadata()["autofocus"], "path": str(model.path), **_sums(model)}
+
+
+def _sums(model: Model) -> dict[str, str]:
+    return {"sha256": model.checksum, "identity": model.identity}
 
 
 def _info(args: argparse.Namespace) -> int:
@@ -71,7 +75,7 @@ def _info(args: argparse.Namespace) -> int:
     model = find_model(args.model)
     spec = model.spec
     if args.json:
-        print_json({**spec.to_metadata(), "path": str(model.path), "sha256": model.checksum})
+        print_json({**spec.to_metadata(), "path": str(model.path), **_sums(model)})
         return 0
     say(f"{spec.title} ({spec.name} {spec.version})")
     if spec.synthetic:
@@ -88,9 +92,10 @@ def _info(args: argparse.Namespace) -> int:
         ("Licence", spec.licence),
         ("Authors", ", ".join(spec.authors)),
         ("Folder", str(model.path)),
-        ("SHA-256", model.checksum),
+        ("SHA-256", f"{model.checksum} (weights)"),
+        ("", f"{model.identity} (the whole model)"),
     ):
-        say(f"{name + ':':<14}{text}")
+        say(f"{name + ':' * bool(name):<14}{text}")
     rows = []
     for s in spec.structures:
         code = " ".join(c.meaning for c in (s.modifier, s.type) if c is not None)

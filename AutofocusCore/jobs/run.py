@@ -121,9 +121,9 @@ def attention_layers(spec: ModelSpec) -> tuple[int, bool]:
 
 @functools.lru_cache
 def _layers_of(architecture: str) -> tuple[int, bool]:
-    from AutofocusCore.networks.build import build_network
+    from AutofocusCore.models.weights import outline_of
 
-    network = build_network(**json.loads(architecture))
+    network = outline_of(json.loads(architecture))
     return network.autofocus_layers, bool(getattr(network, "recalibrates", False))
 
 
@@ -205,7 +205,7 @@ def provenance(
         settings["roi_mask"] = Path(settings["roi_mask"]).name
     return {
         "software": f"AutofocusSegmentation {__version__}",
-        "model": {"name": spec.name, "version": spec.version, "sha256": model.checksum, "synthetic": spec.synthetic},
+        "model": {**model.to_record(), "version": spec.version, "synthetic": spec.synthetic},
         "inputs": {c.name: Path(image).name for c, image in zip(spec.channels, job.images, strict=True)},
         "settings": settings,
         "device": result.device,

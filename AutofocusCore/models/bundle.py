@@ -26,7 +26,14 @@ from AutofocusCore.models.monai_config import check_config, inference_config, pa
 from AutofocusCore.models.parts import is_text, require
 from AutofocusCore.models.replace_folder import place_folder
 from AutofocusCore.models.spec import ModelSpec
-from AutofocusCore.models.weights import check_header, check_weights, network_of, pack_weights, unpack_weights
+from AutofocusCore.models.weights import (
+    check_header,
+    check_shapes,
+    check_weights,
+    network_of,
+    pack_weights,
+    unpack_weights,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,6 +42,8 @@ if TYPE_CHECKING:
 
 LICENCE = "LICENSE"
 GET_ANOTHER = "get the model from its source again"
+UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
+"""What a description of an unforeseen kind may raise on its way; one such model must not stop the others."""
 
 
 @dataclass(frozen=True)
@@ -44,24 +53,31 @@ class Model:
     Args:
         spec: its description.
         path: folder or zip.
-        checksum: SHA-256 of the weights, in hexadecimal; names the model in a result's provenance.
+        checksum: SHA-256 of the weights, in hexadecimal.
+        identity: SHA-256 over all of its files, in hexadecimal: two models are the same model only if it is the same.
+            Equal weights under another spacing, window or architecture are another model.
     """
 
     spec: ModelSpec
     path: Path
     checksum: str
+    identity: str
 
     def build(self) -> Network:
         """The network with its weights, float32 on the CPU, in evaluation mode.
 
         Raises:
-            ModelError: the weights changed since the model was read, do not fit the architecture or hold NaN.
+            ModelError: the model changed since it was read, or its weights do not fit the architecture or hold NaN.
         """
         with naming(self.path):
-            data = read_files(self.path).get(WEIGHTS, b"")
-            if sha256(data) != self.checksum:
-                raise ModelError("The weights changed while the program ran", "read the model again")
-            return _network(self.spec, data)
+            files = read_files(self.path)
+            if identity_of(files) != self.identity:
+                raise ModelError("The model changed while the program ran", "read the model again")
+            return _network(self.spec, files[WEIGHTS])
+
+    def to_record(self) -> dict[str, str]:
+        """Name and checksums, for answers of the worker and records."""
+        return {"name": self.spec.name, "sha256": self.checksum, "identity": self.identity}
 
 
 def write_bundle(
@@ -103,12 +119,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Model:
         ModelError: missing, damaged, unsafe, or another kind of thing.
     """
     path = Path(path).absolute()
-    with naming(path):
-        files = read_files(path)
-        for check in CHECKS:
-            check(files)
-        spec = ModelSpec.from_metadata(parse_json(files[METADATA], METADATA))
-        return Model(spec, path, sha256(files[WEIGHTS]))
+    return _checked(path, lambda: read_files(path), whole=False)[0]
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Model:
@@ -117,9 +128,32 @@ def load_bundle(path: str | os.PathLike[str]) -> Model:
     Raises:
         ModelError: missing, damaged, unsafe, another kind of thing, or weights that do not fit the architecture.
     """
-    model = read_bundle(path)
-    model.build()
-    return model
+    return load_files(path)[0]
+
+
+def load_files(path: str | os.PathLike[str], archive: bytes | None = None) -> tuple[Model, dict[str, bytes]]:
+    """As `load_bundle`, with the very files that were checked, by their names in the model.
+
+    Args:
+        path: folder or zip.
+        archive: the zip's bytes, where they have been read already.
+    """
+    path = Path(path).absolute()
+    return _checked(path, lambda: read_files(path, archive), whole=True)
+
+
+def _checked(path: Path, read: Callable[[], dict[str, bytes]], *, whole: bool) -> tuple[Model, dict[str, bytes]]:
+    with naming(path):
+        try:
+            files = read()
+            for check in CHECKS:
+                check(files)
+            spec = ModelSpec.from_metadata(parse_json(files[METADATA], METADATA))
+            if whole:
+                _network(spec, files[WEIGHTS])
+            return Model(spec, path, sha256(files[WEIGHTS]), identity_of(files)), files
+        except UNREADABLE as error:
+            raise _unreadable(error) from None
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -147,6 +181,8 @@ def problems(path: str | os.PathLike[str], checksum: str | None = None) -> list[
             found.append(ModelError("The weights are not those that were expected", GET_ANOTHER))
     except ModelError as error:
         found.append(error)
+    except UNREADABLE as error:
+        found.append(_unreadable(error))
     return list(dict.fromkeys(str(named(error, path)) for error in found))
 
 
@@ -155,8 +191,20 @@ def sha256(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
+def identity_of(files: Mapping[str, bytes]) -> str:
+    """SHA-256 over the names and contents of all files of a model, in hexadecimal."""
+    sums = [[name, sha256(files[name])] for name in sorted(files)]
+    return sha256(json.dumps(sums).encode("ascii"))
+
+
+def _unreadable(error: Exception) -> ModelError:
+    first = next(iter(str(error).splitlines()), "")[:200]
+    return ModelError(f"The model cannot be understood ({type(error).__name__}: {first})", GET_ANOTHER)
+
+
 def _network(spec: ModelSpec, weights: bytes) -> Network:
     state = unpack_weights(weights)
+    check_shapes(state, spec.architecture)  # before memory is taken for what may not fit
     network = network_of(spec.architecture)
     check_weights(state, network)
     network.load_state_dict(state)

@@ -5,6 +5,7 @@ Nothing is unpacked in order to look inside: names are judged before any byte is
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 import unicodedata
@@ -29,34 +30,58 @@ RATIO_COUNTS_FROM = 10 * 1024**2
 DATA_SUFFIXES = {".json", ".md", ".txt", ".csv", ".png", ".jpg"}
 DATA_NAMES = {"LICENSE", "NOTICE"}
 PICKLE_SUFFIXES = {".pt", ".pth", ".pkl", ".pickle", ".bin", ".ts", ".ckpt", ".tar", ".joblib", ".npy", ".npz"}
-LITTER = {".ds_store", "thumbs.db", "desktop.ini", "__macosx"}
+LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 GET_ANOTHER = "get the model from its source again"
 DO_NOT_USE = "do not use this model; get it from a source you trust"
 
 
-def read_files(path: str | os.PathLike[str]) -> dict[str, bytes]:
+def read_files(path: str | os.PathLike[str], archive: bytes | None = None) -> dict[str, bytes]:
     """All files of the model at a folder or zip, by their path inside the model ("/" between folders).
+
+    Args:
+        path: the folder or zip.
+        archive: the zip's bytes, where they have been read already.
 
     Raises:
         ModelError: nothing there, not readable, damaged, or names and sizes that no honest model has.
     """
     path = Path(path)
     try:
+        if archive is not None:
+            return _read_zip(path, io.BytesIO(archive))
         if path.is_dir():
             return _read_folder(path)
         if path.is_file():
-            return _read_zip(path)
+            return _read_zip(path, path)
     except OSError as error:
         cause = f"The model {path} cannot be read: {error.strerror or error}"
         raise ModelError(cause, "check that it may be read, and that its disk is connected") from None
     raise ModelError(f"There is no model at {path}", "check the path, or list the models there are")
 
 
+def read_archive(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a model's zip, at most `MOST_BYTES` of them and some.
+
+    Raises:
+        ModelError: it cannot be read, or is larger than any model.
+    """
+    try:
+        with Path(path).open("rb") as stream:
+            data = stream.read(MOST_BYTES + 1)
+    except OSError as error:
+        raise ModelError(f"The model {path} cannot be read: {error.strerror or error}", "check the path") from None
+    _check_amount(1, len(data))
+    return data
+
+
 def is_litter(name: str) -> bool:
-    """Whether an operating system, not a person, left this file: .DS_Store and its like."""
+    """Whether an operating system or a tool such as git left this file; it is neither read nor copied.
+
+    .DS_Store, .git with all in it, .gitattributes, .cache: no model needs a name with a dot in front.
+    """
     parts = name.casefold().split("/")
-    return any(part in LITTER for part in parts) or parts[-1].startswith("._")
+    return any(part in LITTER or (part[:1] == "." and part.strip(".")) for part in parts)
 
 
 def check_name(name: str) -> None:
@@ -115,14 +140,17 @@ def _read_folder(folder: Path) -> dict[str, bytes]:
     found: dict[str, Path] = {}
     total = 0
     for place, folders, files in os.walk(folder, onerror=_raise):
+        folders[:] = [name for name in folders if not is_litter(name)]
         for name in (*folders, *files):
             entry = Path(place) / name
             inside = entry.relative_to(folder).as_posix()
+            if is_litter(inside):
+                continue
             mode = entry.lstat().st_mode
             if stat.S_ISLNK(mode) or getattr(entry, "is_junction", bool)():
                 cause = f"The model {folder} holds the link {inside!r}"
                 raise ModelError(cause, "copy the model with the files themselves instead of links to them")
-            if is_litter(inside) or stat.S_ISDIR(mode):
+            if stat.S_ISDIR(mode):
                 continue
             if not stat.S_ISREG(mode):
                 raise ModelError(f"The model {folder} holds {inside!r}, which is not a plain file", DO_NOT_USE)
@@ -137,10 +165,10 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _read_zip(path: Path) -> dict[str, bytes]:
+def _read_zip(path: Path, source: Path | io.BytesIO) -> dict[str, bytes]:
     damaged = f"The archive {path} is damaged or not a zip archive"
     try:
-        with zipfile.ZipFile(path) as archive:
+        with zipfile.ZipFile(source) as archive:
             entries = [info for info in archive.infolist() if not is_litter(info.filename)]
             for info in entries:
                 _check_entry(info)

@@ -144,8 +144,10 @@ class Channel:
         require(name_fits, "channel name", self.name, "use 1 to 64 printable characters")
         modality_fits = isinstance(self.modality, str) and bool(re.fullmatch(r"[A-Z]{2,16}", self.modality))
         require(modality_fits, f"modality of {self.name}", self.modality, "use DICOM's: 'CT', 'MR', 'PT', ...")
-        patterns_fit = isinstance(self.patterns, (list, tuple)) and all(is_text(p) for p in self.patterns)
-        require(patterns_fit, f"patterns of {self.name}", self.patterns, "give a list of patterns such as ['*flair*']")
+        patterns_fit = isinstance(self.patterns, (list, tuple)) and len(self.patterns) <= 100
+        patterns_fit = patterns_fit and all(is_text(p) and len(p) <= 100 and p.isprintable() for p in self.patterns)
+        remedy = "give a list of up to 100 patterns, each of up to 100 characters, such as ['*flair*']"
+        require(patterns_fit, f"patterns of {self.name}", self.patterns, remedy)
         object.__setattr__(self, "patterns", tuple(self.patterns))
 
 

@@ -38,6 +38,7 @@ METADATA_SCHEMA = (
 MADE_WITH = {"monai": "1.6.1", "pytorch": "2.13.0", "numpy": "2.4.6", "safetensors": "0.8.0"}
 """Versions that bundles are tested with. Constants, so that the same model is the same bytes on every machine."""
 
+LONGEST_TEXT = 20_000
 SAFE_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 RESEARCH_ONLY = "Research only. Not for clinical use: no diagnosis and no treatment may rest on its output."
 
@@ -100,6 +101,7 @@ class ModelSpec:
         require(fits, "name", self.name, "use up to 64 lower-case letters and digits, with '-', '_', '.' between")
         for text in ("title", "description", "licence", "training_data", "intended_use"):
             require(is_text(getattr(self, text)), text, getattr(self, text), "write a text")
+            require(len(getattr(self, text)) <= LONGEST_TEXT, text, getattr(self, text), "write less")
         require(isinstance(self.training_command, str), "training_command", self.training_command, "write a text")
         fits = isinstance(self.version, str) and bool(re.fullmatch(r"[0-9]+(\.[0-9]+){1,2}\S{0,16}", self.version))
         require(fits, "version", self.version, "use three numbers such as '1.0.0'")

@@ -17,13 +17,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from AutofocusCore.errors import ModelError, ModelThereError
-from AutofocusCore.io.atomic import Staging
-from AutofocusCore.models.bundle import Model, load_bundle, problems, read_bundle
-from AutofocusCore.models.files import WEIGHTS, read_files
+from AutofocusCore.io.atomic import Staging, write_text
+from AutofocusCore.models.bundle import Model, load_files, problems, read_bundle
+from AutofocusCore.models.files import read_archive
 from AutofocusCore.models.replace_folder import place_folder
 
 ENVIRONMENT = "AUTOFOCUS_MODELS"
 EPOCH = (1980, 1, 1, 0, 0, 0)
+HIDES_BUNDLED = ".hides-bundled"
 
 
 def bundled_model_folder() -> Path:
@@ -102,18 +103,24 @@ def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, r
         OutputError: the user's folder cannot be written.
     """
     path = Path(path).expanduser()
-    if checksum is not None:
-        _check_checksum(path, checksum)
-    model = load_bundle(path)
-    name = model.spec.name
-    if not replace and (bundled_model_folder() / name).is_dir():
+    archive = read_archive(path) if path.is_file() else None
+    expected = None if checksum is None else _sha256(checksum)
+    if archive is not None and expected not in (None, hashlib.sha256(archive).hexdigest()):
+        raise _another_checksum(path)
+    model, files = load_files(path, archive)  # what is installed below are the very bytes that were checked
+    if archive is None and expected not in (None, model.checksum):
+        raise _another_checksum(path)
+    name, hides = model.spec.name, _is_bundled(model.spec.name)
+    if hides and not replace:
         raise ModelThereError(
             f"A model that comes with the program is named {name!r}", "ask to replace it, to hide that one"
         )
-    files = read_files(path)
-    if hashlib.sha256(files[WEIGHTS]).hexdigest() != model.checksum:
-        raise ModelError(f"The model {path} changed while it was imported", "import it again")
-    return read_bundle(place_folder(files, user_model_folder() / name, replace=replace))
+    placed = read_bundle(place_folder(files, user_model_folder() / name, replace=replace))
+    if hides:
+        note = _note_of_hiding(name)
+        note.parent.mkdir(exist_ok=True)
+        write_text(note, placed.identity)
+    return placed
 
 
 def verify_model(model: Model) -> list[str]:
@@ -128,8 +135,7 @@ def export_zip(model: Model, path: str | os.PathLike[str]) -> Path:
         ModelError: the model is damaged.
         OutputError: the archive cannot be written.
     """
-    load_bundle(model.path)
-    files = read_files(model.path)
+    _, files = load_files(model.path)
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
         for name in sorted(files):
@@ -143,8 +149,35 @@ def export_zip(model: Model, path: str | os.PathLike[str]) -> Path:
     return path
 
 
+def _is_bundled(name: str) -> bool:
+    return (bundled_model_folder() / name).is_dir()
+
+
+def _note_of_hiding(name: str) -> Path:
+    """The file that holds the identity of the user's model that may hide the bundled one of that name."""
+    return user_model_folder() / HIDES_BUNDLED / name
+
+
+def _placed(model: Model, folder: Path) -> Model | ModelError:
+    """A user's model, unless its folder has another name, or it takes a bundled one's without having been told to."""
+    name = model.spec.name
+    if folder.name.lower() != name:
+        cause = f"The model in {folder} calls itself {name!r}, which is not its folder's name"
+        return ModelError(cause, "import it with `autofocus models import`, or rename the folder")
+    if _is_bundled(name):
+        try:
+            known = _note_of_hiding(name).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError):
+            known = ""
+        if known != model.identity:
+            cause = f"The model in {folder} has the name of one that comes with the program, and is not used"
+            return ModelError(cause, "move it elsewhere and import it with --replace to use it instead of that one")
+    return model
+
+
 def _scan() -> Iterator[tuple[Path, Model | ModelError]]:
-    for folder in (user_model_folder(), bundled_model_folder()):
+    user, bundled = user_model_folder(), bundled_model_folder()
+    for folder in (user, bundled):
         try:
             entries = sorted(entry for entry in folder.iterdir() if entry.is_dir())
         except OSError:  # not there yet
@@ -153,7 +186,8 @@ def _scan() -> Iterator[tuple[Path, Model | ModelError]]:
             if entry.name.startswith((".", "_")):
                 continue
             try:
-                yield entry, read_bundle(entry)
+                model = read_bundle(entry)
+                yield entry, _placed(model, entry) if folder == user else model
             except ModelError as error:
                 yield entry, error
 
@@ -166,13 +200,12 @@ def _unknown(name: str, names: list[str]) -> ModelError:
     return ModelError(f"There is no model {name!r}", hint)
 
 
-def _check_checksum(path: Path, checksum: str) -> None:
+def _sha256(checksum: str) -> str:
     expected = checksum.strip().lower().removeprefix("sha256:")
     if not re.fullmatch(r"[0-9a-f]{64}", expected):
         raise ModelError(f"The expected checksum {checksum!r} is no SHA-256", "give its 64 hexadecimal digits")
-    try:
-        data = (path / WEIGHTS if path.is_dir() else path).read_bytes()
-    except OSError as error:
-        raise ModelError(f"The model {path} cannot be read: {error.strerror or error}", "check the path") from None
-    if hashlib.sha256(data).hexdigest() != expected:
-        raise ModelError(f"The checksum of {path} is not the expected one", "download it again; do not use this copy")
+    return expected
+
+
+def _another_checksum(path: Path) -> ModelError:
+    return ModelError(f"The checksum of {path} is not the expected one", "download it again; do not use this copy")

@@ -31,9 +31,27 @@ def network_of(architecture: Mapping[str, Any]) -> Network:
     except AutofocusError as error:
         cause = f"The model's architecture cannot be built: {error.cause}"
         raise ModelError(cause, f"{error.remedy}, or update AutofocusSegmentation") from None
-    except TypeError as error:
-        cause = f"The model's architecture cannot be built ({error})"
+    except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
+        first = next(iter(str(error).splitlines()), type(error).__name__)
+        cause = f"The model's architecture cannot be built ({first})"
         raise ModelError(cause, "update AutofocusSegmentation, or correct the model's metadata.json") from None
+
+
+def outline_of(architecture: Mapping[str, Any]) -> Network:
+    """The network without memory for its weights (on torch's device "meta"), however large they would be.
+
+    Raises:
+        ModelError: as `network_of`.
+    """
+    import torch
+
+    with torch.device("meta"):
+        return network_of(architecture)
+
+
+def check_shapes(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> None:
+    """Refuse weights that do not fit the architecture by name and shape, without building its network in memory."""
+    _check_fit(state, outline_of(architecture).state_dict())
 
 
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:
@@ -95,7 +113,14 @@ def check_weights(state: Mapping[str, Tensor], network: nn.Module) -> None:
     """Refuse weights that do not fit the network, by name, shape and type, or that hold NaN or infinity."""
     import torch
 
-    wanted = network.state_dict()
+    _check_fit(state, network.state_dict())
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            cause = f"The weights' {name} holds NaN or infinite values"
+            raise ModelError(cause, "train the model again, or take an earlier checkpoint")
+
+
+def _check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> None:
     other = "use weights of the architecture that metadata.json names, or correct the architecture there"
     for what, names in (("lack", wanted.keys() - state.keys()), ("have the unknown", state.keys() - wanted.keys())):
         if names:
@@ -107,6 +132,3 @@ def check_weights(state: Mapping[str, Tensor], network: nn.Module) -> None:
             raise ModelError(cause, other)
         if tensor.dtype != wanted[name].dtype:
             raise ModelError(f"The weights' {name} is of type {tensor.dtype}, not {wanted[name].dtype}", other)
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            cause = f"The weights' {name} holds NaN or infinite values"
-            raise ModelError(cause, "train the model again, or take an earlier checkpoint")

@@ -14,7 +14,7 @@ from torch import nn
 from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.afnet import DILATION_RATES, AFNet
 from AutofocusCore.networks.deepmedic import DeepMedic
-from AutofocusCore.networks.layers import Norm
+from AutofocusCore.networks.layers import LARGEST_RATE, MOST_CHANNELS, MOST_RATES, Norm, is_count
 from AutofocusCore.networks.roi import Domain
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
@@ -74,17 +74,19 @@ def build_paper_network(
     Raises:
         SettingError: an option that makes no sense.
     """
-    if not isinstance(in_channels, int) or in_channels < 1:
-        raise SettingError(f"in_channels is {in_channels!r}", "give a whole number of at least 1")
-    if not isinstance(num_classes, int) or num_classes < 2:
-        raise SettingError(f"num_classes is {num_classes!r}", "give at least 2: background and one structure")
-    rates = tuple(dilation_rates)
-    ascending = list(rates) == sorted(set(rates))
-    if not rates or not ascending or not all(isinstance(rate, int) and rate > 0 for rate in rates):
-        raise SettingError(f"dilation_rates is {dilation_rates!r}", "give positive whole numbers in ascending order")
-    if norm not in get_args(Norm):
+    if not is_count(in_channels, 1, MOST_CHANNELS):
+        raise SettingError(f"in_channels is {in_channels!r}", f"give a whole number from 1 to {MOST_CHANNELS}")
+    if not is_count(num_classes, 2, MOST_CHANNELS):
+        remedy = f"give a whole number from 2 (background and one structure) to {MOST_CHANNELS}"
+        raise SettingError(f"num_classes is {num_classes!r}", remedy)
+    rates = tuple(dilation_rates) if isinstance(dilation_rates, Sequence) else ()
+    sound = 0 < len(rates) <= MOST_RATES and all(is_count(rate, 1, LARGEST_RATE) for rate in rates)
+    if not sound or list(rates) != sorted(set(rates)):
+        remedy = f"give up to {MOST_RATES} whole numbers from 1 to {LARGEST_RATE} in ascending order"
+        raise SettingError(f"dilation_rates is {dilation_rates!r}", remedy)
+    if not isinstance(norm, str) or norm not in get_args(Norm):
         raise SettingError(f"norm is {norm!r}", f"choose one of {', '.join(get_args(Norm))}")
-    if domain not in get_args(Domain):
+    if not isinstance(domain, str) or domain not in get_args(Domain):
         raise SettingError(f"domain is {domain!r}", f"choose one of {', '.join(get_args(Domain))}")
 
     network: PaperNetwork

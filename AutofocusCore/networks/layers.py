@@ -22,6 +22,18 @@ from AutofocusCore.errors import SettingError
 
 Norm = Literal["branch", "fused"]
 
+# Bounds of what a description of a network may ask for, far beyond any real one: without them a damaged or hostile
+# model takes all memory before anybody notices.
+MOST_CHANNELS = 256
+MOST_RATES = 32
+LARGEST_RATE = 512
+LARGEST_WIDTH = 4096
+
+
+def is_count(value: object, least: int, most: int) -> bool:
+    """Whether the value is a whole number in a range (booleans are none)."""
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
 
 def check_input(x: Tensor, in_channels: int, margin: int) -> None:
     """Raise :class:`SettingError` unless ``x`` is (B, in_channels, D, H, W) and larger than both margins."""

@@ -68,7 +68,7 @@ class Services:
     def __init__(self, folder: PrivateFolder, memory_share: float = 1.0) -> None:
         self._folders = JobFolders(folder.path)
         self._memory_share = memory_share
-        self._networks: OrderedDict[str, Any] = OrderedDict()  # by the checksum of the weights, last used last
+        self._networks: OrderedDict[str, Any] = OrderedDict()  # by the identity of the model, last used last
 
     def devices(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the request "devices"."""
@@ -86,6 +86,7 @@ class Services:
                 **{name: getattr(model.spec, name) for name in CARD_FIELDS},
                 "path": str(model.path),
                 "sha256": model.checksum,
+                "identity": model.identity,
             }
             for model in list_models()
         ]
@@ -143,7 +144,7 @@ class Services:
         job = self._limited(Job.from_dict(request))
         model = self._model(request)
         outcome = run_job(job, model, progress=progress, cancelled=cancelled)
-        return {**outcome.to_dict(), "model": _about(model)}
+        return {**outcome.to_dict(), "model": model.to_record()}
 
     def _segment_here(
         self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
@@ -169,7 +170,7 @@ class Services:
             self._folders.remove(folder)
             raise
         outcome = computed.outcome(results["files"], time.monotonic() - start)
-        return {**outcome.to_dict(), **results, "model": _about(model)}
+        return {**outcome.to_dict(), **results, "model": model.to_record()}
 
     def _limited(self, job: Job) -> Job:
         """The job with a memory limit, where it has none and this process may not take all."""
@@ -181,12 +182,12 @@ class Services:
         return job
 
     def _model(self, request: Mapping[str, Any]) -> Any:
-        """The model, read and checked again for every job, but its network built only when the weights changed."""
+        """The model, read and checked again for every job, but its network built only when any of its files changed."""
         from AutofocusCore.models import find_model
 
         model = find_model(_text(request, "model"))
-        network = self._networks.pop(model.checksum, None) or model.build()
-        self._networks[model.checksum] = network
+        network = self._networks.pop(model.identity, None) or model.build()
+        self._networks[model.identity] = network
         if len(self._networks) > WARM_NETWORKS:
             self._networks.popitem(last=False)
         return _Warm(model, network)
@@ -196,14 +197,12 @@ class _Warm:
     """A model whose network is there already."""
 
     def __init__(self, model: Any, network: Any) -> None:
-        self.spec, self.path, self.checksum, self._network = model.spec, model.path, model.checksum, network
+        self.spec, self.path, self._network = model.spec, model.path, network
+        self.checksum, self.identity = model.checksum, model.identity
+        self.to_record = model.to_record
 
     def build(self) -> Any:
         return self._network
-
-
-def _about(model: Any) -> dict[str, Any]:
-    return {"name": model.spec.name, "sha256": model.checksum}
 
 
 def _settings(request: Mapping[str, Any]) -> Settings:

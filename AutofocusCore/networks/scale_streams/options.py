@@ -9,7 +9,14 @@ from typing import Any, Literal, get_args
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.afnet import DILATION_RATES
-from AutofocusCore.networks.layers import Norm
+from AutofocusCore.networks.layers import (
+    LARGEST_RATE,
+    LARGEST_WIDTH,
+    MOST_CHANNELS,
+    MOST_RATES,
+    Norm,
+    is_count,
+)
 
 Merge = Literal["attention", "average", "max"]
 Recalibration = Literal["multiplicative", "additive", "none"]
@@ -77,8 +84,10 @@ class StreamOptions:
     def __post_init__(self) -> None:
         for name, least in (("in_channels", 1), ("num_classes", 2)):
             value = getattr(self, name)
-            require(_is_count(value, least), name, value, f"give a whole number of at least {least}")
-        require(self.encoder in ENCODERS, "encoder", self.encoder, f"choose one of {', '.join(ENCODERS)}")
+            remedy = f"give a whole number from {least} to {MOST_CHANNELS}"
+            require(is_count(value, least, MOST_CHANNELS), name, value, remedy)
+        known_encoder = isinstance(self.encoder, str) and self.encoder in ENCODERS
+        require(known_encoder, "encoder", self.encoder, f"choose one of {', '.join(ENCODERS)}")
         own = self.encoder in PATHWAY_ENCODERS
         if self.spatial_dims is None:
             object.__setattr__(self, "spatial_dims", 3 if own else 2)
@@ -87,13 +96,15 @@ class StreamOptions:
         require(self.spatial_dims == 3 or not own, "spatial_dims", self.spatial_dims, remedy)
         self._check_scales()
         for name, choices in (("merge", Merge), ("recalibration", Recalibration), ("norm", Norm)):
-            known = get_args(choices)
-            require(getattr(self, name) in known, name, getattr(self, name), f"choose one of {', '.join(known)}")
+            known, value = get_args(choices), getattr(self, name)
+            fits = isinstance(value, str) and value in known
+            require(fits, name, value, f"choose one of {', '.join(known)}")
         for name in ("multi_stage", "detach_attention"):
             require(isinstance(getattr(self, name), bool), name, getattr(self, name), "use true or false")
         for name in ("resolution", "width"):
             value = getattr(self, name)
-            require(value is None or _is_count(value), name, value, "give a whole number of at least 1, or none")
+            remedy = f"give a whole number from 1 to {LARGEST_WIDTH}, or none"
+            require(value is None or is_count(value, 1, LARGEST_WIDTH), name, value, remedy)
         self._check_rates()
 
     def _check_scales(self) -> None:
@@ -102,7 +113,7 @@ class StreamOptions:
             f" them, that are fractions with denominators of up to {LARGEST_DENOMINATOR}"
         )
         scales = self.scales
-        require(isinstance(scales, (list, tuple)) and len(scales) > 0, "scales", scales, remedy)
+        require(isinstance(scales, (list, tuple)) and 0 < len(scales) <= MOST_RATES, "scales", scales, remedy)
         for scale in scales:
             values = list(scale) if isinstance(scale, (list, tuple)) else [scale]
             fits = len(values) in ((self.spatial_dims,) if isinstance(scale, (list, tuple)) else (1,))
@@ -119,8 +130,9 @@ class StreamOptions:
             object.__setattr__(self, "dilations", tuple(rates[index] for index in range(len(rates))))
         for name in ("dilations", "pyramid_bins", "dilation_rates"):
             values = getattr(self, name)
-            fits = isinstance(values, (list, tuple)) and all(map(_is_count, values))
-            require(fits, name, values, "give a list of whole numbers of at least 1")
+            fits = isinstance(values, (list, tuple)) and len(values) <= MOST_RATES
+            fits = fits and all(is_count(value, 1, LARGEST_RATE) for value in values)
+            require(fits, name, values, f"give a list of up to {MOST_RATES} whole numbers from 1 to {LARGEST_RATE}")
             object.__setattr__(self, name, tuple(values))
         assert self.dilations is not None
         fits = len(self.dilations) in (0, len(self.factors))
@@ -165,14 +177,10 @@ def _fraction(value: float) -> Fraction:
 
 
 def _is_scale(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value <= LARGEST_SCALE:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 / 64 <= value <= LARGEST_SCALE:
         return False
     fraction = _fraction(value)
     return fraction > 0 and abs(float(fraction) - value) < 1e-4
-
-
-def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
 
 
 def _plain(value: Any) -> Any:

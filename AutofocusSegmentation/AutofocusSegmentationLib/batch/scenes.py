@@ -88,7 +88,7 @@ def _done(batch: Batch, model: Model) -> Iterator[tuple[Case, Mapping[str, Any]]
     records = Records(batch.folder)
     for case in batch.cases:
         if case.problem is None:
-            outcome, _ = records.done(case.stem, fingerprint(batch.job(case, model), model.checksum))
+            outcome, _ = records.done(case.stem, fingerprint(batch.job(case, model), model.identity))
             if outcome is not None:
                 yield case, outcome
 

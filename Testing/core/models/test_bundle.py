@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import shutil
+import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -286,6 +287,98 @@ def test_a_configuration_that_monai_would_execute_is_refused(
     _edit(bundle / "configs" / "inference.json", lambda config: config.update(item))
     reseal(bundle)
     _refused(bundle, "calls|holds code")
+
+
+@pytest.mark.parametrize(
+    ("section", "change"),
+    [
+        ("preprocessing", lambda c: c["transforms"][0].update(reader="os.system")),
+        ("preprocessing", lambda c: c["transforms"][0].update(reader="monai.data.ITKReader")),
+        ("preprocessing", lambda c: c["transforms"][0].update(_mode_="callable")),
+        ("preprocessing", lambda c: c["transforms"][0].update(_requires_="@x")),
+        ("preprocessing", lambda c: c["transforms"][0].update(keys=["image", "os.system"])),
+        ("preprocessing", lambda c: c["transforms"][-1].update(dtype="builtins.eval")),
+        ("preprocessing", lambda c: c["transforms"].append({"_target_": "SaveImaged", "keys": "pred"})),
+        ("preprocessing", lambda c: c["transforms"].append({"_target_": "Compose", "transforms": []})),
+        ("preprocessing", lambda c: c["transforms"].append("@network")),
+        ("preprocessing", lambda c: c.update(lazy=True)),
+        ("network", lambda c: c.update(path="/tmp/another/model")),
+        ("network", lambda c: c.update(_disabled_="true")),
+        ("network_def", lambda c: c.update(architecture="os.system")),
+        ("inferer", lambda c: c.update(device="cpu")),
+        ("postprocessing", lambda c: c.update(_target_="AutofocusCore.models.load_network")),
+    ],
+)
+def test_a_configuration_may_give_only_the_arguments_that_ours_gives(
+    bundle: Path, reseal: Callable[[Path], None], section: str, change: Callable[[dict], object]
+) -> None:
+    _edit(bundle / "configs" / "inference.json", lambda config: change(config[section]))
+    reseal(bundle)
+    _refused(bundle, "which no model needs; do not use this model")
+
+
+@pytest.mark.parametrize("added", [{"initialize": ["x"]}, {"preprocessing#transforms": []}, {"+network": {}}])
+def test_a_configuration_has_no_sections_of_its_own(
+    bundle: Path, reseal: Callable[[Path], None], added: dict[str, object]
+) -> None:
+    _edit(bundle / "configs" / "inference.json", lambda config: config.update(added))
+    reseal(bundle)
+    _refused(bundle, "has a (section|key)")
+
+
+def test_metadata_is_no_configuration(bundle: Path, reseal: Callable[[Path], None]) -> None:
+    _edit(bundle / "configs" / "metadata.json", lambda m: m.update(x={"_target_": "LoadImaged", "keys": "image"}))
+    reseal(bundle)
+    _refused(bundle, "has a key '_target_'")
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        (lambda own: own.update(dice={"Prostate": 10**400}), "JSON that can be used"),
+        (lambda own: own.update(spacing=[10**400, 1, 1]), "JSON that can be used"),
+        (lambda own: own.update(format=10**400), "JSON that can be used"),
+        (lambda own: own.update(figures={"deep": json.loads("[" * 600 + "]" * 600)}), "JSON that can be used"),
+        (lambda own: own["architecture"].update(dilation_rates=[2, 10**9]), "dilation_rates is"),
+        (lambda own: own["architecture"].update(dilation_rates=[2, 2**70]), "dilation_rates is"),
+        (lambda own: own["architecture"].update(dilation_rates=[True, 6]), "dilation_rates is"),
+        (lambda own: own["architecture"].update(dilation_rates=["2", 6]), "dilation_rates is"),
+        (lambda own: own["architecture"].update(dilation_rates=list(range(1, 500))), "dilation_rates is"),
+        (lambda own: own["architecture"].update(norm=["branch"]), "norm is"),
+        (lambda own: own["architecture"].update(architecture=["afn-1"]), "architecture"),
+        (lambda own: own.update(architecture=_streams(width=100_000)), "width is"),
+        (lambda own: own.update(architecture=_streams(width=4096)), "The weights lack|weights"),
+        (lambda own: own.update(architecture=_streams(scales=[1e-9, 1.0])), "scales is"),
+        (lambda own: own.update(architecture=_streams(dilations=[10**9, 2])), "dilations is"),
+        (lambda own: own["channels"][0].update(patterns=["*a" * 200]), "patterns of"),
+        (lambda own: own.update(title="x" * 10**6), "title is"),
+    ],
+)
+def test_absurd_numbers_are_refused_before_they_take_time_or_memory(
+    bundle: Path, reseal: Callable[[Path], None], change: Callable[[dict], object], cause: str
+) -> None:
+    _edit(bundle / "configs" / "metadata.json", lambda metadata: change(metadata["autofocus"]))
+    reseal(bundle)
+    started = time.monotonic()
+    _refused(bundle, cause)
+    assert time.monotonic() - started < 5
+
+
+def _streams(**options: object) -> dict[str, object]:
+    return {"architecture": "scale-streams", "in_channels": 1, "num_classes": 3, "encoder": "basic", **options}
+
+
+def test_equal_weights_under_another_description_are_another_model(
+    bundle: Path, reseal: Callable[[Path], None]
+) -> None:
+    before = load_bundle(bundle)
+    _edit(bundle / "configs" / "metadata.json", lambda metadata: metadata["autofocus"].update(spacing=[2, 2, 2]))
+    reseal(bundle)
+    after = load_bundle(bundle)
+    assert before.checksum == after.checksum
+    assert before.identity != after.identity
+    with pytest.raises(ModelError, match="changed while the program ran"):
+        before.build()
 
 
 def test_checksums_of_another_kind_are_refused(bundle: Path) -> None:

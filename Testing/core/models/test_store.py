@@ -25,6 +25,7 @@ from AutofocusCore.models import (
     import_model,
     list_models,
     load_bundle,
+    store,
     user_model_folder,
     verify_model,
     write_bundle,
@@ -167,6 +168,69 @@ def test_a_bundled_model_is_hidden_only_when_asked(
     assert _names() == ["test-model"]
 
 
+def test_a_folder_that_claims_a_bundled_models_name_is_not_used(
+    bundle: Path, user_folder: Path, tmp_path: Path, network: torch.nn.Module
+) -> None:
+    write_bundle(tmp_path / "bundled" / "test-model", make_spec(version="0.1.0"), network.state_dict(), LICENCE)
+    for folder, cause in (("test-model", "has the name of one that comes with"), ("elsewhere", "calls itself")):
+        shutil.copytree(bundle, user_folder / folder)
+        assert find_model("test-model").spec.version == "0.1.0"
+        assert [cause in sentence for _, sentence in damaged_models()] == [True]
+        shutil.rmtree(user_folder / folder)
+    import_model(bundle, replace=True)
+    assert find_model("test-model").spec.version == "1.2.0"
+    shutil.rmtree(user_folder / "test-model")  # what was allowed once was allowed to that very model
+    write_bundle(user_folder / "test-model", make_spec(version="3.0.0"), network.state_dict(), LICENCE)
+    assert find_model("test-model").spec.version == "0.1.0"
+
+
+def test_what_is_installed_is_what_was_checked_even_if_the_archive_changes_meanwhile(
+    archive: Path, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sum_ = hashlib.sha256(archive.read_bytes()).hexdigest()
+    read = store.read_archive
+
+    def read_then_changed(path: Path) -> bytes:
+        data = read(path)
+        path.write_bytes(b"something else by now")
+        return data
+
+    monkeypatch.setattr(store, "read_archive", read_then_changed)
+    model = import_model(archive, checksum=sum_)
+    assert verify_model(model) == []
+
+
+def test_what_git_and_other_tools_leave_in_a_folder_is_not_part_of_the_model(bundle: Path, user_folder: Path) -> None:
+    clean = load_bundle(bundle)
+    (bundle / ".gitattributes").write_text("*.safetensors filter=lfs", encoding="utf-8")
+    (bundle / ".git" / "objects").mkdir(parents=True)
+    (bundle / ".git" / "objects" / "pack.idx").write_bytes(b"\x80\x04")
+    (bundle / "models" / ".gitkeep").touch()
+    assert load_bundle(bundle).identity == clean.identity
+    imported = import_model(bundle)
+    assert [path.name for path in imported.path.rglob(".*")] == []
+
+
+def test_one_bad_model_does_not_stop_the_others(
+    bundle: Path, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_model(bundle)
+    text = (bundle / "configs" / "metadata.json").read_text(encoding="utf-8")
+    bad = Path(shutil.copytree(bundle, user_folder / "bad"))
+    for old, new in (('"format": 1', f'"format": {10**400}'), ('"label": 1', f'"label": {"9" * 400}')):
+        assert old in text
+        (bad / "configs" / "metadata.json").write_text(text.replace(old, new), encoding="utf-8")
+        assert _names() == ["test-model"]
+        assert len(damaged_models()) == 1
+
+    def broken(metadata: object) -> None:
+        raise OverflowError("of a kind that nobody has thought of")
+
+    monkeypatch.setattr("AutofocusCore.models.bundle.ModelSpec.from_metadata", broken)
+    assert _names() == []
+    assert any("cannot be understood" in sentence for _, sentence in damaged_models())
+
+
 def test_the_published_checksum_decides(archive: Path, bundle: Path, user_folder: Path) -> None:
     right = hashlib.sha256(archive.read_bytes()).hexdigest()
     for wrong, said in (("0" * 64, "not the expected one"), ("abc", "no SHA-256")):
@@ -249,8 +313,8 @@ def test_a_killed_import_leaves_no_model_by_half(bundle: Path, user_folder: Path
     script = f"""
 import os
 from pathlib import Path
-from AutofocusCore.models import import_model, placing
-placing._rename = lambda *args, **kwargs: os._exit(9)
+from AutofocusCore.models import import_model, replace_folder
+replace_folder._rename = lambda *args, **kwargs: os._exit(9)
 import_model({str(bundle)!r})
 """
     root = Path(__file__).resolve().parents[3]

@@ -104,7 +104,7 @@ def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: S
     assert (result["attention"], result["probabilities"]) == ([], None)
     assert result["files"] == [result["labels"]]
     assert result["structures"] == model.spec.to_metadata()["autofocus"]["structures"]
-    assert result["model"] == {"name": "tiny", "sha256": model.checksum}
+    assert result["model"] == {"name": "tiny", "sha256": model.checksum, "identity": model.identity}
     record = result["provenance"]
     assert (record["inputs"], record["device"], record["precision"]) == ({"MR": "scan.nrrd"}, "cpu", "float32")
     assert record["model"]["sha256"] == model.checksum
