@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from AutofocusCore.inference import CancelledCallback, Plan, ProgressCallback
 
-__all__ = ["AttentionMap", "RoiBox", "Segmentation", "SegmentationModel", "segment_image"]
+__all__ = ["AttentionMap", "ReachMap", "RoiBox", "Segmentation", "SegmentationModel", "segment_image"]
 
 
 class SegmentationModel(Protocol):
@@ -63,6 +63,41 @@ class AttentionMap:
 
 
 @dataclass(frozen=True)
+class ReachMap:
+    """How far the network looked from each voxel, all layers together.
+
+    Attributes:
+        values: (D, H, W) float32, mm; 0 in the air around the patient, where that is known.
+        grid: the model's grid, cropped to what was predicted.
+        patient: (D, H, W), where the patient is and not air; None where that is not known.
+    """
+
+    values: npt.NDArray[np.float32]
+    grid: Grid
+    patient: npt.NDArray[np.bool_] | None = None
+
+    @classmethod
+    def of(cls, network: Any, attention: Mapping[int, AttentionMap]) -> ReachMap | None:
+        """The reach of a network with this attention; None where it chooses nothing, or maps of layers are missing.
+
+        The sum over the autofocus layers of the effective dilation, and the rates of the fixed layers, in mm; see
+        `AutofocusCore.networks.reach`.
+        """
+        from AutofocusCore.networks.reach import reach_of
+
+        reach = reach_of(network)
+        if reach is None or len(attention) < network.autofocus_layers:
+            return None
+        first = next(iter(attention.values()))
+        values = np.full(first.weights.shape[1:], reach.fixed * first.grid.voxel_mm3 ** (1 / 3), np.float32)
+        for layer in attention.values():
+            values += np.float32(reach.factor) * layer.effective_dilation_mm()
+        if first.patient is not None:
+            values[~first.patient] = 0.0
+        return cls(values, first.grid, first.patient)
+
+
+@dataclass(frozen=True)
 class Recalibration:
     """What a network of scale streams did to the scores of each class.
 
@@ -84,6 +119,7 @@ class Segmentation:
         probabilities: vector image (a component for each class, background first) on the same grid, where asked for.
         attention: maps by index of the autofocus layer, where asked for.
         recalibration: of a network of scale streams that has it, where attention was asked for.
+        reach: how far the network looked, where the attention of all its layers was asked for.
         plan: how the volume was computed.
         device, precision: where and in what.
         seconds: wall time of the stages "prepare", "predict", "resample".
@@ -99,6 +135,7 @@ class Segmentation:
     seconds: dict[str, float]
     warnings: tuple[str, ...]
     recalibration: Recalibration | None = None
+    reach: ReachMap | None = None
 
 
 def segment_image(
@@ -209,6 +246,7 @@ def segment_image(
         seconds=clock.seconds,
         warnings=warnings,
         recalibration=None if factors is None else Recalibration(factors.numpy(), inner),
+        reach=ReachMap.of(network, maps),
     )
 
 

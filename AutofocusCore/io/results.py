@@ -10,6 +10,10 @@ Attention, per autofocus layer i (1 is the first):
   format: Slicer opens one scalar volume per dilation rate, ITK one volume with K components.
 * `<stem>_dilation-<i>.nrrd`: the effective dilation, Σₖ Λᵏ rₖ, in millimetres: a plain 3-D volume.
 
+And once, where the attention of all layers is written:
+
+* `<stem>_reach.nrrd`: how far the network looked from each voxel, all layers together, in millimetres.
+
 Of a network of scale streams the same files show which scale was used where (a stream at half the size counts as
 dilation 2), and there is one more:
 
@@ -238,6 +242,27 @@ def write_attention(
             dilation = _image_on(maps[layer].grid, maps[layer].effective_dilation_mm())
             write_image(group.aside(finals[-1]), dilation, provenance=provenance)
     return finals
+
+
+def reach_name(stem: str) -> str:
+    """File name of the reach map."""
+    return f"{stem}_reach.nrrd"
+
+
+def write_reach(
+    folder: str | os.PathLike[str],
+    stem: str,
+    values: np.ndarray,
+    grid: GridLike,
+    *,
+    provenance: Mapping[str, Any] | None = None,
+    staging: Staging | None = None,
+) -> Path:
+    """Write the reach (D, H, W), in mm, into an existing folder. Returns the final name."""
+    final = Path(folder) / reach_name(stem)
+    with joined(staging) as group:
+        write_image(group.aside(final), _image_on(grid, values), provenance=provenance)
+    return final
 
 
 def write_recalibration(

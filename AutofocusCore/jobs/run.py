@@ -18,9 +18,11 @@ from AutofocusCore.errors import Cancelled
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.results import (
     attention_names,
+    reach_name,
     recalibration_name,
     write_attention,
     write_probabilities,
+    write_reach,
     write_recalibration,
     write_segmentation,
 )
@@ -132,6 +134,8 @@ def _attention_files(job: Job, spec: ModelSpec) -> list[str]:
     wanted, stem = job.settings.attention_layers, job.outputs.stem
     layers = range(count) if wanted is None else set(wanted) & set(range(count))
     names = [name for pair in attention_names(stem, layers).values() for name in pair]
+    if count and len(layers) == count:
+        names.append(reach_name(stem))
     return [*names, recalibration_name(stem)] if recalibrates else names
 
 
@@ -270,6 +274,9 @@ def _write(
             folder = staging.folder(out.attention)
             factors = result.recalibration
             write_recalibration(folder, out.stem, factors.factors, factors.grid, provenance=record, staging=staging)
+        if out.attention is not None and result.reach is not None:
+            folder, reach = staging.folder(out.attention), result.reach
+            write_reach(folder, out.stem, reach.values, reach.grid, provenance=record, staging=staging)
         report("write", 1, 4)
         if out.probabilities is not None:
             assert result.probabilities is not None

@@ -42,6 +42,8 @@ the process ends; "attention": true and "probabilities": true ask for those, and
                  on the model's grid, cropped to what was predicted; the dilation is 0 in the air around the patient
                  where the model tells it from the patient
     "recalibration": path, (class, z, y, x) on that grid, background first, 0 to 1; null but for scale streams
+    "reach": path, (z, y, x) in mm on the attention's grid: how far the network looked, all layers together; 0 in the
+             air, as the dilation; null where the attention of some layer was not asked for, or there is none
     "structures": [{"label", "name", "color", "type", …}, …], as in the model's metadata
     "provenance": {…}, how it was made
 

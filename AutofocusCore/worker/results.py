@@ -38,14 +38,15 @@ def hand_over(
         report: called with ("write", done, total) before each file and at the end; what it raises ends the work.
 
     Returns:
-        "labels", "probabilities" (or None), "recalibration" (or None): paths; "attention": see `worker.py`; "files":
-        all paths; "structures": as in the model's metadata; "provenance".
+        "labels", "probabilities" (or None), "recalibration" (or None), "reach" (or None): paths; "attention": see
+        `protocol.py`; "files": all paths; "structures": as in the model's metadata; "provenance".
 
     Raises:
         OutputError: the file system refused.
     """
     files: list[str] = []
-    total = 1 + 2 * len(result.attention) + (result.probabilities is not None) + (result.recalibration is not None)
+    extras = (result.probabilities, result.recalibration, result.reach)
+    total = 1 + 2 * len(result.attention) + sum(extra is not None for extra in extras)
 
     def write(name: str, array: Any, matrix: Any, **fields: str) -> str:
         report("write", len(files), total)
@@ -63,12 +64,16 @@ def hand_over(
         recalibration = write(
             "recalibration.nrrd", result.recalibration.factors, _matrix_of_grid(result.recalibration.grid)
         )
+    reach = None
+    if result.reach is not None:
+        reach = write("reach.nrrd", result.reach.values, _matrix_of_grid(result.reach.grid), units="mm")
     report("write", total, total)
     return {
         "labels": labels,
         "probabilities": probabilities,
         "attention": attention,
         "recalibration": recalibration,
+        "reach": reach,
         "files": files,
         "structures": [dataclasses.asdict(structure) for structure in spec.structures],
         "provenance": dict(provenance),

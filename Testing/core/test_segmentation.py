@@ -215,6 +215,8 @@ def test_the_maps_know_where_the_patient_is_and_where_air() -> None:
     first = np.rint(Grid.of(image).to_index(np.array(map_.grid.origin))).astype(int)[::-1]
     expected = body[tuple(slice(at, at + n) for at, n in zip(first, map_.weights.shape[1:], strict=True))]
     assert dice(map_.patient, expected) > 0.97
+    reach = segment_image(model, [image], precision="float32", attention="all").reach
+    assert reach.values[~map_.patient].max() == 0 < reach.values[map_.patient].min()
     assert segment_image(random_model(), [noise_image()], attention="all").attention[0].patient is None
 
 
@@ -237,6 +239,18 @@ def test_attention_sums_to_one_and_its_effective_dilation_is_in_millimetres() ->
     np.testing.assert_allclose(map_.weights.sum(axis=0), 1, atol=1e-4)
     even = AttentionMap(np.full((4, 2, 2, 2), 0.25, dtype=np.float32), map_.rates, map_.grid)
     np.testing.assert_allclose(even.effective_dilation_mm(), 8 * 2, rtol=1e-6)  # a voxel of 1 × 2 × 4 mm
+
+
+def test_the_reach_is_the_sum_of_what_the_layers_chose_and_of_the_fixed_layers() -> None:
+    model = random_model("afn-2", spacing=(1, 2, 4))
+    image = noise_image(spacing=(1, 2, 4))
+    result = segment_image(model, [image], attention="all", precision="float32")
+    fixed = 1 + 1 + 4 * 2  # two plain layers, four of dilation 2, in voxels of 2 mm
+    chosen = sum(map_.effective_dilation_mm() for map_ in result.attention.values())
+    np.testing.assert_allclose(result.reach.values, 2 * fixed + chosen, rtol=1e-5)
+    assert result.reach.grid == result.attention[0].grid
+    assert segment_image(model, [image], attention=[1], precision="float32").reach is None, "a layer is missing"
+    assert segment_image(random_model("basic"), [noise_image()], attention="all").reach is None
 
 
 def test_small_islands_are_removed_on_request() -> None:

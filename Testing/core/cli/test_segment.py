@@ -15,7 +15,8 @@ import SimpleITK as sitk
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).resolve().parents[3]
-ALL_FILES = {"o.nii.gz", "o.json", "s.csv", "maps/o_attention-1.seq.nrrd", "maps/o_dilation-1.nrrd"}
+MAPS = {"maps/o_attention-1.seq.nrrd", "maps/o_dilation-1.nrrd", "maps/o_reach.nrrd"}
+ALL_FILES = {"o.nii.gz", "o.json", "s.csv", *MAPS}
 
 
 def files_in(folder: Path) -> set[str]:

@@ -67,10 +67,10 @@ def test_the_command_writes_the_maps_and_the_recalibration_as_sequences(
     )
     assert done.returncode == 0, done.stderr
     names = sorted(path.name for path in (tmp_path / "maps").iterdir())
-    assert names == ["out_attention-1.seq.nrrd", "out_dilation-1.nrrd", "out_recalibration.seq.nrrd"]
+    assert names == ["out_attention-1.seq.nrrd", "out_dilation-1.nrrd", "out_reach.nrrd", "out_recalibration.seq.nrrd"]
     weights = slicerio.read_volume(str(tmp_path / "maps" / names[0]))
     assert rates_of(" ".join(weights["sequence"]["indexValues"])) == (1, 2, 1.333333)
-    factors = slicerio.read_volume(str(tmp_path / "maps" / names[2]))
+    factors = slicerio.read_volume(str(tmp_path / "maps" / names[3]))
     assert factors["sequence"]["indexName"] == "class"
     assert list(factors["sequence"]["indexValues"]) == ["0", "1", "2"]
     assert factors["voxels"].shape == weights["voxels"].shape

@@ -151,7 +151,7 @@ def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callab
         (p["stage"] for p in progress), key=["read", "prepare", "predict", "resample", "write"].index
     )
     assert all(0 <= p["done"] <= p["total"] for p in progress)
-    names = ["attention-1.nrrd", "dilation-1.nrrd", "labels.nrrd", "probabilities.nrrd"]
+    names = ["attention-1.nrrd", "dilation-1.nrrd", "labels.nrrd", "probabilities.nrrd", "reach.nrrd"]
     assert sorted(Path(file).name for file in first["files"]) == names
     assert all(folder in Path(file).parents for file in first["files"])
 

@@ -75,6 +75,10 @@ def test_labels_attention_and_probabilities_are_those_of_the_files_for_people(
     effective = np.tensordot(attention["rates_mm"], weights.array, axes=1)
     np.testing.assert_allclose(dilation.array, effective, rtol=1e-5)
 
+    reach = sitk.ReadImage(str(tmp_path / "maps" / "o_reach.nrrd"))
+    np.testing.assert_array_equal(read_nrrd(result["reach"]).array, sitk.GetArrayFromImage(reach))
+    assert sitk.GetArrayFromImage(reach).min() > 10, "every layer adds to it"
+
 
 def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_with_it(tmp_path: Path) -> None:
     z, y, x = np.mgrid[:6, :8, :9]
@@ -83,7 +87,7 @@ def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_
     weights = np.full((2, 6, 8, 9), 0.5, np.float32)
     for known in (patient, None):
         factors = np.random.default_rng(0).random((3, 6, 8, 9)).astype(np.float32)
-        result = Mock(attention={0: AttentionMap(weights, (2, 6), grid, known)}, probabilities=None)
+        result = Mock(attention={0: AttentionMap(weights, (2, 6), grid, known)}, probabilities=None, reach=None)
         result.recalibration = Recalibration(factors, grid) if known is None else None
         result.labels = sitk.Image(9, 8, 6, sitk.sitkUInt8)
         answer = hand_over(tmp_path, Mock(structures=()), result, {}, lambda *_: None)

@@ -15,7 +15,6 @@ from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 from vtkmodules.vtkIOGeometry import vtkOBJReader, vtkSTLReader
 
 from AutofocusCore.errors import InputError, OutputError
-
 from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker, oblique, world_of_voxel
 
 

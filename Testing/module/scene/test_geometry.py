@@ -14,7 +14,6 @@ from AutofocusSegmentationLib.worker.exchange_volumes import read_volume, write_
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.segmentation import RoiBox
-
 from Testing.module.conftest import GEOMETRIES, SHAPE, SceneMaker, index_to_ras, oblique, to_world, world_of_voxel
 
 LPS = np.diag([-1.0, -1.0, 1.0, 1.0])

@@ -13,7 +13,6 @@ from AutofocusSegmentationLib.scene.probe import FieldMarker
 from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 
 from Demo import offscreen
-
 from Testing.module.conftest import STRUCTURES, SceneMaker, oblique, to_world, world_of_voxel
 
 SIZE = 160  # pixels, of 1 mm
