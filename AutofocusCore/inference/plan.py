@@ -31,7 +31,8 @@ class Plan:
     """How a volume is going to be computed.
 
     Attributes:
-        mode: "exact"; "tiles", exact as well, of a network of scale streams; or "paper".
+        mode: "exact"; "tiles", exact as well, of a network of scale streams; "roi", exact as well, of a network of the
+            ROI domain; or "paper".
         axis: the axis of the volume along which slabs move: 0, 1 or 2 for z, y or x.
         slab: planes in a slab.
         slabs: number of slabs of logits, over all splits.
@@ -67,9 +68,12 @@ class Plan:
             return f"exact: as a whole, {memory}"
         if self.mode == "tiles":
             return f"exact: {self.splits} tiles, each with its whole context, {memory}"
+        if self.mode == "roi" and self.slabs == self.splits == 1:
+            return f"exact, inside the patient: layer by layer, {memory}"
         axis = "zyx"[self.axis]
+        where = "exact, inside the patient" if self.mode == "roi" else "exact"
         slabs = "in one slab" if self.slabs == 1 else f"{self.slabs} slabs of {self.slab} planes along {axis}"
-        sentence = f"exact: {slabs}, {memory}"
+        sentence = f"{where}: {slabs}, {memory}"
         if self.splits > 1:
             sentence += (
                 f"; memory is short, so the volume is split into {self.splits} parts, each with its whole context"

@@ -28,6 +28,7 @@ from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.paper import plan_paper, run_paper
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback, Reporter
+from AutofocusCore.inference.roi import check_roi, plan_roi_volume, reach_of, run_roi
 from AutofocusCore.inference.task import AttentionWish, Task
 from AutofocusCore.inference.tiles import plan_tiles, run_tiles
 from AutofocusCore.networks.build import Network
@@ -75,13 +76,15 @@ def predict_volume(
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
     region: Box | None = None,
+    mask: Tensor | np.ndarray | None = None,
 ) -> Prediction:
     """Logits and attention of a whole volume.
 
     Exact mode computes one forward pass over the whole volume, padded by the network's margin with ``background``,
     within the memory there is: slabs of planes stream through all layers, and no voxel is computed twice. Networks of
     scale streams run as a whole or, where memory is short, in tiles with so much context that the result is the same.
-    Paper mode runs 75^3 tiles as the authors' ``test.py`` does.
+    Paper mode runs 75^3 tiles as the authors' ``test.py`` does. A network of the ROI domain computes its active voxels
+    alone; logits and attention are zero outside.
 
     Args:
         network: from :func:`AutofocusCore.build_network`; it is left as it is, and used in evaluation mode.
@@ -98,6 +101,7 @@ def predict_volume(
         cancelled: is asked before every slab whether to stop.
         region: ((z0, z1), (y0, y1), (x0, x1)), the voxels that are wanted; the rest is only context. The result has the
             region's size and equals that part of the whole volume's result.
+        mask: (D, H, W) booleans, the region of interest of a network of the ROI domain; None: all voxels.
 
     Raises:
         SettingError: an argument makes no sense.
@@ -111,14 +115,15 @@ def predict_volume(
         precision = "float32"
     precision = resolve_precision(precision, chosen)
     task = Task.of(network, volume, background, region, attention)
+    roi = _roi(network, mask, task)
     limit = _limit(memory_limit, chosen)
     dtype = PRECISIONS[precision]
-    plan = _plan(network, task, mode, chosen, precision, limit)
+    plan = _plan(network, task, mode, chosen, precision, limit, roi)
     while True:
         reporter = Reporter("predict", plan.steps, progress, cancelled)
         try:
             with torch.inference_mode():
-                reporter.follow(_run(network, task, plan, chosen.id, dtype))
+                reporter.follow(_run(network, task, plan, chosen.id, dtype, roi))
             speed.learn(network, plan, chosen.id, precision, time.monotonic() - reporter.started)
             break
         except Exception as error:
@@ -128,7 +133,7 @@ def predict_volume(
         _release_memory(chosen)
         limit = int(plan.peak_bytes * SHRINK)
         try:
-            smaller = _plan(network, task, mode, chosen, precision, limit)
+            smaller = _plan(network, task, mode, chosen, precision, limit, roi)
         except MemoryLimitError:
             raise _out_of_memory(chosen) from failure
         if smaller.peak_bytes >= plan.peak_bytes:
@@ -148,17 +153,23 @@ def plan_volume(
     memory_limit: int | None = None,
     attention: AttentionWish = None,
     region: Box | None = None,
+    active_share: float = 1.0,
 ) -> Plan:
-    """The plan that :func:`predict_volume` would make for a volume of ``shape`` (C, D, H, W), without computing."""
+    """The plan that :func:`predict_volume` would make for a volume of ``shape`` (C, D, H, W), without computing.
+
+    ``active_share``: of a network of the ROI domain, the expected share of voxels in its mask, 0 to 1.
+    """
     chosen = resolve_device(device)
     precision = "float32" if precision == "auto" and mode == "paper" else resolve_precision(precision, chosen)
     empty = torch.empty(tuple(shape), device="meta")
     task = Task.of(network, empty, 0.0, region, attention, device="meta")
-    return _plan(network, task, mode, chosen, precision, _limit(memory_limit, chosen))
+    return _plan(network, task, mode, chosen, precision, _limit(memory_limit, chosen), active_share=active_share)
 
 
 def receptive_reach(network: Network) -> int:
     """How far from an output voxel the input still matters, in voxels."""
+    if in_roi_domain(network) and not isinstance(network, ScaleStreams):
+        return reach_of(network)
     if isinstance(network, DeepMedic):
         return network.margin + SCALE
     if isinstance(network, ScaleStreams):
@@ -170,7 +181,30 @@ def receptive_reach(network: Network) -> int:
     return build_graph(network).reach
 
 
-def _plan(network: Network, task: Task, mode: Mode, device: Device, precision: str, limit: int) -> Plan:
+def _roi(network: Network, mask: Tensor | np.ndarray | None, task: Task) -> Tensor | None:
+    if mask is not None and not in_roi_domain(network):
+        raise SettingError(
+            "A network of the box domain takes no ROI mask", "build it with domain='roi', or leave the mask out"
+        )
+    return check_roi(mask, task.volume.shape[1:])
+
+
+def in_roi_domain(network: Network) -> bool:
+    """Whether a network computes active voxels alone."""
+    return getattr(network, "domain", "box") == "roi"
+
+
+def _plan(
+    network: Network,
+    task: Task,
+    mode: Mode,
+    device: Device,
+    precision: str,
+    limit: int,
+    roi: Tensor | None = None,
+    *,
+    active_share: float = 1.0,
+) -> Plan:
     if mode not in get_args(Mode):
         raise SettingError(f"There is no mode {mode!r}", "choose 'exact' or 'paper'")
     dtype = PRECISIONS[precision]
@@ -179,14 +213,24 @@ def _plan(network: Network, task: Task, mode: Mode, device: Device, precision: s
         if mode == "paper":
             raise SettingError("Paper mode is for the networks of the autofocus paper", "use mode 'exact'")
         return plan_tiles(network, task, dtype, limit=limit, result_bytes=result_bytes)
+    if in_roi_domain(network):
+        if mode == "paper":
+            raise SettingError("Paper mode is for networks of the box domain", "use mode 'exact'")
+        return plan_roi_volume(
+            network, task, roi, dtype, limit=limit, result_bytes=result_bytes, active_share=active_share
+        )
     if mode == "paper":
         return plan_paper(network, task, itemsize=dtype.itemsize, result_bytes=result_bytes)
     return plan_exact(network, task, device.id, dtype, limit=limit, result_bytes=result_bytes)
 
 
-def _run(network: Network, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
+def _run(
+    network: Network, task: Task, plan: Plan, device: str, dtype: torch.dtype, roi: Tensor | None
+) -> Iterator[float]:
     if isinstance(network, ScaleStreams):
         return run_tiles(network, task, plan, device, dtype)
+    if in_roi_domain(network):
+        return run_roi(network, task, roi, plan, device, dtype)
     return (run_exact if plan.mode == "exact" else run_paper)(network, task, plan, device, dtype)
 
 

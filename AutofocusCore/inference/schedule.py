@@ -13,11 +13,32 @@ No voxel is computed twice, and the memory does not depend on the volume's lengt
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from AutofocusCore.inference.boxes import Box, Interval, grow, hull, intersect
-from AutofocusCore.inference.graph import INPUT, Graph
+from AutofocusCore.inference.graph import INPUT
+
+
+class StageLike(Protocol):
+    """What the order of a run depends on: which stages a stage reads, how far, and what it lacks on each side."""
+
+    @property
+    def sources(self) -> tuple[int, ...]: ...
+
+    @property
+    def reaches(self) -> tuple[int, ...]: ...
+
+    @property
+    def margin(self) -> int: ...
+
+
+class GraphLike(Protocol):
+    """A network as a list of stages, of either domain."""
+
+    @property
+    def stages(self) -> Sequence[StageLike]: ...
 
 
 @dataclass(frozen=True)
@@ -34,7 +55,7 @@ class Layout:
     held: tuple[Interval, ...]
 
 
-def lay_out(graph: Graph, size: tuple[int, int, int], target: Box) -> Layout:
+def lay_out(graph: GraphLike, size: tuple[int, int, int], target: Box) -> Layout:
     """The boxes that the logits of ``target`` need, for a padded volume of ``size`` (z, y, x) voxels."""
     stages = graph.stages
     last = len(stages) - 1
@@ -71,7 +92,7 @@ class Step:
     keep: int
 
 
-def schedule(graph: Graph, layout: Layout, slab: int) -> Iterator[Step]:
+def schedule(graph: GraphLike, layout: Layout, slab: int) -> Iterator[Step]:
     """All steps of a run in order, at most ``slab`` planes each."""
     stages = graph.stages
     last = len(stages) - 1

@@ -21,21 +21,42 @@ CHUNK_BYTES_OF_A_GPU = 256 * 2**20
 
 @dataclass(frozen=True)
 class Domain:
-    """Where a convolution reads: the voxels and the dilation rates."""
+    """Where a convolution reads and what it computes.
+
+    Attributes:
+        voxels: the active voxels.
+        rates: dilation rates.
+        part: the rows of the result; None for all.
+        first_row: the voxel to which the first row of the features belongs.
+        held: rows of the features; None for one of each voxel.
+    """
 
     voxels: ActiveVoxels
     rates: tuple[int, ...]
+    part: slice | None = None
+    first_row: int = 0
+    held: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Rows of the result."""
+        return self.voxels.count if self.part is None else self.part.stop - self.part.start
 
     def chunks(self, row_bytes: int) -> Iterator[tuple[slice, Tensor]]:
-        """Slices of the voxels, and for each the rows of the neighbours (m, 27, K) int64, N where there is none."""
+        """Slices of the result, and for each the features' rows of the neighbours (m, 27, K) int64.
+
+        Where there is no neighbour the row is that after the last one.
+        """
         neighbours = self.voxels.neighbours(max(self.rates))
-        device, count = neighbours.places.device, self.voxels.count
+        wanted = neighbours.places if self.part is None else neighbours.places[self.part]
+        device, count = wanted.device, self.count
+        empty = self.voxels.count if self.held is None else self.held
         steps = torch.tensor(neighbours.steps(self.rates), dtype=torch.int32, device=device)
         size = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES_OF_A_GPU) // row_bytes)
         for start in range(0, count, size):
-            places = neighbours.places[start : start + size]
+            places = wanted[start : start + size]
             rows = neighbours.table[(places[:, None] + steps).long()].long()
-            rows = torch.where(rows < 0, count, rows)
+            rows = torch.where(rows < 0, empty, rows - self.first_row)
             yield slice(start, start + len(places)), rows.view(len(places), 27, len(self.rates))
 
 
@@ -71,7 +92,7 @@ def forward(features: Tensor, kernel: Tensor, domain: Domain, attention: Tensor 
     """The blended convolution (N, O); ``kernel`` is (27, C, O) in the features' type."""
     padded = with_empty_row(features)
     flat = kernel.flatten(0, 1)
-    result = features.new_empty(domain.voxels.count, kernel.shape[2])
+    result = features.new_empty(domain.count, kernel.shape[2])
     for chunk, index in domain.chunks(flat.shape[0] * features.element_size()):
         blended = _blend(padded, index, None if attention is None else attention[chunk]).flatten(1)
         if bias is None:

@@ -61,21 +61,30 @@ def infer_layer(
     rates: Sequence[int],
     attention: Tensor | None = None,
     bias: Tensor | None = None,
+    first_bias: Tensor | None = None,
     residual: Tensor | None = None,
     relu: bool = False,
+    part: slice | None = None,
+    first_row: int = 0,
     out: Tensor | None = None,
 ) -> Tensor:
     """:func:`blended_convolution` without gradients, then ``+ residual``, then ReLU, in one pass over memory.
 
     Args:
+        first_bias: (O,), multiplied with the attention to the first rate.
         residual: (N, O) rows that are added before the ReLU; may be ``out``.
         relu: whether negative values become zero.
+        part: the rows to compute; attention, residual and out then have its length. None for all.
+        first_row: the voxel of the first row of the features, which may be a window that holds all neighbours of
+            ``part``.
         out: (N, O) contiguous buffer for the result; it must not be ``features``.
     """
-    _check(features, weight, voxels, rates, attention)
     kernel = _as_kernel(weight, features.dtype)
     bias = None if bias is None else bias.to(features.dtype)
-    result = fallback.forward(features, kernel, Domain(voxels, tuple(rates)), attention, bias)
+    domain = Domain(voxels, tuple(rates), part, first_row, len(features))
+    result = fallback.forward(features, kernel, domain, attention, bias)
+    if first_bias is not None and attention is not None:
+        result += attention[:, :1] * first_bias.to(attention.dtype)
     if residual is not None:
         result += residual
     if relu:

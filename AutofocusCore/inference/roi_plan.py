@@ -1,0 +1,178 @@
+"""The plan of a run in the ROI domain: how many planes at a time, and how much memory that takes.
+
+The active voxels stream through all layers from the first plane to the last, as in :mod:`.schedule`; a layer's rows are
+forgotten when no later layer reads them. Where memory allows, each layer computes all planes at once.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from AutofocusCore.errors import MemoryLimitError
+from AutofocusCore.inference.boxes import Box, grow, intersect, with_planes
+from AutofocusCore.inference.graph import INPUT
+from AutofocusCore.inference.plan import OVERHEAD, Plan
+from AutofocusCore.inference.row_stages import RowGraph
+from AutofocusCore.inference.schedule import Layout, Step, lay_out, schedule
+
+SLABS = (84, 56, 28, 16, 8, 4, 2, 1)
+PIECE = 65_536
+"""Voxels that a layer computes between two reports of progress: a few tenths of a second."""
+BYTES_A_VOXEL = 4 + 4 + 8 + 8
+"""Of the map of neighbours, the places, the positions in the box and in the result."""
+SMALLEST_TILE = 16
+
+CountPlanes = Callable[[Box], Sequence[int]]
+"""How many active voxels each plane of a box has."""
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Which rows belong to which plane: plane z has the rows ``starts[z] .. starts[z + 1]``."""
+
+    starts: tuple[int, ...]
+
+    @classmethod
+    def of(cls, counts: Sequence[int]) -> Rows:
+        return cls((0, *itertools.accumulate(counts)))
+
+    def between(self, first: int, stop: int) -> tuple[int, int]:
+        """The rows of the planes ``first .. stop``; planes beyond the volume have none."""
+        last = len(self.starts) - 1
+        return self.starts[min(max(first, 0), last)], self.starts[min(max(stop, 0), last)]
+
+
+def capacities(graph: RowGraph, layout: Layout, rows: Rows, slab: int) -> dict[int, int]:
+    """Rows of storage for each stage that is read, -1 the volume, found by rehearsing the schedule."""
+    spans: dict[int, int] = {}
+    longest: dict[int, int] = {}
+    for step in computing_steps(graph, layout, slab):
+        first, stop = rows.between(*step.planes)
+        keep = min(rows.between(step.keep, step.keep)[0], first)
+        spans[step.stage] = max(spans.get(step.stage, 0), stop - keep)
+        longest[step.stage] = max(longest.get(step.stage, 0), stop - first)
+    spans.pop(len(graph.stages) - 1, None)
+    totals = {index: _total(layout, rows, index) for index in spans}
+    return {index: min(span + max(longest[index], span // 2), totals[index]) for index, span in spans.items()}
+
+
+def computing_steps(graph: RowGraph, layout: Layout, slab: int) -> Iterator[Step]:
+    """The steps of the schedule without those that would only pass on zeros."""
+    return (step for step in schedule(graph, layout, slab) if not step.zeros)
+
+
+def last_reads(graph: RowGraph, layout: Layout, slab: int) -> dict[int, int]:
+    """For each stage, the number of the step after which nobody reads it any more."""
+    last: dict[int, int] = {}
+    for number, step in enumerate(computing_steps(graph, layout, slab)):
+        if step.stage != INPUT:
+            last.update(dict.fromkeys(graph.stages[step.stage].sources, number))
+    return last
+
+
+def run_bytes(graph: RowGraph, layout: Layout, rows: Rows, slab: int, itemsize: int) -> int:
+    """The most that rows, their maps and the temporary tensors take at a time."""
+    room, last = capacities(graph, layout, rows, slab), last_reads(graph, layout, slab)
+    width = {index: stage.channels for index, stage in enumerate(graph.stages)} | {INPUT: graph.in_channels}
+    held: dict[int, int] = {}
+    most = 0
+    for number, step in enumerate(computing_steps(graph, layout, slab)):
+        if step.stage in room:
+            held[step.stage] = room[step.stage] * width[step.stage] * itemsize
+        most = max(most, sum(held.values()))
+        for index in [index for index in held if last.get(index) == number]:
+            del held[index]
+    widest = max(stage.channels for stage in graph.stages)
+    return most + rows.starts[-1] * BYTES_A_VOXEL + min(PIECE, rows.starts[-1]) * 4 * (4 * widest + 16)
+
+
+def plan_roi(
+    graph: RowGraph,
+    size: tuple[int, int, int],
+    target: Box,
+    count_planes: CountPlanes,
+    *,
+    itemsize: int,
+    limit: int,
+    fixed_bytes: int,
+) -> Plan:
+    """The plan with the fewest passes for the logits of ``target`` that stays under ``limit`` bytes.
+
+    Args:
+        graph: the network.
+        size: voxels (z, y, x) of the volume.
+        target: the wanted voxels.
+        count_planes: the active voxels of each plane of a box.
+        itemsize: bytes of a feature.
+        limit: bytes that the run may take, results included.
+        fixed_bytes: bytes on the computing device whatever the plan is.
+
+    Raises:
+        MemoryLimitError: not even the smallest part fits.
+    """
+    whole: Box = ((0, size[0]), (0, size[1]), (0, size[2]))
+    table = 4 * (size[0] + 14) * (size[1] + 14) * (size[2] + 14)
+    smallest = None
+    for parts in _splits(target):
+        tiles = tuple(_cut(target, *parts))
+        planned = []
+        for tile in tiles:
+            seen = with_planes(intersect(grow(tile, graph.reach), whole), whole[0])
+            planned.append((lay_out(graph, size, tile), Rows.of(count_planes(seen))))
+        largest = max(planned, key=lambda pair: pair[1].starts[-1])
+        for slab in (size[0], *(slab for slab in SLABS if slab < size[0])):
+            peak = fixed_bytes + table + OVERHEAD + run_bytes(graph, *largest, slab, itemsize)
+            smallest = min(peak, smallest or peak)
+            if peak <= limit:
+                work = sum(total_work(graph, layout, rows) for layout, rows in planned)
+                steps = sum(1 for layout, rows in planned for _ in pieces_of(graph, layout, rows, slab))
+                length = target[0][1] - target[0][0]
+                slabs = -(-length // slab) * len(tiles)
+                return Plan("roi", 0, slab, slabs, len(tiles), peak, work, steps, tiles)
+    raise MemoryLimitError(
+        f"The volume needs at least {(smallest or 0) / 2**20:.0f} MiB, and only {limit / 2**20:.0f} MiB may be used",
+        "raise the memory limit, close other programs, or segment inside a smaller region of interest",
+    )
+
+
+def pieces_of(graph: RowGraph, layout: Layout, rows: Rows, slab: int) -> Iterator[tuple[Step, slice]]:
+    """The steps of a run, each in pieces of rows that take well under a second."""
+    for step in computing_steps(graph, layout, slab):
+        first, stop = rows.between(*step.planes)
+        if step.stage == INPUT:
+            yield step, slice(first, stop)
+            continue
+        for start in range(first, max(stop, first + 1), PIECE):
+            yield step, slice(start, min(start + PIECE, stop))
+
+
+def total_work(graph: RowGraph, layout: Layout, rows: Rows) -> int:
+    """Multiplications of all stages."""
+    return sum(
+        _total(layout, rows, index) * stage.operation.multiplications() for index, stage in enumerate(graph.stages)
+    )
+
+
+def _total(layout: Layout, rows: Rows, index: int) -> int:
+    first, stop = rows.between(*layout.boxes[index][0])
+    return stop - first
+
+
+def _splits(target: Box) -> list[tuple[int, int]]:
+    """Numbers of parts along y and x, fewest parts first, then squarest parts."""
+    (_, _), (top, bottom), (left, right) = target
+    height, width = bottom - top, right - left
+    counts = itertools.product(range(1, height // SMALLEST_TILE + 2), range(1, width // SMALLEST_TILE + 2))
+    return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:16]
+
+
+def _cut(target: Box, rows: int, columns: int) -> Iterator[Box]:
+    planes, (top, bottom), (left, right) = target
+    for i, j in itertools.product(range(rows), range(columns)):
+        yield (
+            planes,
+            (top + i * (bottom - top) // rows, top + (i + 1) * (bottom - top) // rows),
+            (left + j * (right - left) // columns, left + (j + 1) * (right - left) // columns),
+        )
