@@ -16,7 +16,7 @@ from AutofocusCore.inference.schedule import lay_out
 from AutofocusCore.inference.stream import stream
 from AutofocusCore.inference.task import Task
 from AutofocusCore.networks.build import PaperNetwork
-from AutofocusCore.networks.deepmedic import PATHWAY_CHANNELS, SCALE, DeepMedic, Pathway
+from AutofocusCore.networks.deepmedic import SCALE, DeepMedic, Pathway
 
 
 def plan_exact(
@@ -25,7 +25,7 @@ def plan_exact(
     """The plan for ``task`` on ``device`` under ``limit`` bytes, ``result_bytes`` of results included."""
     coarse_bytes, minimal = 0, filters.pays_off(device)
     if isinstance(network, DeepMedic):
-        width = PATHWAY_CHANNELS[-1]
+        width = network.subsampled.out_channels
         coarse_bytes = voxels(_coarse_target(task.target)) * width * dtype.itemsize
         graph = build_fine_graph(network, torch.empty(1, width, 1, 1, 1), (0, 0, 0), minimal=minimal)
     else:

@@ -51,6 +51,7 @@ class Pathway(nn.Module):
 
     def __init__(self, in_channels: int) -> None:
         super().__init__()
+        self.out_channels = PATHWAY_CHANNELS[-1]
         inputs = (in_channels, *PATHWAY_CHANNELS[:-1])
         self.convs = nn.ModuleList(
             nn.Conv3d(c, o, 3, bias=False) for c, o in zip(inputs, PATHWAY_CHANNELS, strict=True)

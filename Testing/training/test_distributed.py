@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -62,33 +61,43 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def start(config: Path, out: Path, *options: str, count: int) -> subprocess.CompletedProcess[str]:
-    launcher = [] if count == 1 else ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+def start_two(config: Path, out: Path, *options: str) -> None:
+    """What `torchrun --nproc-per-node 2 Training/train.py` does; raises with the fault of a process that fails."""
+    from torch.distributed.run import main as torchrun
+
     script = [str(ROOT / "Training" / "train.py"), str(config), "--out", str(out), "--threads", "1", *options]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "USE_LIBUV": "0"}
-    return subprocess.run(
-        [sys.executable, *launcher, *script],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        encoding="utf-8",
-        timeout=240,
-    )
+    torchrun(["--standalone", "--nproc-per-node", "2", *script])
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Sums over several threads are rounded otherwise; and what the processes started here need.
+
+    torchrun takes over signals and keeps them.
+    """
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for name, value in {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "USE_LIBUV": "0"}.items():
+        monkeypatch.setenv(name, value)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+    for number, handler in signals.items():
+        signal.signal(number, handler)
 
 
 def losses(run: Path) -> list[float]:
     return [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
+@pytest.mark.usefixtures("one_thread")
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="This PyTorch is built without distributed training.")
 def test_two_processes_follow_the_losses_of_one_with_the_doubled_batch(tmp_path: Path, data: Path) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(TINY + CONFIG.replace("[data]", f'[data]\nfolder = "{data.as_posix()}"'), encoding="utf-8")
-    one = start(config, tmp_path / "one", count=1)
-    assert one.returncode == 0, one.stderr
+    train(load_config(config), tmp_path / "one")
     halved = ["--set", "segments.per_step=1"]
-    two = start(config, tmp_path / "two", *halved, count=2)
-    assert two.returncode == 0, two.stderr
+    start_two(config, tmp_path / "two", *halved)
 
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=5e-4)
     assert losses(tmp_path / "one")[-1] != pytest.approx(losses(tmp_path / "one")[0], abs=0.01)  # they do change

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import pytest
 import torch
 
 import AutofocusCore
+import Training.import_released
 from AutofocusCore.errors import AutofocusError, ModelError
 from AutofocusCore.models import load_bundle, load_network
 from Training.import_released import import_released
@@ -102,14 +102,11 @@ def test_a_file_that_could_execute_something_is_refused(tmp_path: Path, licence:
 
 
 def test_the_command_takes_the_configuration_that_such_a_network_is_trained_with(
-    tmp_path: Path, licence: Path, fixtures_released: Path
+    tmp_path: Path, licence: Path, fixtures_released: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     checkpoint = fixtures_released / "AFN1_checkpoint.pth.tar"
     config = ROOT / "Training" / "configs" / "brats2015" / "afn-1.toml"
-    command = [sys.executable, str(ROOT / "Training" / "import_released.py"), str(checkpoint), str(config)]
-    done = subprocess.run(
-        [*command, "--licence", str(licence), "--out", str(tmp_path / "brats2015-afn-1")],
-        cwd=tmp_path, capture_output=True, encoding="utf-8", check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    words = [str(checkpoint), str(config), "--licence", str(licence), "--out", str(tmp_path / "brats2015-afn-1")]
+    monkeypatch.setattr(sys, "argv", ["import_released.py", *words])
+    assert Training.import_released.main() == 0
     assert load_bundle(tmp_path / "brats2015-afn-1").spec.name == "brats2015-afn-1"

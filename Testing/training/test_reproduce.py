@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
@@ -64,15 +63,19 @@ def breaking(table: Path) -> None:
         text.write('[optimizer]\nname = "sgd"\nlearning_rate = 1e30\n')
 
 
-def test_hippocampus_runs_from_its_name_to_the_printed_table(reference_data: Path, tmp_path: Path) -> None:
-    words = ["hippocampus", "--quick", "--only", "basic,afn-4", "--threads", "1", "--out", str(tmp_path / "out")]
+def test_hippocampus_runs_from_its_name_to_the_printed_table(
+    reference_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["hippocampus", "--quick", "--only", "basic,afn-4", "--out", str(tmp_path / "out")]
     words += ["--data", str(reference_data / "hippocampus")]
-    script = str(ROOT / "Training" / "reproduce.py")
-    done = subprocess.run([sys.executable, script, *words], cwd=tmp_path, capture_output=True, encoding="utf-8")
-    assert done.returncode == 0, done.stderr
-    assert "SMOKE RUN" in done.stdout
-    assert "| afn-4 | 0." in done.stdout
-    assert "| afn-4 − basic | mean of structures | 2 |" in done.stdout
+    monkeypatch.setattr(sys, "argv", ["reproduce.py", *words])
+    monkeypatch.chdir(tmp_path)
+    status = Training.reproduce.main()
+    said = capsys.readouterr()
+    assert status == 0, said.err
+    assert "SMOKE RUN" in said.out
+    assert "| afn-4 | 0." in said.out
+    assert "| afn-4 − basic | mean of structures | 2 |" in said.out
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == {
         "comparison.csv", "comparison.md", "models.csv", "plot.png",
     }  # fmt: skip

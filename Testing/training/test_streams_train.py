@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -255,14 +253,3 @@ def test_a_table_has_a_line_for_each_run_and_refuses_what_cannot_be_compared(
     (tmp_path / "full" / "validation-1.json").unlink()
     assert table_main(runs) == 1
     assert "was not measured" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("script", ["streams_train", "streams_evaluate", "streams_table"])
-@pytest.mark.parametrize("way", ["path", "module"])
-def test_each_script_starts_both_ways_and_explains_itself(script: str, way: str) -> None:
-    start = [f"Training/{script}.py"] if way == "path" else ["-m", f"Training.{script}"]
-    done = subprocess.run(
-        [sys.executable, *start, "--help"], cwd=ROOT, capture_output=True, encoding="utf-8", check=False
-    )
-    assert done.returncode == 0, done.stderr
-    assert "photographs" in " ".join(done.stdout.split())

@@ -12,7 +12,7 @@ from AutofocusCore.errors import Cancelled, DeviceError, MemoryLimitError, Setti
 from AutofocusCore.inference import Progress, plan_volume, predict_volume, receptive_reach
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.plan import OVERHEAD
-from Testing.core.small_networks import random_network, truth, whole
+from Testing.core.small_networks import narrow_network, random_network, truth, whole
 
 NETWORKS = {
     "basic": {},
@@ -54,7 +54,7 @@ def test_the_result_is_that_of_one_pass_whatever_shape_memory_and_slab(
     name: str, case: tuple[tuple[int, int, int], Box | None, float]
 ) -> None:
     shape, region, share = case
-    network = random_network(name.split()[0], in_channels=2, **NETWORKS[name])  # type: ignore[arg-type]
+    network = narrow_network(name.split()[0], in_channels=2, **NETWORKS[name])  # type: ignore[arg-type]
     volume = torch.randn(2, *shape, generator=torch.Generator().manual_seed(sum(shape)))
     logits, attention = truth(network, volume, BACKGROUND, region or whole(volume))
     options = {"device": "cpu", "precision": "float32", "attention": "all", "region": region}
@@ -74,7 +74,7 @@ def test_the_result_is_that_of_one_pass_whatever_shape_memory_and_slab(
 
 @pytest.mark.parametrize("name", ["basic", "aspp-c", "afn-1", "deepmedic"])
 def test_a_volume_that_is_split_for_want_of_memory_shows_no_seam(name: str) -> None:
-    network = random_network(name)
+    network = narrow_network(name)
     volume = torch.randn(1, 40, 36, 34, generator=torch.Generator().manual_seed(1))
     logits, attention = truth(network, volume, BACKGROUND, whole(volume))
     options = {"device": "cpu", "precision": "float32", "attention": "all"}
