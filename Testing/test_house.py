@@ -162,7 +162,7 @@ def test_no_two_files_of_the_core_import_each_other() -> None:
 
 
 def test_the_core_imports_only_what_the_package_declares() -> None:
-    optional = {"dask", "distributed"}
+    optional = {"dask", "distributed", "highdicom", "contourpy"}
     declared = {re.match(r"[\w-]+", text)[0].lower() for text in project()["project"]["dependencies"]} | optional
     used = {name.split(".")[0] for path in core_files() for name in imports(path, for_types=False)} - {"AutofocusCore"}
     assert {name.lower() for name in used - sys.stdlib_module_names} <= declared

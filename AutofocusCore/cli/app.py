@@ -14,7 +14,7 @@ from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
 from AutofocusCore.errors import AutofocusError, Cancelled
 from AutofocusCore.io.atomic import discard_all
 
-COMMANDS = ("segment", "batch", "models", "devices", "networks", "phantom")
+COMMANDS = ("segment", "batch", "convert", "models", "devices", "networks", "phantom")
 SIGNED_VALUES = ("--roi",)  # options whose value may begin with a minus sign, which argparse takes for an option
 
 

@@ -15,7 +15,16 @@ from AutofocusCore.images.geometry import Grid, rigid_grid
 from AutofocusCore.images.slices import Slice, is_dicom, pixels_of, read_slices
 from AutofocusCore.images.stacking import stack
 
-__all__ = ["LoadedSeries", "Series", "count_frames", "is_dicom", "list_series", "read_file", "read_folder"]
+__all__ = [
+    "LoadedSeries",
+    "Series",
+    "choose_series",
+    "count_frames",
+    "is_dicom",
+    "list_series",
+    "read_file",
+    "read_folder",
+]
 
 NOT_IMAGES = ("SEG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SR", "PR", "KO", "REG", "DOC", "FID", "M3D")
 
@@ -97,9 +106,18 @@ def read_file(path: Path, frame: int | None = None) -> LoadedSeries:
     return _load(_whole_file(path), str(path), frame, ())
 
 
+def choose_series(path: Path, series: str | int | None) -> Series:
+    """The series of a folder, or the volume of a multi-frame file, that `read_folder` or `read_file` would read.
+
+    Raises:
+        InputError: several series and none asked for; no such series; a file that is a single slice.
+    """
+    return _choose(list_series(path), path, series) if path.is_dir() else _whole_file(path)
+
+
 def count_frames(path: Path, series: str | int | None) -> int:
     """How many volumes a folder's series, or a multi-frame file, holds."""
-    chosen = _choose(list_series(path), path, series) if path.is_dir() else _whole_file(path)
+    chosen = choose_series(path, series)
     return len(stack(chosen.slices, str(path)).frames)
 
 

@@ -1,0 +1,150 @@
+"""A segmentation that was written before, read back: labels, what they mean, and how they were made."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.errors import AutofocusError, InputError
+from AutofocusCore.io.atomic import suffix_of
+from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_format, legend_in, legend_path
+from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+    from AutofocusCore.models.parts import Code, Structure
+
+MOST_LABELS = 255
+
+
+@dataclass(frozen=True)
+class SavedResult:
+    """A segmentation from a file.
+
+    Attributes:
+        path: the file.
+        labels: 8-bit labelmap.
+        structures: what each label value means, in the file's order.
+        provenance: how it was made, as far as the file says.
+    """
+
+    path: Path
+    labels: sitk.Image
+    structures: tuple[Structure, ...]
+    provenance: dict[str, Any]
+
+
+def read_result(path: str | Path, structures: Sequence[Structure] | None = None) -> SavedResult:
+    """Read a segmentation: `.seg.nrrd` of this program or of Slicer, or a labelmap with its legend beside it.
+
+    Args:
+        path: the file.
+        structures: what the labels mean, for a labelmap without a legend.
+
+    Raises:
+        InputError: missing, damaged, overlapping segments, or labels whose meaning is not known.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"There is no segmentation {path}", "check its name and place")
+    try:
+        check_format(path, SEGMENTATION_FORMATS, "The segmentation")
+    except AutofocusError as error:
+        raise InputError(error.cause, error.remedy) from None
+    if suffix_of(path) == ".seg.nrrd":
+        return _read_seg_nrrd(path)
+    labels, provenance = _read_labels(path)
+    legend = legend_path(path)
+    content = legend_in(legend) if legend is not None else None
+    if content is not None:
+        from AutofocusCore.models.parts import Structure, from_mapping
+
+        listed = tuple(from_mapping(Structure, entry, f"{legend} entry") for entry in content["structures"])
+        return SavedResult(path, labels, listed, content.get("provenance") or provenance)
+    if structures is None:
+        raise InputError(
+            f"{path} does not say what its labels mean, and there is no legend {legend} beside it",
+            "name the model that made it (--model), or give the .seg.nrrd",
+        )
+    return SavedResult(path, labels, tuple(structures), provenance)
+
+
+def _read_labels(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
+    import numpy as np
+    import SimpleITK as sitk
+
+    from AutofocusCore.images import read_image
+
+    image = read_image(path).image
+    values = sitk.GetArrayViewFromImage(image)
+    if values.min() < 0 or values.max() > MOST_LABELS or not np.array_equal(values, np.rint(values)):
+        raise InputError(
+            f"{path} has voxels from {values.min():g} to {values.max():g}, which are no labels",
+            f"give a labelmap, whose voxels are whole numbers from 0 to {MOST_LABELS}",
+        )
+    text = image.GetMetaData(PROVENANCE_KEY) if image.HasMetaDataKey(PROVENANCE_KEY) else None
+    return sitk.Cast(image, sitk.sitkUInt8), _provenance(text)
+
+
+def _read_seg_nrrd(path: Path) -> SavedResult:
+    import numpy as np
+    import SimpleITK as sitk
+
+    try:
+        import slicerio
+    except ImportError as error:
+        raise InputError(
+            f"Reading {path.name} needs the Python package slicerio, which cannot be loaded ({error})", "install it"
+        ) from None
+    try:
+        found = slicerio.read_segmentation(str(path))
+        voxels, matrix = np.asarray(found["voxels"]), np.asarray(found["ijkToLPS"], dtype=np.float64)
+        segments = found["segments"]
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        raise InputError(f"{path} is no segmentation of Slicer, or damaged ({error})", "save it again") from None
+    if voxels.ndim != 3:
+        raise InputError(
+            f"The segments of {path} overlap (they are stored in {voxels.shape[0]} layers)",
+            "export it from Slicer as a labelmap, or save the segments that overlap as files of their own",
+        )
+    from AutofocusCore.images import Grid
+
+    grid = Grid.from_matrix(voxels.shape, matrix[:3, :3], matrix[:3, 3])
+    labels = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0).astype(np.uint8)))
+    grid.stamp(labels)
+    structures = tuple(_structure(segment) for segment in segments)
+    return SavedResult(path, labels, structures, _provenance(found.get(PROVENANCE_KEY)))
+
+
+def _structure(segment: Mapping[str, Any]) -> Structure:
+    """A segment of Slicer's; one without a code is tissue, as Slicer itself says of new segments."""
+    from AutofocusCore.models.parts import Code, Structure
+
+    def code(name: str) -> Code | None:
+        triplet = (segment.get("terminology") or {}).get(name)
+        return Code(*triplet) if triplet and all(triplet) else None
+
+    tissue = Code("SCT", "85756007", "Tissue")
+    red, green, blue = (round(255 * float(part)) for part in segment.get("color") or (0.5, 0.5, 0.5))
+    return Structure(
+        label=int(segment["labelValue"]),
+        name=str(segment.get("name") or segment.get("id") or segment["labelValue"])[:64],
+        color=(red, green, blue),
+        category=code("category") or tissue,
+        type=code("type") or tissue,
+        modifier=code("typeModifier"),
+        region=code("anatomicRegion"),
+        region_modifier=code("anatomicRegionModifier"),
+    )
+
+
+def _provenance(text: str | None) -> dict[str, Any]:
+    try:
+        content = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return content if isinstance(content, dict) else {}
