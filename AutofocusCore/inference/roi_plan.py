@@ -14,7 +14,7 @@ from AutofocusCore.errors import MemoryLimitError
 from AutofocusCore.inference.boxes import Box, grow, intersect, with_planes
 from AutofocusCore.inference.graph import INPUT
 from AutofocusCore.inference.plan import OVERHEAD, Plan
-from AutofocusCore.inference.row_stages import RowGraph
+from AutofocusCore.inference.row_graph import RowGraph
 from AutofocusCore.inference.schedule import Layout, Step, lay_out, schedule
 
 SLABS = (84, 56, 28, 16, 8, 4, 2, 1)
