@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["AttentionMap", "ReachMap", "RoiBox", "Segmentation", "SegmentationModel", "segment_image"]
 
 
+CERTAIN = 30.0
+"""Background's score where a network of the ROI domain computes nothing: certainty."""
+
+
 class SegmentationModel(Protocol):
     """What is needed of a model: its description and its network."""
 
@@ -180,6 +184,8 @@ def segment_image(
         Cancelled: `cancelled` said so.
     """
     check_channels(channels, model.spec)  # before torch is loaded
+    import torch
+
     from AutofocusCore.inference import predict_volume
     from AutofocusCore.inference.progress import Reporter
 
@@ -199,6 +205,7 @@ def segment_image(
     step(reporter)
     clock.stop("prepare")
 
+    active = prepared.patient if model.spec.roi != "none" else None
     prediction = predict_volume(
         network,
         prepared.volume,
@@ -211,6 +218,7 @@ def segment_image(
         progress=progress,
         cancelled=cancelled,
         region=region,
+        mask=active,
     )
     clock.stop("predict")
 
@@ -218,7 +226,9 @@ def segment_image(
     warnings, patient = prepared.warnings, prepared.patient
     if patient is not None:
         patient = patient[tuple(slice(*ends) for ends in region)]
-    del prepared
+    if active is not None and patient is not None:
+        prediction.logits[0][torch.from_numpy(~patient)] = CERTAIN
+    del prepared, active
     reporter = Reporter("resample", count_steps(len(prediction.logits), inner, target) + 1, progress, cancelled)
     reporter.check()
     scores = _softmax(prediction.logits)

@@ -31,6 +31,9 @@ Mask = npt.NDArray[np.bool_]
 SMALLEST_FILLED_SHARE = 0.001
 """Share of an image from which on equal voxels at its corners count as filled in."""
 
+EMPTY_SHARE = 0.5
+"""Share of an image with one and the same lowest value from which on it is mostly empty."""
+
 LEAST_OVERLAP = 0.5
 """Share of the first image that another channel should cover; with less, a warning."""
 
@@ -84,6 +87,10 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
             warnings += _overlap(seen & first, first, name, names[0])
         seen = _without_padding(seen, image, grid, spec.normalization)
         mask = _mask(volume[i], seen, grid, spec.normalization)
+        if spec.roi == "body" and mask.all() and (volume[i] == volume[i].min()).mean() > EMPTY_SHARE:
+            warnings.append(
+                f"{name}: no body was found in it, so all of the scan is segmented. Check the result with care."
+            )
         shift, scale = normalise(volume[i], mask & seen, spec.normalization, name)
         background.append(_scaled(outside, shift, scale, spec.normalization))
         found |= mask

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from AutofocusCore.images import Grid
     from AutofocusCore.models import Model
 
+TYPICAL_SHARE = 0.4
+"""Share of a scan that a patient fills, where a network computes the patient alone."""
+
 ALONG_THE_PATIENT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
 
@@ -71,6 +74,7 @@ def plan_job(
         memory_limit=settings.memory_limit,
         attention=None if not attention else "all" if layers is None else list(layers),
         region=None if roi is None else roi_region(roi, grid),
+        active_share=1.0 if model.spec.roi == "none" else TYPICAL_SHARE,
     )
     return {
         "plan": str(plan.describe()),

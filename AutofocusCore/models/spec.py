@@ -39,6 +39,9 @@ MADE_WITH = {"monai": "1.6.1", "pytorch": "2.13.0", "numpy": "2.4.6", "safetenso
 """Versions that bundles are tested with. Constants, so that the same model is the same bytes on every machine."""
 
 LONGEST_TEXT = 20_000
+ROI_MASKS = {"none": "all", "body": "body", "brain": "nonzero"}
+"""Regions of interest, and the mask of the normalisation that finds each."""
+
 SAFE_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 RESEARCH_ONLY = "Research only. Not for clinical use: no diagnosis and no treatment may rest on its output."
 
@@ -60,6 +63,8 @@ class ModelSpec:
         synthetic: whether it was trained on made-up images; it is then labelled so wherever it appears.
         spacing: voxel size (x, y, z) in mm that the network expects; None keeps the input's.
         orientation: where the x, y and z indices grow to, "RAS" for right, anterior, superior.
+        roi: where a network of the ROI domain computes: in the "body", in the "brain" (voxels other than 0), or, with
+            "none", in all of the scan.
         dice: mean Dice on cases not trained on, by structure name.
         figures: further results, any JSON; "cases" may hold a list of {"case": ..., structure: Dice, ...}.
         training_command: the command that trains it again.
@@ -82,6 +87,7 @@ class ModelSpec:
     synthetic: bool
     spacing: tuple[float, float, float] | None = None
     orientation: str = "RAS"
+    roi: str = "none"
     dice: dict[str, float] = field(default_factory=dict, hash=False)
     figures: dict[str, Any] = field(default_factory=dict, hash=False)
     training_command: str = ""
@@ -111,6 +117,7 @@ class ModelSpec:
         self._check_lists()
         self._check_grid()
         self._check_architecture()
+        self._check_roi()
         self._check_figures()
 
     def _check_lists(self) -> None:
@@ -149,6 +156,16 @@ class ModelSpec:
         ):
             value = options.get(option)
             require(value == wanted, option, value, f"make it {wanted}: one for each {what}")
+
+    def _check_roi(self) -> None:
+        require(self.roi in ROI_MASKS, "roi", self.roi, f"choose one of {', '.join(ROI_MASKS)}")
+        if self.roi == "none":
+            return
+        in_roi_domain = self.architecture.get("domain") == "roi"
+        require(in_roi_domain, "roi", self.roi, "make the architecture's domain 'roi', or this 'none'")
+        mask = self.normalization.mask
+        wanted = ROI_MASKS[self.roi]
+        require(mask == wanted, "roi", self.roi, f"make the normalization's mask {wanted!r}, or this 'none'")
 
     def _check_figures(self) -> None:
         for name in ("dice", "figures", "changelog"):

@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 
 from AutofocusCore import build_network
-from AutofocusCore.errors import Cancelled, InputError, SettingError
+from AutofocusCore.errors import Cancelled, InputError, ModelError, SettingError
 from AutofocusCore.images import read_image
 from AutofocusCore.images.geometry import Grid, model_grid
 from AutofocusCore.images.resampling import sample, to_image
@@ -379,3 +379,76 @@ def test_real_odd_volumes_go_all_the_way(
     result = segment_image(model, [image])
     assert Grid.of(result.labels) == Grid.of(image)
     assert result.warnings == ()
+
+
+def body_model() -> Model:
+    """A network of the ROI domain for CT that looks at the body alone."""
+    torch.manual_seed(0)
+    options = {"norm": "fused", "domain": "roi", "dilation_rates": [1, 2]}
+    spec = small_spec(
+        channels=(Channel("CT", "CT"),),
+        architecture={"architecture": "afn-2", "in_channels": 1, "num_classes": 3, **options},
+        normalization=Normalization("window", mask="body", window=(-200.0, 400.0)),
+        roi="body",
+        spacing=(6.0, 6.0, 6.0),
+    )
+    network = build_network(**spec.architecture).eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.kaiming_normal_(parameter)
+    return Model(spec, network)
+
+
+def cylinder_in_air(hu: float = 40.0) -> sitk.Image:
+    """A CT of 180 mm with a cylinder of soft tissue, 100 mm wide, off the middle."""
+    grid = Grid((30, 30, 30), (6.0, 6.0, 6.0), (0.0, 0.0, 0.0), tuple(np.eye(3).ravel()))
+    _, y, x = np.indices(grid.shape)
+    inside = (y - 12) ** 2 + (x - 16) ** 2 < 8.5**2
+    noise = np.random.default_rng(0).normal(0, 5, grid.shape)
+    return to_image((np.where(inside, hu, -1000) + noise).astype(np.float32), grid)
+
+
+def test_a_network_of_the_roi_domain_computes_the_body_alone() -> None:
+    image = cylinder_in_air()
+    result = segment_image(body_model(), [image], attention="all", probabilities=True, precision="float32")
+    labels = sitk.GetArrayFromImage(result.labels)
+    assert result.plan.mode == "roi"
+    assert result.attention[0].patient is not None
+    body = result.attention[0].patient
+    assert 0.1 < body.mean() < 0.95
+    assert not result.attention[0].weights[:, ~body].any()
+    air = sitk.GetArrayFromImage(image) < -900
+    far = ~sitk.GetArrayFromImage(sitk.BinaryDilate(sitk.GetImageFromArray((~air).astype(np.uint8)), (3, 3, 3))).astype(
+        bool
+    )
+    assert far.any()
+    assert not labels[far].any()
+    assert sitk.GetArrayFromImage(result.probabilities)[far][:, 0].min() > 0.999
+    assert set(np.unique(labels[~air])) > {0}
+    assert not result.warnings
+
+
+def test_a_scan_without_a_body_is_segmented_as_a_whole_with_a_warning() -> None:
+    image = cylinder_in_air() * 0 - 1000.0
+    image[3, 3, 3] = -900.0
+    result = segment_image(body_model(), [image], precision="float32")
+    assert any("no body was found" in warning for warning in result.warnings)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"roi": "legs"}, "body"),
+        ({"roi": "body"}, "domain 'roi'"),
+        (
+            {
+                "roi": "body",
+                "architecture": {"architecture": "basic", "in_channels": 1, "num_classes": 3, "domain": "roi"},
+            },
+            "mask 'body'",
+        ),
+    ],
+)
+def test_a_region_of_interest_that_a_model_cannot_have_is_refused(changes: dict, sentence: str) -> None:
+    with pytest.raises(ModelError, match=sentence):
+        small_spec(**changes)
