@@ -27,6 +27,7 @@ examples:
   python Training/prepare.py decathlon Task04_Hippocampus OUT --folds 5
   python Training/prepare.py dicom PATIENTS OUT --structures names.json --spacing 0,0,3
   python Training/prepare.py folder DATA OUT --images "images*/{case}" --structures Liver,Tumour
+  python Training/prepare.py folder DATA OUT --structures Liver,Spleen --contoured contoured.json
 """
 
 
@@ -83,7 +84,9 @@ def parser() -> argparse.ArgumentParser:
         action="store_true",
         help="label necrosis 1, oedema 2, enhancing tumour 3, in place of BRATS 2015's numbers (1, 2, 4; no 3)",
     )
-    formats.add_parser("decathlon", parents=[every], help="a task of the Medical Segmentation Decathlon: dataset.json")
+    decathlon = formats.add_parser(
+        "decathlon", parents=[every], help="a task of the Medical Segmentation Decathlon: dataset.json"
+    )
     dicom = formats.add_parser("dicom", parents=[every], help="one folder for each patient: CT series and RTSTRUCT")
     dicom.add_argument(
         "--structures",
@@ -91,6 +94,13 @@ def parser() -> argparse.ArgumentParser:
         metavar="TABLE",
         help="JSON file with the structures, in the order of their labels, and what they are called in the files: "
         '{"Prostate": ["prostate", "prost*"], "Bladder": ["bladder"]}; capital letters do not matter',
+    )
+    dicom.add_argument(
+        "--absent",
+        default="",
+        metavar="NAMES",
+        help="structures that are absent where a patient has no contour of them, with commas between, as a prostate "
+        "that was taken out; all others are unknown there",
     )
     folder = formats.add_parser("folder", parents=[every], help="images and labels in folders, told by a pattern")
     folder.add_argument(
@@ -110,6 +120,14 @@ def parser() -> argparse.ArgumentParser:
     folder.add_argument(
         "--labels", default="labels*/{case}", metavar="PATTERN", help='where the labels are ("labels*/{case}")'
     )
+    for maps in (decathlon, folder):
+        maps.add_argument(
+            "--contoured",
+            type=Path,
+            metavar="FILE",
+            help='JSON file that says what was contoured in each case, {"case": ["Liver"], ...}; all else is unknown '
+            "there, not absent (SOURCE/contoured.json, where there is one)",
+        )
     return result
 
 

@@ -26,7 +26,6 @@ Writers take final names; the files appear there whole, at once or, with `stagin
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -168,7 +167,7 @@ def write_segmentation(
             write_seg_nrrd(group.aside(path), labels, structures, provenance)
             return [path]
         write_image(group.aside(path), labels, provenance=provenance)
-        entries = [dataclasses.asdict(structure) for structure in structures]
+        entries = [structure.to_dict() for structure in structures]
         text = json.dumps({"structures": entries, "provenance": provenance}, indent=2, ensure_ascii=False)
         group.aside(legend).write_text(text + "\n", encoding="utf-8", newline="")
         return [path, legend]

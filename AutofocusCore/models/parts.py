@@ -10,7 +10,7 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from AutofocusCore.errors import ModelError
 from AutofocusCore.io.json_values import is_number
@@ -96,6 +96,7 @@ class Structure:
         color: red, green, blue, 0 to 255.
         category, type, modifier: DICOM's segmented property, for example Anatomical Structure, Femur, Left.
         region, region_modifier: anatomic region, for types that do not say where they are (a lesion, say).
+        connected: whether anatomy has one piece of it: then only the largest connected part of what is found stays.
     """
 
     label: int
@@ -106,6 +107,7 @@ class Structure:
     modifier: Code | None = None
     region: Code | None = None
     region_modifier: Code | None = None
+    connected: bool = False
 
     def __post_init__(self) -> None:
         label_fits = isinstance(self.label, int) and not isinstance(self.label, bool) and 1 <= self.label <= 255
@@ -123,6 +125,14 @@ class Structure:
         object.__setattr__(self, "type", _code(self.type, f"type of {self.name}"))
         for field in ("modifier", "region", "region_modifier"):
             object.__setattr__(self, field, _code_or_none(getattr(self, field), f"{field} of {self.name}"))
+        require(isinstance(self.connected, bool), f"connected of {self.name}", self.connected, "use true or false")
+
+    def to_dict(self) -> dict[str, Any]:
+        """All fields as JSON can hold them; `connected` only where it is true, as models of before do not say it."""
+        values = dataclasses.asdict(self)
+        if not self.connected:
+            del values["connected"]
+        return values
 
 
 @dataclass(frozen=True)

@@ -191,6 +191,7 @@ class ModelSpec:
         own = dataclasses.asdict(self)
         for name in ("description", "version", "training_data", "intended_use", "authors", "references", "changelog"):
             del own[name]
+        own["structures"] = [structure.to_dict() for structure in self.structures]
         # A round trip through JSON turns tuples into lists, so that what is written equals what is read back.
         return _json_copy(
             {

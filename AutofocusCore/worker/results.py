@@ -6,7 +6,6 @@ that people keep, see outputs.py.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -75,7 +74,7 @@ def hand_over(
         "recalibration": recalibration,
         "reach": reach,
         "files": files,
-        "structures": [dataclasses.asdict(structure) for structure in spec.structures],
+        "structures": [structure.to_dict() for structure in spec.structures],
         "provenance": dict(provenance),
     }
 

@@ -150,7 +150,8 @@ def test_a_sphere_drawn_as_contours_becomes_a_sphere_of_voxels_on_the_ct(patient
     patient.write_structures("rs.dcm", {"External": [], "prostate": sphere(11.0, patient.depths)})
     data = prepared(tmp_path, {"Bladder": ["bladder"], "Prostate": ["PROST*"]})
     case = data["cases"][0]
-    assert (case["name"], data["channels"], case["absent"]) == ("Patient_1", ["CT"], ["Bladder"])
+    assert (case["name"], data["channels"], case["absent"]) == ("Patient_1", ["CT"], [])
+    assert case["unknown"] == ["Bladder"]  # nobody contoured it, so that it may be anywhere
     assert any("has no Bladder" in problem["problem"] for problem in data["problems"])
 
     image, labels = (sitk.ReadImage(str(tmp_path / "out" / path)) for path in (case["images"][0], case["labels"]))
@@ -165,22 +166,44 @@ def test_a_sphere_drawn_as_contours_becomes_a_sphere_of_voxels_on_the_ct(patient
     assert not roi.all()
 
 
+def test_a_structure_without_a_contour_is_absent_only_where_the_user_says_so(patient: Patient, tmp_path: Path) -> None:
+    patient.write_ct()
+    patient.write_structures("rs.dcm", {"bladder": sphere(9.0, patient.depths), "cord": []})
+    names = {"Bladder": ["bladder"], "Cord": ["cord"], "Prostate": ["prostate"], "Rectum": ["rectum"]}
+    case = prepared(tmp_path, names, "--absent", "Prostate")["cases"][0]
+    assert case["unknown"] == ["Cord", "Rectum"]
+    assert case["absent"] == ["Prostate"]
+    again = prepared(tmp_path, names, "--absent", "Prostate, Rectum")["cases"][0]  # made anew, from the same files
+    assert (again["unknown"], again["absent"]) == (["Cord"], ["Prostate", "Rectum"])
+
+
+def test_a_structure_that_is_to_count_as_absent_must_be_one(
+    patient: Patient, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patient.write_ct()
+    patient.write_structures("rs.dcm", {"bladder": sphere(9.0, patient.depths)})
+    words = ["dicom", str(tmp_path / "patients"), str(tmp_path / "out"), "--absent", "Prostata"]
+    assert main([*words, "--structures", table(tmp_path, {"Bladder": ["bladder"]})]) == 1
+    assert "--absent names 'Prostata'; use Bladder" in capsys.readouterr().err
+
+
 def test_an_ambiguous_name_is_refused_until_a_narrower_pattern_comes_first(patient: Patient, grid: Grid) -> None:
     patient.folder.mkdir(parents=True)
     depths = patient.depths
     path = patient.write_structures("rs.dcm", {"Femur_L": sphere(6.0, depths), "Femur_L_old": sphere(9.0, depths)})
     with pytest.raises(InputError, match="'Femur_L', 'Femur_L_old', which are all Left femur"):
         rasterise(Contours(path, ((1, ("femur_l*",)),), patient.frame), grid, {1: "Left femur"})
-    labels, _ = rasterise(Contours(path, ((1, ("femur_l", "femur_l*")),), patient.frame), grid, {1: "Left femur"})
+    labels, _, _ = rasterise(Contours(path, ((1, ("femur_l", "femur_l*")),), patient.frame), grid, {1: "Left femur"})
     assert dice(labels == 1, truth_of_sphere(6.0)) > 0.9
 
 
 def test_regions_of_another_frame_of_reference_do_not_count(patient: Patient, grid: Grid) -> None:
     patient.folder.mkdir(parents=True)
     path = patient.write_structures("rs.dcm", {"Bladder": sphere(8.0, patient.depths)})
-    labels, remarks = rasterise(Contours(path, ((1, ("bladder",)),), generate_uid()), grid, {1: "Bladder"})
+    labels, unknown, remarks = rasterise(Contours(path, ((1, ("bladder",)),), generate_uid()), grid, {1: "Bladder"})
     assert not labels.any()
     assert "has no Bladder" in remarks[0]
+    assert unknown == (1,)
 
 
 def test_the_series_that_the_contours_were_drawn_on_is_taken(patient: Patient, tmp_path: Path) -> None:
@@ -232,8 +255,9 @@ def test_a_patient_none_of_whose_contours_can_be_used_is_named_with_the_reason(
     names = table(tmp_path, {"Prostate": ["prostata*"]})
     assert main(["dicom", str(tmp_path / "patients"), str(tmp_path / "out"), "--structures", names]) == 1
     error = capsys.readouterr().err
-    assert f"Its labels are empty: {patient.folder / 'rs.dcm'} has no Prostate (it has CTV, prostate); mend" in error
-    assert "Its labels are empty: Prostate has 1 contours outside the series; mend the table of --structures" in error
+    missing = f"{patient.folder / 'rs.dcm'} has no Prostate, which is unknown here (it has CTV, prostate)"
+    assert f"Its labels are empty: {missing}; mend the table of --structures" in error
+    assert "Its labels are empty: Prostate has 1 contours outside the series; Prostate has no voxel" in error
 
 
 def test_patients_whose_names_differ_in_umlauts_alone_are_both_prepared(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from AutofocusCore import build_network
 from AutofocusCore.models import Channel, ModelSpec, Normalization, Structure
 from AutofocusCore.models.parts import from_mapping
-from AutofocusCore.models.terminology import structure
+from AutofocusCore.models.terminology import KNOWN, structure
 from Training.configuration.building import build
 from Training.configuration.settings import Augmentation, Optimizer, Run, Segments, require
 from Training.configuration.toml_files import read_values, toml_text
@@ -102,12 +102,19 @@ def model_of(values: dict[str, Any]) -> ModelSpec:
 
 
 def _structure(value: object, label: int) -> Structure:
-    """A structure under a label: known by its name, or a table with name, colour and codes of its own."""
-    return (
-        from_mapping(Structure, {**value, "label": label}, f"structure {label}")
-        if isinstance(value, Mapping)
-        else (structure(str(value), label))
-    )
+    """A structure under a label: known by its name, or a table with name, colour and codes of its own.
+
+    A table without codes is a known structure's, of which it changes what it says: {name = "Larynx", connected = true}.
+    """
+    if not isinstance(value, Mapping):
+        return structure(str(value), label)
+    if value.get("name") in KNOWN and not {"type", "category"} & set(value):
+        known = structure(value["name"], label)
+        fields = {one.name: getattr(known, one.name) for one in dataclasses.fields(known)}
+        for name in value:
+            require(name in fields, f"field of {known.name}", name, f"the fields are {', '.join(fields)}")
+        value = {**fields, **value}
+    return from_mapping(Structure, {**value, "label": label}, f"structure {label}")
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> Config:

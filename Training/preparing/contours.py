@@ -28,7 +28,9 @@ SAME_PLANE = 0.02
 """Voxels between contours that count as drawn in one plane."""
 
 
-def rasterise(contours: Contours, grid: Grid, structures: Mapping[int, str]) -> tuple[NDArray[np.uint8], list[str]]:
+def rasterise(
+    contours: Contours, grid: Grid, structures: Mapping[int, str]
+) -> tuple[NDArray[np.uint8], tuple[int, ...], list[str]]:
     """The labels that an RTSTRUCT file describes.
 
     Args:
@@ -37,8 +39,9 @@ def rasterise(contours: Contours, grid: Grid, structures: Mapping[int, str]) -> 
         structures: names by label.
 
     Returns:
-        Labels (z, y, x), where two structures overlap the later one's; and remarks: structures that are missing, lie
-        partly outside, or skip slices.
+        Labels (z, y, x), where two structures overlap the later one's; the labels of structures that are unknown,
+        having no contour, unless `contours.absent` has them; and remarks: structures that are missing, lie partly
+        outside, or skip slices.
 
     Raises:
         InputError: the file is damaged, a name is ambiguous, or contours do not lie in the series' slices.
@@ -56,13 +59,15 @@ def rasterise(contours: Contours, grid: Grid, structures: Mapping[int, str]) -> 
         raise InputError(f"{name} is a damaged structure set ({type(error).__name__})", "export it again") from None
 
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    remarks = []
+    remarks, unknown = [], []
     for label, patterns in contours.names:
         number = _number_of(regions, patterns, structures[label], name)
         if number is None or not drawn.get(number):
             there = ", ".join(sorted(regions.values())) or "nothing"
             what = "it has" if number is None else "it has the name without a closed contour, and"
-            remarks.append(f"{name} has no {structures[label]} ({what} {there}).")
+            meaning = "which counts as absent" if label in contours.absent else "which is unknown here"
+            remarks.append(f"{name} has no {structures[label]}, {meaning} ({what} {there}).")
+            unknown += [] if label in contours.absent else [label]
             continue
         mask, notes = fill(drawn[number], grid)
         remarks += [f"{structures[label]} {note}." for note in notes]
@@ -70,7 +75,10 @@ def rasterise(contours: Contours, grid: Grid, structures: Mapping[int, str]) -> 
         if covered:
             remarks.append(f"{structures[label]} takes {covered} voxels from structures before it.")
         labels[mask] = label
-    return labels, remarks
+        if not mask.any():
+            remarks.append(f"{structures[label]} has no voxel in the series, and is unknown here.")
+            unknown.append(label)
+    return labels, tuple(unknown), remarks
 
 
 def fill(contours: Sequence[NDArray[np.float64]], grid: Grid) -> tuple[NDArray[np.bool_], list[str]]:

@@ -28,7 +28,11 @@ class CaseEntry:
         part: "train" or "test".
         sha256: checksum of each file.
         voxels: of each structure, by label.
-        absent: names of structures that the case has nothing of.
+        absent: names of structures that the case has nothing of, though they were looked for.
+        unknown: names of structures that were not contoured in this case: the label map shows them as 0, but they may
+            be anywhere in it.
+        volumes_ml: of each structure, by label.
+        centres_mm: mean position of each structure that is there, by label: x, y, z in mm, LPS.
         background: where the images are normalised, each channel's value of what lies outside the image.
         submission_name: "VSD.{name}.54512", under which BRATS 2015's server takes the case's segmentation.
         sources: the files that the case was made of, relative to where they were.
@@ -43,6 +47,9 @@ class CaseEntry:
     sha256: Mapping[str, str]
     voxels: Mapping[str, int] = field(default_factory=dict)
     absent: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    volumes_ml: Mapping[str, float] = field(default_factory=dict)
+    centres_mm: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     background: tuple[float, ...] | None = None
     submission_name: str | None = None
     sources: tuple[str, ...] = ()
@@ -55,6 +62,7 @@ class CaseEntry:
     def __post_init__(self) -> None:
         object.__setattr__(self, "images", tuple(self.images))
         object.__setattr__(self, "absent", tuple(self.absent))
+        object.__setattr__(self, "unknown", tuple(self.unknown))
         object.__setattr__(self, "sources", tuple(self.sources))
         if not self.images or self.part not in ("train", "test"):
             raise ValueError(f"case {self.name!r} has no images, or a part other than train and test")
@@ -68,7 +76,17 @@ class CaseEntry:
 
 @dataclass(frozen=True)
 class DataList:
-    """A prepared folder's contents: its `data.json`."""
+    """A prepared folder's contents: its `data.json`.
+
+    Args:
+        name: of the collection.
+        channels: their names, in the order of each case's images.
+        structures: names by label.
+        cases: those that can be used.
+        problems: of these and of the others.
+        preparation: what was asked for, and what it was made with.
+        suspects: contours that look wrong beside those of the other cases: "case", "structure", "volume_ml", "why".
+    """
 
     name: str
     channels: tuple[str, ...]
@@ -76,6 +94,7 @@ class DataList:
     cases: tuple[CaseEntry, ...]
     problems: tuple[Mapping[str, Any], ...] = ()
     preparation: Mapping[str, Any] = field(default_factory=dict)
+    suspects: tuple[Mapping[str, Any], ...] = ()
 
     def __post_init__(self) -> None:
         if list(self.structures) != [str(label) for label in range(1, len(self.structures) + 1)]:
@@ -83,6 +102,8 @@ class DataList:
         for case in self.cases:
             if len(case.images) != len(self.channels):
                 raise ValueError(f"case {case.name!r} has {len(case.images)} images for {len(self.channels)} channels")
+            if strange := set(case.unknown) - set(self.structures.values()):
+                raise ValueError(f"case {case.name!r} does not know {min(strange)!r}, which is no structure")
 
     def write(self, folder: Path) -> Path:
         """Write data.json into the folder, whole or not at all.
@@ -138,6 +159,7 @@ def read_data_list(folder: Path) -> DataList:
             cases,
             tuple(values["problems"]),
             values["preparation"],
+            tuple(values.get("suspects", ())),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} cannot be used ({error})", "make the folder with Training/prepare.py") from None

@@ -58,11 +58,13 @@ class Contours:
         path: of the file.
         names: for each label the patterns of the names that its structure goes by.
         frame: UID of the frame of reference of the series that it was drawn on; empty where that does not say.
+        absent: labels of the structures that are absent where they have no contour; all others are unknown there.
     """
 
     path: Path
     names: tuple[tuple[int, tuple[str, ...]], ...]
     frame: str
+    absent: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,8 @@ class FoundCase:
         patient: whose scans are kept together in a fold; the case's name where nothing is known.
         submission_name: "VSD.{name}.54512", under which BRATS 2015's server takes the case's segmentation.
         given: the name that it has in the data, where that is another.
+        unknown: labels of the structures that are known not to have been contoured; of contours this shows when they
+            are read.
     """
 
     name: str
@@ -86,6 +90,7 @@ class FoundCase:
     patient: str = ""
     submission_name: str | None = None
     given: str = ""
+    unknown: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "given", self.given or self.name)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from AutofocusCore import __version__
 from AutofocusCore.errors import AutofocusError, OutputError
@@ -23,6 +24,8 @@ from Training.preparing.reading import Settings, Volumes, read_case
 
 CASES = "cases"
 RECORD = "case.json"
+FORM = 2
+"""Counts the changes of what a record holds, so that cases made before are made again."""
 
 
 @dataclass(frozen=True)
@@ -84,8 +87,8 @@ def _write(volumes: Volumes, found: Found, folder: Path, place: str) -> dict[str
         _save(values, volumes.grid, folder / names[-1])
     facts: dict[str, Any] = {"images": [f"{place}/{name}" for name in names], "labels": None, "roi": None}
     if volumes.labels is not None:
-        counts = np.bincount(volumes.labels.ravel(), minlength=len(found.structures) + 1)
-        facts["voxels"] = {str(label): int(counts[label]) for label in found.structures}
+        facts |= _contours(volumes.labels, volumes.grid, found.structures)
+        facts["unknown"] = [found.structures[label] for label in volumes.unknown]
         facts["labels"] = f"{place}/labels.nii.gz"
         _save(volumes.labels, volumes.grid, folder / "labels.nii.gz")
     if volumes.roi is not None:
@@ -96,6 +99,21 @@ def _write(volumes: Volumes, found: Found, folder: Path, place: str) -> dict[str
     files = [*facts["images"], *(facts[what] for what in ("labels", "roi") if facts[what])]
     facts["sha256"] = {path: sha256_of(folder / Path(path).name) for path in files}
     return facts
+
+
+def _contours(labels: NDArray[np.uint8], grid: Grid, structures: Mapping[int, str]) -> dict[str, Any]:
+    """How large each structure is, and where its middle lies: `CaseEntry`'s voxels, volumes_ml, centres_mm."""
+    counts = np.bincount(labels.ravel(), minlength=len(structures) + 1)
+    centres = {}
+    for label in structures:
+        if counts[label]:
+            middle = np.array([where.mean() for where in np.nonzero(labels == label)])
+            centres[str(label)] = [round(float(mm), 2) for mm in grid.to_mm(middle[::-1])]
+    return {
+        "voxels": {str(label): int(counts[label]) for label in structures},
+        "volumes_ml": {str(label): round(float(counts[label] * grid.voxel_mm3 / 1000), 4) for label in structures},
+        "centres_mm": centres,
+    }
 
 
 def _save(values: np.ndarray, grid: Grid, path: Path) -> None:
@@ -117,9 +135,12 @@ def _fingerprint(case: FoundCase, found: Found, settings: Settings) -> str:
     """What a case's files follow from: sources by name, size and time of change; settings; this program's version."""
     asked = {
         "version": __version__,
+        "form": FORM,
         "sources": [_stamp(path, found.source) for path in case.sources],
         "which": [(image.frame, image.series) for image in case.images],
         "contours": repr(getattr(case.labels, "names", None)),
+        "absent": list(getattr(case.labels, "absent", ())),
+        "unknown": list(case.unknown),
         "channels": found.channels,
         "structures": len(found.structures),
         "relabelled": sorted(found.relabelled.items()),

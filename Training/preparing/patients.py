@@ -11,7 +11,7 @@ from typing import Any
 import pydicom
 from pydicom.errors import InvalidDicomError
 
-from AutofocusCore.errors import InputError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.images.dicom import is_dicom
 from Training.preparing.found import (
     Contours,
@@ -46,7 +46,11 @@ class _Patient:
 
 
 def find_patients(
-    source: Path, name: str, structures: Mapping[int, str], patterns: Mapping[int, tuple[str, ...]]
+    source: Path,
+    name: str,
+    structures: Mapping[int, str],
+    patterns: Mapping[int, tuple[str, ...]],
+    absent: Sequence[str] = (),
 ) -> Found:
     """One case for each folder in the source that holds a structure set and the series that it was drawn on.
 
@@ -55,10 +59,17 @@ def find_patients(
         name: of the collection.
         structures: names by label.
         patterns: by label, what the structure is called in the files, with `*` and `?`; the first that fits counts.
+        absent: names of structures that are absent where they have no contour, as a prostate that was taken out; all
+            others are unknown there.
 
     Raises:
         InputError: no such folder, or no DICOM in it.
+        SettingError: a name in `absent` that is no structure's.
     """
+    strange = [given for given in absent if given not in structures.values()]
+    if strange:
+        raise SettingError(f"--absent names {strange[0]!r}", f"use {', '.join(structures.values())}")
+    missing = tuple(label for label, given in structures.items() if given in absent)
     patients: dict[str, _Patient] = {}
     problems: list[Problem] = []
     for path in files_below(source):
@@ -77,7 +88,7 @@ def find_patients(
     cases, modalities = [], {}
     for key in sorted(set(patients) - damaged):
         try:
-            case, modality = _case(key, patients[key], table)
+            case, modality = _case(key, patients[key], table, missing)
             modalities[key] = modality
             cases.append(case)
         except _Unusable as error:
@@ -101,7 +112,9 @@ def _add(patient: _Patient, path: Path) -> None:
         patient.frame[uid] = str(header.get("FrameOfReferenceUID") or "")
 
 
-def _case(key: str, patient: _Patient, table: tuple[tuple[int, tuple[str, ...]], ...]) -> tuple[FoundCase, str]:
+def _case(
+    key: str, patient: _Patient, table: tuple[tuple[int, tuple[str, ...]], ...], absent: tuple[int, ...]
+) -> tuple[FoundCase, str]:
     if not patient.series:
         raise _Unusable("It has no image series (CT, MR or PT)")
     if not patient.structure_sets:
@@ -122,7 +135,7 @@ def _case(key: str, patient: _Patient, table: tuple[tuple[int, tuple[str, ...]],
         raise _Unusable(f"It has {len(matching)} structure sets ({shown}): take out all but the one that counts")
     path, uid = matching[0]
     image = ImageFile(_folder_of(patient.series[uid]), series=uid or None)
-    contours = Contours(path, table, patient.frame[uid])
+    contours = Contours(path, table, patient.frame[uid], absent)
     name = safe_name(key)
     return FoundCase(name, (image,), contours, patient=name, given=key), patient.modality[uid]
 

@@ -76,6 +76,7 @@ class Volumes:
         roi: bool, or None for everything.
         background: value of what lies outside, for each channel; None where the images are not normalised.
         remarks: what is odd, though usable.
+        unknown: labels of the structures that were not contoured.
     """
 
     grid: Grid
@@ -84,6 +85,7 @@ class Volumes:
     roi: NDArray[np.bool_] | None = None
     background: list[float] | None = None
     remarks: list[str] = field(default_factory=list)
+    unknown: tuple[int, ...] = ()
 
 
 def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
@@ -96,14 +98,14 @@ def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
     remarks = [warning for scan in scans for warning in scan.warnings]
     images = [_checked(scan.image, str(scan.path)) for scan in scans]
     own = Grid.of(images[0])
-    labels = _labels(case, found, own, remarks)
+    labels, unknown = _labels(case, found, own, remarks)
     grid = spaced(own, settings.spacing)
     if labels is not None and grid != own:
         indicators = ((labels == value).astype(np.float32) for value in range(len(found.structures) + 1))
         labels, _ = label_image(indicators, own, grid)  # type: ignore[arg-type]
         if not labels.any():
             raise InputError("Nothing of its labels is left at the new spacing", "choose a finer --spacing")
-    made = Volumes(grid, [], labels, remarks=remarks)
+    made = Volumes(grid, [], labels, remarks=remarks, unknown=unknown)
     empty = []  # of each channel, where it is not 0
     for image, scan in zip(images, scans, strict=True):
         image = _shifted(image, settings.offset)
@@ -179,13 +181,20 @@ def _overlapping(image: sitk.Image, grid: Grid, name: str, remarks: list[str]) -
         remarks.append(f"{name} covers only {100 * share:.0f} % of the first channel.")
 
 
-def _labels(case: FoundCase, found: Found, grid: Grid, remarks: list[str]) -> NDArray[np.uint8] | None:
-    """The labels on the image's grid, checked, with the values of the collection's structures."""
+def _labels(
+    case: FoundCase, found: Found, grid: Grid, remarks: list[str]
+) -> tuple[NDArray[np.uint8] | None, tuple[int, ...]]:
+    """The labels on the image's grid, checked, with the values of the collection's structures; and which are unknown.
+
+    A contour that is missing, or lies wholly outside the series, is unknown; a label map's are those that the
+    collection says.
+    """
+    unknown = case.unknown
     if case.labels is None:
-        return None
+        return None, unknown
     why, remedy = "", "label something, or leave the case out"
     if isinstance(case.labels, Contours):
-        labels, notes = rasterise(case.labels, grid, found.structures)
+        labels, unknown, notes = rasterise(case.labels, grid, found.structures)
         remarks += notes
         why = ": " + "; ".join(note.rstrip(".") for note in notes) if notes else ""
         remedy = "mend the table of --structures or the contours, or leave the case out"
@@ -200,17 +209,22 @@ def _labels(case: FoundCase, found: Found, grid: Grid, remarks: list[str]) -> ND
         values = sitk.GetArrayViewFromImage(scan.image)
         given = {float(v): found.relabelled.get(int(v), int(v)) for v in np.unique(values)}
         known = {0, *found.structures}
-        unknown = [f"{v:g}" for v, label in given.items() if v != int(v) or label not in known]
-        if unknown:
+        strange = [f"{v:g}" for v, label in given.items() if v != int(v) or label not in known]
+        if strange:
             raise InputError(
-                f"Its labels hold {', '.join(unknown[:5])}", f"use whole numbers from 0 to {len(found.structures)}"
+                f"Its labels hold {', '.join(strange[:5])}", f"use whole numbers from 0 to {len(found.structures)}"
             )
         labels = np.zeros(values.shape, dtype=np.uint8)
         for value, label in given.items():
             labels[values == value] = label
     if not labels.any():
         raise InputError(f"Its labels are empty{why}", remedy)
-    return labels
+    drawn = [found.structures[label] for label in unknown if (labels == label).any()]
+    if drawn:
+        raise InputError(
+            f"Its labels hold {', '.join(drawn)}, which is listed as not contoured", "correct the list or the labels"
+        )
+    return labels, unknown
 
 
 def _roi(

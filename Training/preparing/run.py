@@ -18,11 +18,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from AutofocusCore import __version__
 from AutofocusCore.errors import InputError, OutputError, SettingError
+from AutofocusCore.io.atomic import write_text
 from Training.preparing.data_list import CaseEntry, DataList
 from Training.preparing.folds import assign_folds
 from Training.preparing.found import Found, FoundCase
 from Training.preparing.making import Outcome, make_case
 from Training.preparing.reading import Settings
+from Training.preparing.suspects import FILE_NAME, contours_csv, look_at_contours, settings_text
 
 
 def prepare_all(
@@ -82,7 +84,14 @@ def prepare_all(
     }
     structures = {str(label): name for label, name in found.structures.items()}
     listed = tuple(asdict(problem) for problem in problems)
-    prepared = DataList(found.name, tuple(found.channels), structures, entries, listed, preparation)
+    contours = look_at_contours(entries, structures)
+    wrong = tuple(
+        {"case": one.case, "structure": one.structure, "volume_ml": one.volume_ml, "why": one.why}
+        for one in contours
+        if one.why
+    )
+    prepared = DataList(found.name, tuple(found.channels), structures, entries, listed, preparation, wrong)
+    write_text(out / FILE_NAME, contours_csv(contours))
     prepared.write(out)
     return prepared
 
@@ -113,7 +122,9 @@ def _become_worker() -> None:
 def _entry(case: FoundCase, outcome: Outcome, found: Found, fold: int | None) -> CaseEntry:
     facts = dict(outcome.facts or {})
     voxels = facts.get("voxels", {})
-    absent = tuple(name for label, name in found.structures.items() if voxels and not voxels[str(label)])
+    unknown = facts.get("unknown", ())
+    empty = (name for label, name in found.structures.items() if voxels and not voxels[str(label)])
+    absent = tuple(name for name in empty if name not in unknown)
     return CaseEntry(
         name=case.name,
         fold=fold,
@@ -135,9 +146,15 @@ def describe(prepared: DataList, kept: Sequence[str] = ()) -> Iterator[str]:
     for fold in (fold for fold, size in enumerate(sizes) if not size):
         yield f"Fold {fold} has no case left; mend those that were left out, or ask for fewer --folds."
     labelled = [case for case in prepared.cases if case.labels]
-    for label, name in prepared.structures.items():
-        without = [case.name for case in labelled if not case.voxels.get(label)]
-        if without:
-            yield f"{name} is absent in {len(without)} of {len(labelled)}: {', '.join(without)}"
+    for name in prepared.structures.values():
+        for what in ("absent", "unknown"):
+            without = [case.name for case in labelled if name in getattr(case, what)]
+            if without:
+                yield f"{name} is {what} in {len(without)} of {len(labelled)}: {', '.join(without)}"
+    for one in prepared.suspects:
+        yield f"{one['case']}: its {one['structure']} looks wrong, {one['why']}"
+    if prepared.suspects:
+        yield f"{FILE_NAME} has all contours. Look at those above; a configuration leaves out the wrong ones by"
+        yield settings_text([(one["case"], one["structure"]) for one in prepared.suspects])
     for problem in prepared.problems:
         yield f"{problem['case']}{' (left out)' if problem['left_out'] else ''}: {problem['problem']}"

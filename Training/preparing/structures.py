@@ -18,7 +18,8 @@ def read_structures(text: str) -> tuple[dict[int, str], dict[int, tuple[str, ...
     Args:
         text: names in the order of their labels, with commas between; or a JSON file that holds
             {"Prostate": ["prostate*", "CTV"], ...} in the order of the labels, or {"labels": {"Prostate": 1, ...}} or
-            {"labels": {"1": "Prostate", ...}}, as the data sets of the Decathlon and of nnU-Net have it.
+            {"labels": {"1": "Prostate", ...}}, as the data sets of the Decathlon and of nnU-Net have it, or the
+            latter without its "labels".
 
     Raises:
         SettingError: neither.
@@ -30,8 +31,9 @@ def read_structures(text: str) -> tuple[dict[int, str], dict[int, tuple[str, ...
     else:
         try:
             values = json.loads(Path(text).read_text(encoding="utf-8"))
-            if "labels" in values:
-                structures = structures_of_labels(values["labels"])
+            named = values.get("labels", values)
+            if "labels" in values or all(str(key).isdigit() for key in values):
+                structures = structures_of_labels(named)
                 patterns = {label: (name,) for label, name in structures.items()}
             else:
                 structures = dict(enumerate(map(str, values), start=1))
