@@ -13,7 +13,7 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Grid, Region
-from AutofocusCore.images.islands import remove_islands
+from AutofocusCore.images.islands import keep_largest, remove_islands
 from AutofocusCore.images.labelling import count_steps, label_image
 from AutofocusCore.images.preparing import check_channels, prepare
 from AutofocusCore.images.resampling import to_image
@@ -161,7 +161,8 @@ def segment_image(
 
     Every channel is resampled, in millimetres, to the model's spacing and orientation over the extent of the first
     channel, and normalised. The network runs over the part that holds the body, or the region of interest, with all
-    of the volume as context. Its probabilities are resampled to the first channel's grid, and the largest wins.
+    of the volume as context. Its probabilities are resampled to the first channel's grid, and the largest wins. Of a
+    structure that the model calls connected, the largest part stays.
 
     Args:
         model: from `AutofocusCore.models`.
@@ -238,6 +239,7 @@ def segment_image(
         labels[outside] = 0
         if resampled is not None:
             resampled[outside] = np.eye(1, resampled.shape[-1], dtype=np.float32)
+    keep_largest(labels, model.spec.connected)
     if smallest_island_mm3 > 0:
         remove_islands(labels, target.voxel_mm3, smallest_island_mm3)
     step(reporter)

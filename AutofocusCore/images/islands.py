@@ -1,6 +1,8 @@
-"""Small islands of a structure, which are nearly always wrong."""
+"""Islands of a structure, which are nearly always wrong: small ones, or all where anatomy has one piece of it."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
@@ -37,4 +39,32 @@ def remove_islands(labels: npt.NDArray[np.uint8], voxel_mm3: float, smallest_mm3
         gone = own & ~kept
         part[gone] = 0
         removed += int(np.count_nonzero(gone))
+    return removed
+
+
+def keep_largest(labels: npt.NDArray[np.uint8], connected: Iterable[int]) -> dict[int, int]:
+    """Turn all but the largest connected part of some structures into background, in place.
+
+    Voxels that touch by a face, an edge or a corner are connected.
+
+    Args:
+        labels: labelmap (z, y, x); changed.
+        connected: the label values of the structures of which anatomy has one piece.
+
+    Returns:
+        By label, how many voxels were removed, where there were any.
+    """
+    removed = {}
+    for label in connected:
+        own = labels == label
+        if not own.any():
+            continue
+        (z0, z1), (y0, y1), (x0, x1) = bounding_region(own, (0, 0, 0))
+        part, own = labels[z0:z1, y0:y1, x0:x1], own[z0:z1, y0:y1, x0:x1]
+        islands = sitk.ConnectedComponent(sitk.GetImageFromArray(own.astype(np.uint8)), True)
+        largest = sitk.GetArrayFromImage(sitk.RelabelComponent(islands, sortByObjectSize=True)) == 1
+        gone = own & ~largest
+        part[gone] = 0
+        if gone.any():
+            removed[label] = int(np.count_nonzero(gone))
     return removed

@@ -23,6 +23,7 @@ def model_card(spec: ModelSpec) -> str:
     parts += ["## Intended use", spec.intended_use]
     parts += ["## Input", _table(("channel", "modality", "file names"), map(_channel_row, spec.channels)), _input(spec)]
     parts += ["## Output", _table(("label", "structure", "code"), map(_structure_row, spec.structures))]
+    parts += [_connected(spec)] if spec.connected else []
     if spec.dice:
         measured = "synthetic cases" if spec.synthetic else "cases"
         rows = [(name, f"{value:.3f}") for name, value in spec.dice.items()]
@@ -53,6 +54,15 @@ def _structure_row(structure: Any) -> tuple[str, ...]:
     return str(structure.label), structure.name, "; ".join(f"{c.scheme} {c.value} {c.meaning}" for c in codes)
 
 
+def _connected(spec: ModelSpec) -> str:
+    """Of which structures only one piece is kept."""
+    names = [structure.name for structure in spec.structures if structure.connected]
+    if not names:
+        return ""
+    what = "every structure" if len(names) == len(spec.structures) else ", ".join(names)
+    return f"Of {what}, only the largest connected part is kept, as anatomy has one piece of it."
+
+
 def _input(spec: ModelSpec) -> str:
     rule = spec.normalization
     grid = (
@@ -69,7 +79,8 @@ def _input(spec: ModelSpec) -> str:
             intensity += f", between percentiles {_value(rule.percentiles)}"
         if rule.sigmas is not None:
             intensity += f", within {_value(rule.sigmas)} standard deviations below and above"
-    return f"Resampled to {grid}, orientation {spec.orientation}; intensities {intensity}."
+    where = {"none": "", "body": " Only the body's voxels are computed.", "brain": " Only the brain's are computed."}
+    return f"Resampled to {grid}, orientation {spec.orientation}; intensities {intensity}.{where[spec.roi]}"
 
 
 def _figures(figures: Mapping[str, Any]) -> list[str]:

@@ -101,6 +101,11 @@ class ModelSpec:
         """Classes of the output, background included."""
         return len(self.structures) + 1
 
+    @property
+    def connected(self) -> tuple[int, ...]:
+        """Labels of the structures of which anatomy has one piece."""
+        return tuple(structure.label for structure in self.structures if structure.connected)
+
     def __post_init__(self) -> None:
         fits = isinstance(self.name, str) and bool(SAFE_NAME.fullmatch(self.name))
         fits = fits and ".." not in self.name and not DEVICE_NAMES.fullmatch(self.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -261,6 +261,18 @@ def test_small_islands_are_removed_on_request() -> None:
     assert whole[:, :, 25:].any()
     assert not cleaned[:, :, 25:].any()
     np.testing.assert_array_equal(whole[:, :, :25], cleaned[:, :, :25])
+
+
+def test_of_a_structure_that_is_one_piece_the_largest_part_stays() -> None:
+    grid = Grid((40, 24, 24), (1, 1, 1), (0, 0, 0), tuple(np.eye(3).ravel()))
+    image = blob_image(grid, np.array([10, 12, 12]), 4) + blob_image(grid, np.array([32, 12, 12]), 3)
+    model = threshold_model()
+    whole = labels_of(segment_image(model, [image]))
+    one_piece = tuple(replace(structure, connected=True) for structure in model.spec.structures)
+    single = labels_of(segment_image(threshold_model(structures=one_piece), [image]))
+    assert whole[:, :, 25:].any()
+    assert not single[:, :, 25:].any()
+    np.testing.assert_array_equal(whole[:, :, :25], single[:, :, :25])
 
 
 def test_stages_are_timed_and_reported() -> None:

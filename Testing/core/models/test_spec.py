@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import pickle
+from dataclasses import replace
 
 import pytest
 
 from AutofocusCore.errors import ModelError
 from AutofocusCore.models import Channel, Code, ModelSpec, Normalization, Structure
+from AutofocusCore.models.card import model_card
 from AutofocusCore.models.spec import FORMAT
 from AutofocusCore.models.terminology import ANATOMICAL_STRUCTURE, PROSTATE, structure, structures
+from Testing.small_models import small_spec
 
 from .conftest import ARCHITECTURE, make_spec
 
@@ -23,6 +26,19 @@ def test_metadata_and_back_is_the_same_description() -> None:
 def test_metadata_and_back_without_the_optional_fields_is_the_same_description() -> None:
     spec = make_spec(spacing=None, dice={}, figures={}, references=(), training_command="")
     assert ModelSpec.from_metadata(spec.to_metadata()) == spec
+
+
+def test_a_structure_of_one_piece_is_told_and_others_say_nothing_of_it() -> None:
+    first, second = small_spec().structures
+    spec = small_spec(structures=(replace(first, connected=True), second))
+    told = spec.to_metadata()["autofocus"]["structures"]
+    assert (told[0]["connected"], "connected" in told[1]) == (True, False)  # as in models of before
+    assert ModelSpec.from_metadata(spec.to_metadata()) == spec
+    assert spec.connected == (1,)
+    assert "Of Anterior hippocampus, only the largest connected part is kept" in model_card(spec)
+    assert "connected" not in model_card(small_spec())
+    with pytest.raises(ModelError, match="connected of Anterior hippocampus is 1; use true or false"):
+        replace(first, connected=1)
 
 
 def test_fields_of_newer_versions_are_passed_over() -> None:
