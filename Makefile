@@ -25,7 +25,7 @@ PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow check coverage docs extension bench bench-train screenshots latency table3 lint format drawing system clean
+.PHONY: help venv kernel demo test test-slow check coverage docs extension bench bench-train screenshots latency table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -38,7 +38,11 @@ $(STAMP): pyproject.toml constraints.txt AutofocusCore/_version.py
 	@test -x $(VENV_PYTHON) && $(VENV_PYTHON) -m pip --version >/dev/null 2>&1 || "$$PYTHON" -m venv --clear .venv
 	@echo 'Installing into .venv; the first time this takes minutes.'
 	@$(PIP) install --quiet -c constraints.txt -e ".[$(EXTRAS)]" || { echo 'The installation failed. Where a package has no wheel for this Python or system, try Python 3.10 to 3.13 (make PYTHON=python3.12), or do without its extra, for example without the pictures: make EXTRAS=test,train,dicom,dask' >&2; exit 1; }
+	@$(MAKE) --no-print-directory kernel
 	@touch $(STAMP)
+
+kernel: ## build the native kernel for this computer's processor; without a compiler, PyTorch computes
+	@$(VENV_PYTHON) setup.py --quiet build_ext --inplace
 
 demo: venv ## segment a phantom CT, or INPUT= with MODEL= (TRUTH= for Dice), and draw the pictures, into OUTPUT=
 	@$(VENV_PYTHON) -m Demo.demo $${INPUT:+--input "$$INPUT"} $${MODEL:+--model "$$MODEL"} $${OUTPUT:+--output "$$OUTPUT"} $${TRUTH:+--truth "$$TRUTH"}

@@ -8,14 +8,15 @@ the same result.
 
 from __future__ import annotations
 
+from AutofocusCore.kernels.library import chosen_set
 from AutofocusCore.kernels.operator import blended_convolution, infer_layer
 from AutofocusCore.kernels.threads import set_threads, threads
 from AutofocusCore.kernels.voxels import ActiveVoxels
 
 
 def native_kernel() -> str | None:
-    """Name of the native code in use, for example "avx512-bf16"; None where the PyTorch fallback computes."""
-    return None
+    """Name of the native code in use on a CPU, for example "avx512-bf16"; None where the PyTorch fallback computes."""
+    return chosen_set()
 
 
 __all__ = ["ActiveVoxels", "blended_convolution", "infer_layer", "native_kernel", "set_threads", "threads"]

@@ -88,8 +88,17 @@ def _blend(rows: Tensor, index: Tensor, attention: Tensor | None) -> Tensor:
     return total.to(rows.dtype)
 
 
-def forward(features: Tensor, kernel: Tensor, domain: Domain, attention: Tensor | None, bias: Tensor | None) -> Tensor:
+def forward(
+    features: Tensor,
+    kernel: Tensor,
+    domain: Domain,
+    attention: Tensor | None,
+    bias: Tensor | None,
+    *,
+    first_bias: Tensor | None = None,
+) -> Tensor:
     """The blended convolution (N, O); ``kernel`` is (27, C, O) in the features' type."""
+    bias = None if bias is None else bias.to(features.dtype)
     padded = with_empty_row(features)
     flat = kernel.flatten(0, 1)
     result = features.new_empty(domain.count, kernel.shape[2])
@@ -99,6 +108,8 @@ def forward(features: Tensor, kernel: Tensor, domain: Domain, attention: Tensor 
             torch.mm(blended, flat, out=result[chunk])
         else:
             torch.addmm(bias, blended, flat, out=result[chunk])
+    if first_bias is not None and attention is not None:
+        result += attention[:, :1].to(result.dtype) * first_bias.to(result.dtype)
     return result
 
 

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.kernels import fallback
+from AutofocusCore.kernels import fallback, native
 from AutofocusCore.kernels.fallback import Domain
 from AutofocusCore.kernels.voxels import ActiveVoxels
 
@@ -28,6 +28,7 @@ def blended_convolution(
     rates: Sequence[int],
     attention: Tensor | None = None,
     bias: Tensor | None = None,
+    first_bias: Tensor | None = None,
 ) -> Tensor:
     """A fused autofocus convolution over active voxels; with one rate and no attention, an ordinary dilated one.
 
@@ -41,6 +42,8 @@ def blended_convolution(
         rates: K dilation rates.
         attention: (N, K); None only where K is 1.
         bias: (O,).
+        first_bias: (O,), added times the attention to the first rate, as an autofocus layer of the released models has
+            its bias; only with attention.
 
     Returns:
         (N, O) in the features' type; products are summed in float32.
@@ -49,7 +52,7 @@ def blended_convolution(
         SettingError: where the shapes do not fit together.
     """
     _check(features, weight, voxels, rates, attention)
-    return _BlendedConvolution.apply(features, weight, attention, bias, Domain(voxels, tuple(rates)))
+    return _BlendedConvolution.apply(features, weight, attention, bias, first_bias, Domain(voxels, tuple(rates)))
 
 
 @torch.no_grad()
@@ -80,11 +83,12 @@ def infer_layer(
         out: (N, O) contiguous buffer for the result; it must not be ``features``.
     """
     kernel = _as_kernel(weight, features.dtype)
-    bias = None if bias is None else bias.to(features.dtype)
     domain = Domain(voxels, tuple(rates), part, first_row, len(features))
-    result = fallback.forward(features, kernel, domain, attention, bias)
-    if first_bias is not None and attention is not None:
-        result += attention[:, :1] * first_bias.to(attention.dtype)
+    if native.serves(features, weight, domain):
+        return native.forward(
+            features, kernel, domain, attention, bias, first_bias=first_bias, residual=residual, relu=relu, out=out
+        )
+    result = fallback.forward(features, kernel, domain, attention, bias, first_bias=first_bias)
     if residual is not None:
         result += residual
     if relu:
@@ -95,28 +99,44 @@ def infer_layer(
 class _BlendedConvolution(torch.autograd.Function):
     @staticmethod
     def forward(
-        ctx: Any, features: Tensor, weight: Tensor, attention: Tensor | None, bias: Tensor | None, domain: Domain
+        ctx: Any,
+        features: Tensor,
+        weight: Tensor,
+        attention: Tensor | None,
+        bias: Tensor | None,
+        first_bias: Tensor | None,
+        domain: Domain,
     ) -> Tensor:
-        ctx.save_for_backward(features, weight, attention)
+        ctx.save_for_backward(features, weight, attention, first_bias)
         ctx.domain, ctx.bias_type = domain, None if bias is None else bias.dtype
-        bias = None if bias is None else bias.to(features.dtype)
-        return fallback.forward(features, _as_kernel(weight, features.dtype), domain, attention, bias)
+        ctx.engine = native if native.serves(features, weight, domain) else fallback
+        kernel = _as_kernel(weight, features.dtype)
+        return ctx.engine.forward(features, kernel, domain, attention, bias, first_bias=first_bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        features, weight, attention = ctx.saved_tensors
+        features, weight, attention, first_bias = ctx.saved_tensors
         kernel, domain = _as_kernel(weight, features.dtype), ctx.domain
-        of_features, wants_weight, wants_attention, wants_bias, _ = ctx.needs_input_grad
-        of_bias = gradient.sum(0, dtype=torch.promote_types(gradient.dtype, torch.float32)) if wants_bias else None
-        of_kernel, of_attention = fallback.parameter_gradients(
+        wants_features, wants_weight, wants_attention, wants_bias, wants_first, _ = ctx.needs_input_grad
+        exact = torch.promote_types(gradient.dtype, torch.float32)
+        of_bias = gradient.sum(0, dtype=exact).to(ctx.bias_type) if wants_bias else None
+        of_kernel, of_attention = ctx.engine.parameter_gradients(
             features, gradient, kernel, domain, attention, (wants_weight, wants_attention)
         )
+        of_first = None
+        if wants_first:
+            of_first = (attention[:, 0].to(gradient.dtype) @ gradient).to(first_bias.dtype)
+        if of_attention is not None:
+            if first_bias is not None:
+                of_attention[:, 0] += gradient @ first_bias.to(gradient.dtype)
+            of_attention = of_attention.to(attention.dtype)
         return (
-            fallback.input_gradient(gradient, kernel, domain, attention) if of_features else None,
+            ctx.engine.input_gradient(gradient, kernel, domain, attention) if wants_features else None,
             None if of_kernel is None else _as_weight(of_kernel, weight),
-            None if of_attention is None else of_attention.to(attention.dtype),
-            None if of_bias is None else of_bias.to(ctx.bias_type),
+            of_attention,
+            of_bias,
+            of_first,
             None,
         )
 

@@ -30,6 +30,27 @@ macro(add_subdirectory folder)
   list(POP_BACK FOLDERS CMAKE_CURRENT_SOURCE_DIR)
 endmacro()
 
+# Libraries are compiled by CMake's own build, not here.
+function(add_library name)
+  foreach(file IN LISTS ARGN)
+    if(file MATCHES "\\.c$")
+      if(NOT EXISTS "${CMAKE_CURRENT_SOURCE_DIR}/${file}")
+        message(FATAL_ERROR "The library ${name} names '${file}', which is not there")
+      endif()
+      report("library.${name}" "${file}")
+    endif()
+  endforeach()
+endfunction()
+
+function(set_target_properties)
+endfunction()
+
+function(set_source_files_properties)
+endfunction()
+
+function(install)
+endfunction()
+
 function(slicerMacroBuildScriptedModule)
   cmake_parse_arguments(PARSE_ARGV 0 MY "WITH_GENERIC_TESTS;WITH_SUBDIR;VERBOSE" "NAME" "SCRIPTS;RESOURCES")
   if(NOT MY_NAME OR MY_UNPARSED_ARGUMENTS)

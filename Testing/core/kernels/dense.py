@@ -19,6 +19,7 @@ def dense_convolution(
     rates: Sequence[int],
     attention: Tensor | None = None,
     bias: Tensor | None = None,
+    first_bias: Tensor | None = None,
 ) -> Tensor:
     """What ``blended_convolution`` computes, by K dense convolutions of PyTorch; differentiable."""
     box = voxels.scatter(features)
@@ -27,4 +28,7 @@ def dense_convolution(
         branch = functional.conv3d(box, weight, padding=rate, dilation=rate)
         total = total + (branch if attention is None else branch * voxels.scatter(attention[:, k : k + 1]))
     result = voxels.gather(total)
+    if first_bias is not None:
+        assert attention is not None
+        result = result + attention[:, :1] * first_bias
     return result if bias is None else result + bias

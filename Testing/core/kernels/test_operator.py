@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.kernels import ActiveVoxels, blended_convolution, infer_layer
+from AutofocusCore.kernels import ActiveVoxels, blended_convolution, infer_layer, native_kernel
+from AutofocusCore.kernels.library import FALLBACK, VARIABLE, usable_sets
 from Testing.core.kernels.dense import dense_convolution
 
 SHAPE = (5, 7, 9)
@@ -44,6 +45,14 @@ CASES = [  # mask, input channels, output channels, rates
 ]
 
 
+@pytest.fixture(params=[*usable_sets(), FALLBACK])
+def kernel(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Each instruction set that this processor has, and PyTorch."""
+    monkeypatch.setenv(VARIABLE, request.param)
+    assert native_kernel() == (None if request.param == FALLBACK else request.param)
+    return request.param
+
+
 class Problem:
     """Random tensors for one case; all of them ask for gradients."""
 
@@ -55,21 +64,23 @@ class Problem:
         self.weight = torch.randn(outputs, channels, 3, 3, 3, generator=random) / channels**0.5
         self.attention = torch.randn(count, len(rates), generator=random).softmax(1) if len(rates) > 1 else None
         self.bias = torch.randn(outputs, generator=random)
+        self.first_bias = torch.randn(outputs, generator=random) if len(rates) > 1 else None
         self.along = torch.randn(count, outputs, generator=random)
 
     def run(self, convolution, dtype: torch.dtype = torch.float32) -> dict[str, Tensor]:
         """Output and gradients, in float32, of a convolution in ``dtype`` on inputs that were rounded to bfloat16."""
-        names = ("features", "weight", "attention", "bias")
+        names = ("features", "weight", "attention", "bias", "first_bias")
         given = {name: getattr(self, name) for name in names}
         inputs = {
             name: value.bfloat16().to(dtype).requires_grad_() for name, value in given.items() if value is not None
         }
-        options = {name: value for name, value in inputs.items() if name in ("attention", "bias")}
+        options = {name: value for name, value in inputs.items() if name not in ("features", "weight")}
         out = convolution(inputs["features"], inputs["weight"], self.voxels, rates=self.rates, **options)
         out.backward(self.along.bfloat16().to(dtype))
         return {"output": out.detach().float()} | {name: value.grad.float() for name, value in inputs.items()}
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize(("mask", "channels", "outputs", "rates"), CASES)
 def test_outputs_and_gradients_equal_those_of_dense_convolutions(mask, channels, outputs, rates) -> None:
     problem = Problem(mask, channels, outputs, rates)
@@ -79,6 +90,7 @@ def test_outputs_and_gradients_equal_those_of_dense_convolutions(mask, channels,
         assert torch.allclose(ours[name], expected, rtol=1e-4, atol=1e-5 * scale), name
 
 
+@pytest.mark.usefixtures("kernel")
 @pytest.mark.parametrize(("mask", "channels", "outputs", "rates"), [case for case in CASES if case[0] == "random"])
 def test_bfloat16_is_at_most_twice_as_far_from_float32_as_pytorch_is(mask, channels, outputs, rates) -> None:
     # The measure: the root of the mean squared difference from dense float32 convolutions of the same, rounded inputs.
@@ -101,10 +113,12 @@ def test_parameters_may_stay_in_float32_beside_bfloat16_features() -> None:
     assert {tensor.grad.dtype for tensor in (weight, bias, attention)} == {torch.float32}
 
 
+@pytest.mark.usefixtures("kernel")
 def test_inference_adds_the_residual_and_clips_below_zero_in_one_pass() -> None:
     problem = Problem("random", 30, 40, (1, 2))
     residual = torch.randn(problem.voxels.count, 40)
     options = {"rates": problem.rates, "attention": problem.attention, "bias": problem.bias}
+    options["first_bias"] = problem.first_bias
     expected = torch.relu(dense_convolution(problem.features, problem.weight, problem.voxels, **options) + residual)
     out = torch.empty(problem.voxels.count, 40)
     ours = infer_layer(
@@ -112,6 +126,35 @@ def test_inference_adds_the_residual_and_clips_below_zero_in_one_pass() -> None:
     )
     assert ours is out
     assert torch.allclose(out, expected, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.usefixtures("kernel")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_a_part_computed_from_a_window_of_the_features_equals_that_part_of_the_whole(dtype: torch.dtype) -> None:
+    problem = Problem("everything", 12, 20, (1, 2))
+    plane = SHAPE[1] * SHAPE[2]
+    part, first_row = slice(2 * plane, 3 * plane), 0
+    features, attention = problem.features.to(dtype), problem.attention.to(dtype)
+    options = {"rates": (1, 2), "bias": problem.bias, "first_bias": problem.first_bias, "relu": True}
+    whole = infer_layer(features, problem.weight, problem.voxels, attention=attention, **options)
+    out = torch.empty(plane, 20, dtype=dtype)
+    for part, first_row, last_row in ((slice(0, plane), 0, 3 * plane), (slice(4 * plane, 5 * plane), 2 * plane, None)):
+        infer_layer(
+            features[first_row:last_row], problem.weight, problem.voxels, attention=attention[part], **options,
+            part=part, first_row=first_row, out=out,
+        )  # fmt: skip
+        assert torch.equal(out, whole[part])
+
+
+@pytest.mark.usefixtures("kernel")
+def test_a_voxel_beside_the_mask_does_not_see_what_is_not_a_number_elsewhere() -> None:
+    voxels = ActiveVoxels.from_mask(torch.tensor([True, False, False, False, True]).view(1, 1, 1, 5))
+    features = torch.tensor([[float("nan")] * 5, [1.0] * 5])
+    out = blended_convolution(
+        features, torch.ones(6, 5, 3, 3, 3), voxels, rates=(1, 2), attention=torch.tensor([[0.5, 0.5], [0.5, 0.5]])
+    )
+    assert out[0].isnan().all()
+    assert torch.equal(out[1], torch.full((6,), 5.0))
 
 
 def test_only_the_gradients_that_are_asked_for_are_computed() -> None:
