@@ -71,6 +71,9 @@ extension: ## pack module and engine into dist/, for Slicer to take as an additi
 bench: venv ## time exact mode against tiles as released and MONAI's sliding window
 	$(VENV_PYTHON) -m Benchmarks.bench
 
+bench-roi: venv ## time a real CT in the ROI domain against released tiles and exact mode, and a training step
+	@$(VENV_PYTHON) -m Benchmarks.bench_roi --threads 1 2
+
 bench-train: venv ## time a training step against the plain module's
 	@$(VENV_PYTHON) -m Benchmarks.bench_train
 
