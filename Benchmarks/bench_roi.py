@@ -71,7 +71,7 @@ def load_case(data: Path) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
     from AutofocusCore.images import Grid, read_image
     from AutofocusCore.images.body import body_mask, bounding_region
 
-    image = read_image(data / CASE)
+    image = read_image(data / CASE).image
     import SimpleITK as sitk
 
     hu = sitk.GetArrayFromImage(image).astype(np.float32) - STORED_OFFSET

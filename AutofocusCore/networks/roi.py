@@ -103,8 +103,7 @@ def autofocus_layer(layer: AutofocusLayer, rows: Tensor, voxels: ActiveVoxels) -
     conv, rates = layer.conv, layer.dilation_rates
     assert conv.bias is not None
     if layer.norm == "fused":
-        features = blended_convolution(rows, conv.weight, voxels, rates=rates, attention=weights)
-        features = features + weights[:, :1].to(features.dtype) * conv.bias.to(features.dtype)
+        features = blended_convolution(rows, conv.weight, voxels, rates=rates, attention=weights, first_bias=conv.bias)
         return normalise(layer.norms[0], features), [weights]
     total: Tensor | None = None
     for k, (rate, norm) in enumerate(zip(rates, layer.norms, strict=True)):
