@@ -1,4 +1,4 @@
-"""From a volume to its logits and attention maps: exactly, within a memory budget, on any device."""
+"""Inference: logits and attention maps of whole volumes, exact, within a memory limit, on any device."""
 
 from AutofocusCore.inference.devices import Device, list_devices, resolve_device
 from AutofocusCore.inference.plan import Plan

@@ -1,10 +1,10 @@
-"""Boxes of voxels: three half-open intervals (z, y, x), and a tensor that knows which box it holds.
+"""Boxes of voxels, that is, three half-open intervals (z, y, x), and tensors with the box of voxels that they hold.
 
 All boxes of a run share one frame: the voxels of the *padded* volume, whose first voxel is 0. A feature map of a
 network with valid convolutions is smaller than the padded volume, but keeps its place in that frame:
 
     padded volume   0 ------------------------------------- N
-    feature map         c ------------------------- N - c          c: what the layers so far took off a side
+    feature map         c ------------------------- N - c          c: voxels lost on each side so far
     output                    m ----------- N - m                  m: the network's margin
 """
 
@@ -21,20 +21,20 @@ Box = tuple[Interval, Interval, Interval]
 
 
 def grow(box: Box, reach: int) -> Box:
-    """``box`` with ``reach`` voxels more on each side."""
+    """``box`` enlarged by ``reach`` voxels on each side."""
     (a, b), (c, d), (e, f) = box
     return (a - reach, b + reach), (c - reach, d + reach), (e - reach, f + reach)
 
 
 def intersect(box: Box, other: Box) -> Box:
-    """The voxels that two boxes share."""
+    """The voxels that lie in both boxes."""
     low = [max(p[0], q[0]) for p, q in zip(box, other, strict=True)]
     high = [min(p[1], q[1]) for p, q in zip(box, other, strict=True)]
     return (low[0], high[0]), (low[1], high[1]), (low[2], high[2])
 
 
 def hull(box: Box, other: Box) -> Box:
-    """The smallest box around two."""
+    """The smallest box that contains both boxes."""
     low = [min(p[0], q[0]) for p, q in zip(box, other, strict=True)]
     high = [max(p[1], q[1]) for p, q in zip(box, other, strict=True)]
     return (low[0], high[0]), (low[1], high[1]), (low[2], high[2])
@@ -63,7 +63,7 @@ def voxels(box: Box) -> int:
 
 
 def place(box: Box, tensor: Tensor, frame: Box = ((0, 0), (0, 0), (0, 0))) -> Tensor:
-    """The voxels of ``box`` in ``tensor`` (..., D, H, W), whose first voxel is the first of ``frame``; a view."""
+    """A view of the voxels of ``box`` in ``tensor`` (..., D, H, W), which begins with the first voxel of ``frame``."""
     for axis, ((low, _), (start, stop)) in enumerate(zip(frame, box, strict=True), start=tensor.ndim - 3):
         tensor = tensor.narrow(axis, start - low, stop - start)
     return tensor
@@ -81,9 +81,10 @@ class Window:
         return place(box, self.tensor, self.box)
 
     def widen(self, box: Box, reach: int, most: int) -> Box:
-        """``box`` widened across the stream by at most ``most`` voxels a side, if ``reach`` then uses up this window.
+        """``box``, or a slightly larger box whose surroundings of ``reach`` voxels fill this window's rows and columns.
 
-        A convolution of all of a window's rows needs no copy of them; a few voxels too many cost less than the copy.
+        The box grows by at most ``most`` voxels on each side. A convolution of all rows of a window needs no copy of
+        them, and a few superfluous voxels cost less than that copy.
         """
         planes, *across = box
         wide = [(low + reach, high - reach) for low, high in self.box[1:]]
@@ -107,7 +108,7 @@ class Window:
         return torch.conv3d(tensor, weight, bias, padding=[before for before, _ in padding], dilation=rate)
 
     def reached(self, box: Box, reach: int) -> tuple[Tensor, list[Interval]]:
-        """What this window has of ``box`` grown by ``reach``, and what it lacks before and after along each axis."""
+        """The part of ``box`` grown by ``reach`` that this window holds, and the voxels missing at each end."""
         tensor, padding = self.tensor, []
         for axis, ((low, high), (start, stop)) in enumerate(zip(self.box, box, strict=True), start=2):
             first, last = max(low, start - reach), min(high, stop + reach)

@@ -1,6 +1,6 @@
-"""The computer's memory and cores: from psutil where it is installed, else from the system itself.
+"""Memory and cores of the computer, from psutil if it is installed, otherwise from the operating system.
 
-Slicer's Python need not have psutil.
+Slicer's Python does not bring psutil.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ VM_STAT = "/usr/bin/vm_stat"
 
 
 def memory() -> tuple[int, int]:
-    """(available, total) memory in bytes; available is what a program can have without others being swapped out."""
+    """(available, total) memory in bytes; available is what a program can get without swapping."""
     try:
         import psutil
     except ImportError:
@@ -36,7 +36,7 @@ def cores() -> int:
 
 
 def own_memory() -> tuple[int, int]:
-    """(available, total) memory in bytes, with nothing but the standard library."""
+    """(available, total) memory in bytes, with the standard library alone."""
     system = platform.system()
     if system == "Windows":
         return _windows_memory()
@@ -48,13 +48,13 @@ def own_memory() -> tuple[int, int]:
 
 
 def _linux_available(meminfo: str) -> int:
-    """Bytes that /proc/meminfo calls available; 0 where it does not say."""
+    """Available bytes according to /proc/meminfo; 0 if it does not tell."""
     found = re.search(r"^MemAvailable:\s+(\d+) kB", meminfo, flags=re.M)
     return int(found[1]) * 1024 if found else 0
 
 
 def _mac_available(vm_stat: str) -> int:
-    """Bytes of the free and inactive pages that `vm_stat` counts, as psutil does; 0 where it does not say."""
+    """Bytes of the free and inactive pages that `vm_stat` counts, as psutil does; 0 if it does not tell."""
     size = re.search(r"page size of (\d+) bytes", vm_stat)
     counts = [re.search(rf"^Pages {kind}:\s+(\d+)", vm_stat, flags=re.M) for kind in ("free", "inactive")]
     return int(size[1]) * sum(int(count[1]) for count in counts if count) if size else 0

@@ -1,4 +1,4 @@
-"""Processors that can compute: their names, their memory, their precisions."""
+"""Computing devices (CPU, GPUs): names, memory, precisions."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from AutofocusCore.errors import DeviceError, SettingError
 from AutofocusCore.inference.computer import cores, memory
 
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-SHARE_OF_FREE_MEMORY = 0.8  # of what is free, what a run takes at most unless told otherwise
+SHARE_OF_FREE_MEMORY = 0.8  # the default memory limit of a run
 
 
 @dataclass(frozen=True)
 class Device:
-    """A processor.
+    """A computing device.
 
     Attributes:
-        id: "cpu", "cuda:0", "mps": what ``device=`` takes.
-        name: for people.
+        id: "cpu", "cuda:0" or "mps", as the argument ``device`` takes it.
+        name: to be shown to users.
         free_bytes, total_bytes: its memory; on Apple chips and the CPU, the computer's.
-        precisions: what it computes natively, the best for inference first.
+        precisions: the precisions that it computes natively, the best for inference first.
     """
 
     id: str
@@ -35,7 +35,7 @@ class Device:
 
 
 def list_devices() -> list[Device]:
-    """All processors of this computer, the fastest first; the CPU is always the last one."""
+    """All devices of this computer, the fastest first; the CPU is always the last one."""
     devices = []
     for index in range(torch.cuda.device_count() if torch.cuda.is_available() else 0):
         free, total = torch.cuda.mem_get_info(index)
@@ -50,14 +50,14 @@ def list_devices() -> list[Device]:
     return devices
 
 
-def resolve_device(wish: str = "auto") -> Device:
-    """The device that ``wish`` names; "auto" is the first of :func:`list_devices`, "cuda" the first GPU.
+def resolve_device(name: str = "auto") -> Device:
+    """The device called ``name``; "auto" is the first of :func:`list_devices`, "cuda" the first GPU.
 
     Raises:
-        DeviceError: there is no such device. Nothing else is taken in its place.
+        DeviceError: there is no such device. No other device is used instead.
     """
     devices = list_devices()
-    wanted = str(wish).lower()
+    wanted = str(name).lower()
     if wanted == "auto":
         return devices[0]
     if wanted == "cuda":
@@ -66,29 +66,29 @@ def resolve_device(wish: str = "auto") -> Device:
         if device.id == wanted:
             return device
     names = ", ".join(device.id for device in devices)
-    raise DeviceError(f"There is no device {str(wish)!r} on this computer", f"choose one of auto, {names}")
+    raise DeviceError(f"There is no device {str(name)!r} on this computer", f"choose one of auto, {names}")
 
 
-def resolve_precision(wish: str, device: Device) -> str:
-    """The precision that ``wish`` names on ``device``; "auto" is the device's best.
+def resolve_precision(name: str, device: Device) -> str:
+    """The precision called ``name``; "auto" is the best precision of ``device``.
 
     Raises:
         SettingError: there is no such precision.
     """
-    if wish == "auto":
+    if name == "auto":
         return device.precisions[0]
-    if wish not in PRECISIONS:
-        raise SettingError(f"There is no precision {wish!r}", f"choose one of auto, {', '.join(PRECISIONS)}")
-    return wish
+    if name not in PRECISIONS:
+        raise SettingError(f"There is no precision {name!r}", f"choose one of auto, {', '.join(PRECISIONS)}")
+    return name
 
 
 def usable_bytes(device: Device) -> int:
-    """How much memory a run may take on ``device`` unless it is told otherwise."""
+    """Default memory limit of a run on ``device``, in bytes."""
     return int(device.free_bytes * SHARE_OF_FREE_MEMORY)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` is an allocation that failed, on whatever device."""
+    """Whether ``error`` is a failed allocation of memory, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()
@@ -103,7 +103,7 @@ def _cpu_multiplies_bfloat16() -> bool:
 
 
 def _cpu_name() -> str:
-    """The model where the system says it, the architecture elsewhere, and the number of cores."""
+    """The processor's model if the system tells it, otherwise its architecture, and the number of cores."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,8 +1,8 @@
-"""What a forward pass will take, found out on tensors that have shapes but no values.
+"""Memory and multiplications of a forward pass, measured on tensors that have shapes but no values.
 
-Every operation that PyTorch carries out is watched: what it allocates, for how long that lives, and how often a
-convolution multiplies. The network runs on the device "meta", which computes nothing, so a volume of any size takes
-no memory and hardly any time.
+The network runs on the device "meta", which computes nothing, so a volume of any size takes no memory and hardly any
+time. A tracker sees every operation of PyTorch: what it allocates, how long that is in use, and how many
+multiplications a convolution takes.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from torch.utils._pytree import tree_leaves
 
 @dataclass(frozen=True)
 class Effort:
-    """What a computation takes.
+    """Memory and multiplications of a computation.
 
     Attributes:
-        peak_bytes: the most that its tensors hold at a time, its input included, its weights not.
+        peak_bytes: the largest sum of its tensors at any time, with its input, without its weights.
         work: multiplications of each of its steps.
     """
 
@@ -31,8 +31,8 @@ class Effort:
     work: tuple[int, ...]
 
 
-class Watch(TorchDispatchMode):
-    """Counts the bytes that are held, the most of them, and the multiplications of convolutions."""
+class MemoryTracker(TorchDispatchMode):
+    """Tracks the bytes in use, their maximum, and the multiplications of convolutions."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -44,21 +44,21 @@ class Watch(TorchDispatchMode):
     def __torch_dispatch__(
         self, function: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Carry out an operation and take note of what it made."""
+        """Run an operation and count the tensors that it made."""
         result = function(*args, **(kwargs or {}))
-        beside = 0
+        temporary = 0
         if function.overloadpacket is torch.ops.aten.convolution:
             self.multiplications += result.numel() * args[1][0].numel()
-            # Convolution libraries bring input and output into an order of their own.
-            beside = _bytes(args[0]) + _bytes(result)
+            # Convolution libraries copy input and output into a memory layout of their own.
+            temporary = _bytes(args[0]) + _bytes(result)
         for leaf in tree_leaves(result):
             if isinstance(leaf, Tensor):
-                self.note(leaf)
-        self.peak = max(self.peak, self.held + beside)
+                self.count(leaf)
+        self.peak = max(self.peak, self.held + temporary)
         return result
 
-    def note(self, tensor: Tensor) -> None:
-        """Count a tensor's storage, once, until nobody holds it any more."""
+    def count(self, tensor: Tensor) -> None:
+        """Count a tensor's storage, once, until it is freed."""
         storage = tensor.untyped_storage()
         if storage not in self._seen:
             self._seen.add(storage)
@@ -69,27 +69,27 @@ class Watch(TorchDispatchMode):
         self.held -= count
 
 
-def watch(steps: Callable[[Tensor], Iterator[object]], shape: Sequence[int], dtype: torch.dtype) -> Effort:
-    """Run the steps of a network, which is on the device "meta", for an input of ``shape``.
+def measure_effort(steps: Callable[[Tensor], Iterator[object]], shape: Sequence[int], dtype: torch.dtype) -> Effort:
+    """Memory and multiplications of a network on the device "meta", for an input of ``shape``.
 
     Args:
-        steps: begins the computation for an input.
+        steps: starts the computation for an input, and yields after each step.
         shape: (B, C, ...).
         dtype: of the input.
     """
     work = []
-    with torch.no_grad(), Watch() as watched:
+    with torch.no_grad(), MemoryTracker() as tracker:
         x = torch.empty(tuple(shape), dtype=dtype, device="meta")
-        watched.note(x)
+        tracker.count(x)
         running = iter(steps(x))
         del x
         while True:
-            before = watched.multiplications
+            before = tracker.multiplications
             done = next(running, running)
-            work.append(watched.multiplications - before)
+            work.append(tracker.multiplications - before)
             if done is running:
                 break
-    return Effort(watched.peak, tuple(work))
+    return Effort(tracker.peak, tuple(work))
 
 
 def _bytes(tensor: Tensor) -> int:

@@ -1,4 +1,4 @@
-"""Exact mode: the stream of slabs over every part of the plan, and DeepMedic's second pathway before it."""
+"""Exact mode: slabs stream through the network for each part of the plan; DeepMedic's second pathway comes first."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from AutofocusCore.networks.deepmedic import SCALE, DeepMedic, Pathway
 def plan_exact(
     network: PaperNetwork, task: Task, device: str, dtype: torch.dtype, *, limit: int, result_bytes: int
 ) -> Plan:
-    """The plan for ``task`` on ``device`` under ``limit`` bytes, ``result_bytes`` of results included."""
-    coarse_bytes, minimal = 0, filters.pays_off(device)
+    """The plan for ``task`` on ``device`` within ``limit`` bytes, which include ``result_bytes`` of results."""
+    coarse_bytes, minimal = 0, filters.is_faster_on(device)
     if isinstance(network, DeepMedic):
         width = network.subsampled.out_channels
         coarse_bytes = voxels(_coarse_target(task.target)) * width * dtype.itemsize
@@ -41,9 +41,9 @@ def plan_exact(
 
 
 def run_exact(network: PaperNetwork, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
-    """Carry out ``plan``; yields the share of the whole work that each step is, just before the step."""
+    """Carry out ``plan``; yields before each step its share of the whole work (0 to 1)."""
     network = _streamed(network, plan.axis).to(device)
-    task, minimal = task.streamed(plan.axis), filters.pays_off(device)
+    task, minimal = task.streamed(plan.axis), filters.is_faster_on(device)
     if isinstance(network, DeepMedic):
         features, origin = yield from _coarse_pathway(network, task, plan.slab, device, dtype)
         graph = build_fine_graph(network, features, origin, minimal=minimal).to(dtype)
@@ -83,8 +83,8 @@ def _coarse_target(target: Box) -> Box:
 def _coarse_pathway(
     network: DeepMedic, task: Task, slab: int, device: str, dtype: torch.dtype
 ) -> Generator[float, None, tuple[Tensor, tuple[int, int, int]]]:
-    """Run the second pathway over every third voxel: its features, and where in the padded volume they start."""
-    graph = build_coarse_graph(network, minimal=filters.pays_off(device)).to(dtype)
+    """Run the second pathway over every third voxel; returns its features and their origin in the padded volume."""
+    graph = build_coarse_graph(network, minimal=filters.is_faster_on(device)).to(dtype)
     target = _coarse_target(task.target)
     depth, height, width = (-(-length // SCALE) for length in task.padded_size)
     features = torch.empty((1, graph.stages[-1].channels, *shape_of(target)), dtype=dtype, device=device)

@@ -8,9 +8,9 @@ rate after the other. With the kernel's own planes g0, g1, g2, and * a two-dimen
     m2 = (i2 - i1) * (g0 - g1 + g2) / 2           '---+---'      farther plane = m1 - m2 - m3
     m3 = (i1 - i3) * g2
 
-Four convolutions take the place of six, and the sums around them are done while the planes are still in the processor's
-cache. It is exact but for rounding: in float32 as good as the plain convolution; in bfloat16, which rounds the sums of
-planes too, about twice its error.
+Four convolutions replace six, and the sums around them are computed while the planes are still in the processor's
+cache. The result is exact except for rounding: in float32 it is as accurate as the plain convolution; in bfloat16,
+which rounds the sums of planes as well, the error is about twice as large.
 
 Source: S. Winograd, Arithmetic Complexity of Computations, SIAM 1980, F(2, 3); A. Lavin and S. Gray, Fast Algorithms
 for Convolutional Neural Networks, CVPR 2016.
@@ -32,18 +32,18 @@ AnyWeights = TypeVar("AnyWeights", bound="Weights")
 Kernels = tuple[Tensor, Tensor, Tensor, Tensor]
 
 CHUNK = 40_000  # voxels of a plane, or of several together, that are filtered at a time
-FEWEST_VOXELS = 1024  # below which starting eight small computations costs more than it saves
+FEWEST_VOXELS = 1024  # with fewer, starting eight small computations costs more than it saves
 FEWEST_CHANNELS = 8
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Base of the operations: frozen, and cast as a whole."""
+    """Base class of operations: immutable tensors that are converted to another precision together."""
 
-    exact: ClassVar[tuple[str, ...]] = ()  # fields that stay in float32 whatever the features are
+    exact: ClassVar[tuple[str, ...]] = ()  # fields that stay in float32 in every precision
 
     def to(self: AnyWeights, dtype: torch.dtype) -> AnyWeights:
-        """A copy with every tensor in ``dtype``, but those in ``exact``."""
+        """A copy with all tensors in ``dtype``, except those in ``exact``."""
         names = [field.name for field in fields(self) if field.name not in self.exact]
         return replace(self, **{name: _cast(getattr(self, name), dtype) for name in names})
 
@@ -58,13 +58,13 @@ def _cast(value: Any, dtype: torch.dtype) -> Any:
 
 @dataclass(frozen=True)
 class Filter(Weights):
-    """A 3x3x3 convolution with the BatchNorm after it.
+    """A 3x3x3 convolution, with the BatchNorm after it folded into its weights.
 
     Args:
         weight: (O, C, 3, 3, 3), folded.
         bias: (O,) or None.
         rate: dilation rate.
-        minimal: four kernels (O, C, 3, 3) for two planes at a time, of :func:`minimal_kernels`; None for the plain way.
+        minimal: the four kernels (O, C, 3, 3) of :func:`minimal_kernels`; None for a plain convolution.
     """
 
     weight: Tensor
@@ -78,7 +78,7 @@ class Filter(Weights):
             place(with_planes(box, planes), out, box).copy_(features)
 
     def parts(self, window: Window, box: Box) -> Iterator[tuple[Interval, Tensor]]:
-        """The features of ``box`` in parts, in any order: the planes of each, and its tensor (1, O, d, h, w)."""
+        """The features of ``box`` in parts, in any order: the planes of a part, and its tensor (1, O, d, h, w)."""
         (start, stop), rows, columns = box
         low, high = window.box[0]
         plane = voxels(with_planes(box, (0, 1)))
@@ -95,7 +95,7 @@ class Filter(Weights):
             yield rest, window.convolve((rest, rows, columns), self.weight, self.bias, self.rate)
 
     def _pair(self, window: Window, box: Box) -> tuple[Tensor, Tensor]:
-        """The planes of ``box``, and those one rate after them."""
+        """The features of the planes of ``box``, and of those one rate after them."""
         assert self.minimal is not None
         (first, last), rows, columns = box
         source, (_, *around) = window.reached(((first, last + self.rate), rows, columns), self.rate)
@@ -128,38 +128,38 @@ class Filter(Weights):
         return near.permute(1, 0, 2, 3)[None], far.permute(1, 0, 2, 3)[None]
 
     def workspace(self, box: Box, itemsize: int) -> int:
-        """Bytes of the largest part of ``box``, and of what is held beside it, at ``itemsize`` bytes a value."""
+        """Bytes of the largest part of ``box`` with its temporary tensors, at ``itemsize`` bytes a value."""
         outputs, channels = self.weight.shape[:2]
         plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
         plain = plane * self.most_planes(depth) * outputs
         if self.weight.device.type == "cpu" and not torch.backends.mkldnn.is_available():
-            plain += voxels(box) * self.weight[0].numel()  # PyTorch unfolds the input
+            plain += voxels(box) * self.weight[0].numel()  # PyTorch copies the input once for each kernel tap
         pairable = min(self.rate, depth - self.rate) if self.minimal is not None else 0
         at_once = max(0, min(pairable, max(1, CHUNK // plane)))
         return max(plain, at_once * plane * (channels + 4 * outputs)) * itemsize
 
     def most_planes(self, depth: int) -> int:
-        """The most planes of a part, for a box of ``depth`` planes."""
+        """Planes of the largest part of a box of ``depth`` planes."""
         return depth if self.minimal is None else min(depth, self.rate)
 
     def multiplications(self) -> int:
-        """Multiplications for each voxel, done the plain way."""
+        """Multiplications for each voxel of a plain convolution."""
         return self.weight.numel()
 
 
 def make_filter(weight: Tensor, bias: Tensor | None, rate: int, *, minimal: bool = False) -> Filter:
-    """A filter that takes two planes at a time where ``minimal`` allows it and there are channels enough."""
+    """A filter; with ``minimal``, and channels enough, it computes two planes at a time."""
     able = minimal and weight.shape[1] >= FEWEST_CHANNELS
     return Filter(weight, bias, rate, minimal_kernels(weight) if able else None)
 
 
-def pays_off(device: str) -> bool:
-    """Whether two planes at a time are faster than one, as measured by ``make bench``: on CPUs with oneDNN they are."""
+def is_faster_on(device: str) -> bool:
+    """Whether two planes at a time are faster than one. ``make bench``: on CPUs with oneDNN they are."""
     return device == "cpu" and torch.backends.mkldnn.is_available()
 
 
 def minimal_kernels(weight: Tensor) -> Kernels:
-    """The four kernels (O, C, 3, 3) of the pairs of planes, from (O, C, 3, 3, 3); summed in double precision."""
+    """The four kernels (O, C, 3, 3) of minimal filtering, from (O, C, 3, 3, 3); summed in double precision."""
     first, middle, last = weight.double().unbind(2)
     ends = first + last
     four = first, (ends + middle) / 2, (ends - middle) / 2, last
@@ -168,9 +168,9 @@ def minimal_kernels(weight: Tensor) -> Kernels:
 
 
 def pairs(start: int, stop: int, rate: int, most: int) -> Iterator[tuple[int, int]]:
-    """(first, count): the planes first to first + count - 1 pair with those ``rate`` later; count is ``most`` or less.
+    """Pairs of planes that are computed together, as (first, count), with count at most ``most``.
 
-    No plane is in two pairs.
+    The planes first to first + count - 1 are paired with those ``rate`` after them. No plane is in two pairs.
     """
     for block in range(start, stop - rate, 2 * rate):
         end = min(block + rate, stop - rate)
@@ -179,7 +179,7 @@ def pairs(start: int, stop: int, rate: int, most: int) -> Iterator[tuple[int, in
 
 
 def unpaired(start: int, stop: int, rate: int) -> Interval:
-    """The planes that :func:`pairs` leaves over, ``rate`` or fewer in a row."""
+    """The planes that :func:`pairs` leaves without a partner: at most ``rate``, side by side."""
     rest = (stop - start) % (2 * rate)
     block = stop - rest
     return block + max(0, rest - rate), min(stop, block + rate)

@@ -1,7 +1,7 @@
-"""A trained network as a list of stages, each a folded operation with the stages it reads and how far it reads.
+"""A trained network as a list of stages: an operation each, the stages that it reads, and how far it reads.
 
-BatchNorm in evaluation mode is a scale and a shift for each channel: it goes into the weights of the convolution before
-it, so that no voxel is touched twice for it.
+BatchNorm in evaluation mode is a scale and a shift for each channel. It is folded into the weights of the convolution
+before it, which saves a pass over the voxels.
 """
 
 from __future__ import annotations
@@ -40,15 +40,15 @@ INPUT = -1
 
 @dataclass(frozen=True)
 class Stage:
-    """One layer of the run.
+    """One layer of a network during inference.
 
     Attributes:
-        operation: its arithmetic.
-        sources: the stages it reads, by their place in the list; -1 is the padded volume.
-        reaches: how many voxels beyond an output voxel it reads of each source, on every side.
-        margin: what its output lacks on each side of the padded volume, in voxels.
+        operation: what it computes.
+        sources: indices of the stages that it reads; -1 is the padded volume.
+        reaches: for each source, how far from an output voxel it reads, in voxels.
+        margin: voxels that its output is smaller than the padded volume, on each side.
         channels: channels of its output.
-        attention: which autofocus layer it is, counted from 0, or None.
+        attention: index of the autofocus layer, counted from 0; None for other layers.
     """
 
     operation: Operation
@@ -61,7 +61,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Graph:
-    """Stages in an order in which each comes after what it reads; the last one gives the logits."""
+    """The stages of a network. Each comes after those that it reads; the last one gives the logits."""
 
     stages: tuple[Stage, ...]
     in_channels: int
@@ -74,7 +74,7 @@ class Graph:
 
     @property
     def reach(self) -> int:
-        """The radius of the receptive field, in voxels: how far from an output voxel the input still matters."""
+        """Radius of the receptive field in voxels: how far from an output voxel the input still matters."""
         reach = {len(self.stages) - 1: 0}
         for index in reversed(range(len(self.stages))):
             for source, step in zip(self.stages[index].sources, self.stages[index].reaches, strict=True):
@@ -83,7 +83,7 @@ class Graph:
 
 
 def fold(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight (O, C, k, k, k) and bias (O,) of the convolution that equals a convolution and the ``norm`` after it."""
+    """Weight (O, C, k, k, k) and bias (O,) of one convolution that equals a convolution followed by ``norm``."""
     scale, shift = scale_and_shift(norm)
     shift = shift if bias is None else shift + scale * bias.double()
     return (weight.double() * scale.reshape(-1, 1, 1, 1, 1)).to(weight.dtype), shift.to(weight.dtype)
@@ -99,9 +99,9 @@ def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
 
 @torch.no_grad()
 def build_graph(network: AFNet, *, minimal: bool = False) -> Graph:
-    """The stages of Basic, an ASPP network or an AFN, weights in float32 on their device.
+    """The stages of Basic, an ASPP network or an AFN, with float32 weights on their device.
 
-    ``minimal``: two planes at a time with a third fewer multiplications, see :mod:`AutofocusCore.inference.filters`.
+    ``minimal``: use minimal filtering (a third fewer multiplications), see :mod:`AutofocusCore.inference.filters`.
     """
     stages: list[Stage] = []
     margin = 0
@@ -168,7 +168,7 @@ def _shortcut(projection: Projection | None) -> Shortcut:
 
 
 def _head(head: nn.Module, minimal: bool) -> tuple[Operation, int]:
-    """The operation of a head, and its reach."""
+    """The operation of a head, and how far it reads, in voxels."""
     if isinstance(head, nn.Conv3d):
         return _classifier(head), 0
     if isinstance(head, SumHead):
@@ -207,7 +207,7 @@ def build_coarse_graph(network: DeepMedic, *, minimal: bool = False) -> Graph:
 def build_fine_graph(
     network: DeepMedic, coarse: Tensor, origin: tuple[int, int, int], *, minimal: bool = False
 ) -> Graph:
-    """DeepMedic around the finished second pathway ``coarse`` (1, C, d, h, w), whose first voxel is at ``origin``."""
+    """DeepMedic after its second pathway, whose features are ``coarse`` (1, C, d, h, w), first voxel at ``origin``."""
     stages: list[Stage] = []
     start = DeepMedic.margin - Pathway.margin
     _append_pathway(stages, network.normal, start=start, minimal=minimal)
@@ -225,7 +225,7 @@ def build_fine_graph(
 
 
 def _append_pathway(stages: list[Stage], pathway: Pathway, *, start: int, minimal: bool) -> None:
-    """Two stages a layer: the sums that shortcuts read, and their activation. ``start``: voxels left unread a side."""
+    """Two stages a layer: the sum that shortcuts read, and its activation. ``start``: voxels not read on each side."""
     sums: list[int] = []
     previous = INPUT
     for number, (conv, module) in enumerate(zip(pathway.convs, pathway.activations, strict=True), start=1):

@@ -1,8 +1,7 @@
-"""The arithmetic of one layer over one slab, with BatchNorm folded into the weights.
+"""What each kind of layer computes for one slab, with BatchNorm folded into the weights (box domain).
 
-An operation takes windows of its inputs and the box of voxels that is wanted, and fills in the features there. This is
-the one place where the autofocus layer is computed during inference: another way to compute it replaces
-:class:`Autofocus` and nothing else.
+An operation takes windows of its inputs and a box of voxels, and fills in the features of that box. The autofocus layer
+is computed in :class:`Autofocus` alone; another way to compute it needs no other change.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ Kind = TypeVar("Kind")
 
 
 class Operation(Protocol):
-    """What the engine asks of a layer."""
+    """One layer of a network, as the engine uses it."""
 
     def __call__(self, windows: list[Window], box: Box, out: Tensor) -> Tensor | None:
         """Fill ``out`` (1, O, d, h, w) with the features of ``box``. Returns attention (1, K, d, h, w) or None."""
         ...
 
     def workspace(self, box: Box, itemsize: int) -> int:
-        """Bytes that are held beside ``out`` while ``box`` is computed, at ``itemsize`` bytes a value."""
+        """Bytes of temporary tensors while ``box`` is computed, without ``out``, at ``itemsize`` bytes a value."""
         ...
 
     def to(self: Kind, dtype: torch.dtype) -> Kind:
@@ -42,7 +41,7 @@ class Operation(Protocol):
 
 @dataclass(frozen=True)
 class Shortcut(Weights):
-    """A residual connection: the second window's centre, projected by a 1x1x1 convolution where ``weight`` is given."""
+    """A residual connection: adds the second window's centre, with ``weight`` after a 1x1x1 convolution."""
 
     weight: Tensor | None = None
     bias: Tensor | None = None
@@ -59,7 +58,7 @@ class Shortcut(Weights):
 
 @dataclass(frozen=True)
 class Convolution(Weights):
-    """A 3x3x3 convolution at one dilation rate, an optional shortcut, an optional ReLU."""
+    """A 3x3x3 convolution at one dilation rate, then an optional shortcut and an optional ReLU."""
 
     filter: Filter
     relu: bool = True
@@ -78,9 +77,9 @@ class Convolution(Weights):
 
 @dataclass(frozen=True)
 class Autofocus(Weights):
-    """K convolutions blended by attention; an optional shortcut; ReLU.
+    """An autofocus layer: K convolutions weighted by attention and summed, an optional shortcut, ReLU.
 
-    ``branches`` holds K filters, one for each rate: with a BatchNorm for each branch their folded weights differ.
+    ``branches`` holds K filters, one for each rate: with a BatchNorm in each branch their folded weights differ.
     """
 
     exact = ("score_weight", "score_bias")
@@ -102,7 +101,7 @@ class Autofocus(Weights):
         return tuple(branch.rate for branch in self.branches)
 
     def attend(self, window: Window, box: Box) -> Tensor:
-        """Attention (1, K, d, h, w) in float32 over the rates."""
+        """Attention (1, K, d, h, w) over the K rates, in float32."""
         wide = window.widen(box, 1, self.rates[0])
         attention = self.score_bias.new_empty((1, len(self.rates), *shape_of(wide)))
         for planes, hidden in self.hidden.parts(window, wide):
@@ -112,13 +111,13 @@ class Autofocus(Weights):
 
     def blend(self, window: Window, box: Box, attention: Tensor, out: Tensor) -> None:
         """Fill ``out`` with the weighted sum of the K branches."""
-        spread = out.dtype != torch.float32 and out.device.type == "cpu"
-        shares = (attention.to(out.dtype) if spread else attention).split(1, dim=1)
+        expand = out.dtype != torch.float32 and out.device.type == "cpu"
+        shares = (attention.to(out.dtype) if expand else attention).split(1, dim=1)
         for number, (branch, share) in enumerate(zip(self.branches, shares, strict=True)):
             for planes, part in branch.parts(window, box):
                 piece = with_planes(box, planes)
                 target, weight = place(piece, out, box), place(piece, share, box)
-                if spread:  # over the channels: PyTorch multiplies tensors of one shape three times faster
+                if expand:  # to all channels: PyTorch multiplies tensors of equal shape three times faster
                     weight = torch.empty_like(part).copy_(weight)
                 if number == 0:
                     torch.mul(part, weight, out=target)
@@ -127,12 +126,12 @@ class Autofocus(Weights):
 
     def workspace(self, box: Box, itemsize: int) -> int:
         plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
-        rounded = itemsize if itemsize < 4 else 0  # of the shares as they multiply, beside those in float32
+        rounded = itemsize if itemsize < 4 else 0  # a copy of the weights in the features' precision
         attention = voxels(box) * len(self.branches) * (4 + rounded)
         attending = self.hidden.workspace(box, itemsize + 4)
         outputs = self.branches[0].weight.shape[0]
-        spread = plane * max(branch.most_planes(depth) for branch in self.branches) * outputs * itemsize
-        blending = max(branch.workspace(box, itemsize) for branch in self.branches) + spread
+        expanded = plane * max(branch.most_planes(depth) for branch in self.branches) * outputs * itemsize
+        blending = max(branch.workspace(box, itemsize) for branch in self.branches) + expanded
         return max(attention + max(attending, blending), _shortcut_workspace(self.shortcut, box, itemsize))
 
     def multiplications(self) -> int:
@@ -143,7 +142,7 @@ class Autofocus(Weights):
 
 @dataclass(frozen=True)
 class Classifier(Weights):
-    """The last 1x1x1 convolution, in float32 whatever the features are."""
+    """The last 1x1x1 convolution, in float32 for features of any precision."""
 
     exact = ("weight", "bias")
     weight: Tensor
@@ -161,9 +160,9 @@ class Classifier(Weights):
 
 @dataclass(frozen=True)
 class Pyramid(Weights):
-    """An ASPP head: K dilated convolutions of the same input, zero-padded, each with its share of the classifier.
+    """An ASPP head: K zero-padded dilated convolutions of one input, each with a classifier; their scores are summed.
 
-    Concatenation and one classifier (ASPP-C) equals the sum of K classifiers (ASPP-S) on the parts of its weight.
+    One classifier on concatenated features (ASPP-C) is the same as K classifiers with the parts of its weight.
     """
 
     branches: tuple[Filter, ...]
@@ -187,7 +186,7 @@ class Pyramid(Weights):
 
 @dataclass(frozen=True)
 class ScaledPReLU(Weights):
-    """DeepMedic's activation: a scale and a shift for each channel (BatchNorm), then PReLU."""
+    """DeepMedic's activation: scale and shift of each channel (BatchNorm), then PReLU."""
 
     scale: Tensor
     shift: Tensor
@@ -206,9 +205,9 @@ class ScaledPReLU(Weights):
 
 @dataclass(frozen=True)
 class Repeat(Weights):
-    """DeepMedic's second pathway: each voxel of ``features`` (1, C, d, h, w) stands for ``scale`` voxels on each axis.
+    """DeepMedic's second pathway: repeats each voxel of ``features`` (1, C, d, h, w) ``scale`` times along each axis.
 
-    ``origin`` is the voxel of the padded volume at which the first voxel of ``features`` starts.
+    ``origin`` is the voxel of the padded volume where the first voxel of ``features`` starts.
     """
 
     features: Tensor
@@ -251,7 +250,7 @@ class Perceptron(Weights):
 
 
 def _project(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """A 1x1x1 convolution in float32: (1, O, d, h, w), channels first, of (1, C, d, h, w), channels last."""
+    """A 1x1x1 convolution in float32: from (1, C, d, h, w), channels last, to (1, O, d, h, w), channels first."""
     outputs, channels = weight.shape[:2]
     voxels_last = features.permute(0, 2, 3, 4, 1).reshape(-1, channels).float().t()
     return torch.addmm(bias[:, None], weight.reshape(outputs, channels), voxels_last).view(1, -1, *features.shape[2:])

@@ -1,8 +1,8 @@
-"""Paper mode: 75^3 tiles with 47^3 results side by side, as the released ``test.py`` runs them.
+"""Paper mode: tiles of 75^3 voxels with results of 47^3, side by side, as in the authors' ``test.py``.
 
-Far branches read zeros beyond each tile, so the result depends on where the tiles lie: this is for reproducing
-published numbers. Two faults are not repeated: no plane is dropped at the end, and what lies outside the volume is
-background, not zero.
+Branches of large rates read zeros beyond a tile, so the result depends on the position of the tiles. Use this mode to
+reproduce published numbers. Two faults of the original are not repeated: the last plane is not dropped, and voxels
+outside the volume have the background value instead of zero.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from AutofocusCore.networks.build import PaperNetwork
 
 TILE = 75
 WIDEST = 50  # channels of the widest feature map
-LIVE_MAPS = 6  # feature maps that a forward pass of the plain module holds at a time
+LIVE_MAPS = 6  # feature maps in memory at the same time during a forward pass of the plain module
 
 
 def plan_paper(network: PaperNetwork, task: Task, *, itemsize: int, result_bytes: int) -> Plan:
-    """The tiles of the task's target, in the order of z, y, x."""
+    """The plan: tiles that cover the task's target, in the order of z, y, x."""
     length = TILE - 2 * network.margin
     starts = [range(start, stop, length) for start, stop in task.target]
     tiles = tuple(((z, z + length), (y, y + length), (x, x + length)) for z, y, x in itertools.product(*starts))
@@ -34,7 +34,7 @@ def plan_paper(network: PaperNetwork, task: Task, *, itemsize: int, result_bytes
 
 
 def run_paper(network: PaperNetwork, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
-    """Carry out ``plan`` with the plain module; yields each tile's share of the work just before it is computed."""
+    """Carry out ``plan`` with the plain module; yields before each tile its share of the whole work (0 to 1)."""
     network = copy.deepcopy(network).eval().to(device, dtype)
     store, store_attention = task.storers()
     for tile in plan.tiles:

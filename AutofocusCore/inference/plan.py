@@ -1,8 +1,8 @@
-"""The plan of a run, made from shapes before anything is computed: which axis, which slabs, how much memory.
+"""The plan of a run, made from shapes before anything is computed: axis, slabs, memory.
 
-Peak memory of a run = the results + the sliding buffers + the temporary tensors of the largest step + the holes that
-tensors of different sizes leave in the heap + a constant for the libraries. Buffers and tensors follow from the
-schedule, which the planner rehearses with whole numbers; holes and constant are measured.
+Peak memory of a run = results + sliding buffers + temporary tensors of the largest step + gaps that tensors of
+different sizes leave in the heap + a constant for the libraries. The sizes of buffers and tensors follow from the
+schedule, which the planner runs through without tensors; gaps and constant are measured values.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from AutofocusCore.inference.graph import INPUT, Graph
 from AutofocusCore.inference.schedule import Layout, lay_out, schedule
 from AutofocusCore.inference.stream import capacities
 
-# Of 28, 56, 84 and 140 planes few are left without a partner at the paper's rates, see filters.pairs.
+# Slabs of 28, 56, 84 and 140 planes leave few planes without a partner at the paper's rates, see filters.pairs.
 SLABS = (256, 140, 84, 56, 28, 16, 8, 4, 2, 1)
-SLAB_VOXELS = 1_200_000  # beyond this a thicker slab costs more memory than its few more pairs are worth
-OVERHEAD = 24 * 2**20  # bytes that the convolution library takes for itself, whatever the shapes
-HOLES = 96 * 2**20  # the most that is lost to holes: allocators give larger blocks back to the system at once
+SLAB_VOXELS = 1_200_000  # thicker slabs take more memory and are hardly faster
+OVERHEAD = 24 * 2**20  # bytes that the convolution library uses for itself, for all shapes
+HEAP_GAPS = 96 * 2**20  # the most that is lost to gaps in the heap: larger blocks go back to the system at once
 SMALLEST_TILE = 8
 
 
@@ -35,13 +35,13 @@ class Plan:
             ROI domain; or "paper".
         axis: the axis of the volume along which slabs move: 0, 1 or 2 for z, y or x.
         slab: planes in a slab.
-        slabs: number of slabs of logits, over all splits.
-        splits: into how many boxes the volume is cut, each computed with the full receptive field around it; 1 unless
-            memory forces it. In paper mode, the number of tiles.
-        peak_bytes: predicted peak of memory on the device that computes, results included where they lie there.
+        slabs: number of slabs of logits, in all parts together.
+        splits: number of parts into which the volume is cut, each computed with the full receptive field around it; 1
+            unless memory is short. In paper mode, the number of tiles.
+        peak_bytes: predicted peak of memory on the computing device, with the results if they are on it.
         work: multiplications of the whole run (in paper mode, voxels of all tiles).
         steps: how many times progress is reported.
-        tiles: the boxes of logits, in the frame of the padded volume, streamed axis first.
+        tiles: the boxes of logits, in voxels of the padded volume, the slabs' axis first.
     """
 
     mode: str
@@ -60,7 +60,7 @@ class Plan:
         return self.peak_bytes
 
     def describe(self) -> str:
-        """One sentence for a person."""
+        """The plan in one sentence."""
         memory = f"{self.peak_bytes / 2**30:.1f} GiB at the peak"
         if self.mode == "paper":
             return f"paper mode: {self.splits} tiles, {memory}"
@@ -90,7 +90,7 @@ def make_plan(
     limit: int,
     fixed_bytes: int = 0,
 ) -> Plan:
-    """The fastest plan for the logits of ``target`` that stays under ``limit`` bytes.
+    """The fastest plan for the logits of ``target`` that needs at most ``limit`` bytes.
 
     Args:
         graph: the network.
@@ -98,10 +98,10 @@ def make_plan(
         target: the wanted logits in the frame of the padded volume (z, y, x).
         itemsize: bytes of a feature.
         limit: bytes that the run may take, results included.
-        fixed_bytes: bytes on the computing device whatever the plan is: results, a second pathway's features.
+        fixed_bytes: bytes on the computing device that every plan needs: results, a second pathway's features.
 
     Raises:
-        MemoryLimitError: not even the smallest split fits.
+        MemoryLimitError: the smallest parts need more than the limit.
     """
     axis = max(range(3), key=lambda index: shape_of(target)[index])
     size, target = streamed_first(size, axis), streamed_first(target, axis)
@@ -130,7 +130,7 @@ def streamed_first(triple: tuple, axis: int) -> tuple:  # type: ignore[type-arg]
 
 
 def run_bytes(graph: Graph, layout: Layout, slab: int, itemsize: int) -> int:
-    """Bytes of the buffers, of the temporary tensors of the largest step, and of the holes that earlier steps left."""
+    """Bytes of the buffers, of the temporary tensors of the largest step, and of gaps that earlier steps left."""
     total = 0
     for index, planes in capacities(graph, layout, slab).items():
         channels = graph.in_channels if index == INPUT else graph.stages[index].channels
@@ -141,7 +141,7 @@ def run_bytes(graph: Graph, layout: Layout, slab: int, itemsize: int) -> int:
     )
     planes = layout.held[INPUT][1] - layout.held[INPUT][0]
     rounds = max(1, math.ceil(planes / slab))
-    return total + temporary + min(3 * temporary, HOLES) * (rounds - 1) // rounds
+    return total + temporary + min(3 * temporary, HEAP_GAPS) * (rounds - 1) // rounds
 
 
 def total_work(graph: Graph, layout: Layout) -> int:
@@ -158,7 +158,7 @@ def _slab_box(box: Box, slab: int) -> Box:
 
 
 def _slabs(target: Box, tiles: tuple[Box, ...]) -> Iterator[int]:
-    """Thicknesses worth trying, thickest first."""
+    """Numbers of planes to try, the largest first."""
     length = target[0][1] - target[0][0]
     plane = max(voxels(with_planes(tile, (0, 1))) for tile in tiles)
     for slab in SLABS:
@@ -167,14 +167,14 @@ def _slabs(target: Box, tiles: tuple[Box, ...]) -> Iterator[int]:
 
 
 def _splits(target: Box) -> list[tuple[int, int]]:
-    """Numbers of parts along the two axes across the stream, fewest parts first, then squarest parts."""
+    """Numbers of parts along the other two axes: fewest parts first, then the most square ones."""
     _, height, width = shape_of(target)
     counts = itertools.product(range(1, height // SMALLEST_TILE + 2), range(1, width // SMALLEST_TILE + 2))
     return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:400]
 
 
 def _cut(target: Box, rows: int, columns: int) -> Iterator[Box]:
-    """``target`` in rows x columns parts of nearly equal size."""
+    """``target`` cut into rows × columns parts of nearly equal size."""
     planes, (top, bottom), (left, right) = target
     for i, j in itertools.product(range(rows), range(columns)):
         yield (

@@ -1,4 +1,4 @@
-"""Whole volumes: :func:`predict_volume` and what it gives back."""
+"""Inference of whole volumes: :func:`predict_volume` and its result."""
 
 from __future__ import annotations
 
@@ -29,29 +29,29 @@ from AutofocusCore.inference.paper import plan_paper, run_paper
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback, Reporter
 from AutofocusCore.inference.roi import check_roi, plan_roi_volume, reach_of, run_roi
-from AutofocusCore.inference.task import AttentionWish, Task
+from AutofocusCore.inference.task import AttentionSelection, Task
 from AutofocusCore.inference.tiles import plan_tiles, run_tiles
 from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.deepmedic import SCALE, DeepMedic
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
 Mode = Literal["exact", "paper"]
-SHRINK = 0.6  # of the last plan's memory, what the next one may take after an allocation failed
+SHRINK = 0.6  # after a failed allocation, the next plan may use this share of the last plan's memory
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """The result of :func:`predict_volume`; all tensors are float32 on the CPU.
+    """Result of :func:`predict_volume`; all tensors are float32 on the CPU.
 
     Attributes:
         logits: (classes, D, H, W).
-        attention: for each autofocus layer asked for, counted from 0, the map (K, D, H, W), which sums to one over K.
-            Of a network of scale streams, location attention is layer 0, and K the number of streams.
-        recalibration: (classes, D, H, W), what the scores of each class were multiplied with (or, of an additive
-            network, increased by), from 0 to 1; of a network of scale streams that has it, if attention is asked for.
-        plan: what was planned, and carried out.
-        device: id of the device that computed.
-        precision: of the features.
+        attention: attention maps (K, D, H, W), which sum to one over K, by the index of the autofocus layer, counted
+            from 0. For scale streams: location attention as layer 0, with K the number of streams.
+        recalibration: (classes, D, H, W), the factor (for additive networks, the summand) of each class's scores, from
+            0 to 1. Only for scale streams with recalibration, and only if attention was asked for.
+        plan: the plan that was carried out.
+        device: id of the computing device.
+        precision: precision of the features.
         seconds: wall time.
     """
 
@@ -72,7 +72,7 @@ def predict_volume(
     device: str = "auto",
     precision: str = "auto",
     memory_limit: int | None = None,
-    attention: AttentionWish = None,
+    attention: AttentionSelection = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
     region: Box | None = None,
@@ -80,34 +80,34 @@ def predict_volume(
 ) -> Prediction:
     """Logits and attention of a whole volume.
 
-    Exact mode computes one forward pass over the whole volume, padded by the network's margin with ``background``,
-    within the memory there is: slabs of planes stream through all layers, and no voxel is computed twice. Networks of
-    scale streams run as a whole or, where memory is short, in tiles with so much context that the result is the same.
-    Paper mode runs 75^3 tiles as the authors' ``test.py`` does. A network of the ROI domain computes its active voxels
-    alone; logits and attention are zero outside.
+    Exact mode gives the result of one forward pass over the whole volume, padded by the network's margin with
+    ``background``, within the available memory: slabs of planes stream through all layers, and no voxel is computed
+    twice. Scale streams run on the whole volume or, if memory is short, in tiles with enough context for the same
+    result. Paper mode runs 75^3 tiles as the authors' ``test.py`` does. A network of the ROI domain computes only the
+    active voxels; logits and attention are zero elsewhere.
 
     Args:
-        network: from :func:`AutofocusCore.build_network`; it is left as it is, and used in evaluation mode.
+        network: from :func:`AutofocusCore.build_network`; it is not changed, and used in evaluation mode.
         volume: (C, D, H, W), already normalised.
-        background: the value of what lies outside the volume, for all channels or for each.
+        background: value of voxels outside the volume: one number, or one for each channel.
         mode: "exact" or "paper".
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "float32", "bfloat16", "float16", or "auto": the best that the device computes natively (in paper
             mode float32).
-        memory_limit: bytes that the run may take on the device, results included when it is the CPU; by default
-            80 % of what is free.
-        attention: None, "all", or the indices of the autofocus layers whose maps are wanted.
-        progress: is called after every slab with a :class:`Progress`.
-        cancelled: is asked before every slab whether to stop.
-        region: ((z0, z1), (y0, y1), (x0, x1)), the voxels that are wanted; the rest is only context. The result has the
-            region's size and equals that part of the whole volume's result.
+        memory_limit: bytes that the run may use on the device, including the results on the CPU; by default 80 % of the
+            free memory.
+        attention: which attention maps to return: None, "all", or indices of autofocus layers.
+        progress: called after every slab with a :class:`Progress`.
+        cancelled: called before every slab; the run stops if it returns true.
+        region: ((z0, z1), (y0, y1), (x0, x1)): segment only these voxels; the others serve as context. The result has
+            the region's size and equals that part of the whole volume's result.
         mask: (D, H, W) booleans, the region of interest of a network of the ROI domain; None: all voxels.
 
     Raises:
-        SettingError: an argument makes no sense.
+        SettingError: an argument has an invalid value.
         DeviceError: there is no such device.
-        MemoryLimitError: no plan fits.
-        Cancelled: ``cancelled`` said so.
+        MemoryLimitError: every plan needs more memory than allowed.
+        Cancelled: ``cancelled`` returned true.
     """
     started = time.monotonic()
     chosen = resolve_device(device)
@@ -151,13 +151,13 @@ def plan_volume(
     device: str = "auto",
     precision: str = "auto",
     memory_limit: int | None = None,
-    attention: AttentionWish = None,
+    attention: AttentionSelection = None,
     region: Box | None = None,
     active_share: float = 1.0,
 ) -> Plan:
-    """The plan that :func:`predict_volume` would make for a volume of ``shape`` (C, D, H, W), without computing.
+    """The plan that :func:`predict_volume` makes for a volume of ``shape`` (C, D, H, W).
 
-    ``active_share``: of a network of the ROI domain, the expected share of voxels in its mask, 0 to 1.
+    ``active_share``: for networks of the ROI domain, the expected share of voxels inside the mask, 0 to 1.
     """
     chosen = resolve_device(device)
     precision = "float32" if precision == "auto" and mode == "paper" else resolve_precision(precision, chosen)
@@ -167,7 +167,7 @@ def plan_volume(
 
 
 def receptive_reach(network: Network) -> int:
-    """How far from an output voxel the input still matters, in voxels."""
+    """Radius of the receptive field in voxels: how far from an output voxel the input still matters."""
     if in_roi_domain(network) and not isinstance(network, ScaleStreams):
         return reach_of(network)
     if isinstance(network, DeepMedic):
@@ -190,7 +190,7 @@ def _roi(network: Network, mask: Tensor | np.ndarray | None, task: Task) -> Tens
 
 
 def in_roi_domain(network: Network) -> bool:
-    """Whether a network computes active voxels alone."""
+    """Whether a network computes only active voxels."""
     return getattr(network, "domain", "box") == "roi"
 
 

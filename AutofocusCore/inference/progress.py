@@ -1,4 +1,4 @@
-"""What a run says of itself while it goes on."""
+"""Progress of a run, and its cancellation."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from AutofocusCore.errors import Cancelled
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a stage of the work is.
+    """Progress within one stage of a run.
 
     Attributes:
         stage: "read", "prepare", "predict", "resample" or "write".
         done, total: in steps of that stage.
-        seconds_left: an estimate for that stage, or None while there is none.
+        seconds_left: estimated time until the stage ends; None if there is no estimate yet.
     """
 
     stage: str
@@ -30,11 +30,11 @@ CancelledCallback = Callable[[], bool]
 
 
 class Reporter:
-    """Counts the work of one stage, reports it, and raises :class:`Cancelled` when asked to stop.
+    """Reports the progress of one stage, and raises :class:`Cancelled` if the caller wants to stop.
 
     Args:
         stage: its name.
-        total: steps, counted by ``units`` of unequal work.
+        total: number of steps; their shares of the work may differ.
         progress, cancelled: the caller's functions, or None.
     """
 
@@ -50,7 +50,7 @@ class Reporter:
         self.started = time.monotonic()
 
     def follow(self, shares: Iterable[float]) -> None:
-        """Run ``shares``, which yields before each step the share of the work that the step is."""
+        """Run through ``shares``, which yields before each step its share of the whole work (0 to 1)."""
         last: float | None = None
         for share in shares:
             if last is not None:
@@ -61,12 +61,12 @@ class Reporter:
             self.advance(last)
 
     def check(self) -> None:
-        """Stop here if the caller wants that."""
+        """Raise :class:`Cancelled` if the caller wants to stop."""
         if self.cancelled is not None and self.cancelled():
             raise Cancelled
 
     def advance(self, share: float) -> None:
-        """One step more, which was ``share`` (0 to 1) of the stage's work."""
+        """Count and report one finished step with its ``share`` (0 to 1) of the stage's work."""
         self.done = min(self.done + 1, self.total)
         self.work_done += share
         if self.progress is not None:

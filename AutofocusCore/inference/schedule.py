@@ -1,12 +1,12 @@
-"""The order in which slabs are computed, worked out with whole numbers before anything is computed.
+"""The order in which slabs are computed, planned before anything is computed.
 
-The volume streams through all layers along its first axis. Each layer computes the next slab of planes as soon as the
-planes that it reads are there, and planes that nobody will read again are forgotten:
+The volume streams through all layers along its first axis. Each layer computes its next slab of planes as soon as the
+planes that it reads are available, and planes that no later layer needs are dropped:
 
     volume    . . . . . . . . . . . . . . . . > > >
     layer 1   . . . . . . . . . . . > > > >
-    layer 2   . . . . . . . > > > >                    >  still held
-    logits    . . . . > >                              .  computed and forgotten (the logits are kept elsewhere)
+    layer 2   . . . . . . . > > > >                    >  in memory
+    logits    . . . . > >                              .  computed and dropped (logits are stored elsewhere)
 
 No voxel is computed twice, and the memory does not depend on the volume's length along that axis.
 """
@@ -22,7 +22,7 @@ from AutofocusCore.inference.graph import INPUT
 
 
 class StageLike(Protocol):
-    """What the order of a run depends on: which stages a stage reads, how far, and what it lacks on each side."""
+    """The properties of a stage that the schedule depends on, see :class:`AutofocusCore.inference.graph.Stage`."""
 
     @property
     def sources(self) -> tuple[int, ...]: ...
@@ -43,12 +43,12 @@ class GraphLike(Protocol):
 
 @dataclass(frozen=True)
 class Layout:
-    """Which voxels of each stage a run computes, in the frame of the padded volume.
+    """The voxels of each stage that a run computes, in the coordinates of the padded volume.
 
     Attributes:
         boxes: the box of each stage; the last entry is that of the padded volume (index -1, as in ``Stage.sources``).
-        held: for each stage, the planes that its buffer passes on: ``boxes`` and the planes of zeros around it, which
-            stand for the zero-padding of the far branches where a feature map ends.
+        held: for each stage, the planes that its buffer holds in the course of the run: ``boxes`` and planes of zeros
+            around it, the zero-padding of branches that read beyond the end of a feature map.
     """
 
     boxes: tuple[Box, ...]
@@ -81,9 +81,9 @@ class Step:
 
     Attributes:
         stage: index of the stage; -1 loads planes of the volume.
-        planes: the planes to append.
-        zeros: they lie beyond the feature map and are zero.
-        keep: the first plane of this stage's buffer that is still going to be read.
+        planes: the planes to compute and append.
+        zeros: whether these planes lie beyond the feature map and are zero.
+        keep: the first plane of this stage's buffer that a later step reads.
     """
 
     stage: int
@@ -93,7 +93,7 @@ class Step:
 
 
 def schedule(graph: GraphLike, layout: Layout, slab: int) -> Iterator[Step]:
-    """All steps of a run in order, at most ``slab`` planes each."""
+    """All steps of a run in order, of at most ``slab`` planes each."""
     stages = graph.stages
     last = len(stages) - 1
     position = {index: layout.held[index][0] for index in range(INPUT, len(stages))}
@@ -103,7 +103,7 @@ def schedule(graph: GraphLike, layout: Layout, slab: int) -> Iterator[Step]:
             readers[source].append((index, reach))
 
     def first_needed(index: int) -> int:
-        """The lowest plane of ``index`` that a reader has yet to see."""
+        """The first plane of stage ``index`` that a later step reads."""
         needs = [max(position[reader], layout.boxes[reader][0][0]) - reach for reader, reach in readers[index]]
         return min(needs, default=position[index])
 

@@ -1,7 +1,8 @@
-"""How fast a device multiplies: tried out once with a convolution like the networks', then learnt from real runs.
+"""Expected run time: how many multiplications a device does in a second.
 
-A plan knows how many multiplications a run takes, so that the rate turns it into seconds before anything is computed.
-Rates are kept for the life of the process, for each device, precision and mode.
+The rate is measured once with a convolution like those of the networks, and then updated by real runs. With the number
+of multiplications in a plan it gives the seconds of a run in advance. Rates are kept until the process ends, for each
+device, precision and mode.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from torch import Tensor
 
 from AutofocusCore.inference.boxes import Box, Window, grow
 from AutofocusCore.inference.devices import PRECISIONS
-from AutofocusCore.inference.filters import make_filter, pays_off
+from AutofocusCore.inference.filters import is_faster_on, make_filter
 from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.networks.afnet import AFNet
@@ -24,12 +25,12 @@ from AutofocusCore.networks.build import Network
 
 CHANNELS, RATE = 40, 2
 TRIAL_SECONDS = 0.3
-# Larger blocks come nearer to what a slab of a real volume reaches; small ones spend their time on starting threads.
+# Large blocks are as fast as slabs of real volumes; small ones spend their time on starting threads.
 BLOCKS = ((2, 16, 16), (8, 32, 32), (16, 64, 64), (32, 96, 96), (64, 128, 128), (64, 192, 192))
 SHORTEST_RUN = 0.5
-"""Seconds; a shorter run is spent on things that do not grow with the volume, and teaches nothing."""
+"""Seconds; in shorter runs, most of the time does not depend on the volume, so that they do not update the rate."""
 PLAIN_SHARE = 2 / 3
-"""What plain modules, of paper mode and of scale streams, reach of exact mode's rate; paper mode's by `make bench`."""
+"""Rate of plain modules (paper mode, scale streams) as a share of exact mode's; for paper mode from `make bench`."""
 
 _rates: dict[tuple[str, str, str], float] = {}
 _lock = threading.Lock()
@@ -39,8 +40,8 @@ def expected_seconds(network: Network, plan: Plan, device: str, precision: str) 
     """Expected wall time of the prediction that was planned, in seconds.
 
     Args:
-        network: what is going to run.
-        plan: its plan.
+        network: the network of the run.
+        plan: the plan of the run.
         device: id of a device, such as "cpu" or "cuda:0".
         precision: of the features, not "auto".
     """
@@ -52,7 +53,7 @@ def expected_seconds(network: Network, plan: Plan, device: str, precision: str) 
 
 
 def learn(network: Network, plan: Plan, device: str, precision: str, seconds: float) -> None:
-    """Take the rate of a run that is over for those to come."""
+    """Update the rate by a finished run that took ``seconds``."""
     if seconds >= SHORTEST_RUN:
         with _lock:
             _rates[device, precision, plan.mode] = multiplications(network, plan) / seconds
@@ -65,7 +66,7 @@ def forget() -> None:
 
 
 def multiplications(network: Network, plan: Plan) -> float:
-    """How many multiplications the plan's run takes; paper mode's plan counts voxels instead."""
+    """Multiplications of a planned run; plans of paper mode count voxels, which are converted here."""
     if plan.mode != "paper":
         return float(plan.work)
     if not isinstance(network, AFNet):
@@ -74,13 +75,13 @@ def multiplications(network: Network, plan: Plan) -> float:
 
 
 def try_out(device: str, precision: str) -> float:
-    """Multiplications in a second of a 3×3×3 convolution of 40 channels at dilation 2; takes some tenths of a second.
+    """Multiplications per second of a 3×3×3 convolution of 40 channels at dilation 2.
 
-    Blocks grow while the time allows; the last one counts.
+    Takes some tenths of a second. Blocks grow while there is time; the last one counts.
     """
     dtype = PRECISIONS[precision]
     weight = torch.full((CHANNELS, CHANNELS, 3, 3, 3), 0.01, dtype=dtype, device=device)
-    _convolve(BLOCKS[0], weight)  # chooses and compiles the kernels
+    _convolve(BLOCKS[0], weight)  # the library chooses and compiles its kernels
     start = time.perf_counter()
     rate = 0.0
     for shape, following in itertools.zip_longest(BLOCKS, BLOCKS[1:]):
@@ -88,20 +89,20 @@ def try_out(device: str, precision: str) -> float:
         rate = math.prod(shape) * weight.numel() / seconds
         expected = seconds * math.prod(following or ()) / math.prod(shape)
         if shape in BLOCKS[:2] and seconds < TRIAL_SECONDS / 2:
-            expected = 0.0  # most of so short a time went into starting threads, and tells nothing of the next block
+            expected = 0.0  # so short a time was mostly spent on starting threads, and predicts nothing
         if following is None or time.perf_counter() - start + expected > TRIAL_SECONDS:
             break
     return rate
 
 
 def _convolve(shape: tuple[int, int, int], weight: Tensor) -> float:
-    """Seconds that a block (z, y, x) of results takes."""
+    """Seconds for a block (z, y, x) of results."""
     box: Box = ((0, shape[0]), (0, shape[1]), (0, shape[2]))
     size = [length + 2 * RATE for length in shape]
     # Channels last, as in a run.
     features = torch.ones((1, *size, CHANNELS), dtype=weight.dtype, device=weight.device).permute(0, 4, 1, 2, 3)
     room = weight.new_empty((1, *shape, CHANNELS)).permute(0, 4, 1, 2, 3)
-    layer = make_filter(weight, None, RATE, minimal=pays_off(weight.device.type))
+    layer = make_filter(weight, None, RATE, minimal=is_faster_on(weight.device.type))
     with torch.inference_mode():
         _wait_for(str(weight.device))
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The run: steps of a schedule carried out on tensors, through buffers that forget what nobody reads any more."""
+"""Carries out the steps of a schedule, with sliding buffers that drop planes no later layer needs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Store = Callable[[Tensor, Box], None]
 
 
 class SlidingBuffer:
-    """The newest planes of one feature map, channels last: appended at the end, forgotten at the beginning.
+    """The newest planes of one feature map, channels last: appended at the end, dropped at the beginning.
 
-    The storage is longer than what is held at a time, so that the held planes move to its front only now and then.
+    The storage is longer than needed, so that the planes in use must be moved to its front only now and then.
 
     Args:
         channels: C.
-        box: the feature map's voxels; its first interval is ignored, planes come one slab after another.
+        box: the feature map's voxels; its first interval is ignored, because planes arrive slab by slab.
         capacity: planes of storage.
         start: number of the first plane that will be appended.
         options: ``dtype`` and ``device`` of the storage.
@@ -32,14 +32,14 @@ class SlidingBuffer:
     def __init__(self, channels: int, box: Box, capacity: int, start: int, **options: Any) -> None:
         _, height, width = shape_of(box)
         self.box = box
-        # The batch axis belongs to the storage: PyTorch hands a view to oneDNN as channels last only if the batch's
-        # stride is the largest one, which that of an axis added later is not.
+        # The storage has a batch axis: PyTorch passes a view to oneDNN as channels last only if the batch's stride is
+        # the largest one, and the stride of an axis that is added later is not.
         self.storage = torch.empty((1, capacity, height, width, channels), **options)
         self.offset = start  # the number of the plane at the front of the storage
         self.end = start
 
     def append(self, planes: Interval, keep: int) -> Tensor:
-        """Room (1, C, d, h, w) for ``planes``, to be filled at once; planes before ``keep`` may be forgotten."""
+        """A view (1, C, d, h, w) for ``planes``, to be filled by the caller; planes before ``keep`` may be dropped."""
         start, stop = planes
         assert start == self.end, "planes are appended in order"
         if stop - self.offset > self.storage.shape[1]:
@@ -48,7 +48,7 @@ class SlidingBuffer:
         return self.storage[:, start - self.offset : stop - self.offset].permute(0, 4, 1, 2, 3)
 
     def window(self) -> Window:
-        """All planes from the storage's front to the newest."""
+        """All planes in the storage, the newest included."""
         held = self.storage[:, : self.end - self.offset].permute(0, 4, 1, 2, 3)
         return Window(held, with_planes(self.box, (self.offset, self.end)))
 
@@ -61,7 +61,7 @@ class SlidingBuffer:
 
 
 def capacities(graph: Graph, layout: Layout, slab: int) -> dict[int, int]:
-    """Planes of storage for each stage that is read, by rehearsing the schedule; -1 is the volume."""
+    """Planes of storage that each stage needs, by running through the schedule; -1 is the volume."""
     spans: dict[int, int] = {}
     for step in schedule(graph, layout, slab):
         spans[step.stage] = max(spans.get(step.stage, 0), step.planes[1] - step.keep)
@@ -83,14 +83,14 @@ def stream(
 
     Args:
         graph: the network, with its weights in the run's dtype and device.
-        layout, slab: what to compute, and how many planes at a time.
-        load: gives the padded volume's voxels of a box.
-        store: takes the logits (1, classes, d, h, w) of a box.
-        store_attention: for each autofocus layer that is wanted, takes the attention (1, K, d, h, w) of a box.
+        layout, slab: what to compute, and the planes of a slab.
+        load: returns the padded volume's voxels of a box.
+        store: receives the logits (1, classes, d, h, w) of a box.
+        store_attention: for selected autofocus layers, receives the attention (1, K, d, h, w) of a box.
         options: ``dtype`` and ``device`` of the features.
 
     Yields:
-        each step just before it is carried out.
+        each step, before it is carried out.
     """
     last = len(graph.stages) - 1
     channels = {index: stage.channels for index, stage in enumerate(graph.stages)} | {INPUT: graph.in_channels}

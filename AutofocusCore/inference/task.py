@@ -1,4 +1,4 @@
-"""One call's work: the volume, the wanted part of it, and the tensors that take the results."""
+"""Input and output tensors of one prediction: the volume, the region to segment, and the results."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from AutofocusCore.inference.stream import Store
 from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
-AttentionWish: TypeAlias = Literal["all"] | Sequence[int] | None
+AttentionSelection: TypeAlias = Literal["all"] | Sequence[int] | None
 
 
 @dataclass(frozen=True)
 class Task:
-    """A volume, the wanted region of it, and the tensors for the results."""
+    """A volume, the region to segment, and the tensors for the results."""
 
     volume: Tensor
     background: Tensor  # (C,)
@@ -39,7 +39,7 @@ class Task:
         volume: Tensor | np.ndarray,
         background: float | Sequence[float],
         region: Box | None,
-        attention: AttentionWish,
+        attention: AttentionSelection,
         device: str = "cpu",
     ) -> Task:
         volume = torch.as_tensor(volume, device=device)
@@ -94,7 +94,7 @@ class Task:
         return sum(tensor.numel() * 4 for tensor in (self.logits, *maps))
 
     def streamed(self, axis: int) -> Task:
-        """The same with ``axis`` moved to the front; the tensors are views of the same memory."""
+        """This task with ``axis`` moved to the front; the tensors are views of the same memory."""
         order = (0, *(1 + index for index in streamed_first((0, 1, 2), axis)))
         return replace(
             self,
@@ -106,7 +106,7 @@ class Task:
         )
 
     def load(self, box: Box, dtype: torch.dtype, device: str) -> Tensor:
-        """The padded volume's voxels of ``box``, (1, C, d, h, w)."""
+        """The voxels of ``box`` in the padded volume, (1, C, d, h, w)."""
         depth, height, width = self.volume.shape[1:]
         planes = self.background.to(dtype).reshape(1, -1, 1, 1, 1).repeat(1, 1, *shape_of(box))
         inside = intersect(box, shift(((0, depth), (0, height), (0, width)), self.margin))
@@ -115,13 +115,13 @@ class Task:
         return planes.to(device)
 
     def store(self, result: Tensor, target: Tensor, box: Box) -> None:
-        """Put ``result`` (1, N, d, h, w) of ``box`` where it belongs in ``target``; what lies outside is context."""
+        """Copy ``result`` (1, N, d, h, w) of ``box`` into ``target``; voxels outside the region are skipped."""
         inside = intersect(box, self.target)
         if min(shape_of(inside)) > 0:
             place(inside, target, self.target).copy_(place(inside, result[0], box))
 
     def part(self, tile: Box) -> Task:
-        """The same for ``tile``, a part of the target; the results are views of the same memory."""
+        """The task of ``tile``, a part of the target; its results are views of the same memory."""
         return replace(
             self,
             target=tile,
@@ -131,7 +131,7 @@ class Task:
         )
 
     def storers(self) -> tuple[Store, dict[int, Store]]:
-        """Functions that store logits, and the maps of each wanted autofocus layer."""
+        """Functions that store logits, and attention maps of the selected layers."""
 
         def storer(target: Tensor) -> Store:
             return lambda result, box: self.store(result, target, box)

@@ -1,11 +1,10 @@
-"""Exact inference of networks of scale streams: as a whole, or in tiles with so much context that nothing changes.
+"""Exact inference of scale streams: on the whole volume, or in tiles with enough context for the same result.
 
-Such a network resizes the volume and its features, so that slabs cannot stream through it one layer at a time. A tile
-whose input starts at a multiple of the network's ``alignment``, and has ``halo`` voxels more than the margin on each
-side that is not the volume's own, gives the values of the whole pass (see
-:mod:`AutofocusCore.networks.scale_streams.geometry`); its context is computed again for each tile, which costs time,
-not truth.
-With pyramid pooling every voxel sees the whole volume, which then is not cut.
+Scale streams resize the volume and their features, so that slabs cannot stream through them layer by layer. A tile
+gives the values of the whole pass if its input starts at a multiple of the network's ``alignment`` and, on sides where
+the volume goes on, has ``halo`` voxels more than the margin (see
+:mod:`AutofocusCore.networks.scale_streams.geometry`). The context of each tile is computed again, which costs time.
+With pyramid pooling every voxel depends on the whole volume, which then cannot be cut.
 
     volume    0 ----------------------------------------------- L
     input            lo ------------------------ hi                  multiples of the alignment, or 0 or L
@@ -27,7 +26,7 @@ from torch import Tensor
 
 from AutofocusCore.errors import MemoryLimitError, SettingError
 from AutofocusCore.inference.boxes import Box, Interval, grow, shape_of
-from AutofocusCore.inference.dry_run import Effort, watch
+from AutofocusCore.inference.dry_run import Effort, measure_effort
 from AutofocusCore.inference.plan import OVERHEAD, Plan
 from AutofocusCore.inference.task import Task
 from AutofocusCore.networks.scale_streams import ScaleStreams, StreamMaps
@@ -37,11 +36,11 @@ SMALLEST_TILE = 8
 
 
 def plan_tiles(network: ScaleStreams, task: Task, dtype: torch.dtype, *, limit: int, result_bytes: int) -> Plan:
-    """The plan with the fewest tiles that stays under ``limit`` bytes, ``result_bytes`` of results included.
+    """The plan with the fewest tiles that needs at most ``limit`` bytes, which include ``result_bytes`` of results.
 
     Raises:
-        SettingError: the network is for images, not for volumes.
-        MemoryLimitError: no plan fits.
+        SettingError: the network is for 2-D images, not for volumes.
+        MemoryLimitError: every plan needs more memory.
     """
     if network.spatial_dims != 3:
         raise SettingError("The network segments two-dimensional images", "use one with spatial_dims of 3 for volumes")
@@ -67,7 +66,7 @@ def plan_tiles(network: ScaleStreams, task: Task, dtype: torch.dtype, *, limit: 
 
 
 def run_tiles(network: ScaleStreams, task: Task, plan: Plan, device: str, dtype: torch.dtype) -> Iterator[float]:
-    """Carry out ``plan``; yields the share of the whole work that each step is, just before the step."""
+    """Carry out ``plan``; yields before each step its share of the whole work (0 to 1)."""
     effort = _efforts(network, dtype)
     network = copy.deepcopy(network).float().eval().to(device, dtype)
     cast(Any, network).to(memory_format=torch.channels_last_3d)
@@ -83,7 +82,7 @@ def run_tiles(network: ScaleStreams, task: Task, plan: Plan, device: str, dtype:
 
 
 def context(network: ScaleStreams, tile: Box, padded_size: tuple[int, int, int]) -> Box:
-    """The part of the padded volume that the network is given for ``tile``; both in the padded volume's frame."""
+    """The network's input for ``tile``; both are boxes of the padded volume."""
     geometry = network.geometry
     ends = [
         _stretch(interval, length, geometry.margin, geometry.halo, geometry.alignment)
@@ -93,7 +92,7 @@ def context(network: ScaleStreams, tile: Box, padded_size: tuple[int, int, int])
 
 
 def _stretch(interval: Interval, length: int, margin: int, halo: int | None, alignment: int) -> Interval:
-    """One axis of :func:`context`."""
+    """The interval of :func:`context` along one axis."""
     if halo is None:
         return 0, length
     low = max(0, interval[0] - margin - halo) // alignment * alignment
@@ -102,7 +101,7 @@ def _stretch(interval: Interval, length: int, margin: int, halo: int | None, ali
 
 
 def _store(network: ScaleStreams, task: Task, x: Tensor, maps: StreamMaps, frame: Box) -> None:
-    """Put what was found for the input ``x``, whose output's voxels are ``frame``, where it belongs."""
+    """Copy the maps that were computed from the input ``x`` into the task's results; ``frame``: the output's voxels."""
     targets = [(maps.fused, task.logits), (maps.location, task.attention.get(0))]
     for values, target in (*targets, (maps.recalibration, task.recalibration)):
         if values is not None and target is not None:
@@ -110,13 +109,13 @@ def _store(network: ScaleStreams, task: Task, x: Tensor, maps: StreamMaps, frame
 
 
 def _efforts(network: ScaleStreams, dtype: torch.dtype) -> Callable[[tuple[int, int, int]], Effort]:
-    """A function that tells what an input of (z, y, x) voxels takes."""
+    """A function that returns the effort for an input of (z, y, x) voxels."""
     return _efforts_of(json.dumps(network.settings.to_arguments()), dtype)
 
 
 @functools.lru_cache(maxsize=8)
 def _efforts_of(arguments: str, dtype: torch.dtype) -> Callable[[tuple[int, int, int]], Effort]:
-    """The function of :func:`_efforts`, kept so that a plan that is made again and again is worked out once."""
+    """The function of :func:`_efforts`, cached because the panel plans the same run again and again."""
     with torch.device("meta"):
         shadow = ScaleStreams(**json.loads(arguments)).to(dtype).eval()
 
@@ -126,13 +125,13 @@ def _efforts_of(arguments: str, dtype: torch.dtype) -> Callable[[tuple[int, int,
             maps = yield from shadow.steps(x)
             shadow.to_image(maps.fused, x)
 
-        return watch(steps, (1, shadow.in_channels, *shape), dtype)
+        return measure_effort(steps, (1, shadow.in_channels, *shape), dtype)
 
     return effort
 
 
 def _splits(target: Box, network: ScaleStreams) -> Iterator[tuple[int, int, int]]:
-    """Numbers of parts along z, y, x: each time the longest edge of the tiles is cut once more."""
+    """Numbers of parts along z, y, x: each time, the longest edge of the tiles is cut once more."""
     counts = [1, 1, 1]
     yield 1, 1, 1
     if network.geometry.halo is None:
@@ -147,7 +146,7 @@ def _splits(target: Box, network: ScaleStreams) -> Iterator[tuple[int, int, int]
 
 
 def _cut(target: Box, counts: tuple[int, int, int]) -> Iterator[Box]:
-    """``target`` in parts of nearly equal size, in the order of z, y, x."""
+    """``target`` cut into parts of nearly equal size, in the order of z, y, x."""
     cuts = [
         [(low + i * (high - low) // count, low + (i + 1) * (high - low) // count) for i in range(count)]
         for (low, high), count in zip(target, counts, strict=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
-from AutofocusCore.inference.dry_run import watch
+from AutofocusCore.inference.dry_run import measure_effort
 
 
 def test_convolutions_are_counted_by_step_and_memory_by_what_lives_at_a_time() -> None:
@@ -21,7 +21,7 @@ def test_convolutions_are_counted_by_step_and_memory_by_what_lives_at_a_time() -
         yield
         x.mul_(2)
 
-    effort = watch(steps, (1, 2, 12, 12, 12), torch.float32)
+    effort = measure_effort(steps, (1, 2, 12, 12, 12), torch.float32)
     inner = 10**3
     assert effort.work == (inner * 4 * 2 * 27, inner * 8 * 4, 0)
     volume, hidden, last = 4 * 2 * 12**3, 4 * 4 * inner, 4 * 8 * inner
@@ -37,7 +37,7 @@ def test_tensors_that_nobody_holds_any_more_and_views_cost_nothing() -> None:
         x = x[..., :2].permute(0, 1, 4, 3, 2)
         yield
 
-    effort = watch(steps, (1, 1, 8, 8, 8), torch.float32)
+    effort = measure_effort(steps, (1, 1, 8, 8, 8), torch.float32)
     assert effort.peak_bytes == 2 * 4 * 8**3
     assert len(effort.work) == 7
 
@@ -45,5 +45,5 @@ def test_tensors_that_nobody_holds_any_more_and_views_cost_nothing() -> None:
 def test_a_volume_of_any_size_takes_no_memory() -> None:
     with torch.device("meta"):
         convolution = nn.Conv3d(1, 64, 3, dtype=torch.bfloat16)
-    effort = watch(lambda x: iter([convolution(x)]), (1, 1, 2000, 2000, 2000), torch.bfloat16)
+    effort = measure_effort(lambda x: iter([convolution(x)]), (1, 1, 2000, 2000, 2000), torch.bfloat16)
     assert effort.peak_bytes > 10**12
