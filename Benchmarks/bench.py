@@ -1,14 +1,14 @@
-"""Three ways through one volume, in one process: tiles as released, MONAI's sliding window, exact mode.
+"""Times three ways of predicting one volume: tiles as released, MONAI's sliding window, exact mode.
 
     make bench                                          # the tables of Documentation/Benchmarks.md
     .venv/bin/python -m Benchmarks.bench --size 94 94 94 --networks basic afn-1 --device cpu
 
 (a) the plain module in float32 on 75^3 -> 47^3 tiles, as the authors' ``test.py`` runs it;
 (b) MONAI's ``SlidingWindowInferer`` over 75^3 windows with the same module, each window padded by the margin;
-(c) exact mode, in float32 and in bfloat16 where the device has it.
+(c) exact mode, in float32 and, if the device supports it, in bfloat16.
 
-The share of the peak compares the multiplications that a run makes with those of a large matrix product in the same
-precision, measured just before it. Everything is measured once after a warm-up; compare the rows of one run.
+The share of the peak compares the multiplications per second of a run with those of a large matrix product in the same
+precision, measured just before. Everything is measured once after a warm-up; compare only rows of the same run.
 """
 
 from __future__ import annotations
@@ -124,12 +124,18 @@ def bench(
 
 
 def main() -> None:
-    """Measure what the options ask for."""
+    """The command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--size", type=int, nargs=3, default=[94, 94, 131], metavar=("Z", "Y", "X"))
     parser.add_argument("--networks", nargs="+", default=sorted({name for name, _ in CASES}, key=str.lower))
-    parser.add_argument("--overlaps", type=float, nargs="*", default=list(OVERLAPS), help="of (b); none leaves (b) out")
-    parser.add_argument("--device", default=None, help="default: the CPU, and a GPU where there is one")
+    parser.add_argument(
+        "--overlaps",
+        type=float,
+        nargs="*",
+        default=list(OVERLAPS),
+        help="overlaps of (b); without any, (b) is left out",
+    )
+    parser.add_argument("--device", default=None, help="default: the CPU, and a GPU if there is one")
     options = parser.parse_args()
     devices = [resolve_device(options.device)] if options.device else list_devices()
     for device in reversed(devices):

@@ -1,14 +1,13 @@
-"""A training step as it is here beside the plain module's: seconds, peak memory, and whether the gradients agree.
+"""Compares a training step with that of the plain module: seconds, peak memory, agreement of the gradients.
 
     make bench-train                                    # the table in Training/README.md
     .venv/bin/python -m Benchmarks.bench_train --networks afn-6 --segments 7 --size 47 47 47 --ways ours
 
-"plain" is the module as it is built, in float32; "ours" is the step of `Training.train`: channels last, bfloat16,
-weight gradients that are right; "recomputed" is the same with `run.recompute`. Each step is taken in a process of its
-own, which ends before the next, so that no memory kept from one is there for another. The ways take turns, so that what
-else the machine does falls on all of them, and the quickest turn counts. Memory is the peak above what the process took
-before the step. The error is the distance between the gradients of all convolution weights and those of the first way,
-relative to the size of these.
+"plain" is the plain module in float32; "ours" is the step of `Training.train`: channels last, bfloat16, accurate weight
+gradients; "recomputed" is the same with `run.recompute`. Each step runs in a new process, so that none can use memory
+that another has kept. The ways take turns, so that other work on the machine affects all of them, and the fastest turn
+counts. Memory is the peak above the memory before the step. The error is the distance between the gradients of all
+convolution weights and those of the first way, relative to their size.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ def measure_step(job: Job) -> tuple[float, int, NDArray[np.float32]]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network = AutofocusCore.build_network(job.architecture, in_channels=1, num_classes=CLASSES, norm=job.norm)  # type: ignore[arg-type]
     layers = [module for module in network.modules() if isinstance(module, nn.Conv3d)]
-    for layer in layers:  # as initialised, the first layers would hardly have a gradient to compare
+    for layer in layers:  # with the paper's initialisation, gradients of the first layers would be too small to compare
         nn.init.kaiming_normal_(layer.weight)
     images = torch.randn(job.segments, 1, *(extent + 2 * network.margin for extent in job.size)).to(device)
     labels = torch.randint(CLASSES, (job.segments, *job.size)).to(device)
@@ -78,7 +77,7 @@ def measure_step(job: Job) -> tuple[float, int, NDArray[np.float32]]:
 
 
 def bench(jobs: list[Job], turns: int) -> None:
-    """Print the rows of one network; the first job is what the others are held against."""
+    """Print the rows of one network; the others are compared with the first job."""
     found: list[list[tuple[float, int, NDArray[np.float32]]]] = [[] for _ in jobs]
     for _ in range(turns):
         for job, results in zip(jobs, found, strict=True):
@@ -100,12 +99,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m Benchmarks.bench_train", description="Time training steps.")
     parser.add_argument("--networks", nargs="+", default=["basic", "afn-4", "afn-6"])
     parser.add_argument("--norms", nargs="+", default=["branch"], choices=("branch", "fused"))
+    parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=WAYS, help="all are compared with the first")
+    parser.add_argument("--segments", type=int, default=1, help="segments in a batch (1)")
     parser.add_argument(
-        "--ways", nargs="+", default=list(WAYS), choices=WAYS, help="the others are held against the first"
+        "--size", type=int, nargs=3, default=[32, 32, 32], help="voxels of the output of a segment: z y x"
     )
-    parser.add_argument("--segments", type=int, default=1, help="in a batch (1)")
-    parser.add_argument("--size", type=int, nargs=3, default=[32, 32, 32], help="of the output of a segment: z y x")
-    parser.add_argument("--turns", type=int, default=3, help="how often each is measured (3)")
+    parser.add_argument("--turns", type=int, default=3, help="number of measurements of each way (3)")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="processor threads (all)")
     options = parser.parse_args()
     shape = " × ".join(str(n) for n in options.size)

@@ -1,7 +1,7 @@
-"""How long the panel keeps the application waiting during a run: `make latency`.
+"""How long the panel blocks the application during a run: `make latency`.
 
-A timer of the event loop fires every 5 ms; how much later it comes is the time for which nothing else could happen:
-no redraw, no click. Measured in the stand-in for the application, with the real panel, worker and scene.
+A timer of the event loop fires every 5 ms. Its delay is the time during which the application could neither redraw nor
+react to a click. Measured in the stand-in for the application, with the real panel, worker and scene.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""How long something takes, and how much memory at the most."""
+"""Measures the run time and peak memory of a function."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import psutil
 import torch
 
 INTERVAL = 0.002
-"""Seconds between two looks at the process's memory."""
+"""Seconds between two measurements of the process's memory."""
 
 
 def measure(run: Callable[[], object], device: str) -> tuple[float, int]:
-    """Seconds, and the peak of memory above what was taken before, in bytes; on a GPU, the peak of its own memory."""
+    """Seconds, and peak memory above the memory before, in bytes; on a GPU, the peak of the GPU's memory."""
     process, over = psutil.Process(), threading.Event()
     before = peak = process.memory_info().rss
 
@@ -39,7 +39,7 @@ def measure(run: Callable[[], object], device: str) -> tuple[float, int]:
 
 
 def synchronise(device: str) -> None:
-    """Wait for a GPU to finish; the CPU has."""
+    """Wait until a GPU has finished; the CPU always has."""
     if device.startswith("cuda"):
         torch.cuda.synchronize(device)
     elif device == "mps":

@@ -18,31 +18,31 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """One thread for each process of `pytest -n`, else at most four: the tests' volumes are too small to feed more."""
+    """One thread in each process of `pytest -n`, otherwise at most four: the tests' volumes are too small for more."""
     threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, torch.get_num_threads())
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
-    if threads == 1:  # what the tests start computes in one thread as well
+    if threads == 1:  # also in processes that the tests start
         os.environ |= {"OMP_NUM_THREADS": "1", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": "1"}
-    # Mesa's software drawing and triton, which optimizers load beside a torch for GPUs, each bring an LLVM of their
-    # own: loaded after Mesa's, triton's crashes the process; loaded before it, both work.
+    # Mesa's software renderer and triton (loaded by optimizers of a torch for GPUs) each contain LLVM. If triton's is
+    # loaded after Mesa's, the process crashes; loaded before, both work.
     with contextlib.suppress(ImportError):
         importlib.import_module("triton")
-    # The same examples on every run, and no limit on the time of one: the machines of the tests are often busy.
+    # The same examples in every run, and no time limit for one example, because test machines are often busy.
     settings.register_profile("house", deadline=None, derandomize=True, database=None)
     settings.load_profile("house")
 
 
 @pytest.fixture(scope="session", autouse=True)
 def models_of_the_user_stay_untouched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """An empty model folder for this process and those that it starts: no test sees or changes the user's models."""
+    """An empty model folder for the tests and the processes that they start; the user's models are not touched."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOFOCUS_MODELS", str(tmp_path_factory.mktemp("models")))
         yield
 
 
 def _outside_folder(variable: str, default: Path, what: str) -> Path:
-    """The folder that the environment variable names, or the default beside the checkout; skips where there is none."""
+    """The folder in the environment variable, or the default beside the checkout; skips the test if there is none."""
     folder = Path(os.environ.get(variable) or default)
     if not folder.is_dir():
         pytest.skip(f"{what} are not at {folder}; set {variable} to the folder that holds them.")

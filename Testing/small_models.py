@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
-from AutofocusCore.models import Channel, ModelSpec, Normalization
+from AutofocusCore.models import Channel, ModelSpec, Normalization, find_model, write_bundle
 from AutofocusCore.models.terminology import structures
 
 
@@ -24,3 +26,10 @@ def small_spec(**changes: Any) -> ModelSpec:
         "synthetic": True,
     }
     return ModelSpec(**{**fields, **changes})
+
+
+def write_coarse_pelvis(folder: Path, spacing: float = 9.0) -> Path:
+    """The model pelvis-phantom with larger voxels (mm), which takes a small part of the time."""
+    model = find_model("pelvis-phantom")
+    spec = replace(model.spec, name="coarse-pelvis", spacing=3 * (spacing,), figures={})
+    return write_bundle(folder, spec, model.build().state_dict(), "MIT License")

@@ -189,6 +189,34 @@ def test_no_file_names_a_path_of_a_machine_or_the_host_of_a_package_registry() -
     assert not found
 
 
+def mentioned_module(name: str) -> bool:
+    """Whether a dotted name is a module of ours, or a name that its module's file contains."""
+    parts = name.split(".")
+    path = ROOT / "AutofocusSegmentation" if parts[0] == "AutofocusSegmentationLib" else ROOT
+    while parts and ((path / parts[0]).is_dir() or (path / f"{parts[0]}.py").is_file()):
+        path /= parts.pop(0)
+    source = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+    return not parts or (source.is_file() and re.search(rf"\b{parts[0]}\b", source.read_text("utf-8")) is not None)
+
+
+def test_every_module_and_file_of_ours_that_a_text_names_is_there() -> None:
+    """Also in strings and docstrings, which no checker follows."""
+    others = {"test.py", "test_online.py", "sitecustomize.py"}  # the authors', and Python's
+    packages = "AutofocusCore|AutofocusSegmentationLib|Training|Demo|Benchmarks|Documentation|Testing"
+    dotted = re.compile(rf"\b(?:{packages})(?:\.[A-Za-z_]\w*)+")
+    script = re.compile(r"(?<![\w/*{}.-])[a-z_]\w*\.py\b")
+    files = repository_files()
+    known = {path.name for path in files} | others
+    found = []
+    for path in files:
+        if path.suffix in {".py", ".md", ".toml", ".txt", ".yml", ".json", ".ui"} and path != Path(__file__):
+            text = path.read_text(encoding="utf-8")
+            missing = [name for name in dotted.findall(text) if "__" not in name and not mentioned_module(name)]
+            missing += [name for name in script.findall(text) if name not in known]
+            found += [f"{path.relative_to(ROOT)}: {name}" for name in missing]
+    assert not [one for one in found if "AutofocusCore.generic_tests" not in one]  # a name of test_packaging's own
+
+
 def test_every_direct_dependency_has_a_pinned_version() -> None:
     def name(requirement: str) -> str:
         return re.sub(r"[-_.]+", "-", re.match(r"[\w.-]+", requirement)[0]).lower()

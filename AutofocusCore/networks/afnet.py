@@ -1,4 +1,4 @@
-"""AFNet: the pathway of dilated and autofocus layers, and the heads on top of it."""
+"""AFNet: the pathway of dilated and autofocus layers, and its heads."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class AFNet(nn.Module):
         head: "classifier", or the ASPP heads "sum" and "concatenation".
         dilation_rates: rates of the autofocus layers or of the ASPP head, ascending.
         norm, detach_attention: see :class:`AutofocusCore.networks.layers.AutofocusLayer`.
-        domain: "box", valid convolutions over the whole volume, as in the paper; or "roi", active voxels alone, see
+        domain: "box": valid convolutions over the whole volume, as in the paper; "roi": only active voxels, see
             :mod:`AutofocusCore.networks.roi`.
 
-    ``options`` are the arguments of :func:`build_network` that made it; ``margin`` is what a forward pass takes off
-    each side of the input, in voxels: 14 with the paper's rates, 0 in the ROI domain.
+    ``options`` are the arguments of :func:`build_network` that made it. ``margin`` is the number of voxels that a
+    forward pass loses on each side of the input: 14 with the paper's rates, 0 in the ROI domain.
     """
 
     options: dict[str, Any]
@@ -123,10 +123,10 @@ class AFNet(nn.Module):
 
         In the box domain logits are (B, classes, D - 2m, H - 2m, W - 2m), m the margin, and the maps (B, K, d, h, w);
         earlier layers have larger maps: crop them to the centre to compare. In the ROI domain both have the input's
-        size and are zero outside ``mask`` (B, D, H, W); None stands for all voxels. Maps sum to one over K.
+        size and are zero outside ``mask`` (B, D, H, W); None means all voxels. Maps sum to one over K.
 
         Raises:
-            SettingError: another shape, or a mask in the box domain.
+            SettingError: the input has a wrong shape, or a mask was given in the box domain.
         """
         if self.domain == "roi":
             return forward_dense(self, x, mask)

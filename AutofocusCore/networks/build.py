@@ -1,4 +1,4 @@
-"""All networks behind one builder: the ten of the paper's Table 3, and the second system, "scale-streams".
+"""`build_network` makes all networks: the ten of the paper's Table 3, and the second system, "scale-streams".
 
 >>> build_network("afn-4", in_channels=4, num_classes=5)
 >>> build_network("scale-streams", in_channels=1, num_classes=3, encoder="basic")
@@ -27,7 +27,7 @@ Network: TypeAlias = PaperNetwork | ScaleStreams
 
 
 def build_network(architecture: str, *, in_channels: int, num_classes: int, **options: Any) -> Network:
-    """A network, freshly initialised.
+    """Build a network with new weights.
 
     Args:
         architecture: "basic", "aspp-s", "aspp-c", "deepmedic", "afn-1" to "afn-6", or "scale-streams" (case does not
@@ -38,8 +38,8 @@ def build_network(architecture: str, *, in_channels: int, num_classes: int, **op
             ``dilation_rates``, ``norm``, ``detach_attention`` and ``domain``, see :func:`build_paper_network`.
 
     Raises:
-        SettingError: an option whose value does not exist or makes no sense.
-        TypeError: an option that the architecture does not have.
+        SettingError: an option has an invalid value.
+        TypeError: the architecture has no such option.
     """
     name = str(architecture).lower().replace("_", "-")
     if name == SCALE_STREAMS:
@@ -68,11 +68,11 @@ def build_paper_network(
         dilation_rates: rates of the autofocus layers or the ASPP head: positive, ascending.
         norm: "branch" as released, or "fused": one BatchNorm after the weighted sum.
         detach_attention: stop the gradient from the attention branch into the layer's input, as released.
-        domain: "box", or "roi": active voxels alone, ``net(x, mask)`` of the input's size, margin 0. Parameters and
-            their names are the same, so that weights move between the domains.
+        domain: "box", or "roi": only active voxels, ``net(x, mask)`` has the input's size, margin 0. Parameters and
+            their names are the same, so that weights fit both domains.
 
     Raises:
-        SettingError: an option that makes no sense.
+        SettingError: an option has an invalid value.
     """
     if not is_count(in_channels, 1, MOST_CHANNELS):
         raise SettingError(f"in_channels is {in_channels!r}", f"give a whole number from 1 to {MOST_CHANNELS}")

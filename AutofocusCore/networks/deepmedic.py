@@ -1,8 +1,8 @@
 """DeepMedic, the paper's two-scale baseline (Kamnitsas et al., Medical Image Analysis 2017), in its residual form.
 
-The second pathway sees every third voxel. With output voxel 0 at input voxel ``margin`` = 24, its samples are the
-input voxels 0, 3, 6, ...: the receptive field of its first output is centred on output voxel 0, and each of its
-outputs serves three voxels, as in the published sampler.
+The second pathway reads every third voxel. If output voxel 0 is input voxel ``margin`` = 24, it reads the input voxels
+0, 3, 6, ...: the receptive field of its first output is centred on output voxel 0, and each of its outputs is used for
+three voxels, as in the published sampler.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ MARGIN = SCALE * len(PATHWAY_CHANNELS)
 
 
 class Activation(nn.Module):
-    """BatchNorm and PReLU: three terms for each channel."""
+    """BatchNorm and PReLU: three parameters for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -36,7 +36,7 @@ class Activation(nn.Module):
         return functional.prelu(self.norm(x), self.slope)
 
     def of_rows(self, rows: Tensor) -> Tensor:
-        """The same for rows (N, C)."""
+        """The activation of rows (N, C)."""
         return functional.prelu(normalise(self.norm, rows), self.slope.to(rows.dtype))
 
 
@@ -44,7 +44,7 @@ class Pathway(nn.Module):
     """Eight valid 3x3x3 convolutions; the fourth, sixth and eighth add the sum before their pair, centre-cropped.
 
     The shortcut is added onto the first channels, without projection, before normalisation ("pre-activation").
-    Takes 8 voxels off each side.
+    The output is 8 voxels smaller on each side.
     """
 
     margin = len(PATHWAY_CHANNELS)
@@ -90,7 +90,7 @@ def add_to_first_channels(x: Tensor, shortcut: Tensor) -> Tensor:
 class DeepMedic(nn.Module):
     """Two pathways, then two 1x1x1 layers of 150 maps and a classifier; dropout 0.5 before the last two.
 
-    In the ROI domain a voxel of the second pathway is active where any of the 27 voxels that it serves is.
+    In the ROI domain a voxel of the second pathway is active if any of the 27 voxels that use it is active.
 
     Args:
         in_channels: modalities of the input.
@@ -124,7 +124,7 @@ class DeepMedic(nn.Module):
         """Logits (B, classes, D - 48, H - 48, W - 48) of x (B, C, D, H, W); in the ROI domain (B, classes, D, H, W).
 
         Raises:
-            SettingError: another shape, or a mask in the box domain.
+            SettingError: the input has a wrong shape, or a mask was given in the box domain.
         """
         if self.domain == "roi":
             return forward_dense(self, x, mask)[0]
@@ -157,7 +157,7 @@ class DeepMedic(nn.Module):
 
 
 def coarse_mask(mask: Tensor) -> Tensor:
-    """Which voxels of the second pathway serve a voxel of ``mask`` (B, D, H, W)."""
+    """The voxels of the second pathway that voxels of ``mask`` (B, D, H, W) use."""
     return functional.max_pool3d(mask[:, None].float(), SCALE, ceil_mode=True)[:, 0] > 0
 
 

@@ -1,10 +1,10 @@
 """The layers of the paper: dilated convolution, autofocus convolution, residual block, ASPP heads.
 
 Letters used for shapes: B batch, C input channels, O output channels, K dilation rates, (D, H, W) voxels.
-Every convolution is *valid*: a 3x3x3 kernel at dilation rate r takes r voxels off each side.
+Every convolution is *valid*: with a 3x3x3 kernel at dilation rate r, the output is r voxels smaller on each side.
 
-Each hidden layer answers ``layer(x)`` with its features *before* the non-linearity, and its attention maps (an empty
-list where it has none), so that a residual can be added before the ReLU.
+``layer(x)`` of a hidden layer returns its features *before* the non-linearity, so that a residual can be added before
+the ReLU, and its attention maps (an empty list for plain layers).
 
 Source: Qin et al., "Autofocus Layer for Semantic Segmentation", MICCAI 2018, and the models its authors released.
 """
@@ -22,8 +22,8 @@ from AutofocusCore.errors import SettingError
 
 Norm = Literal["branch", "fused"]
 
-# Bounds of what a description of a network may ask for, far beyond any real one: without them a damaged or hostile
-# model takes all memory before anybody notices.
+# Bounds of a network's options, far beyond any real network. Without them a damaged or hostile model could use up all
+# memory.
 MOST_CHANNELS = 256
 MOST_RATES = 32
 LARGEST_RATE = 512
@@ -31,7 +31,7 @@ LARGEST_WIDTH = 4096
 
 
 def is_count(value: object, least: int, most: int) -> bool:
-    """Whether the value is a whole number in a range (booleans are none)."""
+    """Whether the value is a whole number within a range; booleans do not count as numbers."""
     return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
 
 
@@ -54,10 +54,10 @@ def crop(x: Tensor, margin: int) -> Tensor:
 
 
 def autofocus_branches(x: Tensor, weight: Tensor, bias: Tensor | None, dilation_rates: Sequence[int]) -> list[Tensor]:
-    """The K parallel convolutions of an autofocus layer, which share ``weight``.
+    """The K parallel convolutions of an autofocus layer, with shared ``weight``.
 
-    The first rate, the smallest, is a valid convolution; the others are zero-padded to the same size. The bias belongs
-    to the first branch alone, as in the released models.
+    The convolution of the first (smallest) rate is valid; the others are zero-padded to the same size. Only the first
+    branch has a bias, as in the released models.
 
     Args:
         x: (B, C, D, H, W).
@@ -103,13 +103,13 @@ class ConvolutionLayer(nn.Module):
 
 
 class AutofocusLayer(nn.Module):
-    """K convolutions of different dilation rates with shared weights, blended voxel by voxel by attention.
+    """K convolutions with shared weights and different dilation rates, summed with attention weights at each voxel.
 
     Args:
         in_channels: C.
         out_channels: O.
         dilation_rates: K rates, ascending.
-        norm: "branch", a BatchNorm for each rate inside the weighted sum, as released; or "fused", one after it.
+        norm: "branch": a BatchNorm for each rate inside the weighted sum, as released; "fused": one after the sum.
         detach_attention: no gradient flows from the attention branch into the layer's input, as released.
     """
 
@@ -152,7 +152,7 @@ class AutofocusLayer(nn.Module):
 
 
 class Projection(nn.Module):
-    """1x1x1 convolution and BatchNorm, where a residual's number of channels changes."""
+    """1x1x1 convolution and BatchNorm of a shortcut whose number of channels changes."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -184,7 +184,7 @@ class ResidualBlock(nn.Module):
 
 
 class SumHead(nn.Module):
-    """ASPP-S: four dilated convolutions without sharing, each with a classifier of its own; their scores are summed."""
+    """ASPP-S: four dilated convolutions with separate weights, each with a classifier; the scores are summed."""
 
     def __init__(self, in_channels: int, num_classes: int, *, dilation_rates: Sequence[int], width: int = 120) -> None:
         super().__init__()
@@ -202,7 +202,7 @@ class SumHead(nn.Module):
 
 
 class ConcatenationHead(nn.Module):
-    """ASPP-C: four dilated convolutions without sharing, concatenated before one classifier."""
+    """ASPP-C: four dilated convolutions with separate weights, concatenated before one classifier."""
 
     def __init__(self, in_channels: int, num_classes: int, *, dilation_rates: Sequence[int], width: int = 30) -> None:
         super().__init__()
@@ -218,7 +218,7 @@ class ConcatenationHead(nn.Module):
 
 
 def initialise(network: nn.Module) -> None:
-    """Convolution weights from N(0, 0.01), BatchNorm at one and zero, as released."""
+    """Initialise as released: convolution weights from N(0, 0.01), BatchNorm with scale one and shift zero."""
     for module in network.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.normal_(module.weight, 0.0, 0.01)

@@ -1,6 +1,6 @@
-"""The authors' own checkpoints (``*.pth.tar``): read safely, recognised from their keys, renamed to ours.
+"""Loads the authors' checkpoints (``*.pth.tar``) safely, and renames their weights to ours.
 
-Their files hold ``{"epoch", "state_dict", "opt_dict"}`` in PyTorch's legacy format, with keys under ``module.``.
+The files hold ``{"epoch", "state_dict", "opt_dict"}`` in PyTorch's legacy format, with keys under ``module.``.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from AutofocusCore.networks.build import build_network
 
 REMEDY = "give a checkpoint that the authors' train.py saved (Basic, ASPP_s, ASPP_c or AFN1 to AFN6)"
 
-# Their name -> ours, tried in order on each key after the prefix "module." is gone.
+# Patterns of their names and our names, tried in this order after the prefix "module." is removed.
 RENAMES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
     (r"^(conv|bn)([12])\.", lambda m: f"stem.{int(m[2]) - 1}.{'conv' if m[1] == 'conv' else 'norm'}."),
     (r"^layers\.(\d)\.", lambda m: f"blocks.{m[1]}."),
@@ -48,13 +48,13 @@ RENAMES: list[tuple[str, str | Callable[[re.Match[str]], str]]] = [
 
 
 def load_released_checkpoint(path: str | Path) -> AFNet:
-    """The network of one of the authors' checkpoints, in evaluation mode.
+    """Load one of the authors' checkpoints as a network in evaluation mode.
 
-    Architecture, channels and classes are read off the keys; nothing in the file is executed. The dilation rates are
-    not in the file: four branches are taken for the paper's (2, 6, 10, 14), another number continues in steps of 4.
+    Architecture, channels and classes follow from the keys; nothing in the file is executed. The file does not tell the
+    dilation rates: four branches get the paper's rates (2, 6, 10, 14), other numbers continue in steps of 4.
 
     Raises:
-        ModelError: a file that is missing, damaged, unsafe, or of another kind.
+        ModelError: the file is missing, damaged, unsafe, or not such a checkpoint.
     """
     path = Path(path)
     state = {_rename(key): value for key, value in _read_state(path).items()}
@@ -70,7 +70,9 @@ def _read_state(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"There is no checkpoint {path}", "check the path")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises whatever the unpickler met; any of it means the file is not usable
+    except (
+        Exception
+    ) as error:  # torch raises errors of many kinds here; each of them means that the file cannot be used
         raise ModelError(
             f"{path} is damaged or holds more than plain weights ({type(error).__name__})", REMEDY
         ) from error
@@ -88,7 +90,7 @@ def _rename(key: str) -> str:
 
 
 def _recognise(path: Path, state: dict[str, Tensor]) -> dict[str, Any]:
-    """The options of ``build_network`` that the keys and shapes of ``state`` speak of."""
+    """The options of ``build_network`` that follow from the keys and shapes of ``state``."""
     first = state.get("stem.0.conv.weight")
     classifier = next(
         (state[key] for key in ("head.weight", "head.classifier.weight", "head.classifiers.0.weight") if key in state),

@@ -1,7 +1,7 @@
-"""Pelvic CT phantoms: made from a seed, so that a demonstration, a test and a training run need nobody's data.
+"""Synthetic pelvic CT, made from a seed: data for demonstrations, tests and training without any patient.
 
-Nothing in them is a patient. Sizes and positions follow textbook anatomy of the male pelvis, supine: prostate, seminal
-vesicles, bladder, rectum and femurs are labelled; bones, muscles, vessels and bowel are there to be told apart.
+Sizes and positions follow textbook anatomy of the male pelvis, supine. Prostate, seminal vesicles, bladder, rectum and
+femurs are labelled; bones, muscles, vessels and bowel are there so that a network must tell them apart.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ def make_phantom(
     spacing: tuple[float, float, float] = (3.0, 3.0, 3.0),
     dose: float | None = None,
 ) -> tuple[sitk.Image, sitk.Image]:
-    """A CT of the pelvis of a patient who does not exist, and its labels.
+    """Make a synthetic CT of the pelvis, and its labels.
 
-    The same seed gives the same patient on every machine and on every voxel grid (only noise is drawn per voxel).
+    The same seed gives the same patient on every machine and on every voxel grid; only noise depends on the grid.
 
     Args:
-        seed: which patient; 0 or more.
+        seed: number of the patient; 0 or more.
         size: voxels along x, y, z.
         spacing: voxel size along x, y, z in mm; the scan is centred on the patient's hips.
-        dose: relative to a planning CT of good quality, 0.05 to 10; None draws one.
+        dose: dose relative to a planning CT of good quality, 0.05 to 10; None: random.
 
     Returns:
         The scan (int16, HU) and the labels (uint8, `PHANTOM_STRUCTURES`) on one grid; axes along the patient's (LPS).
 
     Raises:
-        SettingError: a seed, size, spacing or dose that makes no scan.
+        SettingError: seed, size, spacing or dose is invalid.
     """
     _check(seed, size, spacing, dose)
     who, where, shape, noise = (np.random.default_rng([seed, stream]) for stream in range(4))

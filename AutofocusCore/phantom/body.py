@@ -1,4 +1,4 @@
-"""Everything round the organs: skin, fat, muscles, the pelvic cavity, bowel, vessels and the bony pelvis."""
+"""Everything around the organs: skin, fat, muscles, pelvic cavity, bowel, vessels and bones."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _CAVITY = (
 
 
 def trunk(p: Points, patient: Patient, padding: float = 0.0) -> Field:
-    """The trunk and both thighs: the outline of the muscles, or with `padding` 1 that of the skin."""
+    """The trunk and both thighs: the outline of the muscles or, with `padding` 1, of the skin."""
     bulk = patient.bulk
     knots = (-110.0, -30.0, 20.0, 70.0, 125.0)
     half_x = [bulk * v + padding * patient.fat for v in (150, 163, 157, 146, 136)]
@@ -75,7 +75,7 @@ def paint_soft_tissue(canvas: Canvas, patient: Patient, rng: np.random.Generator
     canvas.lay(_EVERYWHERE, skin + np.float32(2.2), patient.fat_hu, grain=5.0)
     muscle = smooth_intersection(8.0, trunk(points, patient) + np.float32(3.0) * canvas.wobble, skin + np.float32(7.0))
     canvas.lay(_EVERYWHERE, muscle, patient.muscle_hu, grain=4.0)
-    for _ in range(2):  # the fat between the muscles lies where a smooth field changes sign
+    for _ in range(2):  # there is fat between muscles where a smooth random field changes sign
         septa = np.abs(smooth_noise(rng, canvas.axes, 34.0)) * np.float32(34.0) - np.float32(2.4)
         septa = np.maximum(septa, muscle + np.float32(6.0))
         canvas.lay(_EVERYWHERE, septa, patient.fat_hu + 10)
@@ -119,7 +119,7 @@ def paint_muscles_and_vessels(canvas: Canvas, patient: Patient, rng: np.random.G
                 partial(tube, centreline=line, radii=[radius] * len(line)),
                 patient.vessel_hu - 0.3 * offset,
             )
-    canvas.paint(  # levator ani, the funnel that carries the organs
+    canvas.paint(  # levator ani, the funnel under the organs
         canvas.box((-50, -40, -65), (50, 65, -5)),
         lambda p: np.maximum(np.abs(ellipsoid(p, (0, 10, -6), (46, 44, 42))) - np.float32(1.8), p.z + 12),
         hu, grain=4.0, wobble=2.0,
@@ -188,7 +188,7 @@ def sacrum(p: Points) -> Field:
 
 def paint_bone(canvas: Canvas, patient: Patient, box: tuple[slice, slice, slice], shape: Callable[[Points], Field],
                cortex: float, *, label: int | None = None, spongy: float | None = None) -> None:  # fmt: skip
-    """A bone: a hard shell `cortex` mm thick round a spongy inside (HU)."""
+    """A bone: a hard shell, `cortex` mm thick, around a spongy inside (HU)."""
     inside = patient.bone_hu if spongy is None else spongy
     canvas.paint(box, shape, patient.cortex_hu, label=label, grain=40.0, wobble=0.7)
     canvas.paint(box, lambda p: shape(p) + np.float32(cortex), inside, grain=45.0, wobble=0.7)

@@ -1,4 +1,4 @@
-"""The volume a phantom is painted on: voxel grid, patient coordinates under every voxel, radiodensity and labels."""
+"""The volume in which a phantom is drawn: voxel grid, patient coordinates of each voxel, radiodensity, labels."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from numpy.typing import NDArray
 
 from AutofocusCore.phantom.shapes import Field, Point, Points
 
-_WARP_REACH = 16.0  # mm; no displacement is longer, so a box grown by this much holds whatever it is meant to hold
+_WARP_REACH = 16.0  # mm; the longest displacement, so that a box enlarged by it contains its displaced content
 
 
 def smooth_noise(rng: np.random.Generator, axes: tuple[Field, Field, Field], wavelength: float) -> Field:
-    """A random field without sharp features, about unit variance, as (z, y, x).
+    """A smooth random field (z, y, x) with about unit variance.
 
-    Random numbers on a lattice fixed in space are joined by quadratic B-splines, so that the same seed gives the same
-    field on any voxel grid.
+    Random numbers on a lattice that is fixed in space are interpolated by quadratic B-splines, so that a seed gives the
+    same field on every voxel grid.
 
     Args:
         axes: voxel centres along x, y and z in mm, within 400 mm of the origin.
@@ -37,16 +37,16 @@ def smooth_noise(rng: np.random.Generator, axes: tuple[Field, Field, Field], wav
 
 
 class Canvas:
-    """A scan in the making.
+    """A scan that is being drawn.
 
     Args:
-        rng: the only source of chance.
+        rng: the only source of random numbers.
         size: voxels along x, y, z.
         spacing: voxel size along x, y, z in mm.
-        rotation: 3×3, from the patient's axes to the scanner's.
-        shift: where the patient's origin, midway between the femoral heads, lies in the scanner (mm).
+        rotation: 3×3 matrix from the patient's axes to the scanner's.
+        shift: position of the patient's origin (midway between the femoral heads) in the scanner, in mm.
         scale: size of the patient's skeleton, 1 for the average.
-        bend: standard deviation in mm of the smooth displacement that makes every patient a little crooked.
+        bend: standard deviation in mm of the smooth displacement that makes every patient slightly irregular.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Canvas:
         self.grain = smooth_noise(rng, self.axes, 7.0)  # texture of tissue
 
     def box(self, low: Point, high: Point) -> tuple[slice, slice, slice]:
-        """The voxels (z, y, x) that may hold anything of a box given in the patient's coordinates (mm)."""
+        """The voxels (z, y, x) that may contain parts of a box in the patient's coordinates (mm)."""
         corners = np.array([[(low, high)[i >> a & 1][a] for a in range(3)] for i in range(8)])
         placed = corners @ self._rotation.T * self._scale + self._shift
         reach = _WARP_REACH + 2 * float(self.edge)
@@ -101,15 +101,15 @@ class Canvas:
         wobble: float = 0.0,
         within: Field | None = None,
     ) -> None:
-        """Lay tissue over what is there, by the share of each voxel that it fills.
+        """Draw tissue over the present content, by the share of each voxel that it fills.
 
         Args:
-            box: where to look, from `box`.
-            shape: signed distance of points.
+            box: the voxels to look at, from `box`.
+            shape: function that returns the signed distance of points.
             hu: radiodensity; `grain` is its standard deviation.
-            label: value for the voxels that are at least half filled; None leaves the labels as they are.
+            label: label of voxels that are at least half filled; None: do not change the labels.
             wobble: depth of dents and bulges in mm.
-            within: signed distance (of the whole volume) of a shape not to be left.
+            within: signed distance (of the whole volume) of a shape that limits the tissue.
         """
         distance = shape(Points(*(c[box] for c in self.points)))
         if wobble:
@@ -127,7 +127,7 @@ class Canvas:
         label: int | None = None,
         grain: float = 0.0,
     ) -> None:
-        """As `paint`, for a signed distance that is known for the voxels of the box."""
+        """As `paint`, with the signed distance of the voxels of the box."""
         filled = np.clip(np.float32(0.5) - distance / self.edge, 0, 1)
         self.hu[box] += filled * (np.float32(hu) + np.float32(grain) * self.grain[box] - self.hu[box])
         if label is not None:

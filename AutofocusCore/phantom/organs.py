@@ -1,4 +1,4 @@
-"""The six labelled structures, and what fills them."""
+"""The six labelled structures and their content."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Rectum:
         return smooth_intersection(6.0, round_tube, between(p, _RECTUM_KNOTS[0], _RECTUM_KNOTS[-1]))
 
     def sigmoid(self, p: Points) -> Field:
-        """The bowel that goes on where the rectum ends, to the left and forwards."""
+        """The sigmoid colon, which continues from the end of the rectum to the left and forwards."""
         x, y, z = self.centre_x[-1], self.centre_y[-1], _RECTUM_KNOTS[-1]
         line = [(x, y, z - 6), (x - 12, y - 26, z + 12), (x + 22, y - 48, z + 6), (x + 66, y - 40, z + 30)]
         return tube(p, line, (self.radii[-1], self.radii[-1] + 1, 12.0, 13.0))
@@ -79,7 +79,7 @@ def paint_rectum(canvas: Canvas, patient: Patient, rectum: Rectum) -> None:
         return
     crumbly = 190.0 if patient.rectum_content == "stool" else 30.0
     canvas.paint(box, lumen, stool - 0.5 * crumbly if crumbly > 100 else stool, grain=0.6 * crumbly, wobble=1.6)
-    if patient.rectum_content in ("gas", "mixed"):  # gas rises to the front of a patient on the back
+    if patient.rectum_content in ("gas", "mixed"):  # gas rises to the front of a supine patient
         level = 0.3 if patient.rectum_content == "gas" else -0.25
 
         def gas(p: Points) -> Field:
@@ -153,7 +153,7 @@ def paint_bladder_and_gland(canvas: Canvas, patient: Patient, rectum: Rectum, ho
 
 
 def paint_femurs(canvas: Canvas, patient: Patient) -> None:
-    """Both femurs: head, neck, trochanters and as much of the shaft as the scan shows. The patient's left is +x."""
+    """Both femurs: head, neck, trochanters and the part of the shaft inside the scan. The patient's left is +x."""
     for label, side, turn in ((5, 1.0, patient.leg_turn[0]), (6, -1.0, patient.leg_turn[1])):
         top = (side * 124.0, turn - 2, -52.0)
         end = (side * (112.0 + patient.spread), 2.0, -400.0)

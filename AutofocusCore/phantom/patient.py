@@ -1,4 +1,4 @@
-"""Who lies on the table: the numbers in which one phantom patient differs from the next."""
+"""The patient: the numbers in which phantoms differ from each other."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Patient:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Patient:
-        """A patient at random."""
+        """A random patient."""
 
         def between(low: float, high: float) -> float:
             return float(rng.uniform(low, high))

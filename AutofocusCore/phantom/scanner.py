@@ -1,4 +1,4 @@
-"""What the scanner adds: the table under the patient, blur, noise and streaks."""
+"""Effects of the scanner: the table under the patient, blur, noise and streaks."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ def blurred(volume: Field, weights: Point) -> Field:
 
 
 def scanned(canvas: Canvas, rng: np.random.Generator, dose: float, spacing: Point, skin: Field) -> Field:
-    """The painted volume as the scanner shows it, in HU.
+    """The scan of a drawn volume, in HU.
 
-    Noise grows with the tissue that the rays cross and falls with the square root of the dose; it is correlated in the
-    slice, as filtered back-projection leaves it, and streaks run from bone to bone.
+    Noise increases with the tissue that the rays cross and decreases with the square root of the dose. It is correlated
+    within a slice, as after filtered back-projection, and streaks run from bone to bone.
 
     Args:
-        dose: relative to a planning CT of good quality.
+        dose: dose relative to a planning CT of good quality.
         skin: signed distance of every voxel to the skin (mm).
     """
     sharpness = float(rng.uniform(0.8, 1.6))  # standard deviation of the point spread in mm

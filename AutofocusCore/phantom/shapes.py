@@ -1,7 +1,8 @@
 """Solid shapes as signed distances: millimetres to the surface, negative inside.
 
-Only additions, products, quotients, square roots, minima and maxima, which every processor rounds alike: a phantom is
-the same wherever it is made. Distances are approximate away from the surface, where nothing depends on them.
+Only additions, products, quotients, square roots, minima and maxima are used, which all processors round in the same
+way: a phantom is the same on every machine. Far from the surface, distances are approximate, and nothing depends on
+them.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def ellipsoid(p: Points, centre: Point, radii: Point) -> Field:
 
 
 def capsule(p: Points, start: Point, end: Point, radius: float, end_radius: float | None = None) -> Field:
-    """A round rod from `start` to `end`, whose radius may change on the way."""
+    """A round rod from `start` to `end`, whose radius may change along its length."""
     a = np.asarray(start, np.float32)
     along = np.asarray(end, np.float32) - a
     dx, dy, dz = p.x - a[0], p.y - a[1], p.z - a[2]
@@ -52,14 +53,14 @@ def capsule(p: Points, start: Point, end: Point, radius: float, end_radius: floa
 
 
 def tube(p: Points, centreline: Sequence[Point], radii: Sequence[float]) -> Field:
-    """A rod bent through the points of `centreline`, with a radius at each of them."""
+    """A rod bent through the points of `centreline`, with a radius at each point."""
     last = len(centreline) - 1
     parts = [capsule(p, centreline[i], centreline[i + 1], radii[i], radii[i + 1]) for i in range(last)]
     return smooth_union(4.0, *parts)
 
 
 def along_z(z: Field, knots: Sequence[float], values: Sequence[float]) -> Field:
-    """A quantity that changes with height: linear between the knots (mm, ascending), constant beyond them."""
+    """A quantity as a function of height: linear between the knots (mm, ascending), constant beyond them."""
     return np.interp(z, knots, values).astype(np.float32)
 
 
@@ -91,7 +92,7 @@ def between(p: Points, low: float, high: float) -> Field:
 
 
 def smooth_union(blend: float, first: Field, *others: Field) -> Field:
-    """The union of shapes whose seams are rounded over `blend` mm."""
+    """The union of shapes, with seams rounded over `blend` mm."""
     union = first
     for other in others:
         overlap = np.maximum(np.float32(blend) - np.abs(union - other), 0)
@@ -100,5 +101,5 @@ def smooth_union(blend: float, first: Field, *others: Field) -> Field:
 
 
 def smooth_intersection(blend: float, first: Field, *others: Field) -> Field:
-    """The intersection of shapes whose edges are rounded over `blend` mm."""
+    """The intersection of shapes, with edges rounded over `blend` mm."""
     return -smooth_union(blend, -first, *(-other for other in others))

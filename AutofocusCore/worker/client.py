@@ -1,4 +1,4 @@
-"""The parent's end of a worker process (worker.py): start it, send requests, hear its answers and its end."""
+"""The parent's end of a worker process (protocol.py): start it, send requests, hear its answers and its end."""
 
 from __future__ import annotations
 

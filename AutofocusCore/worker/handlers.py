@@ -1,4 +1,4 @@
-"""What the worker does for a request; the protocol is described in worker.py."""
+"""What the worker does for a request; the protocol is described in protocol.py."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """A result for another process on this computer: raw volumes in a folder, and a description of them as JSON.
 
 For Slicer, which shows it and throws it away or saves it in formats of its own: speed counts, not size. For results
-that people keep, see outputs.py.
+that people keep, see io/results.py.
 """
 
 from __future__ import annotations

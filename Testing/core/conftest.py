@@ -22,12 +22,12 @@ Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 def process_environment() -> dict[str, str]:
-    """What a process of ours needs: the checkout on its path, few threads, UTF-8."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2", "PYTHONUTF8": "1"}
+    """Environment of started processes: the checkout on the path, few threads, UTF-8."""
+    return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
 
 
 def restore_signals() -> None:
-    """A shell that runs the tests in its background makes them ignore SIGINT, which children inherit."""
+    """Tests in the background of a shell ignore SIGINT, and their children inherit that; undo it."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from Testing.core.small_networks import narrow_networks
 from Training.configuration.config import load_config
 from Training.train import train
 
@@ -30,6 +32,16 @@ per_step = 1
 steps = 2
 average = 0.5
 """
+
+
+@pytest.fixture(autouse=True)
+def narrow_on_balls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests on the small collection have networks of a third of the channels: they are about scripts, not results."""
+    if "balls" not in request.fixturenames:
+        yield
+        return
+    with narrow_networks():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -64,7 +76,8 @@ def balls_config(tmp_path_factory: pytest.TempPathFactory, balls: Path) -> Path:
 def balls_run(tmp_path_factory: pytest.TempPathFactory, balls_config: Path) -> Path:
     """The run of it. Its network is replaced by one that finds something: the larger values."""
     run = tmp_path_factory.mktemp("runs") / "balls"
-    checkpoint = train(load_config(balls_config), run)
+    with narrow_networks():
+        checkpoint = train(load_config(balls_config), run)
     state = torch.load(checkpoint, weights_only=True)
     torch.manual_seed(3)
     for weight in state["average"].values():

@@ -22,7 +22,7 @@ LAYOUTS = {"voc2012": 21, "ade20k": 150}
 
 @dataclass(frozen=True)
 class Photographs:
-    """Where the photographs and their labels come from; see streams_data.py for the layouts.
+    """Where the photographs and their labels come from; see data.py for the layouts.
 
     Args:
         layout: "voc2012" or "ade20k".

@@ -1,4 +1,4 @@
-"""Layers and resizing in two and in three dimensions, so that each network is written once for both."""
+"""Layers and resizing for two and three dimensions, so that each network is written only once."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch.nn import functional
 
 Result = TypeVar("Result")
 Steps = Generator[None, None, Result]
-"""A computation that stops after each of its steps, where progress is reported and a run may be cancelled."""
+"""A computation that yields after each step, so that the caller can report progress or cancel."""
 
 CONVOLUTION: dict[int, type[nn.Conv2d] | type[nn.Conv3d]] = {2: nn.Conv2d, 3: nn.Conv3d}
 BATCH_NORM: dict[int, type[nn.BatchNorm2d] | type[nn.BatchNorm3d]] = {2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
@@ -19,7 +19,7 @@ LINEAR = {2: "bilinear", 3: "trilinear"}
 
 
 def finish(steps: Steps[Result]) -> Result:
-    """Run all steps of a computation, and return what comes out."""
+    """Run all steps of a computation and return its result."""
     while True:
         try:
             next(steps)

@@ -1,4 +1,4 @@
-"""What stands on the streams: pyramid pooling, and the head for location attention and recalibration."""
+"""Layers on top of the streams: pyramid pooling, and the head for location attention and recalibration."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from AutofocusCore.networks.scale_streams.dimensions import BATCH_NORM, CONVOLUT
 
 
 def layer(in_channels: int, channels: int, *, spatial_dims: int, rate: int, normalised: bool) -> nn.Sequential:
-    """A zero-padded convolution of kernel 3 at one dilation rate, BatchNorm where ``normalised``, ReLU."""
+    """A zero-padded convolution of kernel 3 at one dilation rate, BatchNorm if ``normalised``, ReLU."""
     convolution = CONVOLUTION[spatial_dims](in_channels, channels, 3, padding=rate, dilation=rate, bias=not normalised)
     norm: list[nn.Module] = [BATCH_NORM[spatial_dims](channels)] if normalised else []
     return nn.Sequential(convolution, *norm, nn.ReLU(inplace=True))
 
 
 class PyramidPooling(nn.Module):
-    """The features themselves beside their means over ever smaller parts of the image.
+    """Pyramid pooling: concatenates the features with their means over smaller and smaller parts of the image.
 
     Source: Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017: bins 1, 2, 3, 6, each reduced to a share of the
     channels by a 1x1 convolution.
 
     Args:
-        channels: of the input.
-        bins: in how many parts each axis is divided, once for each entry.
+        channels: channels of the input.
+        bins: numbers of parts into which each axis is divided.
         spatial_dims: 2 or 3.
-        normalised: BatchNorm after the convolutions.
+        normalised: whether BatchNorm follows the convolutions.
     """
 
     def __init__(self, channels: int, bins: Sequence[int], *, spatial_dims: int, normalised: bool) -> None:
@@ -58,18 +58,18 @@ class PyramidPooling(nn.Module):
 class RefineHead(nn.Module):
     """From the hypercolumns of all streams to location attention and recalibration.
 
-    Each stream has a dilated convolution of its own (none where ``dilations`` is empty: the hypercolumns are then
-    concatenated as they are). Two parallel branches of two convolutions read the concatenation.
+    Each stream has its own dilated convolution; if ``dilations`` is empty, the hypercolumns are concatenated directly.
+    Two parallel branches of two convolutions read the concatenation.
 
     Args:
-        in_channels: of one hypercolumn.
+        in_channels: channels of one hypercolumn.
         streams: S.
-        classes: of the recalibration; 0 for no such branch.
+        classes: number of classes to recalibrate; 0: no recalibration.
         width: channels of the dilated convolutions and of the hidden layers.
-        dilations: S rates, or none.
+        dilations: S rates, or empty.
         location: whether there is a branch for location attention.
         spatial_dims: 2 or 3.
-        normalised: BatchNorm after the convolutions but the last.
+        normalised: whether BatchNorm follows the convolutions, except the last.
     """
 
     def __init__(
@@ -106,13 +106,13 @@ class RefineHead(nn.Module):
                     nn.init.zeros_(module.bias)
 
     def embed(self, stream: int, hypercolumn: Tensor) -> Tensor:
-        """The dilated convolution of one stream, (B, width, ...), or its hypercolumn as it is."""
+        """The dilated convolution of one stream, (B, width, ...), or its unchanged hypercolumn."""
         return self.embeddings[stream](hypercolumn) if len(self.embeddings) else hypercolumn
 
     def forward(self, embedded: Sequence[Tensor]) -> tuple[Tensor | None, Tensor | None]:
         """Location attention (B, S, ...), which sums to one over S, and recalibration (B, classes, ...), from 0 to 1.
 
-        Either is None where there is no such branch.
+        Each is None if the network has no such branch.
         """
         joined = torch.cat(list(embedded), dim=1)
         location = None if self.location is None else self.location(joined).float().softmax(dim=1)

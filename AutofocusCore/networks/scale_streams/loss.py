@@ -1,4 +1,4 @@
-"""Deep supervision: the prediction and every stream alone answer for the labels."""
+"""Deep supervision: a loss for the prediction and one for each stream."""
 
 from __future__ import annotations
 
@@ -20,6 +20,6 @@ def scale_streams_loss(
         fused: logits (B, classes, ...) of the prediction.
         streams: logits of each of S streams, of the same shape.
         labels: (B, ...), integers.
-        loss_of: of logits and labels.
+        loss_of: the loss of logits and labels.
     """
     return sum((loss_of(logits, labels) for logits in streams), loss_of(fused, labels))

@@ -25,7 +25,7 @@ from AutofocusCore.networks.scale_streams.vgg import VGG16
 
 
 class StreamMaps(NamedTuple):
-    """All that a forward pass finds, in float32, on the grid of the merged scores.
+    """All results of a forward pass, in float32, on the grid of the merged scores.
 
     Attributes:
         fused: the prediction, (B, classes, ...).
@@ -41,22 +41,22 @@ class StreamMaps(NamedTuple):
 
 
 class ScaleStreams(nn.Module):
-    """The second system, in two and in three dimensions.
+    """The second system, for two and three dimensions.
 
-    Every stream s passes the image, resized by its scale, through the one encoder. Its last features give scores P^s
-    through the one classifier; its hypercolumn, a dilated convolution of its own, and the concatenation of all streams
-    give location attention l (softmax over the streams, shared by the classes) and recalibration w (sigmoid, one for
-    each class, shared by the streams). The prediction is the sum over s of l^s * (P^s times w).
+    Each stream s passes the image, resized by its scale, through the shared encoder. The shared classifier turns its
+    last features into scores P^s. Its hypercolumn passes through a dilated convolution of the stream; the concatenation
+    of all streams gives location attention l (softmax over the streams, shared by the classes) and recalibration w
+    (sigmoid, one for each class, shared by the streams). The prediction is the sum over s of l^s * (P^s times w).
 
     Args:
         options: fields of :class:`AutofocusCore.networks.scale_streams.StreamOptions`, as keywords.
 
-    ``options`` are the arguments of :func:`AutofocusCore.build_network` that made it. ``margin`` is what a forward
-    pass takes off each side of the image: none with "vgg16" and "resnet34", whose convolutions are zero-padded; 28
-    voxels with the project's own encoder at scales 1 and 0.5, whose convolutions are valid.
+    ``options`` are the arguments of :func:`AutofocusCore.build_network` that made it. ``margin`` is the
+    number of voxels that a forward pass loses on each side of the image: 0 with "vgg16" and "resnet34", whose
+    convolutions are zero-padded; 28 with the project's own encoder at scales 1 and 0.5, whose convolutions are valid.
 
     Raises:
-        SettingError: an option that makes no sense.
+        SettingError: an option has an invalid value.
     """
 
     options: dict[str, Any]
@@ -109,10 +109,10 @@ class ScaleStreams(nn.Module):
         self.recalibrates = recalibrates
         self.autofocus_layers = 1 if location else 0
         self.dilation_rates = chosen.zooms if location else ()
-        """Of each entry of the attention map: how many voxels of the image make one of the stream's."""
+        """For each entry of the attention map, the number of voxels of the image for one voxel of the stream."""
 
     def steps(self, x: Tensor) -> Steps[StreamMaps]:
-        """Compute everything for the image ``x`` (B, C, ...), stopping after each layer or block."""
+        """Compute all results for the image ``x`` (B, C, ...); yields after each layer or block."""
         if x.ndim != self.spatial_dims + 2 or x.shape[1] != self.in_channels or min(x.shape[2:]) <= 2 * self.margin:
             axes = ", ".join("DHW"[-self.spatial_dims :])
             raise SettingError(
@@ -144,7 +144,7 @@ class ScaleStreams(nn.Module):
         return StreamMaps(self.merge(scores, location, recalibration), scores, location, recalibration)
 
     def merge(self, scores: list[Tensor], location: Tensor | None, recalibration: Tensor | None) -> Tensor:
-        """The prediction (B, classes, ...) from the scores of the streams; attention is equal where it is None."""
+        """The prediction (B, classes, ...) from the scores of the streams; without attention, all have equal weight."""
         if location is not None:
             total = torch.stack([part * share for part, share in zip(scores, location.split(1, 1), strict=True)]).sum(0)
         elif self.settings.merge == "max":
@@ -156,7 +156,7 @@ class ScaleStreams(nn.Module):
         return total + recalibration if self.settings.recalibration == "additive" else total * recalibration
 
     def to_image(self, maps: Tensor, x: Tensor) -> Tensor:
-        """Maps (B, N, ...) of the merged grid on the voxels of the image ``x``, without its margins."""
+        """Maps (B, N, ...) resampled from the merged grid to the voxels of the image ``x`` without its margins."""
         wanted = [length - 2 * self.margin for length in x.shape[2:]]
         return lead(resize(maps, [length * self.geometry.fusion for length in maps.shape[2:]]), wanted)
 
@@ -165,7 +165,7 @@ class ScaleStreams(nn.Module):
         return self.to_image(finish(self.steps(x)).fused, x)
 
     def forward_with_attention(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits as :meth:`forward`, and location attention (B, S, ...) on the same voxels, if there is any."""
+        """Logits as :meth:`forward`, and location attention (B, S, ...) on the same voxels, if the network has any."""
         maps = finish(self.steps(x))
         attention = [] if maps.location is None else [self.to_image(maps.location, x)]
         return self.to_image(maps.fused, x), attention
@@ -176,7 +176,7 @@ class ScaleStreams(nn.Module):
         return self.to_image(maps.fused, x), [self.to_image(scores, x) for scores in maps.streams]
 
     def training_loss(self, loss_of: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
-        """The loss of a batch with deep supervision: ``loss_of`` the prediction, and of each stream alone, summed."""
+        """The loss of a batch with deep supervision: ``loss_of`` the prediction plus that of each stream."""
         return scale_streams_loss(*self.forward_training(images), labels, loss_of)
 
 

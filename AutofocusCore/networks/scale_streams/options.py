@@ -1,4 +1,4 @@
-"""The options of a network of scale streams, checked as a whole before anything is built."""
+"""The options of scale streams, checked together before a network is built."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ LARGEST_SCALE = 4
 
 
 def require(holds: bool, name: str, value: object, remedy: str) -> None:
-    """Raise a SettingError that names the option, its value and what would do, unless the condition holds."""
+    """Raise a SettingError with the option, its value and the remedy, unless the condition holds."""
     if not holds:
         raise SettingError(f"{name} is {value!r}", remedy)
 
 
 @dataclass(frozen=True)
 class StreamOptions:
-    """What :class:`AutofocusCore.networks.scale_streams.ScaleStreams` is made of.
+    """Options of :class:`AutofocusCore.networks.scale_streams.ScaleStreams`.
 
     Args:
         in_channels: channels of the image, at least 1.
@@ -45,15 +45,15 @@ class StreamOptions:
         encoder: "vgg16" or "resnet34", in two or three dimensions; "basic" or "afn-1" to "afn-6", the project's own
             pathway, in three.
         spatial_dims: 2 or 3; None: 2 for "vgg16" and "resnet34", 3 for the others.
-        scales: one for each stream: 0.5 sees the image at half its size; a list of one factor for each axis (z, y, x)
-            for anisotropic scans. Fractions with denominators of up to 16.
-        merge: how the streams' scores become one: "attention" (location attention), "average" or "max".
+        scales: one for each stream: with 0.5 the stream sees the image at half its size; for anisotropic scans, a list
+            with a factor for each axis (z, y, x). Fractions with denominators of up to 16.
+        merge: how the streams' scores are merged: "attention" (location attention), "average" or "max".
         recalibration: of the merged scores, class by class: "multiplicative", "additive" or "none".
-        multi_stage: hypercolumns from all stages of the encoder; otherwise its last features alone.
+        multi_stage: hypercolumns from all stages of the encoder; otherwise only from its last features.
         dilations: rates of the streams' own convolutions on the hypercolumns, one for each stream; empty for no such
-            convolutions. None: 2, 6, 10, ..., the largest on the stream of the smallest scale. The source contradicts
-            itself about which stream has the large rate: turn the list round for its other reading. The rates
-            themselves, as the widths, are this project's choice.
+            convolutions. None: 2, 6, 10, ..., with the largest for the smallest scale. The source contradicts itself
+            about which stream has the large rate: reverse the list for the other reading. Rates and widths are this
+            project's choice.
         resolution: voxels of the image for each voxel of a hypercolumn on an axis; None: 4 for "vgg16" and "resnet34",
             as in the source, and 2 for the others, whose scores stay at full resolution.
         width: channels of the streams' own convolutions and of the branches' hidden layers; None: 256 for "vgg16" and
@@ -62,7 +62,7 @@ class StreamOptions:
         dilation_rates, norm, detach_attention: of the autofocus layers of an "afn" encoder.
 
     Raises:
-        SettingError: an option makes no sense alone or beside the others.
+        SettingError: an option is invalid, alone or together with others.
     """
 
     in_channels: int
@@ -152,15 +152,15 @@ class StreamOptions:
 
     @property
     def zooms(self) -> tuple[float, ...]:
-        """For each stream how many voxels of the image one voxel of its input is wide: 1 / scale, the mean of all axes.
+        """For each stream, the width of its voxels in voxels of the image: 1 / scale, averaged over the axes.
 
-        The mean is geometric: a voxel of unequal edges counts as a cube of its volume.
+        The mean is geometric: a voxel with unequal edges counts as a cube of the same volume.
         """
         zooms = [round(_size(factors) ** -1.0, 6) for factors in self.factors]
         return tuple(int(zoom) if zoom.is_integer() else zoom for zoom in zooms)
 
     def to_arguments(self) -> dict[str, Any]:
-        """All options as plain lists, texts and numbers, which build the same network again."""
+        """All options as lists, strings and numbers, from which the same network can be built."""
         values = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return {name: _plain(value) for name, value in values.items()}
 

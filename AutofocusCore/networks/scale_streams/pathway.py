@@ -17,7 +17,7 @@ from AutofocusCore.networks.scale_streams.encoder import Encoder
 class PathwayEncoder(Encoder):
     """Two plain layers and three residual blocks of dilated or autofocus layers, with valid convolutions.
 
-    The stages are the two plain layers and each block, all at stride 1, cropped to what the last block sees.
+    The stages are the two plain layers and each block, all at stride 1, cropped to the extent of the last block.
 
     Args:
         in_channels: modalities of the volume.
@@ -52,7 +52,7 @@ class PathwayEncoder(Encoder):
         hidden = [*layers, *(layer for block in pairs for layer in (block.first, block.second))]
         self.margin = sum(layer.margin for layer in hidden)
         self.reach = sum(_reach(layer) for layer in hidden)
-        # What each stage still has on each side beyond the last one.
+        # Voxels that each stage has on each side more than the last one.
         self.surplus = [sum(block.margin for block in pairs[index:]) for index in range(1 + len(pairs))]
         initialise(self)
 
@@ -71,5 +71,5 @@ class PathwayEncoder(Encoder):
 
 
 def _reach(layer: ConvolutionLayer | AutofocusLayer) -> int:
-    """How far a layer sees; the far branches of an autofocus layer see farther than the margin that it takes off."""
+    """How far a layer reads; in an autofocus layer, branches of large rates read farther than the layer's margin."""
     return max(layer.dilation_rates) if isinstance(layer, AutofocusLayer) else layer.margin

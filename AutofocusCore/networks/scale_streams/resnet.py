@@ -1,8 +1,8 @@
 """ResNet34 with an output stride of 8: layers 3 and 4 are dilated instead of strided.
 
-Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; dilation as Yu and Koltun's "Dilated
-Residual Networks" (CVPR 2017) and the ADE20K scene-parsing baselines do it: the convolution that was strided takes
-half of its layer's rate, those after it the whole.
+Source: He et al., "Deep Residual Learning for Image Recognition", CVPR 2016; dilation as in "Dilated Residual
+Networks" (Yu et al., CVPR 2017) and the ADE20K scene-parsing baselines: the formerly strided convolution has half of
+its layer's rate, the following ones have the full rate.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ class BasicBlock(nn.Module):
     """Two 3x3 convolutions and a shortcut, projected where channels or size change; torchvision's names.
 
     Args:
-        in_channels, channels: of the input and of the output.
-        stride: of the first convolution.
+        in_channels, channels: channels of input and output.
+        stride: stride of the first convolution.
         first_rate, rate: dilation rates of the two convolutions.
         spatial_dims: 2 or 3.
     """
@@ -57,7 +57,7 @@ class ResNet34(Encoder):
     """A stem of three convolutions instead of one of 7x7, and four layers of residual blocks.
 
     The stages are layer1 (stride 4) and layer2, layer3, layer4 (stride 8). Blocks have torchvision's names and shapes;
-    only the stem, and what reads its 128 channels, start afresh when torchvision's weights are loaded.
+    when torchvision's weights are loaded, the stem and the layer that reads its 128 channels keep their new weights.
 
     Args:
         in_channels: of the image.

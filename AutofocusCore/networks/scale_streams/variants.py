@@ -1,4 +1,4 @@
-"""The baselines and the rows of the source's ablation, as options of one network."""
+"""Baselines and ablations of the source, as options of one network."""
 
 from __future__ import annotations
 
@@ -25,4 +25,4 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = MappingProxyType(
         "without-recalibration": {"recalibration": "none"},
     }
 )
-"""By name, what differs from the whole network with two streams: ``build_network("scale-streams", **VARIANTS[n])``."""
+"""Options of each variant, by name, for ``build_network("scale-streams", **VARIANTS[name])``."""

@@ -1,4 +1,4 @@
-"""VGG16 as DeepLab-LargeFOV uses it: stride 8, and a fully convolutional fc6 that sees far.
+"""VGG16 as DeepLab-LargeFOV uses it: stride 8, and a fully convolutional fc6 with a large receptive field.
 
 Source: Chen et al., "Semantic Image Segmentation with Deep Convolutional Nets and Fully Connected CRFs", ICLR 2015
 (LargeFOV: fc6 with a 3x3 kernel at dilation 12 and 1024 channels), and Simonyan and Zisserman, ICLR 2015 (VGG16).
@@ -18,14 +18,14 @@ from AutofocusCore.networks.scale_streams.encoder import Encoder, initialise_kai
 BLOCKS = ((2, 64, 1, 2), (2, 128, 1, 2), (3, 256, 1, 2), (3, 512, 1, 1), (3, 512, 2, 1))
 FC_CHANNELS = 1024
 FC6_DILATION = 12
-FIRST_STAGE = 2  # conv1 and conv2 are finer than the hypercolumns
+FIRST_STAGE = 2  # conv1 and conv2 have a higher resolution than the hypercolumns
 
 
 class VGG16(Encoder):
     """Thirteen convolutions in five blocks, then fc6 and fc7 as convolutions.
 
     The stages are conv3_3 (stride 4), conv4_3, conv5_3 and fc7 (stride 8). The convolutions of ``features`` have the
-    places, and so the names, of torchvision's vgg16. Poolings see 3 voxels on each axis.
+    indices, and therefore the names, of torchvision's vgg16. Poolings read 3 voxels along each axis.
 
     Args:
         in_channels: of the image.
@@ -42,7 +42,7 @@ class VGG16(Encoder):
         convolution, pool = CONVOLUTION[spatial_dims], MAX_POOL[spatial_dims]
         layers: list[nn.Module] = []
         width, step, self.reach = in_channels, 1, 0
-        self.ends: list[int] = []  # where in `features` each block ends, before its pooling
+        self.ends: list[int] = []  # index in `features` at which each block ends, before its pooling
         for count, channels, rate, stride in BLOCKS:
             for _ in range(count):
                 layers += [convolution(width, channels, 3, padding=rate, dilation=rate), nn.ReLU(inplace=True)]

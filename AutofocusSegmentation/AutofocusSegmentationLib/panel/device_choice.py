@@ -87,7 +87,7 @@ class DeviceChoice:
         _choose(self._ui.deviceSelector, device)
 
     def settings(self) -> dict[str, str]:
-        """The fields of AutofocusCore.jobs.Settings that are chosen here."""
+        """The fields of AutofocusCore.jobs.job.Settings that are chosen here."""
         return {
             "device": self.device,
             "precision": _value(self._ui.precisionSelector) or "auto",

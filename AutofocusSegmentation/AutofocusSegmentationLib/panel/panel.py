@@ -1,6 +1,6 @@
 """The panel: brings inputs, models, devices, the run, its result and the attention together.
 
-It waits for nothing: requests go to the worker, and a timer hears the answers (mailbox.py, worker_session.py).
+It waits for nothing: requests go to the worker, and a timer hears the answers (mailbox.py, worker/session.py).
 """
 
 from __future__ import annotations

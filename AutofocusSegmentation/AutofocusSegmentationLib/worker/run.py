@@ -48,7 +48,7 @@ class Order:
     Args:
         images: a snapshot for each channel, in the model's order.
         model: its name or folder.
-        settings: fields of AutofocusCore.jobs.Settings.
+        settings: fields of AutofocusCore.jobs.job.Settings.
         attention: whether the maps are wanted.
     """
 

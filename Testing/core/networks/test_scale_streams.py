@@ -223,6 +223,7 @@ def test_the_streams_alone_teach_the_encoder_too() -> None:
         assert next(network.encoder.parameters()).grad.abs().sum() > 0  # type: ignore[union-attr]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "size", "steps"),
     [({"encoder": "resnet34", "width": 16}, (48, 48), 22), ({"encoder": "basic", "width": 8}, (8, 8, 8), 16)],

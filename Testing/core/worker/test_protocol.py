@@ -212,7 +212,7 @@ def test_signals(talk: Talk) -> None:
 
 PARENT = """
 import queue, sys, time
-from AutofocusCore.worker_client import WorkerProcess
+from AutofocusCore.worker.client import WorkerProcess
 worker = WorkerProcess(queue.Queue())
 print(worker.process.pid, flush=True)
 time.sleep(60)

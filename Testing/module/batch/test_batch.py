@@ -6,11 +6,12 @@ import csv
 import importlib.util
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +24,10 @@ from AutofocusCore.models import Channel
 from AutofocusCore.phantom import make_phantom
 from Testing.extension.test_packaging import read_cmake
 from Testing.module.conftest import ROOT, SceneMaker
+from Testing.small_models import write_coarse_pelvis
 
 SCRIPT = ROOT / "AutofocusSegmentation" / "Scripts" / "AutofocusBatch.py"
-MODEL = ("--model", "pelvis-phantom", "--device", "cpu", "--precision", "float32")
+MODEL = ("--model", "coarse-pelvis", "--device", "cpu", "--precision", "float32")
 NAMES = ["Prostate", "Seminal vesicles", "Bladder", "Rectum", "Left femur", "Right femur"]
 Batch = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -33,6 +35,14 @@ Batch = Callable[..., "subprocess.CompletedProcess[str]"]
 def environment() -> dict[str, str]:
     """Few threads, UTF-8, and no help in finding our packages."""
     return {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, "OMP_NUM_THREADS": "1", "PYTHONUTF8": "1"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def coarse_model(models_of_the_user_stay_untouched: None) -> Iterator[None]:
+    """A model among the user's own that needs little time."""
+    folder = write_coarse_pelvis(Path(os.environ["AUTOFOCUS_MODELS"]) / "coarse-pelvis")
+    yield
+    shutil.rmtree(folder)
 
 
 @pytest.fixture
@@ -152,7 +162,7 @@ def check_scene(scene: SceneMaker, segmentation: Path, scan: sitk.Image) -> None
     assert len(attention.layers[0].rate_volumes()) == 4
     record = provenance_of(node)
     assert record is not None
-    assert record["model"]["name"] == "pelvis-phantom"
+    assert record["model"]["name"] == "coarse-pelvis"
 
     hierarchy = hierarchy_of(scene.mrml)
     parents = {hierarchy.GetItemParent(hierarchy.GetItemByDataNode(one)) for one in (volume, node)}
