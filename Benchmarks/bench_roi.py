@@ -221,9 +221,7 @@ def main() -> None:
     _, body = load_case(Path(options.data))
     box = " x ".join(map(str, body.shape))
     print(f"\nBox {box}, {body.size / 1e6:.2f} M voxels, {body.sum() / 1e6:.3f} M of them active.\n")
-    print(
-        "| network | threads | way | s | us / active voxel | times (a) | times (b), (e) | peak MiB | share of peak |"
-    )
+    print("| network | threads | way | s | us / active voxel | times (a) | times (b), (e) | peak MiB | share of peak |")
     print("|---|--:|---|--:|--:|--:|--:|--:|--:|")
     for architecture in options.networks:
         for threads in options.threads:

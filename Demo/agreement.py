@@ -1,4 +1,4 @@
-"""How well a segmentation agrees with the truth, where there is one."""
+"""Dice of a segmentation against a true one."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from AutofocusCore.errors import InputError
 
 
 def dice(segmentation: Path, truth: Path, names: Mapping[str, int]) -> dict[str, float | None]:
-    """Dice coefficient, 2 |A ∩ B| / (|A| + |B|), of every structure of the truth; None where neither has a voxel of it.
+    """Dice coefficient, 2 |A ∩ B| / (|A| + |B|), of each structure of the truth; None if neither has a voxel of it.
 
     Args:
-        segmentation: what was predicted, `.seg.nrrd`.
-        truth: a `.seg.nrrd`, or a labelmap whose values mean what `names` says; on any grid over the same scan.
-        names: label value of every structure of the model.
+        segmentation: the predicted segmentation, `.seg.nrrd`.
+        truth: a `.seg.nrrd`, or a labelmap with the label values of `names`; on any grid over the same scan.
+        names: the label value of each structure of the model.
 
     Raises:
-        InputError: the truth cannot be read, or has none of the structures.
+        InputError: the truth cannot be read, or contains none of the structures.
     """
     predicted, predicted_labels = _read(segmentation, names)
     true, true_labels = _read(truth, names)
@@ -38,7 +38,7 @@ def _dice(found: np.ndarray, wanted: np.ndarray) -> float | None:
 
 
 def _read(path: Path, names: Mapping[str, int]) -> tuple[sitk.Image, dict[str, int]]:
-    """The labelmap, and which value in it stands for which structure."""
+    """The labelmap, and the label value of each structure in it."""
     try:
         image = sitk.ReadImage(str(path))
     except RuntimeError as error:

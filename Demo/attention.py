@@ -1,4 +1,4 @@
-"""The attention that `autofocus segment --attention` wrote: which layers there are, and where to show them."""
+"""The attention files of `autofocus segment --attention`: the layers, and where to show them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LEGEND_TITLE = "Effective dilation (mm)"
 
 @dataclass(frozen=True)
 class Layer:
-    """One autofocus layer's effective dilation.
+    """The effective dilation of one autofocus layer.
 
     Attributes:
         number: 1 is the first layer.
@@ -37,7 +37,7 @@ class Layer:
 
 
 def find_layers(written: Iterable[Path]) -> list[Layer]:
-    """The layers whose attention is among the files that were written, first layer first; none for a plain network."""
+    """The layers with attention among the written files, first layer first; empty for networks without such layers."""
     layers = []
     for path in written:
         found = re.fullmatch(r"(.*)_dilation-(\d+)\.nrrd", path.name)
@@ -46,22 +46,22 @@ def find_layers(written: Iterable[Path]) -> list[Layer]:
         number = int(found[2])
         rates = _rates(path.with_name(f"{found[1]}_attention-{number}.seq.nrrd"))
         spacing = sitk.ReadImage(str(path)).GetSpacing()
-        voxel = float(np.prod(spacing)) ** (1 / 3)  # as AttentionMap turns voxels into mm
+        voxel = float(np.prod(spacing)) ** (1 / 3)  # as AttentionMap converts voxels to mm
         layers.append(Layer(number, path, tuple(round(rate * voxel, 3) for rate in rates)))
     return sorted(layers, key=lambda layer: layer.number)
 
 
 def words_for(layer: Layer, count: int, spec: ModelSpec) -> tuple[str, str]:
-    """What one of ``count`` overlays is called, and what its colour legend measures."""
+    """The name of one of ``count`` overlays, and the title of its colour legend."""
     if spec.architecture["architecture"] == "scale-streams":
         return "Voxel size of the scale that was used (location attention)", "Voxel size of the scale used (mm)"
     return f"Effective dilation, autofocus layer {layer.number} of {count}", LEGEND_TITLE
 
 
 def inside_body(layer: Layer, scan: Path, spec: ModelSpec) -> NDArray[np.bool_] | None:
-    """Where the overlay lies on the body and not on air, (z, y, x) on the layer's grid.
+    """The voxels of the body, without air, (z, y, x) on the layer's grid.
 
-    None, which is everywhere, for models that take the whole image for the patient, such as crops of the brain.
+    None (all voxels) for models that use the whole image, such as crops of the brain.
     """
     if spec.normalization.mask == "all":
         return None
@@ -72,7 +72,7 @@ def inside_body(layer: Layer, scan: Path, spec: ModelSpec) -> NDArray[np.bool_] 
 
 
 def _rates(path: Path) -> tuple[float, ...]:
-    """The dilation rates in voxels: the index of the sequence in which the weights are kept."""
+    """The dilation rates in voxels, which are the index values of the sequence of weights."""
     try:
         values = slicerio.read_volume(str(path), skip_voxels=True)["sequence"]["indexValues"]
         return tuple(float(value) for value in values)

@@ -1,6 +1,6 @@
-"""The colours of the attention overlay: those of the module for Slicer, from one definition.
+"""The colours of the attention overlay, from the definition in the module for Slicer.
 
-The module's library lies beside this package in the checkout and is no installed package, so its folder is named here.
+The module's library is not an installed package; its folder beside this one in the checkout is put on the path here.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""From a scan to pictures, as a user would go: `make demo`, or `python -m Demo.demo --help`.
+"""The whole demo, from a scan to pictures: `make demo`, or `python -m Demo.demo --help`.
 
-1. A scan: a synthetic pelvic CT that no model was trained on, or the user's own.
-2. `autofocus segment`, as a process of its own: segmentation, attention of every layer, volumes.
+1. Scan: a synthetic pelvic CT that no model was trained on, or a scan of the user.
+2. `autofocus segment` in a separate process: segmentation, attention of every layer, volumes.
 3. A real MRML scene with scan, segments and attention, saved as `scene.mrb`.
-4. Pictures, drawn offscreen through Slicer's own displayable managers.
+4. Pictures, drawn offscreen by Slicer's displayable managers.
 """
 
 from __future__ import annotations
@@ -33,23 +33,23 @@ PICTURES = ("sheet", "segments", "attention", "surfaces")
 
 @dataclass(frozen=True)
 class Files:
-    """Where everything goes, in one folder."""
+    """The files of a demo, all in one folder."""
 
     folder: Path
 
     @property
     def scan(self) -> Path:
-        """The scan as the engine read it."""
+        """The scan, as the engine reads it."""
         return self.folder / "scan.nrrd"
 
     @property
     def truth(self) -> Path:
-        """What the phantom really consists of."""
+        """The true labels of the phantom."""
         return self.folder / "truth.seg.nrrd"
 
     @property
     def segmentation(self) -> Path:
-        """What the model made of the scan."""
+        """The segmentation by the model."""
         return self.folder / "segmentation.seg.nrrd"
 
     @property
@@ -64,12 +64,12 @@ class Files:
 
     @property
     def scene(self) -> Path:
-        """Everything, for Slicer."""
+        """The scene, to be opened in Slicer."""
         return self.folder / "scene.mrb"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the demo; the exit status is 0 when all is there, 1 when something is missing, 2 for wrong usage."""
+    """Run the demo. Exit status: 0 all done, 1 something is missing, 2 wrong usage."""
     args = _parser().parse_args(argv)
     try:
         return _run(args)
@@ -95,7 +95,7 @@ def _run(args: argparse.Namespace) -> int:
     if args.input and not args.model:
         print("demo: An input needs a model; name one with --model (make demo INPUT=… MODEL=…).", file=sys.stderr)
         return 2
-    no_pictures = offscreen.why_not()  # asked first, that nobody waits for it
+    no_pictures = offscreen.why_not()  # asked first, so that the user need not wait for the answer
     if no_pictures is not None:
         print(f"demo: There will be a segmentation, but no pictures: {no_pictures}", file=sys.stderr, flush=True)
     model = find_model(args.model or PHANTOM_MODEL)
@@ -133,7 +133,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _prepare_folder(files: Files) -> None:
-    """Make the folder; in one of an earlier demo, remove what this one may not replace and would seem to have made."""
+    """Make the folder; remove files of an earlier demo that this one may not replace."""
     try:
         files.folder.mkdir(parents=True, exist_ok=True)
         for path in (*(files.folder / f"{name}.png" for name in PICTURES), files.scene):
@@ -157,7 +157,7 @@ def _write_phantom(files: Files) -> None:
 
 
 def _copy_scan(path: Path, files: Files) -> None:
-    """The scan as the engine reads it (a DICOM folder, say), in a file that the scene can load."""
+    """Read the scan (for example a DICOM folder) with the engine, and write it to a file that the scene can load."""
     from AutofocusCore.images import read_image
     from AutofocusCore.io.atomic import Staging
     from AutofocusCore.io.results import write_image
@@ -170,11 +170,11 @@ def _copy_scan(path: Path, files: Files) -> None:
 
 
 def _segment(inputs: Sequence[str], model: str, files: Files, device: str) -> dict[str, Any]:
-    """Run the command line as a user would, its progress on our stderr; returns its summary."""
+    """Run the command line with its progress on our stderr; returns its summary."""
     words = ["segment", *inputs, "-m", model, "-o", str(files.segmentation), "--attention", str(files.attention)]
     words += ["--stats", str(files.volumes), "--device", device]
     say("autofocus " + " ".join(f'"{word}"' if " " in word else word for word in words))
-    sys.stdout.flush()  # before the other process writes
+    sys.stdout.flush()  # before the other process writes to the same stream
     done = subprocess.run(
         [sys.executable, "-m", "AutofocusCore.cli", *words, "--json"],
         stdout=subprocess.PIPE,
@@ -188,7 +188,7 @@ def _segment(inputs: Sequence[str], model: str, files: Files, device: str) -> di
 
 
 def _draw(files: Files, written: Sequence[str], model: Model, *, synthetic: bool) -> list[Path]:
-    """The scene and its pictures, of the files that the command line has written."""
+    """Make the scene and its pictures from the files that the command line has written."""
     offscreen.choose_window()  # before anything imports VTK
     from Demo.attention import find_layers, inside_body, words_for
     from Demo.gallery import draw, open_views
@@ -211,7 +211,7 @@ def _draw(files: Files, written: Sequence[str], model: Model, *, synthetic: bool
     note_provenance(scene, files.segmentation, scan=scan)
     dilation = None
     layers = find_layers(map(Path, written))
-    for layer in layers:  # the last one, nearest to the decision, is shown; the others are in the scene
+    for layer in layers:  # the last layer, nearest to the output, is shown; the others are in the scene
         name, legend_title = words_for(layer, len(layers), model.spec)
         dilation = load_effective_dilation(
             scene,

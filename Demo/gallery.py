@@ -1,4 +1,4 @@
-"""The demo's pictures: slices with segments, slices with the attention overlay, surfaces, and one sheet of them all."""
+"""The pictures of the demo: slices with segments, slices with the attention overlay, surfaces, a sheet with all."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Views:
 
 
 def open_views(scene: Scene) -> Views:
-    """The views of an empty scene: they come before what they show, as in the application."""
+    """The views of an empty scene, made before the nodes that they show, as in the application."""
     slices = {orientation: SliceView(scene, orientation, SLICE_SIZE) for orientation in ORIENTATIONS}
     return Views(slices, ThreeDView(scene, SURFACE_SIZE))
 
@@ -36,15 +36,15 @@ def draw(views: Views, scan: Any, segmentation: Any, dilation: Any | None, folde
     """Draw every picture of scan and segmentation into a folder.
 
     Args:
-        views: opened before the nodes were loaded.
+        views: views that were opened before the nodes were loaded.
         scan: volume node.
         segmentation: segmentation node.
-        dilation: volume node of the effective dilation; None leaves the attention overlay out.
-        folder: where the pictures go.
-        what: what the scan is, for the captions ("synthetic CT").
+        dilation: volume node of the effective dilation; None: no attention overlay.
+        folder: folder of the pictures.
+        what: description of the scan for the captions ("synthetic CT").
 
     Returns:
-        The files, the sheet first.
+        The picture files, the sheet first.
     """
     planes = choose_planes(segmentation, scan)
     keys = segment_names_and_colours(segmentation)
@@ -76,13 +76,13 @@ def _segment_slices(views: Views, scan: Any, planes: Planes) -> Picture:
 
 
 def _attention_slices(views: Views, scan: Any, segmentation: Any, dilation: Any, planes: Planes) -> Picture:
-    """The overlay without the segments' fill, which would tint it; the outlines stay, as landmarks."""
+    """The overlay with the outlines of the segments, without their fill, which would change its colours."""
     display = segmentation.GetDisplayNode()
     display.SetVisibility2DFill(False)
     display.SetOpacity2DOutline(0.0)
     pictures = []
     for view in views.slices.values():
-        view.node.SetRulerType(view.node.RulerTypeNone)  # its place is the legend's
+        view.node.SetRulerType(view.node.RulerTypeNone)  # the legend is there
         view.show(scan, dilation, OVERLAY_OPACITY)
         pictures.append(_slice(view, planes))
     display.SetVisibility2DFill(True)

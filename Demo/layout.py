@@ -1,4 +1,4 @@
-"""Pictures as arrays: writing on them, putting them side by side, saving them. Rows count from the top."""
+"""Pictures as arrays: writing text on them, placing them side by side, saving them. Rows count from the top."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BAND = 40  # height of a caption in pixels
 
 
 def text_picture(text: str, size: int, *, bold: bool = False) -> NDArray[np.float32]:
-    """How much ink the text puts on every pixel, 0 to 1, (rows, columns)."""
+    """The coverage of each pixel by the text, 0 to 1, (rows, columns)."""
     how = vtkTextProperty()
     how.SetFontFamilyToArial()
     how.SetFontSize(size)
@@ -43,10 +43,10 @@ def text_picture(text: str, size: int, *, bold: bool = False) -> NDArray[np.floa
 
 def write(picture: Picture, text: str, at: tuple[float, float], *, size: int = 14, colour: Colour = WHITE,
           anchor: tuple[float, float] = (0.0, 0.5), bold: bool = False, shadow: bool = False) -> int:  # fmt: skip
-    """Write onto a picture, in place; what does not fit is cut off.
+    """Write text onto a picture, in place; parts outside the picture are cut off.
 
-    The anchor is the point of the text that lies at column and row `at`: (0, 0) is its upper left corner, (1, 1) its
-    lower right one. Returns the width of the text in pixels.
+    The anchor is the point of the text at column and row `at`: (0, 0) is its upper left corner, (1, 1) its lower right
+    one. Returns the width of the text in pixels.
     """
     ink = text_picture(text, size, bold=bold)
     height, width = ink.shape
@@ -62,7 +62,7 @@ def write(picture: Picture, text: str, at: tuple[float, float], *, size: int = 1
 
 
 def band(width: int, title: str, keys: Sequence[tuple[str, Colour]] = (), *, remark: str = "") -> Picture:
-    """A caption as wide as the pictures under it: a title, swatches with names, and a remark at the right."""
+    """A caption as wide as the pictures below it: a title, colour swatches with names, and a remark at the right."""
     picture: Picture = np.full((BAND, width, 3), PAPER, np.uint8)
     middle = BAND / 2
     column = 12 + write(picture, title, (12, middle), size=17, colour=INK, bold=True) + 24
@@ -75,18 +75,18 @@ def band(width: int, title: str, keys: Sequence[tuple[str, Colour]] = (), *, rem
 
 
 def beside(pictures: Sequence[Picture]) -> Picture:
-    """Pictures of one height, from left to right."""
+    """Pictures of equal height, from left to right."""
     gap: Picture = np.full((pictures[0].shape[0], GAP, 3), PAPER, np.uint8)
     return np.concatenate([part for picture in pictures for part in (gap, picture)][1:], axis=1)
 
 
 def below(pictures: Sequence[Picture]) -> Picture:
-    """Pictures of one width, from top to bottom."""
+    """Pictures of equal width, from top to bottom."""
     return np.concatenate(list(pictures), axis=0)
 
 
 def save_png(path: Path, picture: Picture) -> None:
-    """Write a PNG aside, then rename it.
+    """Write a PNG under a temporary name, then rename it.
 
     Raises:
         OutputError: the disk is full, or the folder cannot be written.

@@ -1,8 +1,8 @@
-"""Can this machine draw without a screen? To be asked before VTK is, because VTK crashes where it cannot.
+"""Whether this machine can draw without a screen. Ask before VTK draws, because VTK crashes if it cannot.
 
-On Linux the pictures are drawn through EGL, which needs neither a display nor a graphics card. VTK looks for it only
-when the first window is drawn, and ends the process when it is not there: so the library is looked for beforehand, and
-one small picture is drawn in a process of its own.
+On Linux the pictures are drawn through EGL, which needs neither a display nor a graphics card. VTK looks for EGL only
+when it draws the first window, and ends the process if it is missing. Therefore the library is looked for beforehand,
+and a small picture is drawn in a separate process.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ PROBE_SECONDS = 60
 
 
 class DrawingError(AutofocusError):
-    """No picture can be drawn on this machine as it is."""
+    """Pictures cannot be drawn on this machine, and why."""
 
     code = "drawing"
 
 
 def choose_window() -> None:
-    """Make VTK draw through EGL on Linux, unless the user has chosen a window class. Must precede the import of VTK."""
+    """Make VTK draw through EGL on Linux, unless the user has chosen a window class. Call it before importing VTK."""
     if sys.platform.startswith("linux"):
         os.environ.setdefault(WINDOW_VARIABLE, "vtkEGLRenderWindow")
 
 
 def why_not() -> DrawingError | None:
-    """The reason why nothing can be drawn here, with the exact remedy, or None when a test picture came out right."""
+    """Why nothing can be drawn here, with the remedy; None if a test picture was drawn correctly."""
     if importlib.util.find_spec("slicer") is None or importlib.util.find_spec("vtkmodules") is None:
         return DrawingError(
             "The pictures are drawn by Slicer's own code, and the package slicer-core is not installed",
@@ -76,7 +76,7 @@ def _probe() -> DrawingError | None:
     return DrawingError(f"A test picture could not be drawn ({reason})", remedy)
 
 
-# A red picture, read back. Anything else than red, or no picture at all, is a failure.
+# Draws a red picture and reads it back. Another colour, or no picture, is a failure.
 _PROBE = """
 import sys
 import vtkmodules.vtkRenderingOpenGL2

@@ -1,4 +1,4 @@
-"""Where to cut: the planes that show most of what was segmented, and how much of the scan to show around it.
+"""Chooses the slice planes that show most of the segments, and the part of the scan around them.
 
 Points and lengths are millimetres (x, y, z) in RAS: x grows to the patient's right, y to the front, z to the head.
 """
@@ -17,27 +17,27 @@ from Demo.scene import ijk_to_ras, segment_points
 Point = tuple[float, float, float]
 Points = NDArray[np.float64]  # (n, 3)
 
-BIN = 2.0  # mm; planes closer than this count as one
-AROUND = 1.35  # what is shown is this much larger than all segments together
+BIN = 2.0  # mm; planes closer to each other count as one
+AROUND = 1.35  # the shown part is larger than all segments together by this factor
 SMALLEST_SHOWN = 50.0
 
 
 @dataclass(frozen=True)
 class Planes:
-    """Where the three planes cross, the box around the segments, and the box around the scan: (low, high) corners."""
+    """The crossing of the three planes, and the (low, high) corners of the boxes around segments and scan."""
 
     crossing: Point
     segments: tuple[Point, Point]
     scan: tuple[Point, Point]
 
     def millimetres_per_pixel(self, size: tuple[int, int]) -> float:
-        """One scale for axial, sagittal and coronal pictures of one size (width, height) that shows all segments."""
+        """The scale at which axial, sagittal and coronal pictures of one size (width, height) show all segments."""
         x, y, z = (max((high - low) * AROUND, SMALLEST_SHOWN) for low, high in zip(*self.segments, strict=True))
         width, height = size
         return max(max(x, y) / width, max(y, z) / height)
 
     def middle(self, shown: Point) -> Point:
-        """The middle of a box of this size (mm) over the segments, moved so as to show little beyond the scan."""
+        """The centre of a box of this size (mm) over the segments, moved so that little outside the scan is shown."""
         place = []
         for length, low, high, first, last in zip(shown, *self.segments, *self.scan, strict=True):
             roomy = last - first > length
@@ -47,7 +47,7 @@ class Planes:
 
 
 def choose_planes(segmentation: Any, scan: Any) -> Planes:
-    """The planes for a segmentation node on its scan; through the middle of the scan where nothing was segmented."""
+    """The planes for a segmentation node on its scan; without segments, through the middle of the scan."""
     points = [found for found in segment_points(segmentation) if len(found)]
     whole = _box(scan_corners(scan))
     if not points:
@@ -65,10 +65,11 @@ def _box(points: Points) -> tuple[Point, Point]:
 
 
 def most_telling(points: Sequence[Points], axis: int) -> float:
-    """The position along an axis whose plane shows most of every segment.
+    """The position along an axis whose plane shows most of all segments.
 
-    Each segment counts by the square root of its area there over its largest: a small one counts as much as a large
-    one, and cutting many a little off their middles is better than cutting one in the middle and missing the rest.
+    Each segment counts with the square root of its area in the plane relative to its largest area. So a small segment
+    counts as much as a large one, and a plane near the middle of many is better than one through the middle of a single
+    one.
     """
     start = min(found[:, axis].min() for found in points)
     bins = int(max(found[:, axis].max() - start for found in points) / BIN) + 1

@@ -1,4 +1,4 @@
-"""A real MRML scene: scan, segmentation and attention, as Slicer would hold them.
+"""A real MRML scene with scan, segmentation and attention, as in Slicer.
 
 Points are millimetres (x, y, z) in Slicer's world, RAS: x grows to the patient's right, y to the front, z to the head.
 Voxel arrays are (z, y, x).
@@ -25,14 +25,14 @@ from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY
 from Demo.attention import LEGEND_TITLE
 from Demo.colours import add_zoom_colours
 
-SOFT_TISSUE = (400.0, 40.0)  # window and level in HU, as the pelvis is read
-LEGEND_SIZE = (0.10, 0.5)  # height and width, as shares of the view's
+SOFT_TISSUE = (400.0, 40.0)  # window and level in HU for the pelvis
+LEGEND_SIZE = (0.10, 0.5)  # height and width as shares of the view
 HIDDEN = -10000.0
 
 
 @dataclass(frozen=True)
 class Scene:
-    """The scene and the logics that fill it; nothing here draws."""
+    """The scene and the logics that fill it, without drawing."""
 
     mrml: Any  # vtkMRMLScene
     application: Any  # vtkSlicerApplicationLogic
@@ -41,7 +41,7 @@ class Scene:
 
 
 def new_scene() -> Scene:
-    """An empty scene that knows volumes, segmentations, colour legends and the radiological slice orientations."""
+    """An empty scene with support for volumes, segmentations, colour legends and radiological slice orientations."""
     mrml = slicer.vtkMRMLScene()
     application = slicer.vtkSlicerApplicationLogic()
     application.SetMRMLScene(mrml)
@@ -49,7 +49,7 @@ def new_scene() -> Scene:
     mrml.RegisterNodeClass(slicer.vtkMRMLColorLegendDisplayNode())
     application.GetColorLogic().SetMRMLScene(mrml)
     application.SetModuleLogic("Colors", application.GetColorLogic())
-    application.SetSliceLogics(vtkCollection())  # the views enter themselves here, and the legends look for them
+    application.SetSliceLogics(vtkCollection())  # views register themselves here, and colour legends look them up
     application.SetViewLogics(vtkCollection())
 
     def register(logic: Any, name: str) -> Any:
@@ -65,7 +65,7 @@ def new_scene() -> Scene:
 
 
 def load_scan(scene: Scene, path: Path, *, name: str, window_level: tuple[float, float] | None = SOFT_TISSUE) -> Any:
-    """A volume file as a scalar volume node; `window_level` None leaves the choice to Slicer, as for MR."""
+    """Load a volume file as a scalar volume node; with `window_level` None, Slicer chooses it, as for MR."""
     node = _load_volume(scene, path, name)
     if window_level is not None:
         node.GetDisplayNode().SetAutoWindowLevel(False)
@@ -74,7 +74,7 @@ def load_scan(scene: Scene, path: Path, *, name: str, window_level: tuple[float,
 
 
 def load_segmentation(scene: Scene, path: Path, *, name: str, scan: Any) -> Any:
-    """A `.seg.nrrd` as a segmentation node in the scan's geometry: filled and outlined slices, smooth surfaces."""
+    """Load a `.seg.nrrd` as a segmentation node in the scan's geometry: filled, outlined, with smooth surfaces."""
     node = scene.segmentations.LoadSegmentationFromFile(str(path), True, name)
     if node is None or node.GetSegmentation().GetNumberOfSegments() == 0:
         raise InputError(f"{path} holds no segment that Slicer can read", "write it again with: autofocus segment")
@@ -109,15 +109,15 @@ def load_effective_dilation(
     """The effective dilation of one layer (a scalar volume in mm) as an overlay with a colour legend.
 
     Args:
-        scene: where the node goes.
+        scene: the scene for the node.
         path: the volume's file.
-        name: what the node is called.
-        scan: the volume node that lies beneath.
-        rates_mm: the layer's dilation rates in mm. The colours run from the smallest to the largest, between which
-            every effective dilation lies; with rates evenly apart, as the paper's are, the legend's labels are the
-            rates.
-        inside: where to show it, (z, y, x) on the file's grid; None is everywhere.
-        legend_title: what stands over the colours.
+        name: name of the node.
+        scan: the volume node below the overlay.
+        rates_mm: the layer's dilation rates in mm. The colours run from the smallest to the largest rate, which
+            limit every effective dilation. With equally spaced rates, such as the paper's, the legend's labels are
+            the rates.
+        inside: the voxels to show, (z, y, x) on the file's grid; None: all.
+        legend_title: title of the colour legend.
     """
     node = _load_volume(scene, path, name)
     low, high = min(rates_mm), max(rates_mm)
@@ -140,7 +140,7 @@ def load_effective_dilation(
 
 
 def _hide(volume: Any, where: NDArray[np.bool_], *, below: float) -> None:
-    """Make voxels transparent: values so far under the threshold that no interpolation with a neighbour passes it."""
+    """Make voxels transparent: their values are so low that no interpolation with a neighbour passes the threshold."""
     voxels(volume)[where] = HIDDEN
     volume.GetImageData().Modified()
     display = volume.GetDisplayNode()
@@ -150,7 +150,7 @@ def _hide(volume: Any, where: NDArray[np.bool_], *, below: float) -> None:
 
 
 def note_provenance(scene: Scene, segmentation: Path, *, scan: Any) -> Any:
-    """How the segmentation was made, which its file says in its header, as a text node; None where it says nothing."""
+    """Provenance of the segmentation, from its file's header, as a text node; None if the header has none."""
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(segmentation))
     reader.ReadImageInformation()
@@ -170,7 +170,7 @@ def segment_names_and_colours(segmentation: Any) -> list[tuple[str, tuple[int, i
 
 
 def segment_points(segmentation: Any) -> list[NDArray[np.float64]]:
-    """Where the voxels of every segment are, each (n, 3), in RAS."""
+    """Positions of the voxels of each segment, (n, 3), in RAS."""
     segments = segmentation.GetSegmentation()
     points = []
     for index in range(segments.GetNumberOfSegments()):
@@ -185,7 +185,7 @@ def segment_points(segmentation: Any) -> list[NDArray[np.float64]]:
 
 
 def place_beside(scene: Scene, node: Any, scan: Any) -> None:
-    """Put `node` where the scan is: under the same transform and the same parent in the subject hierarchy."""
+    """Put `node` under the scan's transform, and beside the scan in the subject hierarchy."""
     if node.IsA("vtkMRMLTransformableNode"):
         node.SetAndObserveTransformNodeID(scan.GetTransformNodeID())
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(scene.mrml)
@@ -206,8 +206,8 @@ def ijk_to_ras(volume: Any) -> NDArray[np.float64]:
 
 
 def save(scene: Scene, path: Path) -> None:
-    """The whole scene in one `.mrb` file, which Slicer opens."""
-    path = path.absolute()  # Slicer bundles nothing into a relative folder
+    """Save the whole scene as one `.mrb` file, which Slicer opens."""
+    path = path.absolute()  # Slicer fails to bundle into a relative path
     aside = path.with_name(path.stem + ".part.mrb")
     try:
         if not scene.mrml.WriteToMRB(str(aside)) or not aside.is_file():

@@ -1,4 +1,4 @@
-"""Slicer's slice and 3-D views, drawn offscreen by Slicer's own displayable managers, as arrays of pixels."""
+"""Slicer's slice and 3-D views, drawn offscreen by Slicer's displayable managers, as arrays of pixels."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class _View:
         self.window.SetMultiSamples(8)
         self.window.SetSize(*size)
         self.window.AddRenderer(self.renderer)
-        self._interactor = vtkRenderWindowInteractor()  # the managers ask for one, though nobody will interact
+        self._interactor = vtkRenderWindowInteractor()  # the managers need one, although there is no interaction
         self._interactor.SetRenderWindow(self.window)
         factory.SetMRMLApplicationLogic(scene.application)
         for manager in managers:
@@ -62,7 +62,7 @@ class _View:
         self.managers.Initialize(factory, self.renderer)
 
     def picture(self) -> Picture:
-        """Draw, and read the pixels back."""
+        """Draw, and return the pixels."""
         self.window.Render()
         reader = vtkWindowToImageFilter()
         reader.SetInput(self.window)
@@ -76,7 +76,7 @@ class _View:
 class SliceView(_View):
     """One slice view, "Axial", "Sagittal" or "Coronal": volumes blended by Slicer's slice logic, the rest drawn on top.
 
-    Make it before the volumes are loaded, as in the application: a colour legend shows itself only in views it finds.
+    Create it before the volumes are loaded, as in the application: colour legends appear only in existing views.
     """
 
     def __init__(self, scene: Scene, orientation: str, size: tuple[int, int]) -> None:
@@ -84,12 +84,12 @@ class SliceView(_View):
         super().__init__(scene, factory, SLICE_MANAGERS, size)
         self.renderer.GetActiveCamera().ParallelProjectionOn()
         self._mapper = vtkImageMapper()
-        self._mapper.SetColorWindow(255)  # the logic has applied window and level, and hands over RGBA bytes
+        self._mapper.SetColorWindow(255)  # the logic has applied window and level, and returns RGBA bytes
         self._mapper.SetColorLevel(127.5)
         image = vtkActor2D()
         image.SetMapper(self._mapper)
         image.GetProperty().SetDisplayLocationToBackground()
-        self.renderer.AddViewProp(image)  # first, so that all else lies over it
+        self.renderer.AddViewProp(image)  # first, so that everything else is above it
         self.logic = slicer.vtkMRMLSliceLogic()
         self.logic.SetMRMLApplicationLogic(scene.application)
         scene.application.GetSliceLogics().AddItem(self.logic)
@@ -100,10 +100,10 @@ class SliceView(_View):
         self.logic.ResizeSliceNode(*size)
 
     def show(self, background: Any, foreground: Any = None, opacity: float = 0.5) -> None:
-        """Choose the volume nodes: the scan, and what is blended over it."""
+        """Choose the volume nodes: the scan, and the overlay."""
         composite = self.logic.GetSliceCompositeNode()
         changes = composite.BackgroundVolumeFlag | composite.ForegroundVolumeFlag
-        self.logic.StartSliceCompositeNodeInteraction(changes)  # colour legends listen for nothing less
+        self.logic.StartSliceCompositeNodeInteraction(changes)  # colour legends react only to this event
         composite.SetBackgroundVolumeID(background.GetID())
         composite.SetForegroundVolumeID(foreground.GetID() if foreground is not None else None)
         composite.SetForegroundOpacity(opacity)
@@ -156,17 +156,17 @@ class ThreeDView(_View):
         self.managers.SetMRMLDisplayableNode(self.node)
 
     def look_from(self, direction: Point) -> None:
-        """See everything that is visible, from `direction` (x, y, z in RAS, pointing from the anatomy to the eye)."""
-        self.window.Render()  # which makes the surfaces known, and with them their bounds
+        """Show everything visible, seen from `direction` (x, y, z in RAS, from the anatomy to the eye)."""
+        self.window.Render()  # so that the surfaces and their bounds are known
         bounds = self.renderer.ComputeVisiblePropBounds()
         if bounds[0] > bounds[1]:
             return  # nothing is visible
         centre = [(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 for axis in range(3)]
         camera = self.renderer.GetActiveCamera()
-        camera.SetViewAngle(20)  # less distortion than Slicer's 30 degrees
+        camera.SetViewAngle(20)  # degrees; less distortion than Slicer's 30
         camera.SetFocalPoint(*centre)
         camera.SetPosition(*(centre[axis] + 1000 * direction[axis] for axis in range(3)))
         camera.SetViewUp(0, 0, 1)
         self.renderer.ResetCamera(bounds)
-        self.renderer.ResetCameraScreenSpace(bounds, 0.9)  # as large as fits, but for a margin
+        self.renderer.ResetCameraScreenSpace(bounds, 0.9)  # as large as fits, with a margin
         self.renderer.ResetCameraClippingRange()

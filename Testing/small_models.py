@@ -6,8 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from AutofocusCore.models import Channel, ModelSpec, Normalization, find_model, write_bundle
 from AutofocusCore.models.terminology import structures
+from AutofocusCore.networks.build import build_network
 
 
 def small_spec(**changes: Any) -> ModelSpec:
@@ -29,7 +32,15 @@ def small_spec(**changes: Any) -> ModelSpec:
 
 
 def write_coarse_pelvis(folder: Path, spacing: float = 9.0) -> Path:
-    """The model pelvis-phantom with larger voxels (mm), which takes a small part of the time."""
-    model = find_model("pelvis-phantom")
-    spec = replace(model.spec, name="coarse-pelvis", spacing=3 * (spacing,), figures={})
-    return write_bundle(folder, spec, model.build().state_dict(), "MIT License")
+    """The model pelvis-phantom with larger voxels (mm), which take a small part of the time, and random weights.
+
+    What it finds is nonsense, but all structures occur.
+    """
+    spec = replace(find_model("pelvis-phantom").spec, name="coarse-pelvis", spacing=3 * (spacing,), figures={})
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = build_network(**spec.architecture)
+        for weight in network.parameters():
+            if weight.ndim > 1:
+                torch.nn.init.kaiming_normal_(weight)
+    return write_bundle(folder, spec, network.state_dict(), "MIT License")

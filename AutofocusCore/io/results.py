@@ -1,26 +1,15 @@
-"""Results as files: segmentations, attention maps, probabilities, each carrying its provenance.
+"""Result files: segmentations, attention maps, probabilities, each with its provenance.
 
-Segmentations: `.seg.nrrd` (names, colours, SNOMED terminology; Slicer opens it as a finished segmentation), or a plain
-labelmap as `.nii.gz`, `.nii`, `.nrrd` or `.mha`, with the meaning of its labels in a `.json` beside it.
-
-Attention, per autofocus layer i (1 is the first):
-
-* `<stem>_attention-<i>.seq.nrrd`: the weights as 4-D float32. pynrrd reads (rate, z, y, x) with `index_order="C"`; in
-  the file's own order the axes are i, j, k (kind "domain") and then the rate (kind "list"). That is Slicer's sequence
-  format: Slicer opens one scalar volume per dilation rate, ITK one volume with K components.
-* `<stem>_dilation-<i>.nrrd`: the effective dilation, Σₖ Λᵏ rₖ, in millimetres: a plain 3-D volume.
-
-And once, where the attention of all layers is written:
-
+* Segmentation: `.seg.nrrd` with names, colours and SNOMED terminology, or a labelmap (`.nii.gz`, `.nii`, `.nrrd`,
+  `.mha`) with the meaning of its labels in a `.json` beside it.
+* `<stem>_attention-<i>.seq.nrrd`: the weights of autofocus layer i (1 is the first) in Slicer's sequence format: 4-D
+  float32, one volume per dilation rate. pynrrd reads (rate, z, y, x) with `index_order="C"`.
+* `<stem>_dilation-<i>.nrrd`: the effective dilation, Σₖ Λᵏ rₖ, in millimetres.
 * `<stem>_reach.nrrd`: how far the network looked from each voxel, all layers together, in millimetres.
+* `<stem>_recalibration.seq.nrrd`, scale streams only: the factor of each class's scores, 0 to 1; 4-D float32, (class,
+  z, y, x), background first. Their attention is that of the streams: a stream at half the size counts as dilation 2.
 
-Of a network of scale streams the same files show which scale was used where (a stream at half the size counts as
-dilation 2), and there is one more:
-
-* `<stem>_recalibration.seq.nrrd`: the factor of each class's scores, 0 (suppressed) to 1, as 4-D float32 whose first
-  axis in memory is the class, background first.
-
-Writers take final names; the files appear there whole, at once or, with `staging`, when that block ends.
+Functions that write take final names; the files appear there whole, at once or, with `staging`, when that block ends.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """A stand-in for the Slicer application, in which the tests drive the real panel against the real MRML scene.
 
-What the wheel `slicer-core` brings is used as it is: the scene, its nodes and logics, and `slicer.util`. What it lacks
-is supplied here, by PySide6 where it is Qt, and by as little as the module needs where it is CTK or the application.
-Each stand-in names the class that it stands for and the documented behaviour that it keeps.
+The wheel `slicer-core` supplies the real scene, its nodes and logics, and `slicer.util`. It has no other of Slicer's
+Python files, and no package on the index has `ScriptedLoadableModule`, `parameterNodeWrapper` or `i18n`, so those are
+supplied here as well. Qt comes from PySide6; of CTK and the application there is only what the module needs. Each
+stand-in names the class that it replaces and the documented behaviour that it keeps.
 
     host = install_host()
     panel = host.load_module(Path("AutofocusSegmentation/AutofocusSegmentation.py"))
