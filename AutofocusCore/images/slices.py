@@ -1,24 +1,31 @@
-"""Single DICOM slices: what their headers say, and their pixels."""
+"""Single DICOM slices: what their headers say. Their pixels are in `pixels`."""
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.headers import damaged
-from AutofocusCore.io.names import check_name
+from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, open_regular, size_text
+
+MOST_FRAMES = 100_000
+VOLUMES = ("CT", "MR", "PT", "NM", "OT", "")
+"""Modalities of which the frames of one file may be taken for slices; in others they may be moments."""
+DEFLATED = "1.2.840.10008.1.2.1.99"
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One plane of pixels: a file, or a frame of a multi-frame file. Positions in mm, LPS."""
+    """One plane of pixels: a file, or a frame of a multi-frame file. Positions in mm, LPS.
+
+    `index` is that of the frame, None in an ordinary file. `guessed` says that only the first frame's position is in
+    the header, and how far apart they are.
+    """
 
     path: Path
     index: int | None
@@ -29,78 +36,115 @@ class Slice:
     key: str
     rows: int
     columns: int
-    samples: int
+    grey: bool
     position: tuple[float, ...] | None
     cosines: tuple[float, ...] | None
     spacing: tuple[float, ...] | None
-    rescale: tuple[float, float]
     order: tuple[float, ...]
     localizer: bool
     mosaic: bool
+    inverted: bool = False
+    guessed: bool = False
+
+    @property
+    def placed(self) -> bool:
+        """Whether it says where it lies."""
+        return self.position is not None and self.cosines is not None and self.spacing is not None
 
 
 def is_dicom(path: Path) -> bool:
     """Whether a file starts like DICOM, with its preamble or, in old files, without."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(132)
-    except OSError:
+    except (OSError, InputError):
         return False
     return start[128:] == b"DICM" or start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
 
 
-def read_slices(files: Iterable[Path]) -> list[Slice]:
-    """The slices of those files that are DICOM images; all other files are passed over."""
+def read_dataset(path: Path, *, pixels: bool) -> Any:
+    """A file's data set, with its pixels or without.
+
+    Raises:
+        InputError: it is damaged, or a bomb.
+    """
     import pydicom
 
+    try:
+        _check_deflated(path)
+        return pydicom.dcmread(path, stop_before_pixels=not pixels, force=True)
+    except InputError:
+        raise
+    except Exception as error:
+        raise _damaged(path, error) from None
+
+
+def read_slices(files: Iterable[Path]) -> list[Slice]:
+    """The slices of those files that are DICOM images; all other files are passed over.
+
+    Raises:
+        InputError: a DICOM file is damaged.
+    """
     found: list[Slice] = []
     for path in files:
         if not is_dicom(path):
             continue
+        header = read_dataset(path, pixels=False)
         try:
-            header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
             if "Rows" in header and "Columns" in header:
                 found.extend(_slices_of(path, header))
-        except (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError) as error:
-            raise InputError(
-                f"{path} is a damaged DICOM file ({type(error).__name__})", "copy it again, or take it out"
-            ) from None
+        except InputError:
+            raise
+        except Exception as error:
+            raise _damaged(path, error) from None
     return found
 
 
-def pixels_of(slices: Sequence[Slice]) -> list[npt.NDArray[Any]]:
-    """Rescaled pixels (y, x) of each slice, all of one type: 16-bit where that holds them, else float32.
+def series_uid_of(path: Path) -> str | None:
+    """The series that a DICOM file belongs to, read without the rest of its header; None where that cannot be told."""
+    from pydicom.filereader import read_partial
 
-    Raises:
-        InputError: a file whose pixels cannot be decoded, by name.
-    """
-    raw: dict[Path, npt.NDArray[Any]] = {}
-    planes = []
-    for one in slices:
-        try:
-            if one.index is None:
-                check_name(one.path)
-                array = sitk.GetArrayFromImage(sitk.ReadImage(str(one.path)))  # rescaled by the reader
-                planes.append(array.reshape(one.rows, one.columns))
-                continue
-            if one.path not in raw:
-                raw[one.path] = _frames_of(one.path)
-        except (RuntimeError, ValueError, OSError, AttributeError, NotImplementedError):
-            raise damaged(one.path) from None
-        slope, intercept = one.rescale
-        plane = raw[one.path][one.index]
-        planes.append(plane if (slope, intercept) == (1, 0) else plane.astype(np.float64) * slope + intercept)
-    low, high = min(p.min() for p in planes), max(p.max() for p in planes)
-    whole = all(np.issubdtype(p.dtype, np.integer) for p in planes)
-    kind = np.int16 if whole and low >= -32768 and high <= 32767 else np.int32 if whole else np.float32
-    return [p.astype(kind) for p in planes]
+    if not is_dicom(path):
+        return None
+    try:
+        with open_regular(path) as file:
+            header = read_partial(file, stop_when=lambda tag, vr, length: tag > 0x0020000E, force=True)
+        return str(header.get("SeriesInstanceUID") or "") or None
+    except Exception:
+        return None
 
 
-def _frames_of(path: Path) -> npt.NDArray[Any]:
-    import pydicom
+def _damaged(path: Path, error: Exception) -> InputError:
+    return InputError(f"{path} is a damaged DICOM file ({type(error).__name__})", "copy it again, or take it out")
 
-    array = pydicom.dcmread(path, force=True).pixel_array
-    return array if array.ndim == 3 else array[None]
+
+def _check_deflated(path: Path) -> None:
+    """Refuse a file whose deflated data set would fill the memory."""
+    from pydicom.filereader import read_file_meta_info
+
+    with open_regular(path) as file:
+        if file.read(132)[128:] != b"DICM":
+            return
+    meta = read_file_meta_info(path)
+    if str(meta.get("TransferSyntaxUID", "")) != DEFLATED:
+        return
+    with open_regular(path) as file:
+        start = file.read(1 << 16)
+        uid = start.find(DEFLATED.encode())
+        file.seek(uid if uid > 0 else 0)
+        whole, length = file.read(), 0
+    begin = 144 + int(meta.get("FileMetaInformationGroupLength") or 0) - max(uid, 0)
+    unpack = zlib.decompressobj(-zlib.MAX_WBITS)
+    packed = whole[max(begin, 0) :]
+    while packed:
+        length += len(unpack.decompress(packed, 1 << 22))
+        packed = unpack.unconsumed_tail
+        if length > max(BOMB_BYTES, BOMB_RATIO * len(whole)):
+            raise InputError(
+                f"{path} holds {size_text(len(whole))} that would unpack to more than {size_text(length)}, which no "
+                "scan does",
+                "check where it comes from",
+            )
 
 
 def _slices_of(path: Path, header: Any) -> list[Slice]:
@@ -109,17 +153,19 @@ def _slices_of(path: Path, header: Any) -> list[Slice]:
     number = header.get("SeriesNumber")
     description = str(header.get("SeriesDescription") or "").strip()
     uid = str(header.get("SeriesInstanceUID") or f"series {number} {description}".strip())
+    photometric = str(header.get("PhotometricInterpretation") or "MONOCHROME2").upper()
     shared: dict[str, Any] = {
         "path": path,
         "series_uid": uid,
-        "number": int(number) if number is not None else None,
+        "number": int(number) if number not in (None, "") else None,
         "description": description,
         "modality": str(header.get("Modality") or ""),
         "rows": int(header.Rows),
         "columns": int(header.Columns),
-        "samples": int(header.get("SamplesPerPixel") or 1),
+        "grey": int(header.get("SamplesPerPixel") or 1) == 1 and photometric.startswith("MONOCHROME"),
         "localizer": "LOCALIZER" in kinds,
         "mosaic": "MOSAIC" in kinds,
+        "inverted": photometric == "MONOCHROME1",
     }
     instance = str(header.get("SOPInstanceUID") or path)
     frames = int(header.get("NumberOfFrames") or 1)
@@ -134,34 +180,65 @@ def _slices_of(path: Path, header: Any) -> list[Slice]:
                 position=_numbers(header, "ImagePositionPatient", 3),
                 cosines=_numbers(header, "ImageOrientationPatient", 6),
                 spacing=_numbers(header, "PixelSpacing", 2),
-                rescale=(1.0, 0.0),
                 order=tuple(_number(header, t) for t in times),
             )
         ]
+    _check_frames(path, header, frames, per_frame)
     common = header.get("SharedFunctionalGroupsSequence") or [None]
     slices = []
     for index in range(frames):
         own = per_frame[index] if per_frame else None
         groups = [g for g in (own, common[0], header) if g is not None]
-        content = _group(groups, "FrameContentSequence")
-        pixel = _group(groups, "PixelValueTransformationSequence")
-        slope = _number(pixel, "RescaleSlope") if "RescaleSlope" in pixel else 1.0
         slices.append(
             Slice(
                 **shared,
                 index=index,
                 key=f"{instance} {index}",
-                position=_numbers(_group(groups, "PlanePositionSequence"), "ImagePositionPatient", 3),
-                cosines=_numbers(_group(groups, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
-                spacing=_numbers(_group(groups, "PixelMeasuresSequence"), "PixelSpacing", 2),
-                rescale=(slope, _number(pixel, "RescaleIntercept")),
-                order=(_number(content, "TemporalPositionIndex"), float(index)),
+                position=_numbers(functional_group(groups, "PlanePositionSequence"), "ImagePositionPatient", 3),
+                cosines=_numbers(functional_group(groups, "PlaneOrientationSequence"), "ImageOrientationPatient", 6),
+                spacing=_numbers(functional_group(groups, "PixelMeasuresSequence"), "PixelSpacing", 2),
+                order=(
+                    _number(functional_group(groups, "FrameContentSequence"), "TemporalPositionIndex"),
+                    float(index),
+                ),
             )
         )
-    return slices
+    return _spread(slices, header)
 
 
-def _group(groups: Sequence[Any], name: str) -> Any:
+def _check_frames(path: Path, header: Any, frames: int, per_frame: Any) -> None:
+    if not 1 <= frames <= MOST_FRAMES:
+        raise InputError(f"{path} promises {frames} frames, which no scan has", "export it again from its source")
+    if per_frame and len(per_frame) != frames:
+        raise InputError(
+            f"{path} promises {frames} frames, but describes {len(per_frame)}", "export it again from its source"
+        )
+
+
+def _spread(slices: list[Slice], header: Any) -> list[Slice]:
+    """Frames of which only the first one's position is known, spread by the distance that the header gives.
+
+    So dental cone-beam scanners write CT, and ITK reads it likewise.
+    """
+    first = slices[0]
+    if first.modality not in VOLUMES or not first.placed or len({s.position for s in slices}) > 1 or len(slices) < 2:
+        return slices
+    if "PerFrameFunctionalGroupsSequence" in header:
+        return slices
+    offsets = _list(header, "GridFrameOffsetVector")
+    apart = next((v for v in (_number(header, t) for t in ("SpacingBetweenSlices", "SliceThickness")) if v > 0), 0.0)
+    if len(offsets) == len(slices):
+        steps = np.array([float(v) - float(offsets[0]) for v in offsets])
+    elif apart:
+        steps = np.array([i * apart for i in range(len(slices))])
+    else:
+        return slices
+    normal = np.cross(first.cosines[:3], first.cosines[3:])  # type: ignore[index]
+    places = np.asarray(first.position) + steps[:, None] * normal / (np.linalg.norm(normal) or 1.0)
+    return [replace(s, position=tuple(p.tolist()), guessed=True) for s, p in zip(slices, places, strict=True)]
+
+
+def functional_group(groups: Sequence[Any], name: str) -> Any:
     """The first item of a functional group, of the frame itself or shared by all, or the file's own fields."""
     return next((g[name].value[0] for g in groups if name in g and len(g[name].value)), groups[-1])
 
@@ -173,12 +250,13 @@ def _list(header: Any, name: str) -> list[Any]:
 
 def _numbers(header: Any, name: str, count: int) -> tuple[float, ...] | None:
     value = _list(header, name)
-    return tuple(float(v) for v in value) if len(value) == count else None
+    numbers = tuple(float(v) for v in value) if len(value) == count else None
+    return numbers if numbers is None or np.all(np.isfinite(numbers)) else None
 
 
 def _number(header: Any, name: str) -> float:
-    value = _list(header, name)
     try:
-        return float(value[0]) if value else 0.0
+        value = _list(header, name)
+        return float(value[0]) if value and np.isfinite(float(value[0])) else 0.0
     except (TypeError, ValueError):
         return 0.0

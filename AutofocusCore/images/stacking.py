@@ -3,82 +3,154 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.images.distances import Even, even_out
 from AutofocusCore.images.geometry import Floats, Grid
 from AutofocusCore.images.slices import Slice
 
 SAME_COSINE = 1e-3
 """Direction cosines of the slices of one volume differ by no more than this."""
 SAME_POSITION_MM = 0.01
-GAP = 0.1
-"""A distance that differs from the usual one by more than this share of it is a gap."""
-NOTICEABLE = 0.01
-"""Smaller differences than this share are rounding; larger ones are worth a warning."""
+PERPENDICULAR = 0.05
+"""Rows and columns that are further from perpendicular (3 degrees) are no rounding."""
+
+AreSame = Callable[[Slice, Slice], bool]
 
 
 @dataclass(frozen=True)
 class Stack:
-    """The slices of each frame, in the order of the grid's third axis, and the grid, sheared where they shift."""
+    """The slices of each frame, in the order of the grid's third axis, and the grid, sheared where they shift.
+
+    `even` says how to interpolate between slices that lie at more than one distance; None where they are even.
+    """
 
     frames: tuple[tuple[Slice, ...], ...]
     grid: Grid
     warnings: tuple[str, ...]
+    even: Even | None = None
 
 
-def stack(slices: Sequence[Slice], name: str) -> Stack:
+def stack(slices: Sequence[Slice], name: str, same: AreSame) -> Stack:
     """Put slices in order along their normal and find the grid they make.
+
+    Args:
+        slices: of one series.
+        name: what to call it.
+        same: tells whether two slices at one place have the same pixels.
 
     Raises:
         InputError: colour; mosaic; without positions; mixed sizes or orientations; gaps; unequal frames.
     """
     first = slices[0]
-    if any(s.mosaic for s in slices):
-        raise InputError(
-            f"{name} is a Siemens mosaic, with all slices of a volume tiled over one picture",
-            "convert it, for example with dcm2niix, and give the NIfTI file",
-        )
-    if any(s.samples != 1 for s in slices):
-        raise InputError(
-            f"{name} holds colour images ({first.samples} values per pixel)", "give the original grey-value series"
-        )
-    if any(s.position is None or s.cosines is None or s.spacing is None for s in slices) or first.spacing is None:
-        raise InputError(f"{name} does not say where its slices lie", "export it again as an original CT or MR series")
+    _check_grey_and_placed(slices, name)
     _check_alike(slices, name)
-    cosines = np.array([s.cosines for s in slices], dtype=np.float64).mean(axis=0)
-    along_row, along_column = cosines[:3], cosines[3:]
-    normal = np.cross(along_row, along_column)
     spacing = np.asarray(first.spacing)  # between rows, between columns
-    if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0) or np.linalg.norm(normal) < 0.5:
+    along_row, along_column = _axes(np.array([s.cosines for s in slices], dtype=np.float64).mean(axis=0), name)
+    normal = np.cross(along_row, along_column)
+    if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
         raise InputError(
-            f"{name} has the pixel spacing {spacing[0]:g} × {spacing[1]:g} mm or directions that make no plane",
-            "export it again from its source",
+            f"{name} has the pixel spacing {spacing[0]:g} × {spacing[1]:g} mm", "export it again from its source"
         )
     places = np.array([np.dot(s.position, normal) for s in slices])  # type: ignore[arg-type]
-    planes = _planes([slices[i] for i in np.argsort(places, kind="stable")], np.sort(places), name)
+    order = np.argsort(places, kind="stable")
+    planes, doubles = _planes([slices[i] for i in order], places[order], name, same)
     if len(planes) < 2:
         raise InputError(f"{name} is a single 2-D slice", "give the folder of a whole series")
     positions = np.array([plane[0].position for plane in planes], dtype=np.float64)
-    warnings = _check_distances(positions @ normal, planes, name)
-    step = (positions[-1] - positions[0]) / (len(positions) - 1)
-    ideal = positions[0] + np.arange(len(positions))[:, None] * step
-    off = np.linalg.norm(positions - ideal, axis=1).max()
+    even, warnings = even_out(positions @ normal, [plane[0].path.name for plane in planes], name)
+    along = (positions @ normal - positions[0] @ normal) / ((positions[-1] - positions[0]) @ normal)
+    span = positions[-1] - positions[0]
+    off = np.linalg.norm(positions - positions[0] - along[:, None] * span, axis=1).max()
+    count = len(planes) if even is None else even.count
+    step = span / (count - 1)
     if off > max(0.5 * spacing.min(), 0.25 * float(np.linalg.norm(step))):
         raise InputError(
             f"{name} has slices that are not stacked along a line (off by up to {off:.1f} mm)",
             "give a series whose slices lie above each other",
         )
-    shift = step - (step @ normal) * normal
-    if np.linalg.norm(shift) * (len(positions) - 1) < 0.25 * spacing.min():
-        step = (step @ normal) * normal
+    along_row, along_column, step = _straight(along_row, along_column, step, slices, count, float(spacing.min()))
     matrix = np.stack([along_row * spacing[1], along_column * spacing[0], step], axis=1)
-    grid = Grid.from_matrix((first.columns, first.rows, len(planes)), matrix, positions[0])
+    grid = Grid.from_matrix((first.columns, first.rows, count), matrix, positions[0])
     frames = tuple(tuple(plane[f] for plane in planes) for f in range(len(planes[0])))
-    return Stack(frames, grid, warnings)
+    return Stack(frames, grid, (*doubles, *warnings, *_remarks(slices, name)), even)
+
+
+def _check_grey_and_placed(slices: Sequence[Slice], name: str) -> None:
+    if any(s.mosaic for s in slices):
+        raise InputError(
+            f"{name} is a Siemens mosaic, with all slices of a volume tiled over one picture",
+            "convert it, for example with dcm2niix, and give the NIfTI file",
+        )
+    if not all(s.grey for s in slices):
+        raise InputError(f"{name} holds colour images", "give the original grey-value series")
+    if not all(s.placed for s in slices):
+        raise InputError(f"{name} does not say where its slices lie", "export it again as an original CT or MR series")
+
+
+def _axes(cosines: Floats, name: str) -> tuple[Floats, Floats]:
+    """Unit vectors along rows and columns, perpendicular: cosines are rounded, which must not change the spacing."""
+    row, column = cosines[:3], cosines[3:]
+    lengths = np.linalg.norm(row), np.linalg.norm(column)
+    if not np.all(np.isfinite(cosines)) or min(lengths) < 0.9 or max(lengths) > 1.1:
+        raise InputError(
+            f"{name} has directions that make no plane (direction cosines of the lengths {lengths[0]:.3g} and "
+            f"{lengths[1]:.3g})",
+            "export it again from its source",
+        )
+    row, column = row / lengths[0], column / lengths[1]
+    if abs(row @ column) > PERPENDICULAR:
+        raise InputError(
+            f"{name} has directions that make no plane (rows and columns {np.degrees(np.arccos(row @ column)):.1f}° "
+            "apart)",
+            "export it again from its source",
+        )
+    left, _, right = np.linalg.svd(np.stack([row, column], axis=1), full_matrices=False)
+    row, column = (left @ right).T
+    return row, column
+
+
+def _straight(
+    row: Floats, column: Floats, step: Floats, slices: Sequence[Slice], count: int, pixel: float
+) -> tuple[Floats, Floats, Floats]:
+    """The axes without a shift of slices that is only rounding, of positions or of cosines."""
+    normal = np.cross(row, column)
+    shift = step - (step @ normal) * normal
+    if np.linalg.norm(shift) * (count - 1) < 0.25 * pixel:
+        return row, column, (step @ normal) * normal
+    if np.linalg.norm(shift) <= 2 * _rounding(slices) * np.linalg.norm(step):  # the positions are the more exact
+        normal = step / np.linalg.norm(step) * np.sign(step @ normal)
+        row = row - (row @ normal) * normal
+        row /= np.linalg.norm(row)
+        return row, np.cross(normal, row), step
+    return row, column, step
+
+
+def _rounding(slices: Sequence[Slice]) -> float:
+    """How far the direction cosines may be off, from the number of decimals that they are written with."""
+    cosines = np.abs(np.array([s.cosines for s in slices], dtype=np.float64))
+    for decimals in range(1, 6):
+        scaled = cosines * 10**decimals
+        if np.abs(scaled - np.rint(scaled)).max() < 1e-6 * 10**decimals:
+            whole = np.abs(cosines - np.rint(cosines)).max() < 1e-9
+            return 0.0 if whole else 0.5 * 10.0**-decimals
+    return 0.0
+
+
+def _remarks(slices: Sequence[Slice], name: str) -> tuple[str, ...]:
+    remarks: tuple[str, ...] = ()
+    if any(s.guessed for s in slices):
+        remarks += (
+            f"{name} says where its first slice lies, not the others: they were taken to follow along its normal "
+            "at the distance that the header gives, and may be upside down.",
+        )
+    if any(s.inverted for s in slices):
+        remarks += (f"{name} is MONOCHROME1 (shown with dark and bright exchanged): its values were taken as stored.",)
+    return remarks
 
 
 def _check_alike(slices: Sequence[Slice], name: str) -> None:
@@ -92,23 +164,25 @@ def _check_alike(slices: Sequence[Slice], name: str) -> None:
         else:
             groups.append((cosines, [one]))
     if len(groups) > 1:
-        shown = ", ".join(f"{len(m)} {_plane_name(c)} ({m[0].path.name} and so on)" for c, m in groups)
+        shown = ", ".join(f"{len(m)} {_plane_name(c)} ({m[0].path.name} and so on)" for c, m in groups[:6])
         raise InputError(
             f"{name} mixes slices of different orientation: {shown}",
             "export each orientation as a series of its own, and give one of them",
         )
     sizes = Counter((s.columns, s.rows) for s in slices)
     if len(sizes) > 1:
-        shown = ", ".join(f"{n} of {c} × {r} pixels" for (c, r), n in sizes.most_common())
+        shown = ", ".join(f"{n} of {c} × {r} pixels" for (c, r), n in sizes.most_common(6))
         raise InputError(f"{name} mixes slices of different size: {shown}", "give a series of one size")
     spacings = Counter(tuple(round(v, 3) for v in s.spacing or ()) for s in slices)
     if len(spacings) > 1:
-        shown = ", ".join(f"{n} of {' × '.join(map(str, v))} mm" for v, n in spacings.most_common())
+        shown = ", ".join(f"{n} of {' × '.join(map(str, v))} mm" for v, n in spacings.most_common(6))
         raise InputError(f"{name} mixes slices of different pixel spacing: {shown}", "give a series of one spacing")
 
 
-def _planes(slices: Sequence[Slice], places: Floats, name: str) -> list[list[Slice]]:
-    """Slices gathered by place; those at one place are the frames of a 4-D series."""
+def _planes(
+    slices: Sequence[Slice], places: Floats, name: str, same: AreSame
+) -> tuple[list[list[Slice]], tuple[str, ...]]:
+    """Slices gathered by place, and warnings; those at one place are the frames of a 4-D series, or doubles."""
     planes: list[list[Slice]] = []
     for i, one in enumerate(slices):
         if i and places[i] - places[i - 1] <= SAME_POSITION_MM:
@@ -116,35 +190,30 @@ def _planes(slices: Sequence[Slice], places: Floats, name: str) -> list[list[Sli
         else:
             planes.append([one])
     counts = Counter(len(plane) for plane in planes)
-    if len(counts) > 1:
-        usual = counts.most_common(1)[0][0]
-        odd = next(plane for plane in planes if len(plane) != usual)
+    if len(counts) == 1:
+        return [sorted(plane, key=lambda s: s.order) for plane in planes], ()
+    usual = counts.most_common(1)[0][0]
+    dropped: list[Slice] = []
+    for plane in planes:
+        for one in list(plane[1:]):
+            if len(plane) > usual and any(same(one, other) for other in plane if other is not one):
+                plane.remove(one)
+                dropped.append(one)
+    odd = next((plane for plane in planes if len(plane) != usual), None)
+    if odd is None:
+        count = f"{len(dropped)} slice{'s' * (len(dropped) != 1)} twice"
+        named = ", ".join(s.path.name for s in dropped[:3]) + (" and so on" if len(dropped) > 3 else "")
+        warning = f"{name} holds {count}, with the same pixels at the same place; the second was left out ({named})."
+        return [sorted(plane, key=lambda s: s.order) for plane in planes], (warning,)
+    if usual == 1:
+        named = ", ".join(s.path.name for s in odd[:3])
         raise InputError(
-            f"{name} has {usual} slices at most positions, but {len(odd)} at that of {odd[0].path.name}",
-            "complete the series, or give one that holds a single volume",
+            f"{name} has {len(odd)} different images at one position ({named}), and one at most of the others",
+            "take out those that do not belong to the volume",
         )
-    return [sorted(plane, key=lambda s: s.order) for plane in planes]
-
-
-def _check_distances(places: Floats, planes: Sequence[Sequence[Slice]], name: str) -> tuple[str, ...]:
-    distances = np.diff(places)
-    usual = float(np.median(distances))
-    odd = np.flatnonzero(np.abs(distances - usual) > GAP * usual)
-    if not len(odd):
-        worst = float(np.abs(distances - usual).max())
-        if worst <= max(NOTICEABLE * usual, SAME_POSITION_MM):
-            return ()
-        return (f"{name} has slices {usual:.2f} mm apart, give or take {worst:.2f} mm: they were taken as even.",)
-    gaps = []
-    for i in odd[:4]:
-        before, after = planes[i][0], planes[i + 1][0]
-        ends = f"{places[i]:.1f} and {places[i + 1]:.1f} mm ({before.path.name}, {after.path.name})"
-        gaps.append(f"{distances[i]:.1f} mm between the positions {ends}")
-    more = f" and {len(odd) - 4} more" if len(odd) > 4 else ""
-    kind = "slices missing" if np.all(distances[odd] > usual) else "slices at uneven distances"
     raise InputError(
-        f"{name} has {kind}: they lie {usual:.1f} mm apart, but {'; '.join(gaps)}{more}",
-        "export the complete series again",
+        f"{name} has {usual} slices at most positions, but {len(odd)} at that of {odd[0].path.name}",
+        "complete the series, or give one that holds a single volume",
     )
 
 

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from AutofocusCore.errors import OutputError
 from AutofocusCore.io.atomic import Staging, cannot_write, joined, stem_of, suffix_of
 from AutofocusCore.io.names import check_name
+from AutofocusCore.io.sheared_nifti import is_sheared, put_axes
 from AutofocusCore.io.slicer_nrrd import (
     PROVENANCE_KEY,
     AttentionLike,
@@ -175,12 +176,19 @@ def write_image(path: Path, image: sitk.Image, *, provenance: Mapping[str, Any] 
         image = sitk.Image(image)
         image.SetMetaData(PROVENANCE_KEY, header_json(provenance))
     reason = "it reads back differently"
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
     try:
         sitk.WriteImage(image, str(path), useCompression=suffix_of(path) != ".nii")
+        nifti = suffix_of(path) in (".nii", ".nii.gz")
+        if nifti and image.GetDimension() == 3 and is_sheared(image.GetDirection()):
+            put_axes(path, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
         if sitk.Hash(sitk.ReadImage(str(path))) == sitk.Hash(image):
             return
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else "unknown reason"
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
     _provoke_os_error(path)
     raise OutputError(f"Cannot write to {path.parent} ({reason})", "choose another place or format")
 

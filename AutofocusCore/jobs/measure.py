@@ -46,7 +46,8 @@ def measure(labels: sitk.Image, structures: Sequence[Structure], image: sitk.Ima
     found = sitk.GetArrayViewFromImage(labels).ravel()
     size = max([255, *(structure.label for structure in structures)]) + 1
     counts = np.bincount(found, minlength=size)
-    millilitres = abs(float(np.prod(labels.GetSpacing()))) / 1000.0
+    axes = np.reshape(labels.GetDirection(), (3, 3)) * np.asarray(labels.GetSpacing())
+    millilitres = abs(float(np.linalg.det(axes))) / 1000.0  # right for sheared axes, too
     means: list[float | None] = [None] * size
     deviations: list[float | None] = [None] * size
     if image is not None:
