@@ -10,6 +10,7 @@ from AutofocusCore.cli import options
 from AutofocusCore.cli.console import say
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.io.atomic import Staging
+from AutofocusCore.io.image_files import write_image
 from AutofocusCore.io.results import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
@@ -17,7 +18,6 @@ from AutofocusCore.io.results import (
     check_legend,
     check_writable,
     legend_path,
-    write_image,
     write_segmentation,
 )
 

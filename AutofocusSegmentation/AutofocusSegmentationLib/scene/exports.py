@@ -25,7 +25,8 @@ from vtkmodules.vtkIOGeometry import vtkSTLWriter
 
 from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.io.atomic import Staging
-from AutofocusCore.io.results import check_legend, legend_path, write_image
+from AutofocusCore.io.image_files import write_image
+from AutofocusCore.io.results import check_legend, legend_path
 from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS, as_array
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 
