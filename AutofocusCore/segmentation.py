@@ -12,9 +12,11 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.images.checks import name_of
 from AutofocusCore.images.geometry import Grid, Region
 from AutofocusCore.images.islands import keep_largest, remove_islands
 from AutofocusCore.images.labelling import count_steps, label_image
+from AutofocusCore.images.plausible import nothing_found
 from AutofocusCore.images.preparing import check_channels, prepare
 from AutofocusCore.images.resampling import to_image
 from AutofocusCore.images.roi import Roi, RoiBox, roi_mask, roi_region
@@ -205,7 +207,6 @@ def segment_image(
     network = model.build()
     step(reporter)
     clock.stop("prepare")
-
     active = prepared.patient if model.spec.roi != "none" else None
     prediction = predict_volume(
         network,
@@ -242,6 +243,8 @@ def segment_image(
     keep_largest(labels, model.spec.connected)
     if smallest_island_mm3 > 0:
         remove_islands(labels, target.voxel_mm3, smallest_island_mm3)
+    if not labels.any():
+        warnings += (nothing_found(name_of(channels[0]), roi is not None),)
     step(reporter)
     clock.stop("resample")
 

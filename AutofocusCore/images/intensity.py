@@ -21,6 +21,9 @@ STORED_OFFSET = 1024.0
 SAMPLE = 200_000
 """Voxels that are enough to see what an image looks like."""
 SMALLEST_STD = 1e-6
+"""Of the largest value: with less, rounding is all there is."""
+EXPECTS_STORED = 300.0
+"""A model whose window begins above this was trained on stored values, HU + 1024: no tissue but bone is so dense."""
 EMPTY_SHARE = 0.05
 
 
@@ -79,6 +82,11 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
     elif stated is None and wanted == "CT" and seen is None:
         low, high = float(values.min()), float(values.max())
         evidence = f"its values ({low:g} to {high:g}) are not those of CT in Hounsfield units"
+    elif stated == wanted == "CT" and seen is None and float(np.percentile(values, 1)) >= 0:
+        low, high = float(values.min()), float(values.max())
+        evidence = (
+            f"its values ({low:g} to {high:g}) hold neither air nor fat, so that they may not be Hounsfield units"
+        )
     elif stated is None and wanted == "MR" and seen is not None:
         evidence = "its values look like CT in Hounsfield units"
     else:
@@ -86,6 +94,29 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
     return (
         f'{name} may be the wrong image: the model wants {wanted} for its input "{channel}", but {evidence}. '
         "Check the result with care."
+    )
+
+
+def offset_to_model(seen: Look, how: Normalization, name: str) -> tuple[float, str | None]:
+    """What to add to a CT so that its air and soft tissue lie where the model's window expects them, and a warning.
+
+    A z-score does not mind an offset, so that only models with a window need this.
+
+    Args:
+        seen: how the image looks.
+        how: the model's normalisation.
+        name: the image's name.
+    """
+    if how.window is None or seen.kind not in ("CT", "CT+1024"):
+        return 0.0, None
+    expected = "CT+1024" if how.window[0] > EXPECTS_STORED else "CT"
+    if seen.kind == expected:
+        return 0.0, None
+    offset = STORED_OFFSET if expected == "CT+1024" else -STORED_OFFSET
+    found, wanted = ("HU + 1024", "HU") if offset < 0 else ("HU", "HU + 1024")
+    return offset, (
+        f"{name} looks like CT stored as {found}, but the model wants {wanted}: {abs(offset):g} was "
+        f"{'subtracted' if offset < 0 else 'added'}. Check the result with care."
     )
 
 
@@ -150,7 +181,7 @@ def normalise(values: Floats, mask: Mask, how: Normalization, name: str) -> tupl
                 "check that this is the image you meant",
             )
         shift, scale = statistics(chosen, how.percentiles, how.sigmas)
-        if scale <= SMALLEST_STD * max(1.0, abs(shift)):
+        if scale <= SMALLEST_STD * max(abs(float(chosen.min())), abs(float(chosen.max()))):
             raise InputError(
                 f"{name} has the same value, {shift:g}, in nearly all voxels (mask: {how.mask})",
                 "check that this is the image you meant",

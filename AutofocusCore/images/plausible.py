@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from AutofocusCore.errors import InputError
+from AutofocusCore.errors import InputError, MemoryLimitError
+from AutofocusCore.images.files import MEMORY_ASKED_FROM, size_text
 from AutofocusCore.images.geometry import Grid
 
 LARGEST_MM, LARGE_MM = 3000.0, 2200.0
@@ -17,6 +18,12 @@ THICKEST_MM, THICK_MM = 50.0, 20.0
 THINNEST_MM = 0.005
 FARTHEST_MM = 1e6
 """An origin further away is no place in a scanner, and costs the precision of the voxels' places."""
+MOST_SPLIT = 500.0
+"""Voxels of the model's grid to one of the image; slices of 10 mm for a model of 1 mm make 10 or so."""
+LARGE_GRID = 1 << 24
+COARSE = 8.0
+"""Times the model's spacing from which on hardly anything can be seen of what the model looks for."""
+COPIES = 4
 CHECK = "check its unit of length, which must be millimetres, or correct the spacing in its header"
 
 
@@ -41,3 +48,53 @@ def check_size(grid: Grid, name: str) -> tuple[str, ...]:
     if extent.max() > LARGE_MM or spacing.max() > THICK_MM:
         return (f"{size}, which is more than a patient has: check that its spacing is in millimetres.",)
     return ()
+
+
+def check_model_grid(own: Grid, model: Grid, channels: int, name: str) -> list[str]:
+    """Warnings about an image that is much coarser than what a model was trained on.
+
+    Args:
+        own: the image's grid.
+        model: what it is resampled to for the model.
+        channels: how many images there are.
+        name: the image's name.
+
+    Raises:
+        InputError: each voxel would become hundreds.
+        MemoryLimitError: the resampled images do not fit into this machine's memory.
+    """
+    count = int(np.prod(model.size, dtype=np.float64))
+    split = count / float(np.prod(own.size, dtype=np.float64))
+    voxel, wanted = (" × ".join(f"{s:.3g}" for s in grid.spacing) for grid in (own, model))
+    if split > MOST_SPLIT and count > LARGE_GRID:
+        raise InputError(
+            f"{name} has voxels of {voxel} mm, far larger than those of {wanted} mm that the model sees: each would "
+            f"become {split:.0f}",
+            "give an image of a finer resolution, or check its spacing",
+        )
+    nbytes = 4 * count * (channels + COPIES)
+    if nbytes > MEMORY_ASKED_FROM:
+        from AutofocusCore.inference.computer import memory
+
+        available, _ = memory()
+        if nbytes > available:
+            raise MemoryLimitError(
+                f"{name} would have {' × '.join(map(str, model.size))} voxels at the model's spacing of {wanted} mm, "
+                f"and take {size_text(nbytes)} to prepare, where {size_text(available)} are free",
+                "crop the image, or use a machine with more memory",
+            )
+    if max(own.spacing) > COARSE * max(model.spacing):
+        return [
+            f"{name} has voxels of {voxel} mm, far larger than those of {wanted} mm that the model was trained on: "
+            "little of the structures can be seen. Check the result with care."
+        ]
+    return []
+
+
+def nothing_found(name: str, in_region: bool) -> str:
+    """The warning for a result without any structure."""
+    where = " in the region of interest" if in_region else ""
+    return (
+        f"{name}: none of the model's structures was found{where}, every voxel is background. Check that the image "
+        "shows what the model looks for, and that its values and its spacing are right."
+    )

@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.body import body_mask, bounding_region, margins_of
 from AutofocusCore.images.checks import (
+    SOURCE_KEY,
     check_content,
     check_geometry,
     check_kind,
@@ -22,7 +23,10 @@ from AutofocusCore.images.checks import (
     repair_values,
 )
 from AutofocusCore.images.geometry import Grid, Region, model_grid
-from AutofocusCore.images.intensity import modality_warning, normalise, outside_value
+from AutofocusCore.images.intensity import look, modality_warning, normalise, offset_to_model, outside_value
+from AutofocusCore.images.outliers import tame
+from AutofocusCore.images.plausible import check_model_grid
+from AutofocusCore.images.plausible import check_size as check_patient_size
 from AutofocusCore.images.resampling import inside, sample
 from AutofocusCore.models.spec import Channel, ModelSpec, Normalization
 
@@ -72,19 +76,33 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
     """
     images, names, warnings = check_channels(channels, spec)
     grid = model_grid(Grid.of(images[0]), spec.orientation, spec.spacing)
+    warnings += check_model_grid(Grid.of(images[0]), grid, len(images), names[0])
     volume = np.empty((len(images), *grid.shape), dtype=np.float32)
     background, found, covered = [], np.zeros(grid.shape, dtype=bool), np.zeros(grid.shape, dtype=bool)
     for i, (image, channel, name) in enumerate(zip(images, spec.channels, names, strict=True)):
+        tamed = tame(image, name)
+        image, tame_warnings = tamed.image, tamed.warnings
         original = sitk.GetArrayViewFromImage(image)
+        warnings += tame_warnings if tamed.padding is not None or spec.normalization.method == "z-score" else []
         warning = modality_warning(name, channel.modality, original, modality_of(image), channel.name)
         warnings += [warning] if warning else []
         outside = outside_value(original, channel.modality)
         volume[i] = sample(image, grid, outside)
+        if channel.modality == "CT":
+            offset, warning = offset_to_model(look(original), spec.normalization, name)
+            warnings += [warning] if warning else []
+            volume[i] += np.float32(offset)
+            outside += offset
         seen = inside(grid, Grid.of(image))
+        if tamed.padding is not None:
+            padded = sample(tamed.padding, grid, 0.0, nearest=True) != 0
+            volume[i][padded] = outside
         if i == 0:
             first = seen
         else:
             warnings += _overlap(seen & first, first, name, names[0])
+        if tamed.padding is not None:
+            seen = seen & ~padded if (seen & ~padded).any() else seen
         seen = _without_padding(seen, image, grid, spec.normalization)
         mask = _mask(volume[i], seen, grid, spec.normalization)
         if spec.roi == "body" and mask.all() and (volume[i] == volume[i].min()).mean() > EMPTY_SHARE:
@@ -133,6 +151,8 @@ def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> tuple[lis
         check_kind(image, name)
         check_geometry(image, name)
         check_size(image, name)
+        if not image.HasMetaDataKey(SOURCE_KEY):  # else `read_image` has seen to it
+            warnings.extend(check_patient_size(Grid.of(image), name))
         image, repairs = repair_values(image, name)
         check_content(image, name)
         images.append(image)

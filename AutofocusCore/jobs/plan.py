@@ -49,6 +49,7 @@ def plan_job(
         SettingError, DeviceError, MemoryLimitError: as for the run.
     """
     from AutofocusCore.images.geometry import model_grid
+    from AutofocusCore.images.plausible import check_model_grid, check_size
     from AutofocusCore.images.roi import RoiBox, roi_region
     from AutofocusCore.inference import plan_volume, resolve_device
     from AutofocusCore.inference.devices import resolve_precision
@@ -59,7 +60,9 @@ def plan_job(
     if isinstance(roi, RoiBox) and origin is None:
         x, y, z = image.to_mm([(n - 1) / 2 for n in image.size]).tolist()
         roi = dataclasses.replace(roi, center=(x, y, z))
+    check_size(image, "The image")
     grid = model_grid(image, model.spec.orientation, model.spec.spacing)
+    check_model_grid(image, grid, len(model.spec.channels), "The image")
     network = model.build()
     layers = settings.attention_layers
     device = resolve_device(settings.device)

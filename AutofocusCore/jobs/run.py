@@ -170,12 +170,13 @@ def compute_job(
 
     start = time.monotonic()
     channels, read_warnings = _read_channels(job, reporter(progress, cancelled))
+    roi, roi_warnings = read_region(job.settings)
     seconds = {"read": time.monotonic() - start}
     layers = job.settings.attention_layers
     result = segment_image(
         model,
         channels,
-        roi=region_of_interest(job.settings),
+        roi=roi,
         mode=job.settings.mode,
         device=job.settings.device,
         precision=job.settings.precision,
@@ -187,7 +188,7 @@ def compute_job(
         cancelled=cancelled,
     )
     seconds |= {stage: value for stage, value in result.seconds.items() if stage not in seconds}
-    warnings = (*read_warnings, *result.warnings)
+    warnings = tuple(dict.fromkeys((*read_warnings, *roi_warnings, *result.warnings)))
     if job.outputs.attention is not None and not result.attention and result.recalibration is None:
         warnings += (f"The model {model.spec.name} has no autofocus layers: there is no attention to write.",)
     measurements = tuple(measure(result.labels, model.spec.structures, channels[0]))
@@ -244,18 +245,24 @@ def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[l
 
 def region_of_interest(settings: Settings) -> sitk.Image | RoiBox | None:
     """The mask or the box that the settings name, or None."""
+    return read_region(settings)[0]
+
+
+def read_region(settings: Settings) -> tuple[sitk.Image | RoiBox | None, tuple[str, ...]]:
+    """The region of interest as above, and what was odd about its file."""
     if settings.roi_mask is not None:
         from AutofocusCore.images import read_image
 
-        return read_image(settings.roi_mask).image
+        scan = read_image(settings.roi_mask)
+        return scan.image, scan.warnings
     if settings.roi_box is not None:
         from AutofocusCore.segmentation import RoiBox
 
         box = settings.roi_box
         if len(box) == 15:
-            return RoiBox(_point(box[:3]), _point(box[3:6]), box[6:])
-        return RoiBox.between(_point(box[:3]), _point(box[3:]))
-    return None
+            return RoiBox(_point(box[:3]), _point(box[3:6]), box[6:]), ()
+        return RoiBox.between(_point(box[:3]), _point(box[3:])), ()
+    return None, ()
 
 
 def _write(

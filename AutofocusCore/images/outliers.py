@@ -1,0 +1,147 @@
+"""Values that are no measurement: padding, and voxels far from all others, which would steer a z-score.
+
+One criterion for both: a gap in the values that is at least as wide as all values on its other side span. Scans have
+no such gap, however bright their vessels or metal, so that they pass unchanged, bit for bit. Beyond it lie:
+
+* outliers, where they are few: each becomes the nearest ordinary value;
+* padding, where it is one and the same value that is negative, or the largest that there is: it counts as outside.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+Numbers = npt.NDArray[Any]
+
+FEW = 0.05
+"""Share of the voxels up to which those beyond a gap are outliers."""
+MOST_PADDING = 0.95
+BINS = 1 << 16
+FEWEST_VALUES = 8
+"""Different values that ordinary ones have at least; a mask has fewer."""
+ROUNDS = 8
+
+
+@dataclass(frozen=True)
+class Tamed:
+    """An image without such values.
+
+    Attributes:
+        image: itself where it has none.
+        padding: 1 where it was padded, else 0; None where it was not.
+        outliers: how many there were.
+        warnings: sentences for the user.
+    """
+
+    image: sitk.Image
+    padding: sitk.Image | None = None
+    outliers: int = 0
+    warnings: tuple[str, ...] = ()
+
+
+def tame(image: sitk.Image, name: str) -> Tamed:
+    """Clip outliers to the ordinary values, and give padding the lowest of them."""
+    values = sitk.GetArrayViewFromImage(image)
+    least, most = float(values.min()), float(values.max())
+    low, high, padded = _ordinary(values, least, most)
+    if (low, high) == (least, most):
+        return Tamed(image)
+    below, above = values < low, values > high
+    is_padding = np.zeros(values.shape, dtype=bool)
+    for value in padded:
+        is_padding |= values == value
+    beyond = (below | above) & ~is_padding
+    count = int(np.count_nonzero(beyond))
+    warnings: list[str] = []
+    if is_padding.any():
+        share = 100 * np.count_nonzero(is_padding) / values.size
+        shown = " and ".join(f"{value:g}" for value in padded)
+        warnings.append(f"{name} is padded with {shown} ({share:.2g} % of its voxels), which was taken as outside.")
+    if count:
+        worst = max((float(v) for v in (values[beyond].min(), values[beyond].max())), key=lambda v: abs(v - low))
+        warnings.append(
+            f"{name} has {count} voxel{'s' * (count != 1)} far from all others (up to {worst:g}, where the others are "
+            f"{low:g} to {high:g}): cut down to these, as {'they' if count != 1 else 'it'} would change how the "
+            "network sees everything else. Check the result with care."
+        )
+    clipped = np.clip(values, low, high).astype(values.dtype)
+    clipped[is_padding] = values.dtype.type(low)
+    mask = _like(is_padding.astype(np.uint8), image) if is_padding.any() else None
+    return Tamed(_like(clipped, image), mask, count, tuple(warnings))
+
+
+def _like(array: Numbers, image: sitk.Image) -> sitk.Image:
+    result = sitk.GetImageFromArray(array)
+    result.CopyInformation(image)
+    for key in image.GetMetaDataKeys():
+        result.SetMetaData(key, image.GetMetaData(key))
+    return result
+
+
+def _ordinary(values: Numbers, least: float, most: float) -> tuple[float, float, list[float]]:
+    """The lowest and highest ordinary value, and the values of padding."""
+    low, high, padded = least, most, []
+    for _ in range(ROUNDS):
+        if not high > low:
+            return least, most, []
+        counts, width = _histogram(values, low, high)
+        used = np.flatnonzero(counts)
+        gaps = np.diff(used)
+        total = int(counts.sum())
+        up = _upper_cut(used, gaps, counts, total)
+        down = _lower_cut(used, gaps, counts, total)
+        cut = up or down
+        if cut is None:
+            break
+        inner = values[(values >= low) & (values <= high)]
+        edge = low + width * (cut[0] + 0.5)
+        beyond = inner[inner > edge] if up else inner[inner < edge]
+        kept = inner[inner <= edge] if up else inner[inner >= edge]
+        if len(np.unique(kept[: 1 << 20])) < FEWEST_VALUES:
+            break
+        single = float(beyond.min()) == float(beyond.max())
+        is_padding = single and (float(beyond.max()) < 0 or (up is not None and len(beyond) > FEW * total))
+        if not is_padding and len(beyond) > FEW * total:
+            break
+        if is_padding and len(beyond) > 1:
+            padded.append(float(beyond.min()))
+        low, high = float(kept.min()), float(kept.max())
+    return low, high, padded
+
+
+def _upper_cut(used: Numbers, gaps: Numbers, counts: Numbers, total: int) -> tuple[int] | None:
+    """A bin in the gap below values that are too high, if there is one."""
+    for at in range(len(gaps) - 1, -1, -1):
+        beyond = int(counts[used[at + 1] :].sum())
+        if beyond > MOST_PADDING * total or (beyond > FEW * total and at < len(gaps) - 1):
+            return None
+        if gaps[at] >= used[at] - used[0] + 1 and gaps[at] > 1:
+            return (int(used[at] + gaps[at] // 2),)
+    return None
+
+
+def _lower_cut(used: Numbers, gaps: Numbers, counts: Numbers, total: int) -> tuple[int] | None:
+    """A bin in the gap above values that are too low, if there is one."""
+    for at in range(len(gaps)):
+        beyond = int(counts[: used[at] + 1].sum())
+        if beyond > MOST_PADDING * total or (beyond > FEW * total and at > 0):
+            return None
+        if gaps[at] >= used[-1] - used[at + 1] + 1 and gaps[at] > 1:
+            return (int(used[at] + gaps[at] // 2),)
+    return None
+
+
+def _histogram(values: Numbers, low: float, high: float) -> tuple[Numbers, float]:
+    """Counts of the values from low to high in bins, and the width of a bin."""
+    width = (high - low) / (BINS - 1)
+    counts = np.zeros(BINS, dtype=np.int64)
+    for plane in values:  # slice by slice, to need no copy of the volume
+        inner = plane[(plane >= low) & (plane <= high)].astype(np.float64)
+        index = ((inner - low) / width).astype(np.int64)
+        counts += np.bincount(np.clip(index, 0, BINS - 1), minlength=BINS)
+    return counts, width
