@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.jobs.job import Settings
-from AutofocusCore.jobs.run import region_of_interest
+from AutofocusCore.jobs.run import read_region
 
 if TYPE_CHECKING:
     from AutofocusCore.images import Grid
@@ -56,7 +56,7 @@ def plan_job(
     from AutofocusCore.inference.speed import expected_seconds, multiplications
 
     image = _grid(size, spacing, origin, direction)
-    roi = region_of_interest(settings)
+    roi, _ = read_region(settings)
     if isinstance(roi, RoiBox) and origin is None:
         x, y, z = image.to_mm([(n - 1) / 2 for n in image.size]).tolist()
         roi = dataclasses.replace(roi, center=(x, y, z))

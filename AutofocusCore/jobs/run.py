@@ -243,13 +243,8 @@ def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[l
     return images, tuple(warnings)
 
 
-def region_of_interest(settings: Settings) -> sitk.Image | RoiBox | None:
-    """The mask or the box that the settings name, or None."""
-    return read_region(settings)[0]
-
-
 def read_region(settings: Settings) -> tuple[sitk.Image | RoiBox | None, tuple[str, ...]]:
-    """The region of interest as above, and what was odd about its file."""
+    """The mask or the box that the settings name, or None, and what was odd about its file."""
     if settings.roi_mask is not None:
         from AutofocusCore.images import read_image
 
