@@ -25,7 +25,7 @@ PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test test-slow check coverage docs extension bench bench-train screenshots latency table3 lint format drawing system clean
+.PHONY: help venv kernel demo test test-slow check coverage docs extension bench bench-train screenshots latency soak table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -76,6 +76,9 @@ bench-roi: venv ## time a real CT in the ROI domain against released tiles and e
 
 bench-train: venv ## time a training step against the plain module's
 	@$(VENV_PYTHON) -m Benchmarks.bench_train
+
+soak: venv ## have one worker segment 500 volumes of random shapes; fails above 600 MiB, and draws the curve
+	@$(VENV_PYTHON) -m Benchmarks.soak
 
 latency: venv ## measure how long the panel keeps the application waiting during a run
 	@$(VENV_PYTHON) -m Benchmarks.latency

@@ -100,10 +100,13 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
 def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None = None) -> dict[str, Any]:
     """Do one job in this process; what goes wrong is part of the answer. Dask calls this on its workers."""
     global _services
-    from AutofocusCore.worker.handlers import PrivateFolder, Services
+    from AutofocusCore.io.private_folder import PrivateFolder
+    from AutofocusCore.worker.environment import prepare_process
+    from AutofocusCore.worker.handlers import Services
 
     try:
         if _services is None:
+            prepare_process()
             if threads is not None:
                 import torch
 

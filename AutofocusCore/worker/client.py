@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from AutofocusCore.worker.environment import VARIABLES
+
 QUIT_SECONDS = 5.0
 KILL_SECONDS = 2.0
 # Out of reach of the terminal's Ctrl-C, which is for the parent; the worker ends when the parent does. On POSIX a
@@ -35,7 +37,7 @@ class WorkerProcess:
         answers: where messages go.
         threads: how many threads it may use, None for all.
         memory_share: what share of the free memory its jobs take, up to 1.
-        folder: its private folder, which the caller makes and removes; None: the worker makes its own.
+        folder: its private folder, empty or new, which it removes when it ends; None: it makes its own.
         executable: the Python that runs it, or a launcher of one (Slicer's PythonSlicer); None: this one.
         environment: variables that it has beside, or instead of, this process's own.
         log: file that takes what it and its libraries print; None: this process's stderr.
@@ -59,7 +61,7 @@ class WorkerProcess:
         command += ["--memory-share", str(memory_share)]
         command += [] if threads is None else ["--threads", str(threads)]
         command += [] if folder is None else ["--folder", str(folder)]
-        variables = {**os.environ, **(environment or {})}
+        variables = {**VARIABLES, **os.environ, **(environment or {})}
         home = str(Path(__file__).resolve().parents[2])  # where this very package is, installed or not
         variables["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [variables.get("PYTHONPATH")])])
         with contextlib.ExitStack() as stack:
@@ -100,8 +102,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """End it and every process that it started, at once, whatever they are doing; they cannot clean up.
 
-        Its private folder stays, unless the caller gave one and removes it. Returns when the process is gone, usually
-        within milliseconds, and after some seconds at the latest.
+        Its private folder stays until the next worker starts, unless the caller removes it. Returns when the process
+        is gone, usually within milliseconds, and after some seconds at the latest.
         """
         # Where the process itself has ended, its number may stand for another one by now, unless a child of it lives
         # and keeps the pipe open.

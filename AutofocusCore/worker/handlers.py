@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
-import tempfile
-import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.io.json_values import is_number
+from AutofocusCore.io.private_folder import PrivateFolder
 from AutofocusCore.jobs.job import Job, Settings
+from AutofocusCore.worker.environment import give_memory_back
 from AutofocusCore.worker.folders import JobFolders
 
 if TYPE_CHECKING:
@@ -28,33 +26,6 @@ Report = Callable[[dict[str, Any]], None]
 
 CARD_FIELDS = ("description", "version", "intended_use", "training_data")
 """What is told of a model besides the metadata's own part for this program."""
-
-
-class PrivateFolder:
-    """A folder that only this user can look into, made when it is first asked for.
-
-    Args:
-        given: a folder of the caller's, who also removes it; None: one of our own.
-    """
-
-    def __init__(self, given: Path | None = None) -> None:
-        self._given = given
-        self._own: Path | None = None
-        self._lock = threading.Lock()
-
-    def path(self) -> Path:
-        """The folder."""
-        if self._given is not None:
-            return self._given
-        with self._lock:
-            if self._own is None:
-                self._own = Path(tempfile.mkdtemp(prefix="autofocus-"))
-            return self._own
-
-    def remove(self) -> None:
-        """Remove it, if it is our own."""
-        if self._own is not None:
-            shutil.rmtree(self._own, ignore_errors=True)
 
 
 class Services:
@@ -143,7 +114,10 @@ class Services:
             return self._segment_here(request, progress, cancelled)
         job = self._limited(Job.from_dict(request))
         model = self._model(request)
-        outcome = run_job(job, model, progress=progress, cancelled=cancelled)
+        try:
+            outcome = run_job(job, model, progress=progress, cancelled=cancelled)
+        finally:
+            give_memory_back()
         return {**outcome.to_dict(), "model": model.to_record()}
 
     def _segment_here(
@@ -169,6 +143,8 @@ class Services:
         except BaseException:
             self._folders.remove(folder)
             raise
+        finally:
+            give_memory_back()
         outcome = computed.outcome(results["files"], time.monotonic() - start)
         return {**outcome.to_dict(), **results, "model": model.to_record()}
 

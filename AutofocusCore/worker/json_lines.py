@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from AutofocusCore.io.json_values import load_json
+
 MAX_LINE = 1 << 20
 """Bytes; a longer line is no request of ours, and is skipped without being kept."""
 
@@ -64,8 +66,8 @@ def parse_line(line: bytes) -> dict[str, Any] | BadLine:
     if len(line) > MAX_LINE:
         return BadLine(f"A line is longer than {MAX_LINE} bytes")
     try:
-        value = json.loads(line.decode("utf-8"))
-    except (ValueError, RecursionError):
+        value = load_json(line)
+    except ValueError:
         return BadLine(f"The line {line[:60]!r} is not JSON")
     return value if isinstance(value, dict) else BadLine(f"The line {line[:60]!r} is not a JSON object")
 

@@ -66,8 +66,11 @@ with the codes of AutofocusCore/errors.py, "request" for a line that is no reque
 for a fault of ours. None of these ends the process. It ends with "quit", at the end of stdin (that is, with its parent,
 whatever it is doing then) and on SIGTERM. Whatever libraries print goes to stderr.
 
-Arguments: `--folder DIR` takes DIR for the private folder (the caller removes it), `--threads N` limits the threads,
-`--memory-share F` takes that share of the free memory where a job has no memory_limit of its own.
+Arguments: `--folder DIR` takes DIR for the private folder, `--threads N` limits the threads, `--memory-share F` takes
+that share of the free memory where a job has no memory_limit of its own.
+
+Everything temporary lies in the private folder, which goes when the process ends; what a crashed worker left, or one
+that was killed, the next worker of the same user removes (`AutofocusCore.io.private_folder`).
 """
 
 from __future__ import annotations
@@ -79,6 +82,7 @@ import os
 import queue
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Mapping
@@ -89,7 +93,9 @@ from typing import Any, NoReturn
 from AutofocusCore._version import __version__
 from AutofocusCore.errors import AutofocusError, Cancelled
 from AutofocusCore.io.atomic import discard_all
-from AutofocusCore.worker.handlers import PrivateFolder, Services
+from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
+from AutofocusCore.worker.environment import prepare_process
+from AutofocusCore.worker.handlers import Services
 from AutofocusCore.worker.json_lines import BadLine, Lines, take_standard_streams
 
 PROTOCOL = 1
@@ -129,13 +135,20 @@ class Worker:
                 self._answer(request)
 
     def _read(self) -> None:
-        """The reading thread. It goes on while a job runs, so that cancelling and the parent's end are noticed."""
-        for line in self._lines.read():
-            if isinstance(line, BadLine):
-                self._lines.write(_error(None, "request", line.cause, "send one JSON object a line"))
-            else:
-                self._sort(line)
-        end_at_once(self._folder)
+        """The reading thread. It goes on while a job runs, so that cancelling and the parent's end are noticed.
+
+        However it ends, the process ends with it: a worker that hears nothing would keep a patient's data for ever.
+        """
+        try:
+            for line in self._lines.read():
+                if isinstance(line, BadLine):
+                    self._lines.write(_error(None, "request", line.cause, "send one JSON object a line"))
+                else:
+                    self._sort(line)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            end_at_once(self._folder)
 
     def _sort(self, request: dict[str, Any]) -> None:
         """Do a quick request at once, queue the others."""
@@ -216,6 +229,13 @@ def end_at_once(folder: PrivateFolder) -> NoReturn:
     os._exit(0)
 
 
+def _may_be_removed(folder: Path) -> bool:
+    """Whether a given folder is new or empty, but for what a parent may have written for us already (run-1, ...)."""
+    return not folder.exists() or (
+        folder.is_dir() and all(entry.name.startswith((".", "run-")) for entry in folder.iterdir())
+    )
+
+
 def limit_threads(count: int) -> None:
     """Share the processor with other workers; in effect for libraries that are imported after this."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
@@ -225,17 +245,23 @@ def limit_threads(count: int) -> None:
 def main() -> None:
     """Take the standard streams and serve."""
     parser = argparse.ArgumentParser(prog="python -m AutofocusCore.worker", description="Compute for another process.")
-    parser.add_argument("--folder", type=Path, help="private folder; the caller removes it")
+    parser.add_argument("--folder", type=Path, help="private folder, empty or new; it is removed at the end")
     parser.add_argument("--threads", type=int, help="number of threads")
     parser.add_argument("--memory-share", type=float, default=1.0, help="share of the free memory, up to 1")
     args = parser.parse_args()
+    if args.folder is not None and not _may_be_removed(args.folder):
+        parser.error(f"the folder {args.folder} holds files of others; give an empty or a new one")
     lines = take_standard_streams()
     if args.threads:
         limit_threads(args.threads)
+    prepare_process()
     folder = PrivateFolder(args.folder)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides what it means
     signal.signal(signal.SIGTERM, lambda number, frame: end_at_once(folder))
     try:
+        remove_abandoned(*([args.folder.absolute().parent] if args.folder else []))
+        tempfile.tempdir = str(folder.path())  # for this process's libraries
+        os.environ.update(dict.fromkeys(("TMPDIR", "TEMP", "TMP"), tempfile.tempdir))  # and for its children
         Worker(lines, folder, args.memory_share).run()
     except BaseException:
         traceback.print_exc()

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.worker.handlers import PrivateFolder, Services
+from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.worker.handlers import Services
 
 
 @pytest.mark.parametrize(

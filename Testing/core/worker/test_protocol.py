@@ -229,6 +229,62 @@ def test_a_worker_does_not_outlive_a_parent_that_is_killed() -> None:
     assert not worker.is_running()
 
 
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's.")
+def test_what_a_killed_worker_leaves_the_next_one_removes(
+    talk: Talk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: bool
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    worker = talk(*(["--folder", str(tmp_path / "autofocus-slicer")] if given else []))
+    folder = Path(worker.ask(id=1, request="hello")["folder"])
+    (folder / "channel-1.nrrd").write_bytes(b"a scan")
+    worker.process.kill()
+    worker.process.wait()
+    assert folder.is_dir()
+    another = talk()
+    assert another.ask(id=1, request="hello")["folder"] != str(folder)
+    assert not folder.exists()
+    another.end()
+    assert [path.name for path in tmp_path.iterdir()] == []
+
+
+@pytest.mark.parametrize("how", ["end of stdin", "end of stdout", "fault"])
+def test_any_end_of_the_pipe_ends_the_worker_and_its_folder(talk: Talk, tmp_path: Path, how: str) -> None:
+    prelude = ""
+    if how == "fault":
+        prelude = "import AutofocusCore.worker.protocol as p\np.Worker._sort = lambda self, request: 1 / 0"
+    folder = tmp_path / "autofocus-given"
+    worker = talk("--folder", str(folder), prelude=prelude)
+    if how != "fault":
+        assert worker.ask(id=1, request="hello")["folder"] == str(folder)
+    if how == "end of stdin":
+        worker.end()
+    elif how == "end of stdout":
+        assert worker.process.stdout is not None
+        worker.process.stdout.close()
+        worker.send(id=2, request="cancel", job=1)  # its answer reaches nobody
+    else:
+        worker.send(id=2, request="hello")
+    worker.process.wait(20)
+    assert not folder.exists()
+
+
+def test_a_request_nested_too_deeply_is_refused_and_the_next_one_heard(talk: Talk) -> None:
+    worker = talk()
+    for depth in (600, 100_000):
+        worker.send_raw(b'{"id": ' + b"[" * depth + b"]" * depth + b', "request": "cancel", "job": 1}\n')
+        assert "is not JSON" in worker.next()["cause"]
+    assert worker.ask(id=2, request="hello")["type"] == "result"
+
+
+def test_temporary_files_of_libraries_lie_in_the_private_folder(talk: Talk) -> None:
+    prelude = "import atexit, tempfile, AutofocusCore.worker.handlers as h\n"
+    prelude += "h.Services.models = lambda self, request: {'made': tempfile.mkdtemp()}"
+    worker = talk(prelude=prelude)
+    folder = Path(worker.ask(id=1, request="hello")["folder"])
+    assert Path(worker.ask(id=2, request="models")["made"]).parent == folder
+
+
 WITHOUT = ("psutil", "platformdirs", "safetensors", "slicerio", "nrrd", "rich", "tqdm", "pandas", "monai")
 BLOCK = f"import sys; sys.modules.update(dict.fromkeys({WITHOUT!r}))  # importing them now fails"
 

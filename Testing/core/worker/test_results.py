@@ -15,9 +15,10 @@ import SimpleITK as sitk
 
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.io.nrrd import grid_matrix, read_nrrd
+from AutofocusCore.io.private_folder import PrivateFolder
 from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
 from AutofocusCore.segmentation import AttentionMap, Recalibration
-from AutofocusCore.worker.handlers import PrivateFolder, Services
+from AutofocusCore.worker.handlers import Services
 from AutofocusCore.worker.results import hand_over
 
 SETTINGS = {"device": "cpu", "precision": "float32"}
@@ -118,7 +119,7 @@ def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: S
 
 def test_folders_go_with_the_next_job_or_when_they_are_forgotten(services: Services, job: Job, tmp_path: Path) -> None:
     def folders() -> list[str]:
-        return sorted(path.name for path in (tmp_path / "private").iterdir())
+        return sorted(path.name for path in (tmp_path / "private").glob("job-*"))
 
     services.segment(job(id="a"))
     services.segment(job(id="b", keep=False))
@@ -143,7 +144,7 @@ def test_a_job_that_fails_or_is_cancelled_leaves_no_folder(services: Services, j
     for request, options in ((job(images=["missing.nrrd"]), {}), (job(), {"cancelled": cancelled})):
         with pytest.raises(Exception, match=r"no file or folder|cancelled"):
             services.segment(request, **options)
-        assert list((tmp_path / "private").iterdir()) == []
+        assert list((tmp_path / "private").glob("job-*")) == []
 
 
 def test_a_plan_is_of_the_region_that_will_be_computed(services: Services, job: Job) -> None:

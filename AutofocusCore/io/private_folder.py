@@ -1,0 +1,111 @@
+"""Private temporary folders: only this user can look into them, and they go with the process, however it ends.
+
+Each is locked by its process; the system frees the lock when that dies. So whoever starts next can tell the folder of
+a process that crashed, with the scans in it, from one that is in use, and removes it:
+
+    <temporary files>/autofocus-<random>/.lock      locked as long as the process lives
+                                        /.owner     written when it is locked; without it a folder is just being made
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any
+
+NAME = "autofocus-"
+LOCK, OWNER = ".lock", ".owner"
+LOCK_SECONDS = 10.0
+
+
+class PrivateFolder:
+    """A temporary folder, made when it is first asked for, locked, and removed by `remove`.
+
+    Args:
+        given: a folder that the caller has made for this purpose (or a place for it); None: a new one among the
+            system's temporary files. A given one is removed as well.
+    """
+
+    def __init__(self, given: Path | None = None) -> None:
+        self._given = given
+        self._folder: Path | None = None
+        self._held: Any = None
+        self._guard = threading.Lock()
+
+    def path(self) -> Path:
+        """The folder."""
+        with self._guard:
+            if self._folder is None:
+                self._folder = self._made()
+            return self._folder
+
+    def remove(self) -> None:
+        """Remove it with all in it."""
+        with self._guard:
+            folder = self._folder or self._given
+            if self._held is not None:
+                self._held.release(force=True)  # an open file could not be removed on Windows
+                self._held = None
+            if folder is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _made(self) -> Path:
+        if self._given is None:
+            folder = Path(tempfile.mkdtemp(prefix=NAME))
+        else:
+            folder = self._given.absolute()
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(ImportError):  # before torch is installed, which brings filelock, there are no scans
+            self._held = _lock(folder)
+            self._held.acquire(timeout=LOCK_SECONDS)
+            (folder / OWNER).write_text(str(os.getpid()), encoding="ascii")
+        return folder
+
+
+def remove_abandoned(*places: Path) -> int:
+    """Remove the private folders of this user's processes that are no more.
+
+    Args:
+        places: folders to look in, beside that of temporary files.
+
+    Returns:
+        How many were removed.
+    """
+    removed = 0
+    for place in {Path(tempfile.gettempdir()), *places}:
+        with contextlib.suppress(OSError):
+            for folder in [entry for entry in place.iterdir() if entry.name.startswith(NAME)]:
+                removed += _is_own_folder(folder) and _removed(folder)
+    return removed
+
+
+def _is_own_folder(folder: Path) -> bool:
+    try:
+        status = folder.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
+
+
+def _removed(folder: Path) -> bool:
+    if not (folder / OWNER).is_file():
+        return False  # just being made, or of another program
+    try:
+        held = _lock(folder)
+        held.acquire(timeout=0)
+    except Exception:  # its process lives
+        return False
+    held.release(force=True)
+    shutil.rmtree(folder, ignore_errors=True)
+    return True
+
+
+def _lock(folder: Path) -> Any:
+    from filelock import FileLock
+
+    return FileLock(str(folder / LOCK), thread_local=False)
