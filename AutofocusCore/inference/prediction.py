@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from AutofocusCore.errors import MemoryLimitError, SettingError
+from AutofocusCore.errors import MemoryLimitError, ModelError, SettingError
 from AutofocusCore.inference import speed
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.devices import (
@@ -51,7 +52,7 @@ class Prediction:
             0 to 1. Only for scale streams with recalibration, and only if attention was asked for.
         plan: the plan that was carried out.
         device: id of the computing device.
-        precision: precision of the features.
+        precision: precision of the features: the requested one, or float32 where scores overflowed in 16 bits.
         seconds: wall time.
     """
 
@@ -107,6 +108,7 @@ def predict_volume(
         SettingError: an argument has an invalid value.
         DeviceError: there is no such device.
         MemoryLimitError: every plan needs more memory than allowed.
+        ModelError: the network's scores are not finite, also in float32.
         Cancelled: ``cancelled`` returned true.
     """
     started = time.monotonic()
@@ -115,32 +117,73 @@ def predict_volume(
         precision = "float32"
     precision = resolve_precision(precision, chosen)
     task = Task.of(network, volume, background, region, attention)
+    task.check_values()
     roi = _roi(network, mask, task)
     limit = _limit(memory_limit, chosen)
-    dtype = PRECISIONS[precision]
-    plan = _plan(network, task, mode, chosen, precision, limit, roi)
-    while True:
-        reporter = Reporter("predict", plan.steps, progress, cancelled)
-        try:
-            with torch.inference_mode():
-                reporter.follow(_run(network, task, plan, chosen.id, dtype, roi))
-            speed.learn(network, plan, chosen.id, precision, time.monotonic() - reporter.started)
-            break
-        except Exception as error:
-            if not is_out_of_memory(error):
-                raise
-            failure = error
-        _release_memory(chosen)
-        limit = int(plan.peak_bytes * SHRINK)
-        try:
-            smaller = _plan(network, task, mode, chosen, precision, limit, roi)
-        except MemoryLimitError:
-            raise _out_of_memory(chosen) from failure
-        if smaller.peak_bytes >= plan.peak_bytes:
-            raise _out_of_memory(chosen) from failure
-        plan = smaller
+
+    def run(precision: str) -> Plan:
+        def report(plan: Plan) -> Reporter:
+            return Reporter("predict", plan.steps, progress, cancelled)
+
+        return _within_memory(network, task, mode, chosen, precision, limit, roi, report)
+
+    plan = run(precision)
+    if not task.is_finite() and precision != "float32":
+        precision = "float32"  # what overflows in 16 bits need not in 32
+        plan = run(precision)
+    if not task.is_finite():
+        raise ModelError(
+            "The network's scores are not numbers (NaN or infinite), also in float32",
+            "check the model (`autofocus models verify`), and the image for values that no scan of its kind has",
+        )
     seconds = time.monotonic() - started
     return Prediction(task.logits, task.attention, plan, chosen.id, precision, seconds, task.recalibration)
+
+
+def _within_memory(
+    network: Network,
+    task: Task,
+    mode: Mode,
+    device: Device,
+    precision: str,
+    limit: int,
+    roi: Tensor | None,
+    report: Callable[[Plan], Reporter],
+) -> Plan:
+    """Plan and run, with ever smaller plans where memory runs out all the same; the plan that was carried out."""
+    plan = _plan(network, task, mode, device, precision, limit, roi)
+    while not _completed(network, task, plan, device, precision, roi, report(plan)):
+        _release_memory(device)
+        try:
+            smaller = _plan(network, task, mode, device, precision, int(plan.peak_bytes * SHRINK), roi)
+        except MemoryLimitError:
+            raise _out_of_memory(device) from None
+        if smaller.peak_bytes >= plan.peak_bytes:
+            raise _out_of_memory(device)
+        plan = smaller
+    return plan
+
+
+def _completed(
+    network: Network, task: Task, plan: Plan, device: Device, precision: str, roi: Tensor | None, reporter: Reporter
+) -> bool:
+    """Whether the run ended well; False where memory ran out.
+
+    On return nothing holds the failed run's tensors any more: the exception, whose traceback does, is gone.
+    """
+    kind = device.id.split(":")[0]
+    try:
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.inference_mode())
+            if kind in ("cpu", "cuda"):  # a caller's autocast would change the precision that was asked for
+                stack.enter_context(torch.autocast(kind, enabled=False))
+            reporter.follow(_run(network, task, plan, device.id, PRECISIONS[precision], roi))
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return False
+    speed.learn(network, plan, device.id, precision, time.monotonic() - reporter.started)
+    return True
 
 
 def plan_volume(

@@ -18,6 +18,16 @@ from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
 AttentionSelection: TypeAlias = Literal["all"] | Sequence[int] | None
+def _as_tensor(volume: Tensor | np.ndarray, device: str) -> Tensor:
+    """The volume as a float32 tensor, whatever its byte order and strides."""
+    if isinstance(volume, np.ndarray):
+        try:
+            volume = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
+        except (TypeError, ValueError) as error:
+            raise SettingError(f"The volume is an array of {volume.dtype} ({error})", "give numbers") from None
+    return torch.as_tensor(volume, device=device).float()
+
+
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Task:
         attention: AttentionSelection,
         device: str = "cpu",
     ) -> Task:
-        volume = torch.as_tensor(volume, device=device)
+        volume = _as_tensor(volume, device)
         if volume.ndim != 4 or volume.shape[0] != network.in_channels or min(volume.shape) < 1:
             raise SettingError(
                 f"The volume has shape {tuple(volume.shape)}",
@@ -72,7 +82,7 @@ class Task:
         extent = shape_of(region)
         rates = len(network.dilation_rates)
         return cls(
-            volume.float(),
+            volume,
             values.expand(network.in_channels),
             shift(region, network.margin),
             network.margin,
@@ -80,6 +90,17 @@ class Task:
             {index: torch.empty((rates, *extent), device=device) for index in wanted},
             torch.empty((network.num_classes, *extent), device=device) if recalibrates else None,
         )
+
+    def check_values(self) -> None:
+        """Refuse a volume with NaN or infinite values, of which a network makes more of them."""
+        if not all(bool(channel.isfinite().all()) for channel in self.volume):
+            raise SettingError("The volume holds NaN or infinite values", "replace them, by the background's value say")
+
+    def is_finite(self) -> bool:
+        """Whether all results are numbers."""
+        maps = [self.logits, *self.attention.values()]
+        maps += [] if self.recalibration is None else [self.recalibration]
+        return all(bool(part.isfinite().all()) for tensor in maps for part in tensor)
 
     @property
     def padded_size(self) -> tuple[int, int, int]:
