@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from AutofocusCore.batch import skipped as left_out
+from AutofocusCore.batch.bids import case_of, images_of, is_bids, subjects_in, visit_of
 from AutofocusCore.batch.case import Case
 from AutofocusCore.batch.file_names import channel_of, without
 from AutofocusCore.batch.label_maps import label_maps, other_images, with_legends
@@ -20,6 +21,7 @@ from AutofocusCore.batch.manifest import STATE_FOLDER
 from AutofocusCore.batch.skipped import LeftOut, some
 from AutofocusCore.errors import InputError
 from AutofocusCore.io.atomic import PREFIX, stem_of, suffix_of
+from AutofocusCore.io.kinds import is_file, is_folder, is_special
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel
@@ -46,8 +48,15 @@ def read_folder(
     away = None if leave_out is None else os.path.realpath(leave_out)
     entries = [entry for entry in _listed(folder) if os.path.realpath(entry) != away]
     left = LeftOut(folder)
-    folders = _case_folders([entry for entry in entries if entry.is_dir()], left)
-    files = _images([entry for entry in entries if not entry.is_dir()], left)
+    folders = _case_folders([entry for entry in entries if is_folder(entry)], left)
+    files = _images([entry for entry in entries if not is_folder(entry)], left)
+    if is_bids(folder):
+        subjects = subjects_in(folder)
+        left.add(left_out.NOT_RAW, *_besides(folders, subjects))
+        cases = [case for subject in subjects for case in _from_subject(subject, channels, left)]
+        for line in left.lines():
+            say(line)
+        return sorted(cases, key=lambda case: case.name)
     maps = label_maps([*files, *folders], channels)
     left.add(left_out.LABEL_NAMES, *maps)
     files, folders = _besides(files, maps), _besides(folders, maps)
@@ -85,7 +94,10 @@ def _case_folders(folders: Sequence[Path], left: LeftOut) -> list[Path]:
 
 
 def _images(files: Sequence[Path], left: LeftOut, *, count_others: bool = True) -> list[Path]:
-    """The image files; of the others those are counted that may be scans."""
+    """The image files; of the others those are counted that may be scans. Pipes and devices are never opened."""
+    others = [file for file in files if is_special(file)]
+    left.add(left_out.NO_FILES, *others)
+    files = _besides(files, others)
     segmentations = [file for file in files if file.name.lower().endswith(SEGMENTATION_SUFFIXES)]
     left.add(left_out.SEGMENTATIONS, *segmentations)
     files = _besides(files, segmentations)
@@ -108,9 +120,25 @@ def _holds_image(folder: Path) -> bool:
     from AutofocusCore.images.dicom import is_dicom
 
     for name, _, files in os.walk(folder):
-        if any(suffix_of(file) in IMAGE_SUFFIXES or is_dicom(Path(name, file)) for file in files):
+        paths = [Path(name, file) for file in files if is_file(Path(name, file))]
+        if any(suffix_of(path) in IMAGE_SUFFIXES or is_dicom(path) for path in paths):
             return True
     return False
+
+
+def _holds_slices(folder: Path) -> bool:
+    """Whether DICOM files lie in a folder itself."""
+    from AutofocusCore.images.dicom import is_dicom
+
+    files = (entry for entry in _listed(folder) if is_file(entry))
+    return any(suffix_of(file) not in IMAGE_SUFFIXES and is_dicom(file) for file in files)
+
+
+def _unpacked(folder: Path) -> list[Path]:
+    """The image files below a folder, where it holds such; else the folder, which is a DICOM series."""
+    found = [Path(place, name) for place, _, names in os.walk(folder) for name in sorted(names)]
+    images = [file for file in found if suffix_of(file) in IMAGE_SUFFIXES and is_file(file)]
+    return [file for file in images if not file.name.lower().endswith(SEGMENTATION_SUFFIXES)] or [folder]
 
 
 def _from_files(files: Sequence[Path], channels: Sequence[Channel], left: LeftOut) -> list[Case]:
@@ -135,10 +163,16 @@ def _from_case_folder(folder: Path, channels: Sequence[Channel], left: LeftOut) 
         entries = _listed(folder)
     except InputError as error:
         return Case(folder.name, (), (error.cause, error.remedy))
-    images = _images([e for e in entries if not e.is_dir()], left, count_others=False)
-    choices = [e for e in entries if e.is_dir() or e in images]
-    if not choices and len(channels) == 1:
+    images = _images([e for e in entries if not is_folder(e)], left, count_others=False)
+    folders = [e for e in entries if is_folder(e)]
+    if not images and len(channels) == 1 and (not folders or _holds_slices(folder)):
+        left.add(left_out.INSIDE_SERIES, *[one for one in folders if _holds_image(one)])
         return Case(folder.name, (str(folder),))  # Its files are the slices of a DICOM series.
+    if images or len(folders) > len(channels):
+        empty = [one for one in folders if not _holds_image(one)]
+        left.add(left_out.NO_IMAGES, *empty)
+        folders = _besides(folders, empty)
+    choices = images + [choice for one in folders for choice in _unpacked(one)]
     maps = label_maps(choices, channels, one_case=True)
     left.add(left_out.LABEL_NAMES, *maps)
     choices = _besides(choices, maps)
@@ -153,6 +187,31 @@ def _from_case_folder(folder: Path, channels: Sequence[Channel], left: LeftOut) 
         return _assigned(folder.name, [found[0] or choices], channels)
     _leave_unfit(others, channels, left)
     return _assigned(folder.name, found, channels)
+
+
+def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> list[Case]:
+    """The cases of a BIDS subject: each visit, or, of a model with one channel, each image that fits it."""
+    images = _images(images_of(subject, IMAGE_SUFFIXES), left)
+    if not images:
+        left.add(left_out.NO_IMAGES, subject)
+        return []
+    if len(channels) == 1:
+        fitting = [image for image in images if channel_of(image, channels)[0] is not None]
+        if fitting:
+            _leave_others(_besides(images, fitting), channels[0], left)
+            return [Case(case_of(image), (str(image),)) for image in fitting]
+    cases = []
+    for visit in sorted({visit_of(image) for image in images}):
+        found: list[list[Path]] = [[] for _ in channels]
+        others = []
+        for image in (image for image in images if visit_of(image) == visit):
+            number, _ = channel_of(image, channels)
+            (others if number is None else found[number]).append(image)
+        if len(channels) == 1:
+            found, others = [others], []
+        _leave_unfit(others, channels, left)
+        cases.append(_assigned(visit, found, channels))
+    return cases
 
 
 def _leave_others(others: Sequence[Path], channel: Channel, left: LeftOut) -> None:

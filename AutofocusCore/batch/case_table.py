@@ -20,6 +20,7 @@ from AutofocusCore.errors import InputError
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel
 
+NUL = "\u2400"  # ␀, in place of the character
 OPTIONAL_COLUMNS = ("roi", "series", "frame")
 
 
@@ -59,9 +60,13 @@ def read_table(table: Path, channels: Sequence[Channel]) -> list[Case]:
         more = {key: cell(header.index(key)) or None for key in OPTIONAL_COLUMNS if key in header}
         problem = (f"The table names no file for {missing[0]}", f"fill it in, in row {number}") if missing else None
         frame = more.get("frame")
-        if frame is not None and not frame.isdigit():
-            problem = (f"The frame is {frame!r}", f"give a whole number from 0 up, in row {number}")
+        number_given = frame is not None and bool(re.fullmatch(r"[0-9]{1,9}", frame))
+        if frame is not None and not number_given:
+            problem = (f"The frame is {frame[:40]!r}", f"give a whole number from 0 up, in row {number}")
         roi = more.get("roi")
+        odd = next((path for path in (name, *paths, roi or "") if NUL in path), None)
+        if odd is not None:
+            problem = (f"The cell {odd[:60]!r} holds a NUL character", f"write it again, in row {number}")
         cases.append(
             Case(
                 name=name,
@@ -69,7 +74,7 @@ def read_table(table: Path, channels: Sequence[Channel]) -> list[Case]:
                 problem=problem,
                 roi=None if roi is None else _resolve(table, roi),
                 series=more.get("series"),
-                frame=int(frame) if frame is not None and frame.isdigit() else None,
+                frame=int(frame) if frame is not None and number_given else None,
             )
         )
     return cases
@@ -83,6 +88,7 @@ def _rows(table: Path) -> list[list[str]]:
         raise InputError(f"The table {table} cannot be read: {error.strerror}", "check the file") from None
     except UnicodeDecodeError:
         raise InputError(f"The table {table} is not UTF-8 text", "save it as 'CSV UTF-8'") from None
+    text = text.replace("\0", NUL)  # with which no row after it could be read
     first = next(iter(text.splitlines()), "")
     delimiter = max(",;\t", key=first.count)
     try:
@@ -97,4 +103,8 @@ def _plain(name: str) -> str:
 
 
 def _resolve(table: Path, path: str) -> str:
-    return str(table.absolute().parent / Path(path).expanduser())
+    try:
+        given = Path(path).expanduser()
+    except RuntimeError:  # ~nosuchuser: a file may have such a name
+        given = Path(path)
+    return str(table.absolute().parent / given)

@@ -15,10 +15,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from AutofocusCore.batch.bids import modality_name
 from AutofocusCore.io.atomic import stem_of
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel
+
+WEIGHTINGS = ("weighted", "ce", "gd", "c", "f", "n", "w")
+"""What may follow a modality's word without a sign and belongs to it: T1w, T1ce, T2f."""
 
 # In front of every word, and at the end; no file name can hold it.
 MARK = "\0"
@@ -29,7 +33,8 @@ def channel_of(path: Path, channels: Sequence[Channel]) -> tuple[int | None, str
 
     Among patterns of the same length, one that fits whole words goes first: `Ctibor_mr` is `*mr*`, not `*ct*`.
     """
-    names = (path.name, stem_of(path))
+    told = modality_name(path)
+    names = (path.name, stem_of(path)) if told is None else (told, stem_of(told))
     fitting = [
         (len(pattern), max(_fit(pattern, name) for name in names), -number, pattern)
         for number, channel in enumerate(channels)
@@ -48,8 +53,10 @@ def without(pattern: str, path: Path) -> str:
     word = max(re.split(r"[*?]|\[.*?\]", stem_of(pattern)), key=len)
     rest = marked = _marked(stem)
     letters = f"{MARK}?".join(map(re.escape, word))
-    for end in (MARK, ""):  # whole words first, and of those the last
-        found = list(re.finditer(f"{MARK}{letters}(?={end})", marked, re.IGNORECASE)) if word else []
+    weighting = "|".join(f"{MARK}?".join(weighting) for weighting in WEIGHTINGS)
+    for end in (f"(?:{MARK}?(?:{weighting}))?(?={MARK}(?:[^0-9a-z{MARK}]|$))", f"(?={MARK})", ""):
+        # whole words first, with a weighting where a sign follows, and of those the last
+        found = list(re.finditer(f"{MARK}{letters}{end}", marked, re.IGNORECASE)) if word else []
         if found:
             rest = marked[: found[-1].start()] + marked[found[-1].end() :]
             break

@@ -33,6 +33,7 @@ class Pool:
         self._progress = progress
         self._answers: queue.Queue[tuple[WorkerProcess, dict[str, Any] | None]] = queue.Queue()
         self._workers: dict[WorkerProcess, int | None] = {}  # the job that each is doing
+        self._places: dict[WorkerProcess, int] = {}  # from 0: which of the devices it uses
         self._devices: list[str] = []
 
     def __enter__(self) -> Pool:
@@ -58,15 +59,15 @@ class Pool:
         tries: collections.Counter[int] = collections.Counter()
         left = len(jobs)
         while left:
-            while waiting and self._free() is not None:
-                self._give(waiting.popleft(), jobs, tries)
+            while waiting and (worker := self._free()) is not None:
+                self._give(worker, waiting.popleft(), jobs, tries)
             try:
                 worker, message = self._answers.get(timeout=POLL_SECONDS)
             except queue.Empty:
                 continue
             number = self._workers.get(worker)
             if message is None:
-                del self._workers[worker]
+                del self._workers[worker], self._places[worker]
                 if number is None:
                     continue
                 if tries[number] < TRIES:
@@ -84,22 +85,14 @@ class Pool:
                 yield number, message
 
     def _prepare(self, job: Job) -> None:
-        """Start the first worker and ask it which devices there are."""
-        worker = self._start()
-        worker.send({"id": "devices", "request": "devices"})
-        while True:
-            try:
-                _, message = self._answers.get(timeout=POLL_SECONDS)
-            except queue.Empty:
-                continue
-            if message is None:
-                raise AutofocusError(
-                    f"A worker process cannot be started ({how_it_ended(worker.exit_code)})",
-                    "see the messages above, and check the installation",
-                )
-            if message.get("type") == "error":
-                raise AutofocusError(str(message["cause"]), str(message["remedy"]))
-            break
+        """Start the first worker and ask it which devices there are; one that dies at once gets a second try."""
+        for attempt in range(TRIES):
+            message = self._devices_message(last=attempt == TRIES - 1)
+            if message is not None:
+                break
+        assert message is not None
+        if message.get("type") == "error":
+            raise AutofocusError(str(message["cause"]), str(message["remedy"]))
         ids = [str(device["id"]) for device in message["devices"]]
         wanted = "cuda:0" if job.settings.device == "cuda" else job.settings.device.lower()
         if wanted not in ("auto", *ids):
@@ -109,26 +102,67 @@ class Pool:
         gpus = [name for name in ids if name.startswith("cuda:")]
         self._devices = gpus if wanted == "auto" and len(gpus) > 1 else []
 
+    def _devices_message(self, *, last: bool) -> dict[str, Any] | None:
+        """What a new worker says of the devices; None where it died, unless that was the last try."""
+        worker = self._start()
+        worker.send({"id": "devices", "request": "devices"})
+        while True:
+            try:
+                _, message = self._answers.get(timeout=POLL_SECONDS)
+            except queue.Empty:
+                continue
+            if message is not None:
+                return message
+            del self._workers[worker], self._places[worker]
+            if last:
+                raise AutofocusError(
+                    f"A worker process cannot be started ({how_it_ended(worker.exit_code)})",
+                    "see the messages above, and check the installation",
+                )
+            return None
+
     def _start(self) -> WorkerProcess:
         threads = None if self._count == 1 else max(1, (os.cpu_count() or 1) // self._count)
-        worker = WorkerProcess(self._answers, threads=threads, memory_share=1.0 / self._count)
+        try:
+            worker = WorkerProcess(self._answers, threads=threads, memory_share=1.0 / self._count)
+        except OSError as error:
+            raise AutofocusError(
+                f"A worker process cannot be started ({error.strerror or error})",
+                "close programs, or use fewer workers",
+            ) from None
         self._workers[worker] = None
+        self._places[worker] = min(set(range(self._count)) - set(self._places.values()))
         return worker
 
     def _free(self) -> WorkerProcess | None:
+        """A worker without a job; a new one, where there may be more; None where all are busy."""
         free = next((worker for worker, job in self._workers.items() if job is None), None)
-        return self._start() if free is None and len(self._workers) < self._count else free
+        if free is not None or len(self._workers) == self._count:
+            return free
+        try:
+            return self._start()
+        except AutofocusError:
+            if not self._workers:
+                raise
+            return None  # the system has no room for another one now; those that there are go on
 
-    def _give(self, number: int, jobs: Sequence[Job], tries: collections.Counter[int]) -> None:
-        worker = self._free()
-        assert worker is not None
+    def _give(self, worker: WorkerProcess, number: int, jobs: Sequence[Job], tries: collections.Counter[int]) -> None:
         job = jobs[number]
+        place = self._places[worker]
         if self._devices:
-            device = self._devices[list(self._workers).index(worker) % len(self._devices)]
+            device = self._devices[place % len(self._devices)]
             job = dataclasses.replace(job, settings=dataclasses.replace(job.settings, device=device))
         self._workers[worker] = number
         tries[number] += 1
-        worker.send({"id": number, "request": "segment", **dataclasses.asdict(job)})
+        share = self._share(place)
+        worker.send({"id": number, "request": "segment", "memory_share": share, **dataclasses.asdict(job)})
+
+    def _share(self, place: int) -> float:
+        """The share of its device's memory that a worker may take: those on another GPU take none of it."""
+        if not self._devices:
+            return 1.0 / self._count
+        count = len(self._devices)
+        return 1.0 / len(range(place % count, self._count, count))
 
 
 def _died(worker: WorkerProcess) -> dict[str, Any]:

@@ -20,6 +20,15 @@ LEGENDS = (
     "the legends beside them say that they are label maps",
 )
 RESULTS = ("it holds the results of a batch", "they hold the results of batches")
+NO_FILES = (
+    "it is a pipe, a socket or a device and no file",
+    "they are pipes, sockets or devices and no files",
+)
+INSIDE_SERIES = (
+    "it lies inside the folder of a DICOM series, which is the case",
+    "they lie inside folders of DICOM series, which are the cases",
+)
+NOT_RAW = ("it holds no raw images of the BIDS data set", "they hold no raw images of the BIDS data set")
 NO_IMAGES = ("it holds no image", "they hold no images")
 
 

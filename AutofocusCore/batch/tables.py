@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from AutofocusCore.io.atomic import Staging
+from AutofocusCore.io.texts import csv_cell
 
 RESULTS = "results.csv"
 FAILURES = "failures.csv"
@@ -27,20 +28,22 @@ def write_tables(
     """
     results, failures = io.StringIO(), io.StringIO()
     table = csv.writer(results, lineterminator="\n")
-    table.writerow(["case", "status", "seconds", "device", "warnings", *(f"{name} (mL)" for name in structures)])
+    table.writerow(
+        ["case", "status", "seconds", "device", "warnings", *(csv_cell(f"{name} (mL)") for name in structures)]
+    )
     failed = csv.writer(failures, lineterminator="\n")
     failed.writerow(["case", "code", "cause", "remedy"])
     for name in names:
         outcome = outcomes.get(name)
         if outcome is None:
-            table.writerow([name, "pending", "", "", "", *("" for _ in structures)])
+            table.writerow([csv_cell(name), "pending", "", "", "", *("" for _ in structures)])
         elif outcome["type"] == "error":
-            table.writerow([name, "failed", "", "", "", *("" for _ in structures)])
-            failed.writerow([name, outcome["code"], outcome["cause"], outcome["remedy"]])
+            table.writerow([csv_cell(name), "failed", "", "", "", *("" for _ in structures)])
+            failed.writerow([csv_cell(cell) for cell in (name, outcome["code"], outcome["cause"], outcome["remedy"])])
         else:
             volumes = [f"{outcome['volumes_ml'][s]:.4f}" if s in outcome["volumes_ml"] else "" for s in structures]
             seconds, warnings = f"{outcome['seconds_total']:.1f}", " ".join(outcome["warnings"])
-            table.writerow([name, "done", seconds, outcome["device"], warnings, *volumes])
+            table.writerow([*map(csv_cell, (name, "done", seconds, outcome["device"], warnings)), *volumes])
     with Staging() as staging:
         for file, content in ((RESULTS, results), (FAILURES, failures)):
             data = content.getvalue().encode("utf-8", "backslashreplace")  # a name on a disk may be no Unicode

@@ -13,6 +13,7 @@ from AutofocusCore._version import __version__
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
 from AutofocusCore.errors import AutofocusError, Cancelled
 from AutofocusCore.io.atomic import discard_all
+from AutofocusCore.io.texts import plain_text
 
 COMMANDS = ("segment", "batch", "convert", "models", "devices", "networks", "phantom")
 SIGNED_VALUES = ("--roi",)  # options whose value may begin with a minus sign, which argparse takes for an option
@@ -93,7 +94,7 @@ def _replace_what_cannot_be_shown(stream: Any) -> None:
 
 def _say(sentence: str) -> None:
     try:
-        print(sentence, file=sys.stderr, flush=True)
+        print(plain_text(sentence), file=sys.stderr, flush=True)
     except (OSError, ValueError):  # stderr is closed: there is nobody to tell
         return
 

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from AutofocusCore.io.texts import plain_text
+
 if TYPE_CHECKING:
     from AutofocusCore.inference import Progress
 
@@ -40,7 +42,7 @@ class ProgressDisplay:
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
             self._bars = Progress(
-                TextColumn("{task.description:<12}"),
+                TextColumn("{task.description:<12}", markup=False),
                 BarColumn(),
                 MofNCompleteColumn(),
                 TextColumn("{task.fields[left]}", style="dim"),
@@ -63,7 +65,7 @@ class ProgressDisplay:
         """Show that `done` of `total` steps of a stage are done."""
         if self._quiet:
             return
-        name = self.prefix + STAGES.get(stage, stage)
+        name = plain_text(self.prefix + STAGES.get(stage, stage))
         left = "" if seconds_left is None or done >= total else f"{readable_seconds(seconds_left)} left"
         if self._bars is not None:
             if stage not in self._tasks:
@@ -82,6 +84,7 @@ class ProgressDisplay:
 
     def line(self, text: str) -> None:
         """A line of its own above the bars."""
+        text = plain_text(text)
         if self._bars is not None:
             self._bars.console.print(text, markup=False, highlight=False)
         elif not self._quiet:
@@ -105,7 +108,7 @@ def readable_bytes(count: float) -> str:
 
 def warn(text: str) -> None:
     """A warning on stderr; warnings are said even when the rest is quiet."""
-    print(f"autofocus: warning: {text}", file=sys.stderr, flush=True)
+    print(f"autofocus: warning: {plain_text(text)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -115,7 +118,7 @@ def print_json(value: Any) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Columns as wide as they must be; all but the first that hold numbers are aligned right."""
-    table = [list(header), *[list(row) for row in rows]]
+    table = [[" ".join(plain_text(cell).split("\n")) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     numeric = [i > 0 and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
     for row in table:
@@ -126,7 +129,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 def say(text: str = "") -> None:
     """A line on stdout; characters that the console does not know become question marks instead of an error."""
     encoding = sys.stdout.encoding or "utf-8"
-    print(text.encode(encoding, "replace").decode(encoding))
+    print(plain_text(text).encode(encoding, "replace").decode(encoding))
 
 
 def _is_number(text: str) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from AutofocusCore.io.atomic import Staging, joined
+from AutofocusCore.io.texts import csv_cell
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -84,6 +85,6 @@ def write_statistics(
     writer.writerow(COLUMNS)
     for m in measurements:
         intensity = ["" if v is None else f"{v:.4f}" for v in (m.mean_intensity, m.std_intensity)]
-        writer.writerow([m.structure, m.label, m.voxels, f"{m.volume_ml:.4f}", *intensity])
+        writer.writerow([csv_cell(m.structure), m.label, m.voxels, f"{m.volume_ml:.4f}", *intensity])
     with joined(staging) as group:
         group.aside(path).write_text(table.getvalue(), encoding="utf-8", newline="")

@@ -112,7 +112,7 @@ class Services:
 
         if request.get("outputs") is None:
             return self._segment_here(request, progress, cancelled)
-        job = self._limited(Job.from_dict(request))
+        job = self._limited(Job.from_dict(request), request.get("memory_share"))
         model = self._model(request)
         try:
             outcome = run_job(job, model, progress=progress, cancelled=cancelled)
@@ -134,7 +134,7 @@ class Services:
                 "attention": str(folder) if request.get("attention") else None,
                 "probabilities": str(folder / "probabilities.nrrd") if request.get("probabilities") else None,
             }
-            job = self._limited(Job.from_dict({**request, "outputs": outputs}))
+            job = self._limited(Job.from_dict({**request, "outputs": outputs}), request.get("memory_share"))
             model = self._model(request)
             computed = compute_job(job, model, progress=progress, cancelled=cancelled)
             start = time.monotonic()
@@ -148,12 +148,13 @@ class Services:
         outcome = computed.outcome(results["files"], time.monotonic() - start)
         return {**outcome.to_dict(), **results, "model": model.to_record()}
 
-    def _limited(self, job: Job) -> Job:
+    def _limited(self, job: Job, share: Any) -> Job:
         """The job with a memory limit, where it has none and this process may not take all."""
-        if job.settings.memory_limit is None and self._memory_share < 1.0:
+        share = share if is_number(share) and 0 < share <= 1 else self._memory_share
+        if job.settings.memory_limit is None and share < 1.0:
             from AutofocusCore.inference.devices import resolve_device, usable_bytes
 
-            limit = int(usable_bytes(resolve_device(job.settings.device)) * self._memory_share)
+            limit = int(usable_bytes(resolve_device(job.settings.device)) * share)
             job = dataclasses.replace(job, settings=dataclasses.replace(job.settings, memory_limit=limit))
         return job
 

@@ -52,7 +52,8 @@ when the next such job begins, otherwise with the process, or with
 
     {"id": 8, "request": "forget", "job": 7}   -> "forgotten": whether there was such a folder
 
-A job that fails or is cancelled leaves none. At any time:
+A job that fails or is cancelled leaves none. "memory_share": 0.5 beside the settings lets this job take that share of
+its device's free memory instead of the one that the process was started with. At any time:
 
     {"id": 9, "request": "cancel", "job": 7}   -> "cancelled": whether there was such a job; job 7 then ends within a
                                                   slab, with an error of code "cancelled", and leaves no file

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from AutofocusCore.batch.manifest import STATE_FOLDER, Records, fingerprint, locked
 from AutofocusCore.errors import AutofocusError, Cancelled
 from AutofocusCore.io.atomic import PREFIX, cannot_write, write_text
+from AutofocusCore.io.texts import csv_cell
 
 if TYPE_CHECKING:
     from AutofocusCore.batch import Batch, Case
@@ -185,5 +186,5 @@ def _write_table(folder: Path, table: Mapping[str, tuple[str, str, str]]) -> Non
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["case", "status", "cause", "remedy"])
-    writer.writerows([name, *row] for name, row in table.items())
+    writer.writerows([csv_cell(cell) for cell in (name, *row)] for name, row in table.items())
     write_text(folder / TABLE, text.getvalue())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -187,3 +188,76 @@ def test_a_case_with_very_many_files_does_not_list_them_all(tmp_path: Path) -> N
     (case,) = read(tmp_path, CT)[0]
     assert case.problem is not None
     assert case.problem[0] == "9 files fit the channel CT (*ct*, *phantom*): 0.nii, 1.nii, 2.nii and 6 more"
+
+
+def test_another_weighting_of_the_same_patient_is_no_case(tmp_path: Path) -> None:
+    touch(tmp_path, "s1_T1w.nii.gz", "s1_T2w.nii.gz", "s2_T1w.nii.gz", "s2_FLAIR.nii.gz", "s3_t1ce.nii.gz")
+    touch(tmp_path, "s3_t2f.nii.gz")
+    cases, lines = read(tmp_path, HIPPOCAMPUS)
+    assert [case.name for case in cases] == ["s1_T1w", "s2_T1w", "s3_t1ce"]
+    assert lines == [
+        "3 files are left out, for they are further images of cases that have one for T1 (*hippocampus*, *t1*): "
+        f"s1_T2w.nii.gz, s2_FLAIR.nii.gz, s3_t2f.nii.gz{IN_A_TABLE}"
+    ]
+
+
+def test_a_bids_data_set_is_its_subjects(tmp_path: Path) -> None:
+    touch(tmp_path, "dataset_description.json", "derivatives/x/sub-01/sub-01_mask.nii.gz", "sub-04/anat/a.txt")
+    touch(tmp_path, "sub-01/anat/sub-01_T1w.nii.gz", "sub-01/func/sub-01_bold.nii.gz")
+    touch(tmp_path, "sub-t1/ses-1/anat/sub-t1_ses-1_T2w.nii.gz", "sub-t1/ses-1/anat/sub-t1_ses-1_T1w.nii.gz")
+    touch(tmp_path, "sub-03/anat/sub-03_run-1_T1w.nii", "sub-03/anat/sub-03_run-2_T1w.nii")
+    cases, lines = read(tmp_path, HIPPOCAMPUS)
+    assert [(case.name, Path(case.images[0]).name) for case in cases] == [
+        ("sub-01", "sub-01_T1w.nii.gz"),
+        ("sub-03_run-1", "sub-03_run-1_T1w.nii"),
+        ("sub-03_run-2", "sub-03_run-2_T1w.nii"),
+        ("sub-t1_ses-1", "sub-t1_ses-1_T1w.nii.gz"),
+    ]
+    assert [line.split(": ")[-1].split(";")[0] for line in lines] == [
+        "derivatives/",
+        "sub-01/func/sub-01_bold.nii.gz, sub-t1/ses-1/anat/sub-t1_ses-1_T2w.nii.gz",
+        "sub-04/",
+    ]
+
+
+def test_the_channels_of_a_bids_visit_are_one_case(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"sub-1/ses-{n}/anat/sub-1_ses-{n}_{kind}.nii.gz" for n in "12" for kind in ("T1w", "T2w")))
+    cases, lines = read(tmp_path, DUO)
+    assert [case.name for case in cases] == ["sub-1_ses-1", "sub-1_ses-2"]
+    assert [[Path(image).name[-10:-7] for image in case.images] for case in cases] == [["T1w", "T2w"]] * 2
+    assert lines == []
+
+
+def test_a_patients_folder_may_hold_folders_without_images(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/scan.nii.gz", "p1/screenshots/a.png", "p2/anat/scan.nii.gz", "p3/a/x.nii.gz", "p3/notes/n.md")
+    cases, lines = read(tmp_path, CT)
+    assert [(case.name, Path(case.images[0]).name) for case in cases] == [
+        ("p1", "scan.nii.gz"),
+        ("p2", "scan.nii.gz"),
+        ("p3", "x.nii.gz"),
+    ]
+    assert lines == [f"2 folders are left out, for they hold no images: p1/screenshots/, p3/notes/{IN_A_TABLE}"]
+
+
+def test_the_slices_of_a_folder_are_the_case_and_not_what_lies_in_a_folder_below(tmp_path: Path) -> None:
+    touch(tmp_path, "p1/1", "p1/more/2")
+    for name in ("p1/1", "p1/more/2"):
+        (tmp_path / name).write_bytes(128 * b"\0" + b"DICM")
+    cases, lines = read(tmp_path, CT)
+    assert [case.images for case in cases] == [(str(tmp_path / "p1"),)]
+    assert lines == [
+        f"1 folder is left out, for it lies inside the folder of a DICOM series, which is the case: p1/more/{IN_A_TABLE}"
+    ]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Named pipes are POSIX's.")
+def test_pipes_and_broken_links_are_never_opened(tmp_path: Path) -> None:
+    touch(tmp_path, "a.nii.gz", "p2/b.nii.gz")
+    for name in ("pipe.nii.gz", "p2/pipe", "p3/pipe"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        os.mkfifo(tmp_path / name)
+    (tmp_path / "gone.nii.gz").symlink_to(tmp_path / "nowhere")
+    cases, lines = read(tmp_path, CT)
+    assert [case.name for case in cases] == ["a", "p2"]
+    assert "p3/" in lines[-1]
+    assert "gone.nii.gz, pipe.nii.gz" in lines[0]

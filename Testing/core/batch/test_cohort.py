@@ -139,3 +139,14 @@ def test_folders_with_a_channel_too_many(tmp_path: Path) -> None:
         "2 files fit the channel FLAIR (*flair*): flair.nii, flair2.nii", "rename them, or list the files in a table"
     )  # fmt: skip
     assert [Path(path).name for path in second.images] == ["t1", "t1c", "flair"]
+
+
+def test_a_row_that_cannot_be_used_costs_its_own_case_alone(tmp_path: Path) -> None:
+    rows = ["a,~nosuchuser/x,", "b,bad\0name,", "c,c.nii,²", "d,d.nii," + "9" * 5000, "e,e.nii,3", "f,f.nii,-1"]
+    (tmp_path / "t.csv").write_text("case,ct,frame\n" + "\n".join(rows) + "\n", encoding="utf-8")
+    cases = read_cohort(tmp_path / "t.csv", CT)
+    assert [case.problem is None for case in cases] == [True, False, False, False, True, False]
+    assert cases[0].images == (str(tmp_path / "~nosuchuser" / "x"),)
+    assert cases[1].problem == ("The cell 'bad␀name' holds a NUL character", "write it again, in row 3")
+    assert cases[2].problem == ("The frame is '²'", "give a whole number from 0 up, in row 4")
+    assert cases[4].frame == 3

@@ -1,0 +1,78 @@
+"""Folders laid out by the Brain Imaging Data Structure (https://bids.neuroimaging.io).
+
+dataset_description.json
+sub-01/[ses-1/]anat/sub-01_[ses-1_]T1w.nii.gz     one folder per kind of image; the last word names the modality
+derivatives/, sourcedata/, code/                  no raw images
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from AutofocusCore.io.atomic import stem_of, suffix_of
+from AutofocusCore.io.kinds import is_file, is_folder
+
+SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
+NAME = re.compile(r"(sub-[0-9A-Za-z]+)(_ses-[0-9A-Za-z]+)?((?:_[0-9a-z]+-[0-9A-Za-z]+)*)_([0-9A-Za-z]+)")
+KINDS = {"anat", "ct", "dwi", "fmap", "func", "micr", "perf", "pet"}
+DEEPEST = 3  # folders below a subject's: session, kind
+
+
+def is_bids(folder: Path) -> bool:
+    """Whether a folder holds folders of subjects, each with folders of sessions or kinds of images."""
+    return any(_is_subject(entry) for entry in subjects_in(folder))
+
+
+def subjects_in(folder: Path) -> list[Path]:
+    """The folders sub-..., by name."""
+    return sorted(entry for entry in _entries(folder) if SUBJECT.fullmatch(entry.name) and is_folder(entry))
+
+
+def images_of(subject: Path, suffixes: Sequence[str]) -> list[Path]:
+    """The images of a subject, of all sessions and kinds, by name."""
+    found: list[Path] = []
+    for place, folders, files in os.walk(subject):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        if len(Path(place).relative_to(subject).parts) >= DEEPEST:
+            folders.clear()
+        found += [Path(place, name) for name in sorted(files) if suffix_of(name) in suffixes]
+    return [file for file in found if is_file(file)]
+
+
+def visit_of(image: Path) -> str:
+    """Subject and session, `sub-01_ses-1`: images of one visit are channels of one case."""
+    found = NAME.fullmatch(stem_of(image))
+    return f"{found[1]}{found[2] or ''}" if found else image.parent.name
+
+
+def case_of(image: Path) -> str:
+    """All but the word of the modality: `sub-01_run-2` of sub-01_run-2_T1w.nii.gz."""
+    found = NAME.fullmatch(stem_of(image))
+    return f"{found[1]}{found[2] or ''}{found[3]}" if found else stem_of(image)
+
+
+def modality_name(image: Path) -> str | None:
+    """What of a BIDS name tells the modality, `ce-gd_T1w.nii.gz`; None of any other name.
+
+    The name of a subject may hold the letters of a pattern (sub-ct01_T1w), which say nothing of the image.
+    """
+    found = NAME.fullmatch(stem_of(image))
+    return f"{found[3]}_{found[4]}".lstrip("_") + suffix_of(image) if found else None
+
+
+def _is_subject(folder: Path) -> bool:
+    entries = [entry.name for entry in _entries(folder)]
+    sessions = [name for name in entries if name.startswith("ses-")]
+    return any(name in KINDS for name in entries) or any(
+        entry.name in KINDS for session in sessions for entry in _entries(folder / session)
+    )
+
+
+def _entries(folder: Path) -> list[Path]:
+    try:
+        return list(folder.iterdir())
+    except OSError:
+        return []
