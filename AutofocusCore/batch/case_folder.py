@@ -203,7 +203,7 @@ def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> 
     cases = []
     for visit in sorted({visit_of(image) for image in images}):
         found: list[list[Path]] = [[] for _ in channels]
-        others = []
+        others: list[Path] = []
         for image in (image for image in images if visit_of(image) == visit):
             number, _ = channel_of(image, channels)
             (others if number is None else found[number]).append(image)

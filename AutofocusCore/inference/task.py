@@ -18,6 +18,8 @@ from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
 AttentionSelection: TypeAlias = Literal["all"] | Sequence[int] | None
+
+
 def _as_tensor(volume: Tensor | np.ndarray, device: str) -> Tensor:
     """The volume as a float32 tensor, whatever its byte order and strides."""
     if isinstance(volume, np.ndarray):
@@ -26,8 +28,6 @@ def _as_tensor(volume: Tensor | np.ndarray, device: str) -> Tensor:
         except (TypeError, ValueError) as error:
             raise SettingError(f"The volume is an array of {volume.dtype} ({error})", "give numbers") from None
     return torch.as_tensor(volume, device=device).float()
-
-
 
 
 @dataclass(frozen=True)

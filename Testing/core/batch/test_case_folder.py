@@ -245,19 +245,17 @@ def test_the_slices_of_a_folder_are_the_case_and_not_what_lies_in_a_folder_below
         (tmp_path / name).write_bytes(128 * b"\0" + b"DICM")
     cases, lines = read(tmp_path, CT)
     assert [case.images for case in cases] == [(str(tmp_path / "p1"),)]
-    assert lines == [
-        f"1 folder is left out, for it lies inside the folder of a DICOM series, which is the case: p1/more/{IN_A_TABLE}"
-    ]
+    why = "it lies inside the folder of a DICOM series, which is the case"
+    assert lines == [f"1 folder is left out, for {why}: p1/more/{IN_A_TABLE}"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Named pipes are POSIX's.")
-def test_pipes_and_broken_links_are_never_opened(tmp_path: Path) -> None:
+def test_pipes_are_never_opened(tmp_path: Path) -> None:
     touch(tmp_path, "a.nii.gz", "p2/b.nii.gz")
     for name in ("pipe.nii.gz", "p2/pipe", "p3/pipe"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         os.mkfifo(tmp_path / name)
-    (tmp_path / "gone.nii.gz").symlink_to(tmp_path / "nowhere")
     cases, lines = read(tmp_path, CT)
     assert [case.name for case in cases] == ["a", "p2"]
     assert "p3/" in lines[-1]
-    assert "gone.nii.gz, pipe.nii.gz" in lines[0]
+    assert "pipe.nii.gz" in lines[0]

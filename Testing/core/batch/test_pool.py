@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -29,7 +29,7 @@ def test_a_worker_takes_its_share_of_its_own_device(workers: int, devices: list[
 class _Process:
     """Stands in for a worker process; the first ones die at once."""
 
-    started: list[Any] = []
+    started: ClassVar[list[Any]] = []
     dying = 0
 
     def __init__(self, answers: Any, **options: Any) -> None:

@@ -1,4 +1,4 @@
-"""Scores are numbers or an error; whatever an array's memory looks like, and whatever torch was told to do, same scores."""
+"""Scores are numbers or an error, whatever an array's memory looks like and whatever the caller told torch."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import torch
 
 import AutofocusCore
 from AutofocusCore.errors import ModelError, SettingError
-from AutofocusCore.inference import prediction as module
 from AutofocusCore.inference import predict_volume
+from AutofocusCore.inference import prediction as module
 
 CPU = {"device": "cpu", "precision": "float32"}
 
