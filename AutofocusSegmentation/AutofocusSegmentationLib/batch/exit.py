@@ -105,7 +105,7 @@ def _real_stderr() -> Any:
     """A stderr that the system knows: Slicer puts an object of its own in its place."""
     for stream in (sys.__stderr__, sys.stderr):
         try:
-            stream.fileno()  # type: ignore[union-attr]
+            stream.fileno()
         except (AttributeError, OSError, ValueError):
             continue
         return stream

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from functools import partial
 from typing import Any
 
 import qt
@@ -86,7 +87,7 @@ class Planner:
             request = self._session.request(
                 "plan",
                 model=name,
-                on_result=lambda message, name=name, chosen=chosen: self._planned(message, name, chosen),
+                on_result=partial(self._planned, name=name, chosen=chosen),
                 on_error=self._not_planned if chosen else lambda message: None,
                 **fields,
             )

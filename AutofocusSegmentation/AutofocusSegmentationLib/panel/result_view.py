@@ -130,7 +130,7 @@ class ResultView:
         else:
             self._say(_("DICOM SEG was written into {folder}.").format(folder=folder))
 
-    def _add_action(self, title: str, call: Callable[..., None]) -> None:
+    def _add_action(self, title: str, call: Callable[..., Any]) -> None:
         action = self._menu.addAction(title)
         action.connect("triggered(bool)", call)
 

@@ -56,7 +56,7 @@ def local_to_local(node: Any, reference: Any) -> NDArray[np.float64]:
                 up = as_array(step) @ up
             else:
                 down = as_array(step) @ down
-    return np.linalg.solve(down, up)
+    return np.asarray(np.linalg.solve(down, up), np.float64)
 
 
 def is_rigid(matrix: NDArray[np.float64]) -> bool:

@@ -236,9 +236,9 @@ def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
         )
     factors = None
     if message.get("recalibration"):
-        factors = read_volume(Path(message["recalibration"]))
+        volume = read_volume(Path(message["recalibration"]))
         classes = (BACKGROUND, *(structure["name"] for structure in message["structures"]))
-        factors = Recalibration(classes, factors.array, factors.index_to_lps)
+        factors = Recalibration(classes, volume.array, volume.index_to_lps)
     return Result(
         labels=labels.array,
         index_to_lps=labels.index_to_lps,

@@ -148,7 +148,7 @@ class WorkerSession:
         if message is None:
             self._died(process)
             return
-        request = self._requests.get(message.get("id"))  # type: ignore[arg-type]
+        request = self._requests.get(message.get("id"))
         if request is None:
             return
         if message.get("type") == "progress":
