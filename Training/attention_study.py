@@ -1,11 +1,11 @@
 """Does a network zoom out in large structures? `python Training/attention_study.py CONFIG --model MODEL -o OUT`.
 
-The paper says that autofocus layers adapt the receptive field to the size of what is there. This relates, for every
-layer, the effective dilation inside each true structure to the structure's size (the diameter of a sphere as large),
-over the cases, by Spearman's correlation: over all structures together, and within each, as two structures that differ
-in much else also differ in size. Beside it, the dilation by distance to the structure's border. Intervals are
-percentile bootstraps over cases. `--untrained` does the same with random weights: what a network does before it has
-learnt anything is not what it learnt. Written: attention.csv, correlations.csv, attention.md, attention.png.
+The paper says that autofocus layers adapt the receptive field to the size of structures. For every layer, this computes
+Spearman's correlation over the cases between the effective dilation inside each true structure and the structure's size
+(the diameter of a sphere of the same volume): over all structures together, and within each structure, because
+different structures differ in more than size. It also relates the dilation to the distance to the structure's border.
+Intervals are percentile bootstraps over cases. `--untrained` does the same with random weights, for comparison. Output:
+attention.csv, correlations.csv, attention.md, attention.png.
 """
 
 from __future__ import annotations
@@ -46,14 +46,14 @@ TOGETHER = "all structures"
 
 @dataclass(frozen=True)
 class Correlation:
-    """What was found of one layer, over cases.
+    """Results for one layer and structure, over cases.
 
     Attributes:
         layer: from 1, or `MEAN_OF_LAYERS`.
         structure: its name, or `TOGETHER`.
-        cases: that have it.
-        dilation_mm: mean and standard deviation of the effective dilation inside it, over cases. Where that hardly
-            varies, attention has settled on one rate, and no correlation means anything.
+        cases: number of cases that have the structure.
+        dilation_mm: mean and standard deviation over cases of the effective dilation inside it. If it hardly varies,
+            the attention uses one rate only, and correlations are meaningless.
         with_size: Spearman's correlation of dilation and diameter, and its 95 % interval.
         with_border: mean over cases of the correlation with the distance to the border, and its interval.
     """
@@ -69,10 +69,10 @@ class Correlation:
 def study(
     network: Any, spec: ModelSpec, cases: Sequence[Source], device: str = "auto", precision: str = "float32"
 ) -> list[Look]:
-    """How far every layer of a network looked in every structure of the cases.
+    """The effective dilation of every layer in every structure of the cases.
 
     Raises:
-        InputError: the network has no autofocus layer, or no case a structure.
+        InputError: the network has no autofocus layer, or no case has a structure.
     """
     labels, spacing, found = labels_of(spec), grid_spacing(spec), []
     for number, source in enumerate(cases, start=1):
@@ -85,7 +85,7 @@ def study(
 
 
 def correlations(found: Sequence[Look]) -> list[Correlation]:
-    """The correlations of every layer, `MEAN_OF_LAYERS` last: within each structure, and of all together."""
+    """The correlations of every layer, `MEAN_OF_LAYERS` last: within each structure, and over all together."""
     layers = sorted({one.layer for one in found}, key=lambda layer: (layer == MEAN_OF_LAYERS, layer))
     structures = list(dict.fromkeys(one.structure for one in found))
     wanted = [*structures, TOGETHER] if len(structures) > 1 else structures
@@ -162,7 +162,7 @@ def write_study(out: Path, found: Sequence[Look], title: str, voxel_mm: float) -
 
 
 def _plot(path: Path, found: Sequence[Look], results: Sequence[Correlation], title: str, voxel_mm: float) -> None:
-    """For each layer the dilation by size, a point a structure and case, and by distance to the border."""
+    """Plot for each layer the dilation by size (a point per structure and case) and by distance to the border."""
     layers = list(dict.fromkeys(c.layer for c in results))
     structures = list(dict.fromkeys(one.structure for one in found))
     figure = Figure(figsize=(10, 3.0 * len(layers)), layout="constrained")

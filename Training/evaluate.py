@@ -1,13 +1,13 @@
 """Measure models on whole cases, and compare them: `python Training/evaluate.py CONFIG --run RUN`.
 
     python Training/evaluate.py CONFIG --run RUN                       # a run's averaged weights on the test cases
-    python Training/evaluate.py CONFIG --model hippocampus-mr -o OUT   # a bundle, by name or folder, on the same cases
-    python Training/evaluate.py --predictions DIR --truth DIR -o OUT   # label maps, by whatever made them
+    python Training/evaluate.py CONFIG --model hippocampus-mr -o OUT   # a model (name or folder) on the same cases
+    python Training/evaluate.py --predictions DIR --truth DIR -o OUT   # label maps of any origin
     python Training/evaluate.py --compare A/cases.csv B/cases.csv -o OUT
 
-A run or a model is measured on the model's own grid, where its labels are made, through exact whole-volume prediction
-in float32; label maps are measured on the truth's grid. Written: cases.csv, summary.csv, summary.md, plot.png;
-`--compare` writes comparison.csv, comparison.md and plot.png.
+A run or a model is measured on the model's own grid, with exact whole-volume prediction in float32; label maps are
+measured on the truth's grid. Output: cases.csv, summary.csv, summary.md, plot.png; with `--compare`: comparison.csv,
+comparison.md, plot.png.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ Say = Callable[[str], None]
 def predicted_labels(
     network: nn.Module, case: Case, *, device: str = "cpu", precision: str = "float32"
 ) -> NDArray[np.uint8]:
-    """Labels (D, H, W) of a case as the product finds them: exact, and background outside the case's box.
+    """Labels (D, H, W) of a case as `autofocus segment` finds them: exact, and background outside the case's box.
 
     Args:
-        network: in evaluation mode.
-        case: on the model's grid.
+        network: the network, in evaluation mode.
+        case: a case on the model's grid.
         device, precision: as for `AutofocusCore.predict_volume`.
     """
     prediction = AutofocusCore.predict_volume(
@@ -59,7 +59,7 @@ def predicted_labels(
 
 
 def dice_per_structure(network: nn.Module, case: Case, structures: int) -> NDArray[np.float64]:
-    """Dice of structures 1 to n, NaN where the case has none of it. `network` is in evaluation mode."""
+    """Dice of structures 1 to n; NaN for structures that the case does not have. `network` is in evaluation mode."""
     found = predicted_labels(copy.deepcopy(network).cpu(), case, precision="auto")
     scores = []
     for label in range(1, structures + 1):
@@ -70,10 +70,10 @@ def dice_per_structure(network: nn.Module, case: Case, structures: int) -> NDArr
 
 
 def labels_of(spec: ModelSpec, regions: str | None = None) -> Labels:
-    """What is measured of a model: its structures, or the regions that "brats" makes of its four.
+    """The structures to measure: those of the model, or the regions that "brats" makes of its four structures.
 
     Raises:
-        SettingError: unknown regions, or a model without BRATS's four labels.
+        SettingError: unknown regions, or the model does not have BRATS's four labels.
     """
     if regions is None:
         return {structure.name: (structure.label,) for structure in spec.structures}
@@ -91,7 +91,7 @@ def grid_spacing(spec: ModelSpec) -> tuple[float, float, float]:
     """Spacing (z, y, x) in mm of the grid that a model's cases are on.
 
     Raises:
-        SettingError: the model has none of its own, so that a prepared case no longer tells it.
+        SettingError: the model has no fixed spacing, and a prepared case does not tell the scan's.
     """
     if spec.spacing is None:
         raise SettingError(
@@ -113,16 +113,16 @@ def measure_network(
     run: str = "",
     say: Say = print,
 ) -> list[Measures]:
-    """Measure a network on cases, as whole volumes in exact mode on the model's grid, where the product looks.
+    """Measure a network on whole cases, in exact mode on the model's grid, inside the region that the product segments.
 
     Args:
-        network: in evaluation mode.
-        spec: of the model.
-        cases: with their truth.
+        network: the network, in evaluation mode.
+        spec: the model's description.
+        cases: the cases with their true labels.
         regions: None, or "brats".
         device, precision: as for `AutofocusCore.predict_volume`.
-        run: name of this among several runs.
-        say: is told of each case as it is done.
+        run: name of this run among several.
+        say: called with a sentence after each case.
     """
     labels, spacing = labels_of(spec, regions), grid_spacing(spec)
     results = []
@@ -147,10 +147,10 @@ def measure_run(
     name: str = "",
     say: Say = print,
 ) -> list[Measures]:
-    """Measure a run's averaged weights on the configuration's test cases, after a check that it never saw them.
+    """Measure a run's averaged weights on the configuration's test cases, which must not have been used for training.
 
     Raises:
-        InputError: no such run, no test cases, or some that were trained on.
+        InputError: there is no such run, there are no test cases, or some were used for training.
     """
     model, cases = load_run(run, config, weights), _test_cases(config, data_folder)
     refuse_trained_on(run, names_of(cases))
@@ -169,21 +169,21 @@ def measure_model(
     precision: str = "float32",
     say: Say = print,
 ) -> list[Measures]:
-    """Measure a bundle on the test cases of a configuration, prepared as the bundle wants them.
+    """Measure a model on the test cases of a configuration, prepared as the model requires.
 
     Raises:
-        ModelError: its weights are damaged.
-        InputError: no test cases, or the model's structures are not those of the data.
+        ModelError: the weights are damaged.
+        InputError: there are no test cases, or the model has other structures than the data.
     """
     cases = _test_cases(with_model(config, model.spec), data_folder)
     return measure_network(model.build(), model.spec, cases, regions, device=device, precision=precision, say=say)
 
 
 def with_model(config: Config, spec: ModelSpec) -> Config:
-    """The configuration with another model in place of its own, so that its cases are prepared for that one.
+    """The configuration with another model, so that its cases are prepared for that model.
 
     Raises:
-        InputError: the model's structures are not those of the configuration's data.
+        InputError: the model has other structures than the configuration's data.
     """
     wanted, there = ([s.name for s in one.structures] for one in (config.model, spec))
     if wanted != there:
@@ -234,7 +234,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> str:
-    """Do what the options ask for; the text of the table."""
+    """Carry out the options; returns the text of the table."""
     from Training.evaluation.label_maps import measure_label_maps
     from Training.evaluation.reports import write_comparison, write_evaluation
 
@@ -261,7 +261,7 @@ def run(options: argparse.Namespace) -> str:
 
 
 def main() -> int:
-    """The command line's exit status."""
+    """Run the command line; returns its exit status."""
     parser = build_parser()
     options = parse(parser)
     if options.out is None and options.run is None:

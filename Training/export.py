@@ -1,7 +1,7 @@
 """Make a model of a finished run: `python Training/export.py Training/configs/hippocampus-mr.toml --run RUN`.
 
-The averaged weights of the run are measured on the cases that training never saw, as whole volumes in exact mode and
-float32 on the model's grid, and written with these figures as a bundle that the command line, the demo and Slicer use.
+The averaged weights of the run are measured on cases that were not used for training, as whole volumes in exact mode
+and float32 on the model's grid. Weights and figures are written as a bundle for the command line, the demo and Slicer.
 """
 
 from __future__ import annotations
@@ -34,15 +34,15 @@ DIGITS = 4
 
 
 def licence_text(spec: ModelSpec, file: Path | None = None) -> str:
-    """The whole text of the licence that a model's weights are under.
+    """The full text of the licence of a model's weights.
 
     Args:
         spec: the model.
-        file: that holds the text; None: the one of that name in Training/licences, or this project's own for MIT.
+        file: file with the text; None: the file of that name in Training/licences, or this project's for MIT.
 
     Raises:
         InputError: the file cannot be read.
-        SettingError: the text is not at hand.
+        SettingError: the text is not in Training/licences.
     """
     known = {"MIT": ROOT / "LICENSE"} | {path.stem: path for path in sorted(LICENCES.glob("*.txt"))}
     path = file or known.get(spec.licence)
@@ -58,9 +58,9 @@ def licence_text(spec: ModelSpec, file: Path | None = None) -> str:
 
 
 def figures_of(results: Sequence[Measures], spec: ModelSpec) -> dict[str, Any]:
-    """What a card says of a model's accuracy: a table of the structures, and Dice case by case.
+    """A model's accuracy for its card: a table of the structures, and Dice of each case.
 
-    Undefined figures are left out, as JSON has no word for them; the table counts the cases that they come from.
+    Undefined figures are left out, because JSON has no value for them; the table has the number of cases.
     """
     summaries = {summary.structure: summary for summary in summarise(results)}
     names = [structure.name for structure in spec.structures]
@@ -97,7 +97,7 @@ def _rounded(value: float) -> float:
 
 
 def _pooled(tables: Sequence[Path], spec: ModelSpec) -> list[Measures]:
-    """The measures of several evaluations of a model, each of other cases."""
+    """The measures of several evaluations of a model on different cases."""
     pooled: dict[tuple[str, str, str], Measures] = {}
     for path in tables:
         results = read_cases(path)
@@ -125,22 +125,22 @@ def export(
     note: str = "",
     licence: Path | None = None,
 ) -> dict[str, float]:
-    """Measure a run's model and write it as a bundle. Returns the mean Dice of each structure that has one.
+    """Measure a run's model and write it as a bundle. Returns the mean Dice of each structure, if it is defined.
 
     Args:
-        config: that the run was made from.
+        config: configuration of the run.
         run: the run's folder.
         out: the bundle's folder.
-        data_folder: in place of the configuration's.
+        data_folder: folder of the data, instead of the configuration's.
         weights: "last", or "best" on the watched cases.
-        cases: the cases.csv whose figures the card takes instead of measuring anew: those of cross-validation, say,
-            one for each fold.
-        note: what the card says of where the figures come from.
-        licence: a text file with the licence, in place of the project's copy.
+        cases: cases.csv files with figures for the card, instead of a new measurement; for example one for each fold of
+            a cross-validation.
+        note: sentence for the card about the origin of the figures.
+        licence: text file with the licence, instead of the project's copy.
 
     Raises:
-        InputError: no such run, no test cases, or some that were trained on.
-        SettingError: the licence's text is not at hand, or `cases` do not fit the model or each other.
+        InputError: there is no such run, there are no test cases, or some were used for training.
+        SettingError: the licence's text is missing, or `cases` do not fit the model or each other.
     """
     text, model = licence_text(config.model, licence), load_run(run, config, weights)
     results = _pooled(cases, config.model) if cases else measure_run(config, run, data_folder, weights=weights)

@@ -2,9 +2,9 @@
 
     python Training/import_released.py 390_checkpoint.pth.tar Training/configs/brats2015/afn-1.toml --licence LICENCE
 
-Their files hold weights alone. What the channels and the classes are, and how the scans were prepared, stands in a
-small TOML file with a [model] table; the configuration that such a network is trained with will do. Architecture,
-channels and classes are read off the weights, and must agree. Nothing in the file is executed.
+Their files contain only weights. Names of channels and classes and the preparation of scans come from a TOML file with
+a [model] table, for example the configuration for training such a network. Architecture and numbers of channels and
+classes follow from the weights and must agree with it. Nothing in the file is executed.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ def import_released(checkpoint: Path, description: Path, out: Path, licence: Pat
     """Write the authors' weights as a bundle. Returns its folder.
 
     Args:
-        checkpoint: one of their ``*_checkpoint.pth.tar``.
-        description: a TOML file with a [model] table; [model.architecture] may be left out, or must be the one found.
+        checkpoint: one of their files ``*_checkpoint.pth.tar``.
+        description: TOML file with a [model] table; [model.architecture], if given, must agree with the weights.
         out: the bundle's folder.
         licence: a text file with the licence of the weights.
 
     Raises:
-        ModelError: not one of their checkpoints, or a description that makes no sense or does not fit it.
-        SettingError: a description that cannot be read, or of another network.
-        InputError: there is no licence.
+        ModelError: the file is not such a checkpoint, or the description is invalid or does not fit it.
+        SettingError: the description cannot be read, or describes another network.
+        InputError: the licence's file is missing.
     """
     network = AutofocusCore.load_released_checkpoint(checkpoint)
     values = _model_table(description)

@@ -1,4 +1,4 @@
-"""How many parameters each network trains: the paper's Table 3, counted and printed; the scale streams by variant."""
+"""Numbers of trainable parameters: the paper's Table 3, and the variants of the scale streams."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ STREAMS = {
     "ResNet34, 150 classes": ({"encoder": "resnet34", "in_channels": 3, "num_classes": 150}, (473, 473)),
     "Basic in 3-D, 3 classes": ({"encoder": "basic", "in_channels": 1, "num_classes": 3}, (96, 96, 96)),
 }
-"""Encoders with what they are built for, and a size of the image to tell the shapes for."""
+"""Encoders with their options, and an image size for which the shapes are printed."""
 
 
 def stream_tables() -> tuple[list[list[str]], list[list[str]]]:
-    """The scale streams' trainable parameters, a row for each variant; and the whole system's shapes by encoder."""
+    """Trainable parameters of the scale streams, a row for each variant, and the system's shapes by encoder."""
     counts, shapes = [], []
     with torch.device("meta"):  # nothing is computed
         for variant, changes in VARIANTS.items():
@@ -40,7 +40,7 @@ def stream_tables() -> tuple[list[list[str]], list[list[str]]]:
 
 
 def write_parameters(out: Path) -> str:
-    """Count the parameters, write networks.csv, networks.md and plot.png; the Markdown.
+    """Count the parameters, write networks.csv, networks.md and plot.png; returns the Markdown.
 
     Raises:
         OutputError: the folder cannot be written to.

@@ -2,12 +2,12 @@
 
     python Training/predict.py CONFIG PREPARED --run RUN -o OUT              # the test cases of a prepared folder
     python Training/predict.py CONFIG PREPARED --run RUN -o OUT --submission afn6   # for the server of BRATS 2015
-    python Training/predict.py FOLDER_OR_TABLE --model brats -o OUT          # as `autofocus batch` finds cases
+    python Training/predict.py FOLDER_OR_TABLE --model brats -o OUT          # cases as for `autofocus batch`
     python Training/predict.py T1.mha T1c.mha T2.mha Flair.mha --model brats -o OUT     # one case
 
-Label maps lie on the grid of each case's first image. Everything runs through `autofocus batch`: what is done already
-is not done again, results.csv and failures.csv tell of every case, and its options (--attention, --probabilities,
---device, --mode, --workers and so on, see `autofocus batch --help`) are understood here too.
+Label maps have the grid of each case's first image. Everything runs through `autofocus batch`: finished cases are not
+repeated, results.csv and failures.csv list all cases, and the options of `autofocus batch` (--attention,
+--probabilities, --device, --mode, --workers and so on) can be used here too.
 """
 
 from __future__ import annotations
@@ -37,14 +37,13 @@ IDENTIFIER = re.compile(r"VSD\.[^/]*MR_Flair\.(\d+)", re.IGNORECASE)
 
 
 def submission_name(entry: CaseEntry, name: str) -> str:
-    """VSD.<name>.<id>, what the server of BRATS 2015 knows a label map by, without its ending.
+    """VSD.<name>.<id>: the file name, without its ending, that the server of BRATS 2015 requires.
 
-    The id is the number of the case's FLAIR image, as the challenge's site asked: the data list keeps it, as
-    VSD.{name}.<id>, where the folder was prepared from BRATS 2015; else it is looked for in the names of the files that
-    the case was made of.
+    The id is the number of the case's FLAIR image. If the folder was prepared from BRATS 2015, the data list contains
+    it as VSD.{name}.<id>; otherwise it is looked for in the names of the case's source files.
 
     Raises:
-        InputError: nothing tells the id.
+        InputError: the id cannot be found.
     """
     if entry.submission_name is not None:
         return entry.submission_name.replace("{name}", name)
@@ -60,18 +59,18 @@ def submission_name(entry: CaseEntry, name: str) -> str:
 def prepared_rows(
     folder: Path, spec: ModelSpec, part: str, fold: int | None, submission: str | None
 ) -> list[list[object]]:
-    """A row for each wanted case of a prepared folder: its name, and one image for each channel.
+    """A row for each selected case of a prepared folder: its name, and one image for each channel.
 
     Args:
-        folder: holds data.json.
-        spec: of the model; its number of channels must be that of the images.
+        folder: folder with data.json.
+        spec: the model's description; its number of channels must be the number of images.
         part: "train", "test" or "all".
-        fold: only the cases of this fold; then the part does not matter.
+        fold: only the cases of this fold; `part` is then ignored.
         submission: name of the submission, or None.
 
     Raises:
-        InputError: no such case, other channels, images that are normalised already, or a case that the server does
-            not know.
+        InputError: there is no such case, the channels differ, the images are already normalised, or the server does
+            not know a case.
     """
     data = read_data_list(folder)
     if len(data.channels) != len(spec.channels):
@@ -95,11 +94,11 @@ def prepared_rows(
 
 
 def cohort_of(inputs: Sequence[Path], spec: ModelSpec, options: argparse.Namespace) -> Path:
-    """The table or folder of cases for `autofocus batch`; OUT/cohort.csv where one must be made.
+    """The table or folder of cases for `autofocus batch`; if a table must be made, it is OUT/cohort.csv.
 
     Raises:
-        InputError: what `prepared_rows` says, or the wrong number of images.
-        SettingError: a submission of something else than a prepared folder.
+        InputError: as `prepared_rows`, or the number of images is wrong.
+        SettingError: a submission needs a prepared folder.
     """
     first = inputs[0]
     prepared = len(inputs) == 1 and (first / "data.json").is_file()
@@ -122,7 +121,7 @@ def cohort_of(inputs: Sequence[Path], spec: ModelSpec, options: argparse.Namespa
 
 
 def predict(options: argparse.Namespace, passed_on: Sequence[str]) -> int:
-    """Do what the options ask for; the exit status of `autofocus batch`."""
+    """Carry out the options; returns the exit status of `autofocus batch`."""
     inputs, model = [Path(word) for word in options.inputs], options.model
     if options.run is not None:
         config = load_config(inputs.pop(0), options.overrides)
@@ -140,7 +139,7 @@ def predict(options: argparse.Namespace, passed_on: Sequence[str]) -> int:
 
 
 def main() -> int:
-    """The command line; what it does not know goes to `autofocus batch`."""
+    """The command line; unknown options are passed to `autofocus batch`."""
     parser = argparse.ArgumentParser(
         prog="predict.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False
     )

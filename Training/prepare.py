@@ -1,7 +1,7 @@
 """Prepare data for training: `python Training/prepare.py FORMAT SOURCE OUT`.
 
 Every case is checked and written to OUT as NIfTI on one grid, with an ROI mask, and listed in OUT/data.json with folds,
-checksums and all problems. The same command goes on where it was stopped, and makes again only what changed.
+checksums and all problems. The same command continues after an interruption, and repeats only cases that changed.
 """
 
 from __future__ import annotations
@@ -132,10 +132,10 @@ def parser() -> argparse.ArgumentParser:
 
 
 def settings_of(options: argparse.Namespace) -> Settings:
-    """What is to be done to every case.
+    """The settings for all cases.
 
     Raises:
-        SettingError: a value that makes no sense.
+        SettingError: a value is invalid.
     """
     spacing = None
     if options.spacing:

@@ -1,15 +1,15 @@
 """Make a whole table: train, measure and compare every network of it: `python Training/reproduce.py hippocampus`.
 
-    python Training/reproduce.py hippocampus --quick                       # does everything run here? under a minute
+    python Training/reproduce.py hippocampus --quick                       # a check of a minute that all runs
     python Training/reproduce.py hippocampus --data FOLDER --seeds 1,2,3
     python Training/reproduce.py head-neck-ct --data FOLDER                # all folds, pooled over the patients
     python Training/reproduce.py brats2015 --data FOLDER --only basic,afn-1,afn-6
     python Training/reproduce.py networks                                  # parameter counts, the paper's Table 3
 
-TABLE is a folder of Training/configs, or any folder of configurations; each is a network of the table, and the first
-one (Basic, where there is one) is what the others are compared with. Whatever is finished is used again, and what was
-interrupted goes on where it stopped, so that the same command may be given until the table is complete. Written to
-OUT: comparison.md, comparison.csv, models.csv, plot.png, a folder with all cases for each network, and the runs.
+TABLE is a folder of Training/configs, or any folder of configurations. Each configuration is a network of the table;
+the others are compared with the first one (Basic, if there is one). Finished runs are used again, and interrupted ones
+are continued, so the same command can be repeated until the table is complete. Written to OUT: comparison.md,
+comparison.csv, models.csv, plot.png, a folder with all cases for each network, and the runs.
 """
 
 from __future__ import annotations
@@ -47,23 +47,23 @@ MORE_TO_MEASURE = {
     "folder": 'list some under "validation" in its split.json, or set data.fold and data.folds',
     "phantom": "set data.test",
 }
-"""What to do about data that leave no test cases, by the configuration's data.source."""
+"""Remedy for data without test cases, by the configuration's data.source."""
 Known = dict[str, tuple[str, int]]
-"""Of data sets that were looked at: checksum, and number of cases to measure."""
+"""Checksum and number of test cases of data sets that were checked before."""
 STAND_IN = " The cases are phantoms, as the experiment's own data are not at hand."
 
 
 def measured(member: Member, data: Path | None, regions: str | None, precision: str, known: Known) -> list[Measures]:
-    """Train and measure one run, or read what it gave when it was finished before, on the same data.
+    """Train and measure one run; if it was finished before on the same data, read its results.
 
     Args:
         member: the run.
-        data: folder of its data, in place of the configuration's.
+        data: folder of its data, instead of the configuration's.
         regions, precision: as for `measure_run`.
-        known: data sets of the table that were looked at before; one that is new is added.
+        known: data sets of the table that were checked before; a new one is added.
 
     Raises:
-        AutofocusError: the data leave nothing to measure; what `train` and `measure_run` raise.
+        AutofocusError: the data contain no test cases; also the errors of `train` and `measure_run`.
     """
     digest = checksum_of(member.config, data, known)
     record, cases = member.folder / "evaluation.json", member.folder / "evaluation" / "cases.csv"
@@ -85,15 +85,15 @@ def measured(member: Member, data: Path | None, regions: str | None, precision: 
 
 
 def checksum_of(config: Config, folder: Path | None, known: Known) -> str:
-    """Checksum of an experiment's data, which are refused here, before any training, where they leave none to measure.
+    """Checksum of an experiment's data. Data without test cases are refused here, before training.
 
     Args:
-        config: of the experiment.
-        folder: of the data, in place of the configuration's.
+        config: configuration of the experiment.
+        folder: folder of the data, instead of the configuration's.
         known: as for `measured`; networks and seeds of a table share their data.
 
     Raises:
-        InputError: something is wrong with the data, or they have no test cases.
+        InputError: the data are faulty, or contain no test cases.
     """
     m = config.model
     key = repr((folder, config.data, m.channels, m.structures, m.normalization, m.spacing, m.orientation))
@@ -110,16 +110,16 @@ def checksum_of(config: Config, folder: Path | None, known: Known) -> str:
 def _facts(
     member: Member, checkpoint: Path, data_sha256: str, regions: str | None, precision: str
 ) -> dict[str, str | None]:
-    """What an evaluation follows from."""
+    """The inputs that determine an evaluation."""
     digest = hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     facts = {"config": as_toml(member.config), "checkpoint_sha256": digest, "data_sha256": data_sha256}
     return {**facts, "regions": regions, "precision": precision}
 
 
 def _recorded(run: Path) -> dict[str, Any] | None:
-    """What a run's evaluation followed from, None where that cannot be told.
+    """The inputs of a run's evaluation; None if they are unknown.
 
-    Earlier versions did not record its data: they are those that the run was trained on.
+    Earlier versions did not record the data; they are those of the training.
     """
     try:
         record, trained = (
@@ -143,23 +143,23 @@ def reproduce(
     all_pairs: bool = False,
     precision: str = "float32",
 ) -> tuple[str, list[str]]:
-    """Make a table; the text of it, and what is missing, a sentence each.
+    """Make a table; returns its text, and a sentence for each missing part.
 
     Args:
         table: a folder of Training/configs, or any folder of configurations.
         out: folder of the results.
-        data: folder of the data, in place of the configurations'.
+        data: folder of the data, instead of the configurations'.
         quick: a smoke run on a handful of cases.
-        seeds: of the runs; none: the configurations' own.
-        folds: of a cross-validation; none: all.
+        seeds: seeds of the runs; empty: the configurations' own.
+        folds: folds of a cross-validation; empty: all.
         only: names of the configurations to take.
-        overrides: of the configurations, "table.field=value" each.
-        all_pairs: whether each network is compared with each, or with the first.
-        precision: that whole volumes are measured in, as for `AutofocusCore.predict_volume`.
+        overrides: changes of the configurations, "table.field=value" each.
+        all_pairs: compare each network with each other one, instead of with the first.
+        precision: precision of the evaluation, as for `AutofocusCore.predict_volume`.
 
     Raises:
-        SettingError: no such table.
-        InputError: nothing of it could be made.
+        SettingError: there is no such table.
+        InputError: no part of it could be made.
     """
     done: dict[str, list[Measures]] = {}
     missing: list[str] = []
@@ -197,7 +197,7 @@ def reproduce(
 
 
 def _by_seed(models: dict[str, list[Measures]]) -> str:
-    """Mean Dice of each seed: how much is due to the chance of training. Empty where each model has one seed."""
+    """Mean Dice of each seed, which shows the variation between trainings. Empty if each model has one seed."""
     seeds = list(dict.fromkeys(one.run.split(",")[0] for results in models.values() for one in results))
     if len(seeds) < 2:
         return ""
@@ -211,7 +211,7 @@ def _by_seed(models: dict[str, list[Measures]]) -> str:
 
 
 def main() -> int:
-    """The command line's exit status: 1 where something is missing."""
+    """Run the command line; returns 1 if something is missing, otherwise 0."""
     parser = argparse.ArgumentParser(
         prog="reproduce.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

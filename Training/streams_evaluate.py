@@ -1,8 +1,8 @@
 """Measure a run on photographs: `python Training/streams_evaluate.py CONFIGURATION --five-scales`.
 
-Every photograph of the validation list passes through the network whole. With several scales, it passes once at each,
-and the class probabilities are averaged at the photograph's own size. Written into the run's folder: a table of the
-classes (.csv and .md) and metrics (.json), named after the scales.
+Every photograph of the validation list is predicted as a whole. With several scales, it is predicted once at each, and
+the class probabilities are averaged at the photograph's own size. Written to the run's folder: a table of the classes
+(.csv and .md) and metrics (.json), named after the scales.
 """
 
 from __future__ import annotations
@@ -61,17 +61,17 @@ def measure(
     scales: Sequence[float] = (1.0,),
     flip: bool = False,
 ) -> Figures:
-    """The figures of the validation list.
+    """Measure the photographs of the validation list.
 
     Args:
-        network: in evaluation mode.
-        config: whose data are measured.
-        folder: of the data set, in place of the configuration's.
+        network: the network, in evaluation mode.
+        config: the experiment with the data.
+        folder: folder of the data set, instead of the configuration's.
         scales, flip: see :func:`classes_of`.
 
     Raises:
         InputError: files are missing or cannot be used.
-        SettingError: a scale that is not above 0.
+        SettingError: a scale is not above 0.
     """
     if not scales or min(scales) <= 0:
         raise SettingError(f"The scales are {list(scales)}", "give numbers above 0")
@@ -83,17 +83,17 @@ def measure(
 
 
 def class_names(layout: str) -> list[str]:
-    """The classes of a layout; ADE20K's go by the numbers of its objectInfo150."""
+    """Names of the classes of a layout; for ADE20K the numbers of its objectInfo150."""
     return list(VOC_CLASSES) if layout == "voc2012" else [str(number) for number in range(1, LAYOUTS[layout] + 1)]
 
 
 def metrics_name(scales: Sequence[float], flip: bool = False) -> str:
-    """What the files of a measurement are called, without their endings."""
+    """The file name of a measurement, without its ending."""
     return "validation-" + "-".join(f"{scale:g}" for scale in scales) + ("-flipped" if flip else "")
 
 
 def write_figures(folder: Path, name: str, figures: Figures, facts: dict[str, object], names: Sequence[str]) -> None:
-    """Write NAME.json, NAME.csv and NAME.md into a folder, each as a whole."""
+    """Write NAME.json, NAME.csv and NAME.md into a folder."""
     rows = [*zip(names, figures.iou, strict=True)]
     rows += [("mean IoU", figures.mean_iou), ("pixel accuracy", figures.pixel_accuracy)]
     header = ("class", "IoU")

@@ -1,7 +1,7 @@
 """One table of several runs on photographs: `python Training/streams_table.py Runs/vgg16 Runs/average Runs/max`.
 
-Each run is a line: what it scored at one scale and at five, by `streams_evaluate.py`, and how many parameters its
-network has. Written to standard output as Markdown, or with `--out` into files (.md and .csv).
+Each run is a row: its figures at one scale and at five, from `streams_evaluate.py`, and the number of parameters. The
+table is printed as Markdown or, with `--out`, written into files (.md and .csv).
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ class Line:
 
     Attributes:
         run: its name.
-        parameters: of its network.
-        steps: that it was trained for.
-        mean_iou, pixel_accuracy: at one scale.
-        five_scales: mean IoU at five; None where that was not measured.
-        data_sha256: of the photographs that were measured.
+        parameters: number of parameters of its network.
+        steps: number of training steps.
+        mean_iou, pixel_accuracy: figures at one scale.
+        five_scales: mean IoU at five scales; None if it was not measured.
+        data_sha256: checksum of the measured photographs.
     """
 
     run: str
@@ -51,17 +51,17 @@ class Line:
     data_sha256: str
 
     def cells(self) -> tuple[str, ...]:
-        """What stands in the table's columns."""
+        """The cells of the row."""
         five = "" if self.five_scales is None else f"{self.five_scales:.4f}"
         figures = (f"{self.mean_iou:.4f}", f"{self.pixel_accuracy:.4f}", five)
         return (self.run, f"{self.parameters:,}", str(self.steps), *figures)
 
 
 def read_line(run: Path) -> Line:
-    """The line of a run that was measured.
+    """The row of a run.
 
     Raises:
-        InputError: it was not, or its files cannot be read.
+        InputError: the run was not measured, or its files cannot be read.
     """
     config = load_streams_config(run / "config.toml")
     single = _metrics(run / f"{metrics_name((1.0,))}.json")
@@ -85,10 +85,10 @@ def read_line(run: Path) -> Line:
 
 
 def make_table(runs: Sequence[Path]) -> list[Line]:
-    """The lines of all runs, in the order given.
+    """The rows of all runs, in the given order.
 
     Raises:
-        InputError: one was not measured, or not on the same photographs as the first.
+        InputError: a run was not measured, or not on the same photographs as the first.
     """
     lines = [read_line(run) for run in runs]
     for line in lines[1:]:

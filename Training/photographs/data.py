@@ -1,4 +1,4 @@
-"""Photographs with labels: PASCAL VOC 2012 and ADE20K as they are published.
+"""Photographs with labels: PASCAL VOC 2012 and ADE20K in their published form.
 
 voc2012: the folder VOCdevkit/VOC2012, with the augmented labels beside it
 
@@ -62,7 +62,7 @@ class Photograph:
             with Image.open(self.labels) as opened:
                 if opened.mode not in ("L", "P"):
                     raise InputError(f"{self.labels} has the mode {opened.mode}", "give labels of one byte a pixel")
-                values = np.array(opened)  # of a palette, the indices
+                values = np.array(opened)  # palette images: the indices
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{self.name} cannot be read ({error})", "fetch the file again") from None
         if image.size != values.shape[::-1]:
@@ -76,13 +76,13 @@ class Photograph:
 
 
 def photographs(data: Photographs, part: str, folder: Path | None = None) -> list[Photograph]:
-    """The photographs of one part, "train" or "validation", in the order of the list; all files are there.
+    """The photographs of one part, "train" or "validation", in the order of the list; all files exist.
 
     Args:
-        folder: in place of the configuration's.
+        folder: folder of the data, instead of the configuration's.
 
     Raises:
-        InputError: the list cannot be used, or files are missing: all of them named at once.
+        InputError: the list cannot be used, or files are missing; the message names all of them.
     """
     folder = folder or Path(data.folder)
     own = dict(zip(("train", "validation"), LISTS[data.layout], strict=True))[part]
@@ -129,7 +129,7 @@ def checksum(items: Iterable[Photograph]) -> str:
 
 
 def normalised(image: Image.Image) -> Tensor:
-    """A photograph as the network takes it, (3, H, W) float32."""
+    """A photograph as input of the network, (3, H, W) float32."""
     values = (np.asarray(image, dtype=np.float32) / 255 - MEAN) / SPREAD
     return torch.from_numpy(np.ascontiguousarray(values.transpose(2, 0, 1)))
 
@@ -156,16 +156,16 @@ def draw_crop(one: Photograph, crops: Crops, rng: np.random.Generator) -> tuple[
 
 
 def _place(have: int, want: int, rng: np.random.Generator) -> tuple[int, int, int]:
-    """Where a crop begins in the photograph, where that lies in the crop, and how many pixels they share."""
+    """The start of a crop in the photograph, the matching place in the crop, and the number of shared pixels."""
     start = int(rng.integers(0, have - want + 1)) if have > want else 0
     offset = int(rng.integers(0, want - have + 1)) if want > have else 0
     return start, offset, min(have, want)
 
 
 def draw_crops(items: Sequence[Photograph], crops: Crops, seed: int, step: int) -> tuple[Tensor, Tensor, list[str]]:
-    """The batch of a step: (B, 3, H, W), (B, H, W) and the names. It follows from seed and step alone.
+    """The batch of a step: (B, 3, H, W), (B, H, W) and the names. It depends only on seed and step.
 
-    Every photograph comes once before any comes again, in an order that is drawn anew each time.
+    Every photograph is used once before any is used again, each time in a new random order.
     """
     images, labels, names = [], [], []
     for place in range(step * crops.per_step, (step + 1) * crops.per_step):

@@ -1,7 +1,7 @@
 """Intersection over union and pixel accuracy, from counts that are summed over the whole data set.
 
-A class's figure is that of all its pixels in all photographs, as the VOC and ADE20K benchmarks define it, and not a
-mean over photographs.
+As in the VOC and ADE20K benchmarks, a class's figure is computed over its pixels in all photographs; it is not a mean
+over photographs.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from Training.photographs.data import UNLABELLED
 
 @dataclass(frozen=True)
 class Figures:
-    """What came of the counts.
+    """Figures computed from the counts.
 
     Attributes:
-        iou: of each class; NaN for one that neither the labels nor the predictions hold.
-        mean_iou: over the classes that are there.
-        pixel_accuracy: share of the labelled pixels that are right.
-        absent: how many classes are not there, and so not in the mean.
+        iou: IoU of each class; NaN if neither labels nor predictions contain the class.
+        mean_iou: mean over the classes that occur.
+        pixel_accuracy: share of the labelled pixels with the right class.
+        absent: number of classes that do not occur and are not in the mean.
     """
 
     iou: tuple[float, ...]
@@ -32,16 +32,16 @@ class Figures:
 
 
 class Counts:
-    """How often each class was taken for each: rows are the labels, columns the predictions."""
+    """Confusion counts: rows are labels, columns are predictions."""
 
     def __init__(self, classes: int) -> None:
         self.table: NDArray[np.int64] = np.zeros((classes, classes), dtype=np.int64)
 
     def add(self, labels: NDArray[np.integer], found: NDArray[np.integer]) -> None:
-        """Count a photograph's pixels; those that are unlabelled (255) are left out.
+        """Count a photograph's pixels; unlabelled ones (255) are left out.
 
         Args:
-            labels, found: classes of the same shape.
+            labels, found: true and predicted classes, of equal shape.
         """
         known = labels != UNLABELLED
         classes = len(self.table)
@@ -49,7 +49,7 @@ class Counts:
         self.table += np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
 
     def figures(self) -> Figures:
-        """The figures of all pixels so far."""
+        """The figures of all pixels counted so far."""
         right = np.diag(self.table).astype(np.float64)
         either = self.table.sum(axis=0) + self.table.sum(axis=1) - right
         iou = np.divide(right, either, out=np.full(len(right), np.nan), where=either > 0)

@@ -1,6 +1,6 @@
 """An experiment with scale streams on photographs, as checked dataclasses read from TOML.
 
-For volumes see config.py: a network of scale streams is trained there like any other.
+Experiments on volumes: see config.py, where scale streams are trained like other networks.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from Training.configuration.settings import require, require_known
 from Training.configuration.toml_files import read_values, toml_text
 
 LAYOUTS = {"voc2012": 21, "ade20k": 150}
-"""Number of classes by layout of the data set; VOC's holds the background."""
+"""Number of classes by layout of the data set; for VOC, the background included."""
 
 
 @dataclass(frozen=True)
 class Photographs:
-    """Where the photographs and their labels come from; see data.py for the layouts.
+    """Location of the photographs and their labels; see data.py for the layouts.
 
     Args:
         layout: "voc2012" or "ade20k".
-        folder: of the data set; `--data` on the command line overrides it.
-        train, validation: the lists, relative to the folder; empty for the layout's own.
+        folder: folder of the data set; `--data` on the command line overrides it.
+        train, validation: lists of photographs, relative to the folder; empty: those of the layout.
     """
 
     layout: str
@@ -45,10 +45,10 @@ class Crops:
     """Training crops.
 
     Args:
-        size: height and width in pixels; a photograph that is smaller is extended by its mean colour, unlabelled.
+        size: height and width in pixels; smaller photographs are extended with the mean colour, unlabelled.
         per_step: crops in a batch.
-        scaling: smallest and largest factor of the photograph's size, drawn evenly.
-        flip: half of the crops are mirrored from left to right.
+        scaling: smallest and largest factor of the photograph's size; uniformly distributed.
+        flip: mirror half of the crops from left to right.
     """
 
     size: tuple[int, int] = (321, 321)
@@ -69,10 +69,10 @@ class Descent:
     """SGD with the "poly" rate: learning_rate * (1 - step / steps) ** power.
 
     Args:
-        learning_rate: of the encoder, at the start.
-        decoder: how many times as fast all other layers learn.
-        momentum, weight_decay: as PyTorch defines them.
-        power: of the schedule.
+        learning_rate: initial rate of the encoder.
+        decoder: factor of the rate for all other layers.
+        momentum, weight_decay: as in PyTorch.
+        power: power of the schedule.
     """
 
     learning_rate: float = 1e-3
@@ -90,13 +90,13 @@ class Descent:
 
 @dataclass(frozen=True)
 class Length:
-    """How long a run is, and how it computes.
+    """Length and computation of a run.
 
     Args:
-        steps: optimisation steps in all.
-        precision: "bfloat16" where the processor has it, or "float32".
+        steps: number of optimisation steps.
+        precision: "bfloat16" if the processor supports it, or "float32".
         checkpoint_every: steps between checkpoints.
-        seed: of everything random.
+        seed: seed of all random numbers.
     """
 
     steps: int
@@ -130,7 +130,7 @@ class StreamsConfig:
 
     @property
     def architecture(self) -> dict[str, Any]:
-        """Arguments of the network: the options, with three channels and as many classes as the data set has."""
+        """Arguments of the network: the options, three channels, and the number of classes of the data set."""
         return {"in_channels": 3, "num_classes": LAYOUTS[self.data.layout], **self.network}
 
 
@@ -138,11 +138,11 @@ def load_streams_config(path: Path, overrides: Sequence[str] = ()) -> StreamsCon
     """The experiment that a TOML file describes; `base` and `overrides` as for `load_config`.
 
     Raises:
-        SettingError: no such file, not TOML, an unknown field, or a value that makes no sense.
+        SettingError: the file is missing or not TOML, a field is unknown, or a value is invalid.
     """
     return build(StreamsConfig, read_values(path, overrides), "file")
 
 
 def streams_toml(config: StreamsConfig) -> str:
-    """The whole experiment as one TOML file that :func:`load_streams_config` reads back, defaults included."""
+    """The whole experiment as TOML, defaults included, for :func:`load_streams_config`."""
     return toml_text(dataclasses.asdict(config))
