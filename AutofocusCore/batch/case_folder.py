@@ -20,7 +20,8 @@ from AutofocusCore.batch.label_maps import label_maps, other_images, with_legend
 from AutofocusCore.batch.manifest import STATE_FOLDER
 from AutofocusCore.batch.skipped import LeftOut, some
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.atomic import PREFIX, stem_of, suffix_of
+from AutofocusCore.io.aside import PREFIX
+from AutofocusCore.io.atomic import stem_of, suffix_of
 from AutofocusCore.io.kinds import is_file, is_folder, is_special
 
 if TYPE_CHECKING:

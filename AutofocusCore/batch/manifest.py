@@ -1,7 +1,13 @@
 """What was done, so that a batch can go on where it stopped.
 
 OUTDIR/.autofocus-batch/lock                 held while a batch writes there; the system frees it when the process dies
+OUTDIR/.autofocus-batch/parts/<case>/        where a case's files are written
+OUTDIR/.autofocus-batch/ready/<case>/        all files of a case and its record, on their way to their final names
 OUTDIR/.autofocus-batch/records/<case>.json  written last, when every file of the case has its final name
+
+A case becomes done by one step: its folder in parts/ is renamed into ready/. Killed before, nothing of the case has
+changed; killed after, the next start finishes what is in ready/. So never do old and new files of a case stand side by
+side for longer than a start takes.
 
 A record holds what the case was made from (inputs, model, settings, wanted files) and the checksum of each file. The
 case counts as done when both are still as they were.
@@ -15,6 +21,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +33,7 @@ from AutofocusCore.io.atomic import cannot_write, write_text
 from AutofocusCore.jobs.job import Job
 
 STATE_FOLDER = ".autofocus-batch"
+PARTS, READY, RECORD = "parts", "ready", ".record.json"
 # What the result does not depend on: where it is computed, and within how much memory.
 FREE_SETTINGS = ("device", "memory_limit")
 REASONS = {
@@ -110,7 +118,8 @@ class Records:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self._records = folder / STATE_FOLDER / "records"
+        self._state = folder / STATE_FOLDER
+        self._records = self._state / "records"
 
     def done(self, stem: str, print_: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
         """The outcome of a case that is done, else why a case that was done before has to be done again."""
@@ -124,19 +133,65 @@ class Records:
             return None, "was done before, but its files are gone or were changed"
         return dict(record["outcome"]), None
 
-    def save(self, stem: str, print_: Mapping[str, Any], outcome: Mapping[str, Any]) -> None:
-        """Note that a case is done; files that an earlier run wrote for it and this one did not are removed."""
-        names = [os.path.relpath(path, self._folder).replace(os.sep, "/") for path in outcome["files"]]
-        files = {name: self._sum(name) for name in names}
+    def part_of(self, stem: str) -> Path:
+        """A new, empty folder for the files of a case."""
+        return _emptied(self._state / PARTS / stem)
+
+    def save(self, stem: str, print_: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the files of a case in `part_of` their final names, and note that it is done.
+
+        Files that an earlier run wrote for it and this one did not are removed.
+
+        Returns:
+            The outcome with the final names.
+
+        Raises:
+            OutputError: a file cannot have its name.
+        """
+        part, ready = self._state / PARTS / stem, self._state / READY / stem
+        names = [Path(path).relative_to(part).as_posix() for path in outcome["files"]]
+        final = {**outcome, "files": [str(self._folder / name) for name in names]}
+        files = {name: _sum_of(part / name) for name in names}
         old = (self._load(stem) or {}).get("files", {})
-        record = {"made_from": dict(print_), "files": files, "outcome": dict(outcome)}
-        self._records.mkdir(parents=True, exist_ok=True)
-        write_text(self._records / f"{stem}.json", json.dumps(record, indent=1))
-        for name in old.keys() - files.keys():
-            if self._sum(name) == old[name]:
+        record = {"made_from": dict(print_), "files": files, "outcome": final, "replaces": old}
+        try:
+            write_text(part / RECORD, json.dumps(record, indent=1))
+            shutil.rmtree(ready, ignore_errors=True)
+            ready.parent.mkdir(parents=True, exist_ok=True)
+            part.rename(ready)
+            self._finish(stem)
+        except OSError as error:
+            raise cannot_write(self._folder / stem, error) from error
+        return final
+
+    def recover(self) -> None:
+        """Finish what a killed batch had ready, and remove what it had not."""
+        for ready in _folders_in(self._state / READY):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                self._finish(ready.name)
+        self.remove_parts()
+
+    def remove_parts(self) -> None:
+        """Remove what was written of cases that did not get ready."""
+        for place in (PARTS, READY):
+            shutil.rmtree(self._state / place, ignore_errors=True)
+
+    def _finish(self, stem: str) -> None:
+        """Move the files of a case that is ready; again and again with the same end."""
+        ready = self._state / READY / stem
+        record = json.loads((ready / RECORD).read_text(encoding="utf-8"))
+        for name in record["files"]:
+            if (ready / name).exists():
+                (self._folder / name).parent.mkdir(parents=True, exist_ok=True)
+                (ready / name).replace(self._folder / name)
+        for name, checksum in record.pop("replaces", {}).items():
+            if name not in record["files"] and self._sum(name) == checksum:
                 with contextlib.suppress(OSError):
                     (self._folder / name).unlink()
                     (self._folder / name).parent.rmdir()  # only if it was the last one
+        self._records.mkdir(parents=True, exist_ok=True)
+        write_text(self._records / f"{stem}.json", json.dumps(record, indent=1))
+        shutil.rmtree(ready, ignore_errors=True)
 
     def _load(self, stem: str) -> dict[str, Any] | None:
         try:
@@ -147,11 +202,31 @@ class Records:
             return None
 
     def _sum(self, name: str) -> str | None:
-        digest = hashlib.sha256()
-        try:
-            with (self._folder / name).open("rb") as stream:
-                while block := stream.read(1 << 20):
-                    digest.update(block)
-        except OSError:
-            return None
-        return digest.hexdigest()
+        return _sum_of(self._folder / name)
+
+
+def _sum_of(path: Path) -> str | None:
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as stream:
+            while block := stream.read(1 << 20):
+                digest.update(block)
+    except OSError:
+        return None
+    return digest.hexdigest()
+
+
+def _emptied(folder: Path) -> Path:
+    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        folder.mkdir(parents=True)
+    except OSError as error:
+        raise cannot_write(folder, error) from error
+    return folder
+
+
+def _folders_in(place: Path) -> list[Path]:
+    try:
+        return [entry for entry in place.iterdir() if entry.is_dir()]
+    except OSError:
+        return []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,9 +15,10 @@ from AutofocusCore.batch.cohort import Case
 from AutofocusCore.batch.manifest import Records, fingerprint, locked
 from AutofocusCore.batch.pool import Pool, Result
 from AutofocusCore.batch.tables import write_tables
-from AutofocusCore.errors import Cancelled, InputError, OutputError
-from AutofocusCore.io.atomic import Staging, remove_leftovers
-from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_folder, legend_path
+from AutofocusCore.errors import AutofocusError, Cancelled, InputError, OutputError
+from AutofocusCore.io.atomic import Staging
+from AutofocusCore.io.kinds import is_folder
+from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_folder, check_legend, legend_path
 from AutofocusCore.jobs.job import Job, Outputs, Settings
 
 if TYPE_CHECKING:
@@ -49,9 +51,15 @@ class Batch:
     dask: bool = False
     scheduler: str | None = None
 
-    def job(self, case: Case, model: Model) -> Job:
-        """The job of a case: `<case>.seg.nrrd`, `<case>_probabilities.nrrd`, `<case>_attention/…`."""
-        stem = str(self.folder / case.stem)
+    def job(self, case: Case, model: Model, folder: Path | None = None) -> Job:
+        """The job of a case: `<case>.seg.nrrd`, `<case>_probabilities.nrrd`, `<case>_attention/…`.
+
+        Args:
+            case: whom.
+            model: with which model.
+            folder: where to write; default: where the results belong.
+        """
+        stem = str((folder or self.folder) / case.stem)
         outputs = Outputs(
             segmentation=f"{stem}{self.format}",
             attention=f"{stem}_attention" if self.attention else None,
@@ -104,38 +112,39 @@ def run_batch(
     check_folder(batch.folder)
     _check_files(batch, model)
     with locked(batch.folder):
-        remove_leftovers(batch.folder)
+        records = Records(batch.folder)
+        records.recover()
         try:
-            return _run(batch, model, say, case_done, progress, cancelled)
+            return _run(batch, model, records, say, case_done, progress, cancelled)
         finally:
-            remove_leftovers(batch.folder)  # of workers that were ended
+            records.remove_parts()  # of workers that were ended
 
 
 def _run(
     batch: Batch,
     model: Model,
+    records: Records,
     say: Callable[[str], None],
     case_done: Callable[[int, int], None] | None,
     progress: Callable[[str, Mapping[str, Any]], None] | None,
     cancelled: Callable[[], bool] | None,
 ) -> Summary:
-    records = Records(batch.folder)
     outcomes: dict[str, Mapping[str, Any]] = {}
     remaining: list[tuple[Case, Job, dict[str, Any]]] = []
     reasons: dict[str, list[str]] = collections.defaultdict(list)
     for case in batch.cases:
-        if case.problem is not None:
-            cause, remedy = case.problem
-            outcomes[case.name] = {"type": "error", "code": InputError.code, "cause": cause, "remedy": remedy}
-            say(f"{case.name}: {cause}; {remedy}.")
-            continue
         job = batch.job(case, model)
+        problem = _problem_of(case, job)
+        if problem is not None:
+            outcomes[case.name] = _as_outcome(problem)
+            say(f"{case.name}: {problem}")
+            continue
         made_from = fingerprint(job, model.identity)
         outcome, reason = records.done(case.stem, made_from)
         if outcome is not None:
             outcomes[case.name] = outcome
         else:
-            remaining.append((case, job, made_from))
+            remaining.append((case, batch.job(case, model, records.part_of(case.stem)), made_from))
             if reason is not None:
                 reasons[reason].append(case.name)
     before = sum(outcome["type"] == "result" for outcome in outcomes.values())
@@ -159,8 +168,11 @@ def _run(
             case, _, made_from = remaining[number]
             if outcome["type"] == "result":
                 kept = {key: value for key, value in outcome.items() if key != "id"}
-                records.save(case.stem, made_from, kept)
-            else:
+                try:
+                    outcome = records.save(case.stem, made_from, kept)
+                except OutputError as error:
+                    outcome = _as_outcome(error)
+            if outcome["type"] == "error":
                 say(f"{case.name}: {outcome['cause']}; {outcome['remedy']}.")
             outcomes[case.name] = outcome
             report()
@@ -171,6 +183,23 @@ def _run(
         write_tables(batch.folder, names, outcomes, structures)
     done = sum(outcome["type"] == "result" for outcome in outcomes.values())
     return Summary(done, before, len(outcomes) - done)
+
+
+def _problem_of(case: Case, job: Job) -> AutofocusError | None:
+    """Why a case cannot be computed, as far as that is known before."""
+    if case.problem is not None:
+        return InputError(*case.problem)
+    try:
+        check_legend(job.outputs.segmentation)
+    except OutputError as error:
+        return error
+    files = filter(None, (job.outputs.segmentation, job.outputs.probabilities))
+    taken = next((path for path in files if is_folder(path)), None)
+    return OutputError(f"The output {taken} is a folder", "move it elsewhere") if taken else None
+
+
+def _as_outcome(error: AutofocusError) -> dict[str, Any]:
+    return {"type": "error", "code": error.code, "cause": error.cause, "remedy": error.remedy}
 
 
 def _results(
@@ -204,7 +233,7 @@ def _check_files(batch: Batch, model: Model) -> None:
         legend = legend_path(outputs.segmentation)
         wanted = (outputs.segmentation, outputs.attention, outputs.probabilities, legend)
         for path in (Path(path) for path in wanted if path is not None):
-            key = str(path.resolve()).casefold()
+            key = os.path.realpath(path).casefold()
             if key in owners:
                 raise OutputError(
                     f"The cases {owners[key]} and {case.name} would both write {path.name}",
@@ -213,5 +242,5 @@ def _check_files(batch: Batch, model: Model) -> None:
             owners[key] = case.name
     for case in batch.cases:
         for image in case.images:
-            if str(Path(image).resolve()).casefold() in owners:
+            if os.path.realpath(image).casefold() in owners:
                 raise OutputError(f"The result of a case would replace the image {image}", "write to another folder")

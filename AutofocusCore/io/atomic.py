@@ -8,8 +8,8 @@
 
 A signal that comes while files get their names, which takes no time, has its effect when all have them.
 
-The aside name is noted before the file exists, so `discard_all` (called last by the command line) and
-`remove_leftovers` (called by a batch that finds the remains of a killed one) miss nothing.
+The aside name is noted before the file exists, so that `discard_all`, called last by the command line, misses nothing.
+What a killed process left aside is removed by the next one that writes into the same folder (aside.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -25,8 +24,8 @@ from pathlib import Path
 from types import TracebackType
 
 from AutofocusCore.errors import OutputError
+from AutofocusCore.io.aside import aside_name, remove_leftovers
 
-PREFIX = ".autofocus-part-"
 SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz")  # two-part extensions, which writers look at as a whole
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that end a process, as far as the system has them
@@ -53,6 +52,7 @@ class Staging:
     def __init__(self) -> None:
         self._pairs: list[tuple[Path, Path]] = []
         self._folders: list[Path] = []
+        self._swept: set[Path] = set()  # folders that leftovers were sought in
 
     def __enter__(self) -> Staging:
         return self
@@ -60,6 +60,9 @@ class Staging:
     def aside(self, final: str | os.PathLike[str]) -> Path:
         """The path to write to; it becomes `final` (same folder, hence a rename on one file system)."""
         final = Path(final)
+        if final.parent not in self._swept:
+            self._swept.add(final.parent)
+            remove_leftovers(final.parent)
         part = _new_name(final)
         _noted.add(part)
         self._pairs.append((part, final))
@@ -151,17 +154,6 @@ def discard_all() -> None:
             _remove(part)
 
 
-def remove_leftovers(folder: str | os.PathLike[str]) -> int:
-    """Remove what a killed process left aside anywhere below `folder`; the caller knows that no other one writes there.
-
-    Returns how many files were removed.
-    """
-    leftovers = [path for path in Path(folder).rglob(f"{PREFIX}*") if path.is_file()]
-    for path in leftovers:
-        _remove(path)
-    return len(leftovers)
-
-
 def _rename_all(pairs: Sequence[tuple[Path, Path]]) -> None:
     """Give all files their names; if one cannot have it, none has, and what others had replaced comes back."""
     for _, final in pairs:
@@ -225,7 +217,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def _new_name(final: Path) -> Path:
-    return final.parent / f"{PREFIX}{secrets.token_hex(8)}{suffix_of(final)}"
+    return aside_name(final, suffix_of(final))
 
 
 def _remove(part: Path) -> None:

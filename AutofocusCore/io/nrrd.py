@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,7 +31,8 @@ import numpy as np
 import numpy.typing as npt
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.atomic import PREFIX, cannot_write
+from AutofocusCore.io.aside import aside_name
+from AutofocusCore.io.atomic import cannot_write
 from AutofocusCore.io.nrrd_header import NRRD_TYPES, parse_header, read_header
 
 CHUNK = 16 * 1024**2  # bytes that are written at a time
@@ -85,7 +85,7 @@ def write_nrrd(
     """
     path = Path(path)
     header = _header(array, np.asarray(index_to_lps, dtype=np.float64), fields or {})
-    part = path.with_name(f"{PREFIX}{secrets.token_hex(8)}.nrrd")
+    part = aside_name(path, ".nrrd")
     try:
         with part.open("wb", buffering=0) as stream:
             _write_all(stream.fileno(), memoryview(header))

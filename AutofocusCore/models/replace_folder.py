@@ -11,10 +11,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from AutofocusCore.errors import ModelError, ModelThereError
-from AutofocusCore.io.atomic import PREFIX, cannot_write
+from AutofocusCore.io.aside import aside_name, remove_leftovers
+from AutofocusCore.io.atomic import cannot_write
 from AutofocusCore.models.files import METADATA
 
-DAY = 24 * 3600
 REPLACED = ".autofocus-replaced-"
 
 
@@ -28,7 +28,7 @@ def place_folder(files: Mapping[str, bytes], final: Path, *, replace: bool) -> P
         ModelError: `final` exists and is not to be replaced, or is not a model.
         OutputError: it cannot be written.
     """
-    part = final.parent / f"{PREFIX}{secrets.token_hex(8)}"
+    part = aside_name(final)
     try:
         final.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(final.parent)
@@ -89,11 +89,8 @@ def _check_replaceable(final: Path, *, replace: bool) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left aside, a day later; give a model back its name if one was killed in between."""
-    for left in folder.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):
-            if left.is_dir() and time.time() - left.stat().st_mtime > DAY:
-                shutil.rmtree(left, ignore_errors=True)
+    """Remove what killed processes left aside; give a model back its name if one was killed in between."""
+    remove_leftovers(folder)
     for left in folder.glob(f"{REPLACED}*"):
         final = folder / left.name[len(REPLACED) :].split("-", 1)[1]
         with contextlib.suppress(OSError):

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from AutofocusCore.batch.cohort import IMAGE_SUFFIXES, Case, check_names, read_cohort
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.atomic import PREFIX, suffix_of
+from AutofocusCore.io.aside import PREFIX
+from AutofocusCore.io.atomic import suffix_of
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

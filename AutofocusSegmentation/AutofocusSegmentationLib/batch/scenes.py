@@ -13,7 +13,6 @@ import csv
 import hashlib
 import io
 import json
-import secrets
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.batch.manifest import STATE_FOLDER, Records, fingerprint, locked
 from AutofocusCore.errors import AutofocusError, Cancelled
-from AutofocusCore.io.atomic import PREFIX, cannot_write, write_text
+from AutofocusCore.io.aside import aside_name, remove_leftovers
+from AutofocusCore.io.atomic import cannot_write, write_text
 from AutofocusCore.io.texts import csv_cell
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def write_scenes(
         Cancelled: `cancelled` said so; the scenes that are written stay.
     """
     with locked(batch.folder):
-        _remove_leftovers(batch.folder)
+        remove_leftovers(batch.folder)
         table: dict[str, tuple[str, str, str]] = {}
         try:
             for case, outcome in _done(batch, model):
@@ -144,7 +144,7 @@ def fill(scene: BatchScene, name: str, job: Job, outcome: Mapping[str, Any], mod
 
 def _save(scene: BatchScene, final: Path) -> None:
     """Write aside, under the final name, as a scene names the folder in its archive after its file; then move it."""
-    aside = final.parent / f"{PREFIX}{secrets.token_hex(8)}"
+    aside = aside_name(final)
     try:
         aside.mkdir()
         scene.save(aside / final.name)
@@ -153,13 +153,6 @@ def _save(scene: BatchScene, final: Path) -> None:
         raise cannot_write(final, error) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-
-
-def _remove_leftovers(folder: Path) -> None:
-    """What a killed batch left aside."""
-    for path in folder.glob(f"{PREFIX}*"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
 
 
 def _record_of(batch: Batch, case: Case) -> str:

@@ -133,6 +133,7 @@ def test_what_changed_is_done_again_and_what_did_not_is_not(
     assert fourth.returncode == 0, fourth.stderr
     assert (tmp_path / "out" / "a_attention" / "a_attention-1.seq.nrrd").is_file()
     fifth = autofocus_here(*command, "--smallest-island", 5)  # what is no longer wanted goes
+    assert fifth.returncode == 0, fifth.stderr
     assert "a and 3 more: was done before with other results wanted; done again." in fifth.stderr
     assert not (tmp_path / "out" / "a_attention").exists()
 

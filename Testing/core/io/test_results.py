@@ -16,7 +16,8 @@ import SimpleITK as sitk
 import slicerio
 
 from AutofocusCore.errors import OutputError
-from AutofocusCore.io.atomic import Staging, discard_all, remove_leftovers, stem_of, suffix_of, write_text
+from AutofocusCore.io.aside import remove_leftovers
+from AutofocusCore.io.atomic import Staging, discard_all, stem_of, suffix_of, write_text
 from AutofocusCore.io.results import (
     check_format,
     check_writable,
@@ -49,6 +50,9 @@ def labels() -> sitk.Image:
     image.SetOrigin((-11.5, 20.25, 300.0))
     image.SetDirection(OBLIQUE)
     return image
+
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def parts_in(folder: Path) -> list[Path]:
@@ -232,13 +236,29 @@ def test_a_failure_leaves_neither_file_nor_part_nor_folder(tmp_path: Path) -> No
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parts_of_a_killed_process_are_found_and_removed(tmp_path: Path) -> None:
+KILLED = """
+import os, sys
+from AutofocusCore.io.atomic import Staging
+Staging().aside(sys.argv[1]).write_text("half")
+os._exit(9)
+"""
+
+
+def test_parts_of_a_killed_process_are_removed_by_the_next_that_writes_there(tmp_path: Path) -> None:
     staging = Staging()
     staging.aside(tmp_path / "a.seg.nrrd").write_text("half", encoding="utf-8")
     discard_all()
     assert not parts_in(tmp_path)
-    staging.aside(tmp_path / "a.seg.nrrd").write_text("half", encoding="utf-8")
-    assert remove_leftovers(tmp_path) == 1
+    (tmp_path / "below").mkdir()
+    for folder in (tmp_path / "below", tmp_path):
+        command = [sys.executable, "-c", KILLED, str(folder / "a.seg.nrrd")]
+        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 9
+    staging.aside(tmp_path / "a.seg.nrrd").write_text("half", encoding="utf-8")  # of a process that lives
+    assert len(parts_in(tmp_path)) == 3
+    write_text(tmp_path / "other.txt", "whole")
+    assert len(parts_in(tmp_path)) == 2  # that, and the one below, of whoever writes there
+    assert remove_leftovers(tmp_path / "below") == 1
+    discard_all()
     assert not parts_in(tmp_path)
 
 

@@ -1,0 +1,81 @@
+"""Names for files that are being written, by which a file of a killed process is told from one in the making.
+
+    .autofocus-part-<computer>-<process>-<random>.seg.nrrd
+
+A file whose process on this computer is no more is a leftover. Whoever writes next to it, or a batch that goes on,
+removes it. Those of other computers (a shared disk) and of unknown origin count as leftovers after a day.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import platform
+import re
+import secrets
+import shutil
+import sys
+import time
+from pathlib import Path
+
+PREFIX = ".autofocus-part-"
+DAY = 24 * 3600
+NAME = re.compile(re.escape(PREFIX) + r"([0-9a-f]{6})-([0-9]{1,10})-[0-9a-f]{16}(\..*)?")
+
+
+def aside_name(final: Path, suffix: str = "") -> Path:
+    """A new name in the same folder, so that renaming it to `final` is one step."""
+    return final.parent / f"{PREFIX}{_computer()}-{os.getpid()}-{secrets.token_hex(8)}{suffix}"
+
+
+def remove_leftovers(folder: str | os.PathLike[str]) -> int:
+    """Remove what ended processes left aside in a folder (not in those below it); how many files and folders."""
+    removed = 0
+    try:
+        entries = [Path(entry.path) for entry in os.scandir(folder) if entry.name.startswith(PREFIX)]
+    except OSError:
+        return 0
+    for entry in entries:
+        if is_leftover(entry):
+            with contextlib.suppress(OSError):
+                if entry.is_dir() and not entry.is_symlink():
+                    shutil.rmtree(entry, ignore_errors=True)
+                else:
+                    entry.unlink()
+                removed += 1
+    return removed
+
+
+def is_leftover(path: Path) -> bool:
+    """Whether nobody is writing the file (or folder) any more."""
+    found = NAME.fullmatch(path.name)
+    if found and found[1] == _computer():
+        return not _is_running(int(found[2]))
+    try:
+        return time.time() - path.lstat().st_mtime > DAY
+    except OSError:
+        return False
+
+
+def _computer() -> str:
+    return hashlib.sha256(platform.node().encode("utf-8", "replace")).hexdigest()[:6]
+
+
+def _is_running(process: int) -> bool:
+    """Whether there is a process of that number; in doubt, yes."""
+    if process == os.getpid():
+        return True
+    try:
+        import psutil
+    except ImportError:
+        if sys.platform == "win32":  # where signal 0 would be Ctrl-C
+            return True
+        try:
+            os.kill(process, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            return True
+        return True
+    return bool(psutil.pid_exists(process))
