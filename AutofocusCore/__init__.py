@@ -5,12 +5,12 @@ Importing this package is cheap; torch is imported by the first call that needs 
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
 from AutofocusCore._version import __version__
 
+TYPE_CHECKING = False  # as in typing, which the command line need not wait for before it can catch Ctrl-C
 if TYPE_CHECKING:
+    from typing import Any
+
     from AutofocusCore.inference import Prediction, list_devices, predict_volume
     from AutofocusCore.networks.build import build_network, count_parameters
     from AutofocusCore.networks.released import load_released_checkpoint
@@ -37,5 +37,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
+        from importlib import import_module
+
         return getattr(import_module(f"AutofocusCore.{_HOMES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

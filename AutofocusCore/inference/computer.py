@@ -35,6 +35,22 @@ def cores() -> int:
     return int(psutil.cpu_count(logical=False) or psutil.cpu_count() or 1)
 
 
+def load_factor(own_threads: float = 0) -> float:
+    """How many times as long a computation on all cores takes because of other programs; 1 on an idle computer.
+
+    Where n programs want all cores, each has 1/n of them. Systems that do not tell their load count as idle.
+
+    Args:
+        own_threads: threads of this process that are part of the last minute's load; 0 where it has been waiting.
+    """
+    try:
+        load = os.getloadavg()[0]
+    except (AttributeError, OSError):  # Windows
+        return 1.0
+    count = os.cpu_count() or 1
+    return max(1.0, (max(0.0, load - own_threads) + count) / count)
+
+
 def own_memory() -> tuple[int, int]:
     """(available, total) memory in bytes, with the standard library alone."""
     system = platform.system()

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from AutofocusCore.inference.boxes import Box, Window, grow
+from AutofocusCore.inference.computer import load_factor
 from AutofocusCore.inference.devices import PRECISIONS
 from AutofocusCore.inference.filters import is_faster_on, make_filter
 from AutofocusCore.inference.graph import build_graph
@@ -29,11 +30,13 @@ TRIAL_SECONDS = 0.3
 BLOCKS = ((2, 16, 16), (8, 32, 32), (16, 64, 64), (32, 96, 96), (64, 128, 128), (64, 192, 192))
 SHORTEST_RUN = 0.5
 """Seconds; in shorter runs, most of the time does not depend on the volume, so that they do not update the rate."""
+MINUTE = 60.0
 PLAIN_SHARE = 2 / 3
 """Rate of plain modules (paper mode, scale streams) as a share of exact mode's; for paper mode from `make bench`."""
 
 _rates: dict[tuple[str, str, str], float] = {}
 _lock = threading.Lock()
+_ended = -math.inf  # when this process's last run ended
 
 
 def expected_seconds(network: Network, plan: Plan, device: str, precision: str) -> float:
@@ -48,15 +51,29 @@ def expected_seconds(network: Network, plan: Plan, device: str, precision: str) 
     key = (device, precision, plan.mode)
     with _lock:
         if key not in _rates:
-            _rates[key] = try_out(device, precision) * (1.0 if plan.mode == "exact" else PLAIN_SHARE)
-        return multiplications(network, plan) / _rates[key]
+            rate = try_out(device, precision) * (1.0 if plan.mode == "exact" else PLAIN_SHARE)
+            _rates[key] = rate * _slowdown(device)
+        return multiplications(network, plan) / _rates[key] * _slowdown(device)
 
 
 def learn(network: Network, plan: Plan, device: str, precision: str, seconds: float) -> None:
     """Update the rate by a finished run that took ``seconds``."""
     if seconds >= SHORTEST_RUN:
         with _lock:
-            _rates[device, precision, plan.mode] = multiplications(network, plan) / seconds
+            rate = multiplications(network, plan) / seconds
+            _rates[device, precision, plan.mode] = rate * _slowdown(device, ended=time.monotonic())
+
+
+def _slowdown(device: str, ended: float | None = None) -> float:
+    """What other programs cost at present; rates are kept as those of an idle computer.
+
+    The system's load is a mean over a minute, in which this process's own last run, which has ended, fades.
+    """
+    global _ended
+    if device != "cpu":
+        return 1.0
+    _ended = ended or _ended
+    return load_factor(torch.get_num_threads() * math.exp((_ended - time.monotonic()) / MINUTE))
 
 
 def forget() -> None:

@@ -7,6 +7,7 @@ import functools
 import json
 import platform
 import time
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -48,6 +49,7 @@ class Outcome:
     precision: str
     plan: str
     warnings: tuple[str, ...]
+    result_id: str
 
     @property
     def volumes_ml(self) -> dict[str, float]:
@@ -87,6 +89,7 @@ class Computed:
             precision=self.result.precision,
             plan=str(self.result.plan.describe()),
             warnings=self.warnings,
+            result_id=self.provenance["result_id"],
         )
 
 
@@ -209,6 +212,7 @@ def provenance(
     if "roi_mask" in settings:
         settings["roi_mask"] = Path(settings["roi_mask"]).name
     return {
+        "result_id": uuid.uuid4().hex,  # the same in all files of one result: attention belongs to its segmentation
         "software": f"AutofocusSegmentation {__version__}",
         "model": {**model.to_record(), "version": spec.version, "synthetic": spec.synthetic},
         "inputs": {c.name: Path(image).name for c, image in zip(spec.channels, job.images, strict=True)},

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 WARM_NETWORKS = 8
 """Networks that are kept in memory, some MB each: a panel plans for every model in its list."""
 
+LARGEST_SIDE = 65_535
+"""Voxels along one axis of an image that is planned for."""
+
 Report = Callable[[dict[str, Any]], None]
 
 
@@ -69,8 +72,11 @@ class Services:
 
         model, settings = self._model(request), _settings(request)
         size, spacing = _numbers(request, "size", 3), _numbers(request, "spacing", 3)
-        if min(*size, *spacing) <= 0:
-            raise SettingError(f"The image has {size} voxels of {spacing} mm", "give positive numbers, [x, y, z]")
+        if min(*size, *spacing) <= 0 or max(size) > LARGEST_SIDE:
+            raise SettingError(
+                f"The image has {size} voxels of {spacing} mm",
+                f"give positive numbers, [x, y, z], sizes up to {LARGEST_SIDE}",
+            )
         return plan_job(
             model,
             [max(1, round(n)) for n in size],

@@ -29,7 +29,12 @@ is cropped to it takes less.
      "settings": {"device": "auto", "precision": "auto", "mode": "exact", …}}       fields: AutofocusCore/jobs/job.py
     {"id": 7, "type": "progress", "stage": "predict", "done": 12, "total": 80, "seconds_left": 41.5}
     {"id": 7, "type": "result", "files": […], "volumes_ml": {…}, "measurements": […], "seconds": {…}, "device": "cpu",
-     "precision": "float32", "plan": sentence, "warnings": […], "model": {"name", "sha256"}}
+     "precision": "float32", "plan": sentence, "warnings": […], "model": {"name", "sha256", "identity"},
+     "result_id": "…"}
+
+The identity of a model is a checksum of all its files; two models with equal weights ("sha256") need not be the same.
+The result_id is another for every result; labels, attention maps and all else that carries it (in the provenance of
+files too) belong together.
 
 Without "outputs", "segment" writes into a new folder below "folder", which is private to the user and is removed when
 the process ends; "attention": true and "probabilities": true ask for those, and the result has these fields too:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from AutofocusCore.inference import plan_volume, predict_volume, speed
+from AutofocusCore.inference import computer, plan_volume, predict_volume, speed
 from AutofocusCore.inference.speed import expected_seconds, learn, multiplications, try_out
 from AutofocusCore.networks.build import build_network
 
@@ -16,7 +16,9 @@ CPU = {"device": "cpu", "precision": "float32"}
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_known_yet() -> Iterator[None]:
+def nothing_is_known_yet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """And the computer counts as idle, whatever else it does while it tests."""
+    monkeypatch.setattr(speed, "load_factor", lambda own_threads: 1.0)
     speed.forget()
     yield
     speed.forget()
@@ -73,3 +75,24 @@ def test_paper_mode_multiplies_in_every_tile(architecture: str) -> None:
     eight = multiplications(network, plan_volume(network, (1, 94, 94, 94), mode="paper", **CPU))
     assert eight == 8 * one
     assert 0.3 < one / exact < 3
+
+
+def test_a_busy_computer_takes_longer_and_the_rate_is_that_of_an_idle_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    network = build_network("afn-1", in_channels=1, num_classes=2)
+    plan = plan_volume(network, (1, 40, 40, 40), **CPU)
+    monkeypatch.setattr(speed, "load_factor", lambda own_threads: 3.0)
+    learn(network, plan, "cpu", "float32", 30.0)
+    assert expected_seconds(network, plan, "cpu", "float32") == pytest.approx(30.0)
+    monkeypatch.setattr(speed, "load_factor", lambda own_threads: 1.0)
+    assert expected_seconds(network, plan, "cpu", "float32") == pytest.approx(10.0)
+
+
+@pytest.mark.parametrize(
+    ("load", "own", "factor"), [(0.0, 0, 1.0), (4.0, 0, 2.0), (4.0, 4, 1.0), (12.0, 0, 4.0), (12.0, 4, 3.0)]
+)
+def test_the_load_is_what_other_programs_want(
+    monkeypatch: pytest.MonkeyPatch, load: float, own: float, factor: float
+) -> None:
+    monkeypatch.setattr(computer.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(computer.os, "cpu_count", lambda: 4)
+    assert computer.load_factor(own) == factor

@@ -111,6 +111,7 @@ def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: S
     assert result["structures"] == model.spec.to_metadata()["autofocus"]["structures"]
     assert result["model"] == {"name": "tiny", "sha256": model.checksum, "identity": model.identity}
     record = result["provenance"]
+    assert result["result_id"] == record["result_id"] != services.segment(job())["result_id"]
     assert (record["inputs"], record["device"], record["precision"]) == ({"MR": "scan.nrrd"}, "cpu", "float32")
     assert record["model"]["sha256"] == model.checksum
     counts = np.bincount(read_nrrd(result["labels"]).array.ravel(), minlength=3)
