@@ -25,7 +25,7 @@ PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test test-slow check coverage docs extension bench bench-train screenshots latency soak table3 lint format drawing system clean
+.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-train screenshots latency soak table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -49,6 +49,9 @@ demo: venv ## segment a phantom CT, or INPUT= with MODEL= (TRUTH= for Dice), and
 
 test: venv drawing ## run the tests in JOBS= processes (2), but for those that take minutes each
 	$(VENV_PYTHON) -m pytest $(PARALLEL) $(TESTS)
+
+fuzz: venv ## read 500 damaged files of every format family, and count what comes of it
+	$(VENV_PYTHON) -m Testing.fuzz
 
 test-slow: venv drawing ## run the tests that take minutes each
 	$(VENV_PYTHON) -m pytest -m slow --timeout 3600 $(TESTS)

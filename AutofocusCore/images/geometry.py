@@ -25,6 +25,8 @@ AXIS_OF_LETTER = {"L": (1, 0, 0), "R": (-1, 0, 0), "P": (0, 1, 0), "A": (0, -1, 
 ALIGNED = 0.01
 """Direction cosines this close to a signed permutation (0.6 degrees) count as the patient's own axes."""
 SAME_SPACING_MM = 1e-3
+SMALLEST_COSINE = 1e-30
+"""ITK's linear algebra stumbles over smaller ones."""
 ORTHOGONAL = 1e-3
 """Axes whose cosines are larger than this are sheared; half a voxel over a thousand voxels."""
 
@@ -53,7 +55,9 @@ class Grid:
                 "export the image again from its source, or correct the directions in its header",
             )
         x, y, z = (int(n) for n in size)
-        return cls((x, y, z), _three(spacing), _three(origin), tuple((matrix / spacing).ravel().tolist()))
+        cosines = matrix / spacing
+        cosines[np.abs(cosines) < SMALLEST_COSINE] = 0.0
+        return cls((x, y, z), _three(spacing), _three(origin), tuple(cosines.ravel().tolist()))
 
     @property
     def shape(self) -> tuple[int, int, int]:

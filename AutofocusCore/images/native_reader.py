@@ -58,7 +58,12 @@ def read(request: dict[str, Any]) -> list[dict[str, Any]]:
         if request["most"] and int(np.prod(size, dtype=np.float64)) * about["components"] > request["most"]:
             raise MemoryError
         frame = request["frame"]
-        if frame is not None and len(size) == 4:
+        if len(size) > 4 or (len(size) == 4 and frame is None and size[3] > 1):
+            continue  # the caller has to say which volume
+        if len(size) == 4:
+            frame = frame or 0
+            if frame >= size[3]:
+                continue
             reader.SetExtractIndex([0, 0, 0, frame])
             reader.SetExtractSize([*size[:3], 0])
         np.save(Path(request["out"]) / f"voxels-{index}.npy", sitk.GetArrayFromImage(reader.Execute()))

@@ -53,14 +53,13 @@ def read(path: Path, start: bytes, frame: int | None, name: str) -> tuple[sitk.I
         InputError: it cannot be read, or is no volume of one value per voxel.
     """
     reader = reader_of(path, start)
-    with Apart([path], reader, name, about_only=True) as apart:
+    with Apart([path], reader, name, frame=frame) as apart:
         about = apart.about[0]
-    check_components(about.components, about.kind, name)
-    if len(about.size) > 4:
-        raise InputError(f"{name} has {len(about.size)} dimensions", "give a volume of three, or a series of them")
-    chosen = choose_frame(about.size[3] if len(about.size) == 4 else 1, frame, name)
-    grid = _grid(about, name)
-    with Apart([path], reader, name, frame=chosen) as apart:
+        check_components(about.components, about.kind, name)
+        if len(about.size) > 4:
+            raise InputError(f"{name} has {len(about.size)} dimensions", "give a volume of three, or a series of them")
+        choose_frame(about.size[3] if len(about.size) == 4 else 1, frame, name)
+        grid = _grid(about, name)
         array = apart.voxels(0)
     if array.size != int(np.prod(grid.size)):
         raise InputError(f"{name} holds another number of voxels than its header says", "export it again")
