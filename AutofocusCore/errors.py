@@ -1,6 +1,6 @@
 """The errors that a user can meet: a code for programs, a cause and a remedy for people.
 
-They print as one sentence, without a traceback, in the terminal and in the panel of the application alike.
+They are shown as one sentence, without a traceback, in the terminal and in Slicer's panel.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from typing import ClassVar
 
 
 class AutofocusError(Exception):
-    """Something that the user can understand and mend.
+    """Base class of errors that users can understand and correct.
 
     Args:
-        cause: what is wrong, naming the offending file, field or value; no full stop at the end.
-        remedy: what to do about it; no full stop at the end.
+        cause: what is wrong, with the file, field or value; no full stop at the end.
+        remedy: what to do; no full stop at the end.
     """
 
     code: ClassVar[str] = "error"
@@ -28,43 +28,43 @@ class AutofocusError(Exception):
 
 
 class InputError(AutofocusError):
-    """An image, a table or a folder that cannot be used as it is."""
+    """An image, table or folder cannot be used as it is."""
 
     code = "input"
 
 
 class ModelError(AutofocusError):
-    """A model that is missing, damaged, unsafe or of another kind."""
+    """A model is missing, damaged, unsafe or of another kind."""
 
     code = "model"
 
 
 class ModelThereError(ModelError):
-    """A model of the same name that nobody has said to replace."""
+    """A model of the same name exists, and replacing it was not requested."""
 
     code = "model-there"
 
 
 class SettingError(AutofocusError):
-    """An option whose value makes no sense, or makes none beside the others."""
+    """An option has an invalid value, alone or together with others."""
 
     code = "setting"
 
 
 class DeviceError(AutofocusError):
-    """A device that is not there."""
+    """A device does not exist."""
 
     code = "device"
 
 
 class MemoryLimitError(AutofocusError):
-    """A volume for which no plan fits into the memory there is."""
+    """A volume needs more memory than there is."""
 
     code = "memory"
 
 
 class OutputError(AutofocusError):
-    """A result that cannot be written: full disk, missing rights, unknown format."""
+    """A result cannot be written: full disk, missing rights, unknown format."""
 
     code = "output"
 

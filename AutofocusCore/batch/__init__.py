@@ -1,4 +1,4 @@
-"""Many patients with one model: on all processors, on a cluster, and after an interruption from where it stopped."""
+"""Segmentation of many cases with one model, in several processes or on a cluster; resumable."""
 
 from AutofocusCore.batch.cohort import Case, read_cohort
 from AutofocusCore.batch.run import Batch, Summary, run_batch

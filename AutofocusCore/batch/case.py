@@ -1,4 +1,4 @@
-"""One patient of a cohort, and names that work everywhere."""
+"""One case of a cohort, and file names that work on every system."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.io.names import is_unicode, printable
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
-LONGEST_NAME = 150  # bytes, so that endings can be added
+LONGEST_NAME = 150  # bytes, which leaves room for endings
 
 
 @dataclass(frozen=True)
 class Case:
-    """One patient.
+    """One case.
 
     Args:
-        name: as in the table; names the case in results.
-        images: file or DICOM folder per channel, in the model's order; empty where one is missing.
-        problem: why the case cannot be computed (cause, remedy), where that is known already.
-        roi, series, frame: as in `Settings`, for this case alone.
+        name: name of the case in tables and results.
+        images: file or DICOM folder per channel, in the model's order; empty if one is missing.
+        problem: why the case cannot be computed (cause, remedy), if that is already known.
+        roi, series, frame: as in `Settings`, for this case only.
     """
 
     name: str
@@ -44,9 +44,9 @@ class Case:
 
 
 def with_readable_names(case: Case) -> Case:
-    """The case; where a path is not Unicode, which image libraries do not survive, the problem that this is.
+    """The case with a problem if a path is not Unicode, because image libraries crash on it.
 
-    Its name becomes one that can be written into tables.
+    The name of the case becomes one that can be written into tables.
     """
     for path in (*case.images, *([case.roi] if case.roi else [])):
         part = next((part for part in Path(path).parts if not is_unicode(part)), None)

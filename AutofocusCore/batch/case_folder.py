@@ -1,8 +1,8 @@
-"""The cases of a folder: of one folder per case, of the files of all cases, or of both side by side.
+"""The cases of a folder that contains a folder per case, the files of all cases, or both.
 
-The model's file-name patterns tell the channels apart, and what the pattern leaves of the name is the case. For a model
-with one channel every image is a case, whatever it is called, unless it is paired off with another (label_maps.py).
-What is no case is said in a line.
+The model's file-name patterns identify the channels, and the rest of the name identifies the case. For a model with one
+channel every image is a case, unless its name pairs it with another image (label_maps.py). Files and folders that are
+no cases are listed in a line.
 """
 
 from __future__ import annotations
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
-HEADER_SUFFIXES = (".mhd", ".nhdr")  # whose voxels lie in another file of the same name
-# What lies beside images and is none; files of all other kinds are counted, as they may be scans.
+HEADER_SUFFIXES = (".mhd", ".nhdr")  # its voxels are in another file of the same name
+# Common files beside images that are no images; files of other kinds are counted, because they may be scans.
 SIDE_SUFFIXES = {
     ".bval", ".bvec", ".csv", ".doc", ".docx", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json", ".log", ".md",
     ".pdf", ".png", ".py", ".sh", ".svg", ".toml", ".tsv", ".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
@@ -41,7 +41,7 @@ SIDE_NAMES = {"changes", "dicomdir", "licence", "license", "makefile", "readme",
 def read_folder(
     folder: Path, channels: Sequence[Channel], *, leave_out: Path | None, say: Callable[[str], None]
 ) -> list[Case]:
-    """The cases of a folder, by name; `say` takes a line for each reason why something in it is none.
+    """The cases of a folder, by name; `say` receives a line for each reason why something is not a case.
 
     Raises:
         InputError: the folder cannot be read.
@@ -75,7 +75,7 @@ def read_folder(
 
 
 def _listed(folder: Path) -> list[Path]:
-    """What lies in a folder, by name, without hidden files and those of unfinished writing."""
+    """The entries of a folder, by name, without hidden and temporary files."""
     try:
         return sorted((e for e in folder.iterdir() if not e.name.startswith((".", PREFIX))), key=lambda e: e.name)
     except OSError as error:
@@ -95,7 +95,7 @@ def _case_folders(folders: Sequence[Path], left: LeftOut) -> list[Path]:
 
 
 def _images(files: Sequence[Path], left: LeftOut, *, count_others: bool = True) -> list[Path]:
-    """The image files; of the others those are counted that may be scans. Pipes and devices are never opened."""
+    """The image files; other files that may be scans are counted. Pipes and devices are never opened."""
     others = [file for file in files if is_special(file)]
     left.add(left_out.NO_FILES, *others)
     files = _besides(files, others)
@@ -117,7 +117,7 @@ def _is_side_file(file: Path, headers: set[str]) -> bool:
 
 
 def _holds_image(folder: Path) -> bool:
-    """Whether there is an image or a DICOM file anywhere below."""
+    """Whether there is an image or a DICOM file anywhere below a folder."""
     from AutofocusCore.images.dicom import is_dicom
 
     for name, _, files in os.walk(folder):
@@ -128,7 +128,7 @@ def _holds_image(folder: Path) -> bool:
 
 
 def _holds_slices(folder: Path) -> bool:
-    """Whether DICOM files lie in a folder itself."""
+    """Whether a folder itself contains DICOM files."""
     from AutofocusCore.images.dicom import is_dicom
 
     files = (entry for entry in _listed(folder) if is_file(entry))
@@ -136,7 +136,7 @@ def _holds_slices(folder: Path) -> bool:
 
 
 def _unpacked(folder: Path) -> list[Path]:
-    """The image files below a folder, where it holds such; else the folder, which is a DICOM series."""
+    """The image files below a folder; if there are none, the folder itself as a DICOM series."""
     found = [Path(place, name) for place, _, names in os.walk(folder) for name in sorted(names)]
     images = [file for file in found if suffix_of(file) in IMAGE_SUFFIXES and is_file(file)]
     return [file for file in images if not file.name.lower().endswith(SEGMENTATION_SUFFIXES)] or [folder]
@@ -168,7 +168,7 @@ def _from_case_folder(folder: Path, channels: Sequence[Channel], left: LeftOut) 
     folders = [e for e in entries if is_folder(e)]
     if not images and len(channels) == 1 and (not folders or _holds_slices(folder)):
         left.add(left_out.INSIDE_SERIES, *[one for one in folders if _holds_image(one)])
-        return Case(folder.name, (str(folder),))  # Its files are the slices of a DICOM series.
+        return Case(folder.name, (str(folder),))  # The files are slices of a DICOM series.
     if images or len(folders) > len(channels):
         empty = [one for one in folders if not _holds_image(one)]
         left.add(left_out.NO_IMAGES, *empty)
@@ -191,7 +191,7 @@ def _from_case_folder(folder: Path, channels: Sequence[Channel], left: LeftOut) 
 
 
 def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> list[Case]:
-    """The cases of a BIDS subject: each visit, or, of a model with one channel, each image that fits it."""
+    """The cases of a BIDS subject: each visit or, for a model with one channel, each image that fits the channel."""
     images = _images(images_of(subject, IMAGE_SUFFIXES), left)
     if not images:
         left.add(left_out.NO_IMAGES, subject)

@@ -1,7 +1,7 @@
-"""The cases of a table: a CSV with a header and a row per case, however it was saved.
+"""The cases of a table: a CSV file with a header and a row per case, in any usual encoding and with any separator.
 
-Its columns are `case`, one per channel of the model (a model with one channel also takes `image`), and, where wanted,
-`roi` (mask), `series` and `frame`. Paths are relative to the table.
+Columns: `case`, one per channel of the model (for one channel also `image`), and optionally `roi` (mask), `series` and
+`frame`. Paths are relative to the table.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from AutofocusCore.errors import InputError
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel
 
-NUL = "\u2400"  # ␀, in place of the character
+NUL = "\u2400"  # ␀ instead of the character
 OPTIONAL_COLUMNS = ("roi", "series", "frame")
 
 
@@ -28,7 +28,7 @@ def read_table(table: Path, channels: Sequence[Channel]) -> list[Case]:
     """The cases of a table, in its order.
 
     Raises:
-        InputError: it is no table, a column is missing, or a row has no case name.
+        InputError: the file is not such a table, a column is missing, or a row has no case name.
     """
     rows = _rows(table)
     if not rows:
@@ -88,7 +88,7 @@ def _rows(table: Path) -> list[list[str]]:
         raise InputError(f"The table {table} cannot be read: {error.strerror}", "check the file") from None
     except UnicodeDecodeError:
         raise InputError(f"The table {table} is not UTF-8 text", "save it as 'CSV UTF-8'") from None
-    text = text.replace("\0", NUL)  # with which no row after it could be read
+    text = text.replace("\0", NUL)  # otherwise the rows after it could not be read
     first = next(iter(text.splitlines()), "")
     delimiter = max(",;\t", key=first.count)
     try:
@@ -98,13 +98,13 @@ def _rows(table: Path) -> list[list[str]]:
 
 
 def _plain(name: str) -> str:
-    """Column and channel names match whatever their case, blanks, dashes and underscores."""
+    """A name for comparing columns and channels, without case, blanks, dashes and underscores."""
     return re.sub(r"[\s_-]+", "", unicodedata.normalize("NFC", name)).casefold()
 
 
 def _resolve(table: Path, path: str) -> str:
     try:
         given = Path(path).expanduser()
-    except RuntimeError:  # ~nosuchuser: a file may have such a name
+    except RuntimeError:  # ~nosuchuser may be a file name
         given = Path(path)
     return str(table.absolute().parent / given)

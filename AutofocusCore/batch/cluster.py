@@ -1,4 +1,4 @@
-"""Cases on a Dask cluster: one of this computer's, or one whose workers see the same files under the same names."""
+"""Runs cases on a Dask cluster: on this computer, or one whose workers see the same files under the same paths."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ Result = tuple[int, dict[str, Any]]
 TRIES = 2
 CONNECT_SECONDS = 15
 
-_services: Any = None  # of the process that this module is loaded in, where it keeps the network between cases
+_handlers: Any = None  # in each Dask process, which keeps the network between cases
 
 
 def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) -> Iterator[Result]:
-    """The results as they come, in the form of `Pool.run`.
+    """Yield results as they come, in the form of `Pool.run`.
 
     Args:
-        jobs: what to do; paths must be valid on every worker.
+        jobs: the jobs; paths must be valid on every worker.
         scheduler: address of a running scheduler, such as tcp://host:8786; None starts a cluster on this computer.
         workers: processes of the cluster on this computer.
 
@@ -34,7 +34,7 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
     try:
         import dask
 
-        dask.config.set({"logging": {"distributed": "error"}})  # before distributed sets its loggers up
+        dask.config.set({"logging": {"distributed": "error"}})  # before distributed configures its loggers
         from distributed import Client, LocalCluster, as_completed
         from distributed.scheduler import KilledWorker
     except ImportError:
@@ -98,21 +98,21 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
 
 
 def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None = None) -> dict[str, Any]:
-    """Do one job in this process; what goes wrong is part of the answer. Dask calls this on its workers."""
-    global _services
+    """Run one job in this process; errors are part of the answer. Dask calls this on its workers."""
+    global _handlers
     from AutofocusCore.io.private_folder import PrivateFolder
     from AutofocusCore.worker.environment import prepare_process
-    from AutofocusCore.worker.handlers import Services
+    from AutofocusCore.worker.handlers import RequestHandlers
 
     try:
-        if _services is None:
+        if _handlers is None:
             prepare_process()
             if threads is not None:
                 import torch
 
                 torch.set_num_threads(threads)
-            _services = Services(PrivateFolder(), memory_share)
-        return {"type": "result", **_services.segment(job)}
+            _handlers = RequestHandlers(PrivateFolder(), memory_share)
+        return {"type": "result", **_handlers.segment(job)}
     except AutofocusError as error:
         return {"type": "error", "code": error.code, "cause": error.cause, "remedy": error.remedy}
     except MemoryError:
@@ -125,10 +125,10 @@ def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None
 
 @contextlib.contextmanager
 def _mute_children() -> Iterator[None]:
-    """Processes that are started meanwhile have no stderr.
+    """Start processes without stderr.
 
-    The terminal's Ctrl-C reaches Dask's processes as well as this one, and each would print a traceback. What goes
-    wrong with a case is part of its answer.
+    The terminal's Ctrl-C also reaches Dask's processes, and each would print a traceback. Errors of cases are part of
+    their answers.
     """
     sys.stderr.flush()
     stderr, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)

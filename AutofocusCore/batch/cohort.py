@@ -1,4 +1,4 @@
-"""Which patients there are, and which file is which channel: from a table, or from the names in a folder."""
+"""The cases of a cohort and the files of their channels, from a table or from the names in a folder."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ def read_cohort(
 
     Args:
         source: CSV file or folder.
-        channels: the model's.
-        leave_out: folder whose content is no input (the output folder).
-        say: takes lines that count and name what of a folder is no case, and say why; default: print them on stderr.
+        channels: the model's channels.
+        leave_out: folder that is not input (the output folder).
+        say: receives lines about files that are no cases, with the reason; default: print them on stderr.
 
     Raises:
-        InputError: nothing there, no cases, missing columns, or two cases with the same name.
+        InputError: the source is missing or has no cases, columns are missing, or two cases have the same name.
     """
     if source.is_dir():
         cases = read_folder(source, channels, leave_out=leave_out, say=say or _say_on_stderr)

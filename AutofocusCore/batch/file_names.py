@@ -1,8 +1,8 @@
-"""What a file's name says: which channel it is, and whose.
+"""Channel and case of a file, from its name.
 
-A pattern such as `*t1*` has to begin where a word of the name begins, and may not break a number off: it fits
-`Anna_T1`, `t1w`, `mprageT1` and `T1ce`, but neither `patient1` nor `T12`. Words begin at signs, at digits after letters
-and at letters after digits, and at capitals as in `PelvisCT`, `CTPelvis` and `CTscan`.
+A pattern such as `*t1*` must begin at the beginning of a word and must not split a number: it fits
+`Anna_T1`, `t1w`, `mprageT1` and `T1ce`, but neither `patient1` nor `T12`. Words begin after signs, at digits after
+letters, at letters after digits, and at capitals as in `PelvisCT`, `CTPelvis` and `CTscan`.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ if TYPE_CHECKING:
     from AutofocusCore.models import Channel
 
 WEIGHTINGS = ("weighted", "ce", "gd", "c", "f", "n", "w")
-"""What may follow a modality's word without a sign and belongs to it: T1w, T1ce, T2f."""
+"""Letters that may follow a modality directly and belong to it: T1w, T1ce, T2f."""
 
-# In front of every word, and at the end; no file name can hold it.
+# Put before every word and at the end; file names cannot contain it.
 MARK = "\0"
 
 
 def channel_of(path: Path, channels: Sequence[Channel]) -> tuple[int | None, str]:
-    """Number of the channel with the longest pattern that fits, and the pattern: `*t1ce*` goes before `*t1*`.
+    """Number of the channel with the longest fitting pattern, and the pattern: `*t1ce*` is preferred to `*t1*`.
 
-    Among patterns of the same length, one that fits whole words goes first: `Ctibor_mr` is `*mr*`, not `*ct*`.
+    Among patterns of equal length, those that fit whole words are preferred: `Ctibor_mr` is `*mr*`, not `*ct*`.
     """
     told = modality_name(path)
     names = (path.name, stem_of(path)) if told is None else (told, stem_of(told))
@@ -55,7 +55,7 @@ def without(pattern: str, path: Path) -> str:
     letters = f"{MARK}?".join(map(re.escape, word))
     weighting = "|".join(f"{MARK}?".join(weighting) for weighting in WEIGHTINGS)
     for end in (f"(?:{MARK}?(?:{weighting}))?(?={MARK}(?:[^0-9a-z{MARK}]|$))", f"(?={MARK})", ""):
-        # whole words first, with a weighting where a sign follows, and of those the last
+        # whole words are preferred, then those followed by a sign, and of these the last
         found = list(re.finditer(f"{MARK}{letters}{end}", marked, re.IGNORECASE)) if word else []
         if found:
             rest = marked[: found[-1].start()] + marked[found[-1].end() :]
@@ -72,7 +72,7 @@ def _fit(pattern: str, name: str) -> int:
 
 @functools.lru_cache(maxsize=4096)
 def _marked(name: str) -> str:
-    """The name with MARK between all that are no neighbours in one word or number, and at both ends."""
+    """The name with MARK between words and numbers, and at both ends."""
     name = unicodedata.normalize("NFC", name)
     pieces = [MARK]
     for at, here in enumerate(name):
@@ -93,10 +93,10 @@ def _kind(letter: str) -> str:
 
 
 def _matches(parts: Sequence[re.Pattern[str]], marked: str) -> bool:
-    """Whether a marked name consists of the parts between a pattern's stars, in order, with anything between them.
+    """Whether a marked name contains the parts between a pattern's stars, in order.
 
-    Each part is sought where the one before ended. What a part matches at a place is settled by that place, so the
-    first place is as good as any later one, and the time grows with the name's length, not with its power.
+    Each part is searched after the end of the one before. The first match of a part is as good as any later one, so the
+    time is proportional to the length of the name.
     """
     if len(parts) == 1:
         return bool(parts[0].fullmatch(marked))
@@ -112,8 +112,8 @@ def _matches(parts: Sequence[re.Pattern[str]], marked: str) -> bool:
 def _expressions(pattern: str, loose: bool) -> tuple[re.Pattern[str], ...]:
     """The parts of a pattern between its stars, for marked names.
 
-    A star before a letter or digit needs a MARK between them, and one after a digit; one after a letter needs a MARK
-    too, unless loose.
+    Between a star and a following letter or digit there must be a MARK, also between a digit and a following star, and,
+    unless `loose`, between a letter and a following star.
     """
     parts: list[list[str]] = [[]]
     tokens = re.findall(r"\*+|\[!?\]?[^\]]*\]|.", pattern, re.DOTALL)
@@ -122,7 +122,7 @@ def _expressions(pattern: str, loose: bool) -> tuple[re.Pattern[str], ...]:
         ends = token[0] == "*" and (before.isdigit() if loose else before.isalnum())
         if begins or ends:
             parts[-1].append(MARK)
-        elif before[:1] != "*" and token[0] != "*":  # a star takes marks as anything else
+        elif before[:1] != "*" and token[0] != "*":  # a star also matches marks
             parts[-1].append(f"{MARK}?")
         if token[0] == "*":
             parts.append([])

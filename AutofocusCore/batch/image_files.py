@@ -1,7 +1,7 @@
-"""The files that one image consists of: header and voxels may lie apart, and a change of either is a change of it.
+"""The files of one image, whose header and voxels may be in different files. The image has changed if one of them has.
 
 MetaImage (.mhd), NRRD (.nhdr) and Analyze or NIfTI pairs (.hdr) name other files, or imply one of the same stem. All
-that a header names is taken; a file too many costs nothing, as this only tells whether anything changed.
+files that a header names are taken; a superfluous one does no harm, because this only detects changes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FIELD = re.compile(r"^\s*(?:ElementDataFile\s*=|data\s?file\s*:)(.*)", re.IGNORE
 
 
 def files_of(image: Path) -> list[Path]:
-    """The image's own file or folder first, then those of its voxels, by name."""
+    """The image's file or folder, then the files of its voxels, by name."""
     if suffix_of(image) not in HEADERS or not image.is_file():
         return [image]
     found = {image.parent / name for name in _same_stem(image)} | set(_named(image))

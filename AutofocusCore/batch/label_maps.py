@@ -1,7 +1,7 @@
-"""Scans told from label maps and other images of the same patients, by well-known words of their names.
+"""Distinguishes scans from label maps and other images of the same patients, by well-known words in their names.
 
-A word alone says nothing (`mask_trial_07` may be a patient): there must be an image that the rest of the name is of, as
-`anna_seg` is of `anna` or `anna_ct`. So all images of a folder are cases unless their names pair them off.
+A word alone is not enough (`mask_trial_07` may be a patient): the rest of the name must belong to another image, as
+`anna_seg` belongs to `anna` or `anna_ct`. All images of a folder are cases unless their names pair them in this way.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ MODALITY_WORDS = {
 
 
 def label_maps(entries: Sequence[Path], channels: Sequence[Channel], *, one_case: bool = False) -> list[Path]:
-    """Those whose names say that they are label maps, masks or maps of others of these files and folders.
+    """The entries whose names say that they are label maps, masks or maps of other entries.
 
     Args:
         entries: files and folders.
-        channels: the model's.
-        one_case: whether they are all of one patient, so that a word suffices where there is an image besides.
+        channels: the model's channels.
+        one_case: whether all belong to one patient; then the word is enough if there is another image.
     """
     called = [entry for entry in entries if LABEL_WORDS & _words(entry, channels)]
     patients = {_patient(entry, channels) for entry in set(entries).difference(called)}
@@ -48,7 +48,7 @@ def label_maps(entries: Sequence[Path], channels: Sequence[Channel], *, one_case
 
 
 def other_images(entries: Sequence[Path], channel: Channel) -> list[Path]:
-    """Those that are called another modality and have a fellow of the same patient which fits the channel."""
+    """The entries of another modality for which there is an entry of the same patient that fits the channel."""
     fitting = {entry for entry in entries if channel_of(entry, [channel])[0] is not None}
     patients = {_patient(entry, [channel]) for entry in fitting}
     return [
@@ -59,15 +59,15 @@ def other_images(entries: Sequence[Path], channel: Channel) -> list[Path]:
 
 
 def with_legends(files: Sequence[Path]) -> list[Path]:
-    """The label maps that this program wrote: those with a legend, which belongs to no other file here."""
+    """The label maps that this program wrote: those with a sidecar file that belongs to no other file here."""
     count = collections.Counter(stem_of(file) for file in files)
     return [file for file in files if count[stem_of(file)] == 1 and _has_legend(file)]
 
 
 class _Related:
-    """Finds a patient whose words a name holds, or who holds its words: `anna` for `anna_liver`, `anna_1` for `anna`.
+    """Finds a patient whose words contain the words of a name, or are contained in them.
 
-    Kept by words, so that thousands need no comparing of each with each.
+    `anna` for `anna_liver`, `anna_1` for `anna`. Names are indexed by words, which is fast for thousands of names.
     """
 
     def __init__(self, patients: Set[frozenset[str]]) -> None:
@@ -94,12 +94,12 @@ def _has_legend(file: Path) -> bool:
 
 
 def _patient(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
-    """The words of the name that tell patients apart."""
+    """The words of the name that identify the patient."""
     return _words(entry, channels) - LABEL_WORDS - MODALITY_WORDS
 
 
 def _words(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
-    """The words of the name besides the channel's, in lower case."""
+    """The words of the name without the channel's, in lower case."""
     number, pattern = channel_of(entry, channels)
     rest = stem_of(entry) if number is None else without(pattern, entry)
     rest = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", rest)  # annaSeg

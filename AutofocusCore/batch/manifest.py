@@ -1,4 +1,4 @@
-"""What was done, so that a batch can go on where it stopped.
+"""The manifest of a batch: which cases are finished, so that a batch can be continued.
 
 OUTDIR/.autofocus-batch/lock                 held while a batch writes there; the system frees it when the process dies
 OUTDIR/.autofocus-batch/parts/<case>/        where a case's files are written
@@ -6,8 +6,8 @@ OUTDIR/.autofocus-batch/ready/<case>/        all files of a case and its record,
 OUTDIR/.autofocus-batch/records/<case>.json  written last, when every file of the case has its final name
 
 A case becomes done by one step: its folder in parts/ is renamed into ready/. Killed before, nothing of the case has
-changed; killed after, the next start finishes what is in ready/. So never do old and new files of a case stand side by
-side for longer than a start takes.
+changed; killed after, the next start finishes what is in ready/. So old and new files of a case never exist together
+for longer than a start takes.
 
 A record holds what the case was made from (inputs, model, settings, wanted files) and the checksum of each file. The
 case counts as done when both are still as they were.
@@ -34,7 +34,7 @@ from AutofocusCore.jobs.job import Job
 
 STATE_FOLDER = ".autofocus-batch"
 PARTS, READY, RECORD = "parts", "ready", ".record.json"
-# What the result does not depend on: where it is computed, and within how much memory.
+# Settings without influence on the result: device and memory.
 FREE_SETTINGS = ("device", "memory_limit")
 REASONS = {
     "model": "with another model",
@@ -83,7 +83,7 @@ def _owner(state: Path) -> str:
 def fingerprint(job: Job, identity: str) -> dict[str, Any]:
     """All that a case's result depends on: the model's identity, the settings, and the files of its images.
 
-    Inputs are told apart by size and time, as hashing them would take long.
+    Inputs are identified by size and time, because checksums would take long.
     """
     settings = dataclasses.asdict(job.settings)
     for name in FREE_SETTINGS:
@@ -122,7 +122,7 @@ class Records:
         self._records = self._state / "records"
 
     def done(self, stem: str, print_: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-        """The outcome of a case that is done, else why a case that was done before has to be done again."""
+        """The outcome of a finished case, or the reason why a case must be repeated."""
         record = self._load(stem)
         if record is None:
             return None, None
@@ -138,15 +138,15 @@ class Records:
         return _emptied(self._state / PARTS / stem)
 
     def save(self, stem: str, print_: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the files of a case in `part_of` their final names, and note that it is done.
+        """Give the files of a case in `part_of` their final names, and record that it is finished.
 
-        Files that an earlier run wrote for it and this one did not are removed.
+        Files of an earlier run that this run did not write are removed.
 
         Returns:
             The outcome with the final names.
 
         Raises:
-            OutputError: a file cannot have its name.
+            OutputError: a file cannot get its name.
         """
         part, ready = self._state / PARTS / stem, self._state / READY / stem
         names = [Path(path).relative_to(part).as_posix() for path in outcome["files"]]
@@ -165,19 +165,19 @@ class Records:
         return final
 
     def recover(self) -> None:
-        """Finish what a killed batch had ready, and remove what it had not."""
+        """Finish cases that a killed batch had ready, and remove the others' files."""
         for ready in _folders_in(self._state / READY):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 self._finish(ready.name)
         self.remove_parts()
 
     def remove_parts(self) -> None:
-        """Remove what was written of cases that did not get ready."""
+        """Remove files of cases that were not finished."""
         for place in (PARTS, READY):
             shutil.rmtree(self._state / place, ignore_errors=True)
 
     def _finish(self, stem: str) -> None:
-        """Move the files of a case that is ready; again and again with the same end."""
+        """Move the files of a ready case to their final names; can be repeated after an interruption."""
         ready = self._state / READY / stem
         record = json.loads((ready / RECORD).read_text(encoding="utf-8"))
         for name in record["files"]:
@@ -188,7 +188,7 @@ class Records:
             if name not in record["files"] and self._sum(name) == checksum:
                 with contextlib.suppress(OSError):
                     (self._folder / name).unlink()
-                    (self._folder / name).parent.rmdir()  # only if it was the last one
+                    (self._folder / name).parent.rmdir()  # only if it was empty
         self._records.mkdir(parents=True, exist_ok=True)
         write_text(self._records / f"{stem}.json", json.dumps(record, indent=1))
         shutil.rmtree(ready, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""Cases on worker processes of this computer. A worker that dies takes its case with it, which gets a second try."""
+"""Runs cases in worker processes on this computer. If a worker dies, its case is tried once more."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Result = tuple[int, dict[str, Any]]
 """Number of the job, and its fields: "type" "result" or "error", and those that worker/protocol.py describes."""
 
 TRIES = 2
-POLL_SECONDS = 0.2  # how soon a signal is noticed
+POLL_SECONDS = 0.2  # delay until a signal is noticed
 
 
 class Pool:
-    """Runs jobs, each in one of `count` worker processes; use it with `with`, which ends them.
+    """Runs jobs in `count` worker processes, which end with the `with` block.
 
     Args:
         count: number of processes; they share threads and memory equally.
@@ -32,8 +32,8 @@ class Pool:
         self._count = count
         self._progress = progress
         self._answers: queue.Queue[tuple[WorkerProcess, dict[str, Any] | None]] = queue.Queue()
-        self._workers: dict[WorkerProcess, int | None] = {}  # the job that each is doing
-        self._places: dict[WorkerProcess, int] = {}  # from 0: which of the devices it uses
+        self._workers: dict[WorkerProcess, int | None] = {}  # the job of each worker
+        self._places: dict[WorkerProcess, int] = {}  # number of its device, from 0
         self._devices: list[str] = []
 
     def __enter__(self) -> Pool:
@@ -46,11 +46,11 @@ class Pool:
             worker.end()
 
     def run(self, jobs: Sequence[Job]) -> Iterator[Result]:
-        """The results as they come.
+        """Yield the results as they come.
 
         Raises:
             DeviceError: the jobs' device does not exist.
-            AutofocusError: workers cannot be started at all.
+            AutofocusError: no worker can be started.
         """
         if not jobs:
             return
@@ -85,7 +85,7 @@ class Pool:
                 yield number, message
 
     def _prepare(self, job: Job) -> None:
-        """Start the first worker and ask it which devices there are; one that dies at once gets a second try."""
+        """Start the first worker and ask it for the devices; if it dies at once, try once more."""
         for attempt in range(TRIES):
             message = self._devices_message(last=attempt == TRIES - 1)
             if message is not None:
@@ -103,7 +103,7 @@ class Pool:
         self._devices = gpus if wanted == "auto" and len(gpus) > 1 else []
 
     def _devices_message(self, *, last: bool) -> dict[str, Any] | None:
-        """What a new worker says of the devices; None where it died, unless that was the last try."""
+        """The devices according to a new worker; None if it died and another try is left."""
         worker = self._start()
         worker.send({"id": "devices", "request": "devices"})
         while True:
@@ -135,7 +135,7 @@ class Pool:
         return worker
 
     def _free(self) -> WorkerProcess | None:
-        """A worker without a job; a new one, where there may be more; None where all are busy."""
+        """An idle worker, or a new one if the limit allows; None if all are busy."""
         free = next((worker for worker, job in self._workers.items() if job is None), None)
         if free is not None or len(self._workers) == self._count:
             return free
@@ -144,7 +144,7 @@ class Pool:
         except AutofocusError:
             if not self._workers:
                 raise
-            return None  # the system has no room for another one now; those that there are go on
+            return None  # the system cannot start another one now; the others go on
 
     def _give(self, worker: WorkerProcess, number: int, jobs: Sequence[Job], tries: collections.Counter[int]) -> None:
         job = jobs[number]
@@ -158,7 +158,7 @@ class Pool:
         worker.send({"id": number, "request": "segment", "memory_share": share, **dataclasses.asdict(job)})
 
     def _share(self, place: int) -> float:
-        """The share of its device's memory that a worker may take: those on another GPU take none of it."""
+        """The share of its device's memory that a worker may use; workers on other GPUs do not count."""
         if not self._devices:
             return 1.0 / self._count
         count = len(self._devices)

@@ -1,4 +1,4 @@
-"""A batch from beginning to end: what is done already, what remains, who does it, what came of it."""
+"""Runs a batch: finds finished cases, runs the others, writes the tables."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ TABLES_EVERY_S = 5.0
 
 @dataclass(frozen=True)
 class Batch:
-    """What to do.
+    """A batch to run.
 
     Args:
-        cases: whom.
-        folder: where results go; made where it does not exist.
+        cases: the cases.
+        folder: folder of the results; created if it does not exist.
         format: extension of the segmentations.
-        attention, probabilities: whether they are wanted too.
-        settings: for every case; what a case says of itself goes first.
-        workers: processes at a time.
-        dask: whether a Dask cluster does it; `scheduler`: address of a running one.
+        attention, probabilities: whether to write these too.
+        settings: settings of all cases; those of a case take precedence.
+        workers: number of processes.
+        dask: whether to use a Dask cluster; `scheduler`: address of a running one.
     """
 
     cases: tuple[Case, ...]
@@ -55,9 +55,9 @@ class Batch:
         """The job of a case: `<case>.seg.nrrd`, `<case>_probabilities.nrrd`, `<case>_attention/…`.
 
         Args:
-            case: whom.
-            model: with which model.
-            folder: where to write; default: where the results belong.
+            case: the case.
+            model: the model.
+            folder: folder of the files; default: the batch's folder.
         """
         stem = str((folder or self.folder) / case.stem)
         outputs = Outputs(
@@ -77,7 +77,7 @@ class Batch:
 
 @dataclass(frozen=True)
 class Summary:
-    """How many cases are done now (of which so many were done before) and how many failed."""
+    """Numbers of finished cases (and how many of them were finished before) and of failed cases."""
 
     done: int
     done_before: int
@@ -93,19 +93,19 @@ def run_batch(
     progress: Callable[[str, Mapping[str, Any]], None] | None = None,
     cancelled: Callable[[], bool] | None = None,
 ) -> Summary:
-    """Do what is not done yet. Cases that fail do not keep the others from being done.
+    """Run the cases that are not finished. The batch continues after cases that fail.
 
     Args:
-        batch: what to do.
-        model: with which model.
-        say: takes lines about what is redone and what failed.
-        case_done: called with the numbers of cases done and of all.
+        batch: the batch.
+        model: the model.
+        say: receives lines about repeated and failed cases.
+        case_done: called with the numbers of finished cases and of all.
         progress: called with a case's name and the fields of its progress.
-        cancelled: asked between events.
+        cancelled: called between events; the batch stops if it returns true.
 
     Raises:
         OutputError: the folder cannot be written, another batch is writing there, or two cases write the same file.
-        Cancelled: `cancelled` said so; what is done stays done.
+        Cancelled: `cancelled` returned true; finished cases are kept.
     """
     with Staging() as staging:
         staging.folder(batch.folder)
@@ -117,7 +117,7 @@ def run_batch(
         try:
             return _run(batch, model, records, say, case_done, progress, cancelled)
         finally:
-            records.remove_parts()  # of workers that were ended
+            records.remove_parts()  # of ended workers
 
 
 def _run(
@@ -186,7 +186,7 @@ def _run(
 
 
 def _problem_of(case: Case, job: Job) -> AutofocusError | None:
-    """Why a case cannot be computed, as far as that is known before."""
+    """Why a case cannot be computed, if that is known in advance."""
     if case.problem is not None:
         return InputError(*case.problem)
     try:
@@ -224,7 +224,7 @@ def _results(
 
 
 def _check_files(batch: Batch, model: Model) -> None:
-    """No two cases, and no case and an input, may share a file, on systems that do not tell a from A either."""
+    """Refuse outputs that two cases share or that are inputs, also on systems that ignore upper and lower case."""
     if batch.format not in SEGMENTATION_FORMATS:
         raise OutputError(f"The format {batch.format} is not known", f"use one of {', '.join(SEGMENTATION_FORMATS)}")
     owners: dict[str, str] = {}

@@ -1,4 +1,4 @@
-"""What of a folder is no case: counted and named, so that nobody looks for a patient in vain."""
+"""Files and folders that are skipped because they are no cases, counted and named by reason."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from AutofocusCore.io.names import printable
 
 MOST_NAMES = 3
 
-# Each as (of one, of several).
+# Each as (for one, for several).
 SEGMENTATIONS = ("it is a segmentation (.seg.nrrd)", "they are segmentations (.seg.nrrd)")
 LABEL_NAMES = (
     "its name says that it is a label map or the like of other images",
@@ -33,10 +33,10 @@ NO_IMAGES = ("it holds no image", "they hold no images")
 
 
 class LeftOut:
-    """Collects files and folders by the reason why they are no cases.
+    """Collects skipped files and folders by reason.
 
     Args:
-        folder: what their names are relative to.
+        folder: names are relative to this folder.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,7 +44,7 @@ class LeftOut:
         self._found: dict[tuple[str, str], list[Path]] = {}
 
     def add(self, reason: tuple[str, str], *paths: Path) -> None:
-        """Note that these are left out."""
+        """Add skipped files."""
         if paths:
             self._found.setdefault(reason, []).extend(paths)
 
@@ -62,7 +62,7 @@ class LeftOut:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first few names, and how many more there are."""
+    """The first names, and the number of the others."""
     more = len(names) - MOST_NAMES
     first = ", ".join(printable(name) for name in names[:MOST_NAMES])
     return f"{first} and {more} more" if more > 0 else first

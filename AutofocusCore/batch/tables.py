@@ -18,13 +18,13 @@ FAILURES = "failures.csv"
 def write_tables(
     folder: Path, names: Sequence[str], outcomes: Mapping[str, Mapping[str, Any]], structures: Sequence[str]
 ) -> None:
-    """Write both tables, in the cohort's order whatever the order in which cases were done.
+    """Write both tables, with the cases in the cohort's order.
 
     Args:
-        folder: where.
+        folder: folder of the tables.
         names: all cases.
-        outcomes: by case, as a worker answers: "type" "result" or "error". Cases without one are pending.
-        structures: names of the model's structures, a column of volumes each.
+        outcomes: the worker's answer ("type" "result" or "error") by case; cases without one are pending.
+        structures: names of the model's structures, with a column of volumes each.
     """
     results, failures = io.StringIO(), io.StringIO()
     table = csv.writer(results, lineterminator="\n")
@@ -46,5 +46,5 @@ def write_tables(
             table.writerow([*map(csv_cell, (name, "done", seconds, outcome["device"], warnings)), *volumes])
     with Staging() as staging:
         for file, content in ((RESULTS, results), (FAILURES, failures)):
-            data = content.getvalue().encode("utf-8", "backslashreplace")  # a name on a disk may be no Unicode
+            data = content.getvalue().encode("utf-8", "backslashreplace")  # file names may not be Unicode
             staging.aside(folder / file).write_bytes(data)

@@ -1,6 +1,6 @@
 """The command `autofocus`.
 
-Signals are caught before anything is imported that takes time: Ctrl-C in the first instant is a sentence too.
+Signals are caught before slow imports, so that Ctrl-C prints a sentence at any moment, also in the first instant.
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; `argv` without the program's name, default: that of the process.
+    """Run the command line; `argv` is without the program's name, by default the process's arguments.
 
-    With `argv`, the caller's signal handlers are put back at the end; without, signals are ignored from then on, as
-    the process is about to end.
+    With `argv`, the caller's signal handlers are restored at the end; without, signals are ignored afterwards, because
+    the process ends.
 
     Returns:
-        0: all done; 1: something failed, and was named on stderr; 2: wrong usage.
+        0: all done; 1: something failed (see stderr); 2: wrong usage.
     """
     from AutofocusCore.cli.interrupt import Signals
 

@@ -1,4 +1,4 @@
-"""`python -m AutofocusCore.cli`, for where the script `autofocus` is not on the path."""
+"""`python -m AutofocusCore.cli`, for environments without the script `autofocus` on the path."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""The parser, and the one place where an error becomes a sentence and an exit status."""
+"""The parser of the command line; turns errors into a sentence and an exit status."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.texts import plain_text
 
 COMMANDS = ("segment", "batch", "convert", "models", "devices", "networks", "phantom")
-SIGNED_VALUES = ("--roi",)  # options whose value may begin with a minus sign, which argparse takes for an option
+SIGNED_VALUES = ("--roi",)  # values of these may begin with a minus sign, which argparse would take for an option
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; each command is a module of its own with `add_parser` and `run`."""
+    """The parser of the whole command line; each command is a module with `add_parser` and `run`."""
     parser = argparse.ArgumentParser(
         prog="autofocus",
         description="Segment 3-D medical images with autofocus networks, and see what they attended to. "
@@ -36,7 +36,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def run(argv: Sequence[str], signals: Signals) -> int:
-    """Parse and run; the exit status."""
+    """Parse and run; returns the exit status."""
     for name in ("stdout", "stderr"):  # closed by the caller, or absent as in a program without console
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
@@ -46,12 +46,12 @@ def run(argv: Sequence[str], signals: Signals) -> int:
         args = build_parser().parse_args(_join_signed([word for word in argv if word != "--debug"]))
         status = int(import_module(f"AutofocusCore.cli.{args.command}").run(args, signals))
         signals.close()
-        signals.received = False  # one that a library swallowed at the very end: the work is done nevertheless
+        signals.received = False  # a library swallowed the signal at the very end; the work is done
         sys.stdout.flush()
         return status
     except SystemExit as error:  # argparse: help and version 0, usage 2
         return error.code if isinstance(error.code, int) else 2
-    except BrokenPipeError:  # `autofocus … | head`: the reader has seen enough
+    except BrokenPipeError:  # `autofocus … | head`: the reader has closed the pipe
         _settle_stdout()
         return 1
     except (Exception, KeyboardInterrupt) as error:
@@ -87,7 +87,7 @@ def _sentence(error: BaseException, interrupted: bool) -> str:
 
 
 def _replace_what_cannot_be_shown(stream: Any) -> None:
-    """Question marks for the characters that a terminal's encoding lacks, instead of an error."""
+    """Print question marks for characters that the terminal's encoding lacks, instead of failing."""
     if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
         stream.reconfigure(errors="replace")
 
@@ -95,7 +95,7 @@ def _replace_what_cannot_be_shown(stream: Any) -> None:
 def _say(sentence: str) -> None:
     try:
         print(plain_text(sentence), file=sys.stderr, flush=True)
-    except (OSError, ValueError):  # stderr is closed: there is nobody to tell
+    except (OSError, ValueError):  # stderr is closed
         return
 
 
@@ -111,7 +111,7 @@ def _join_signed(argv: Sequence[str]) -> list[str]:
 
 
 def _settle_stdout() -> None:
-    """Write what waits to be written; what cannot be, the interpreter must not complain of at its end."""
+    """Flush stdout; if that fails, prevent the interpreter from printing an error when it ends."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -119,6 +119,6 @@ def _settle_stdout() -> None:
 
 
 def usage_error(message: str) -> NoReturn:
-    """Wrong usage that argparse cannot see, such as options that exclude each other."""
+    """Report wrong usage that argparse cannot detect, such as options that exclude each other."""
     _say(f"autofocus: {message}")
     raise SystemExit(2)

@@ -28,7 +28,9 @@ def add_parser(commands: Any) -> None:
         "folder of images, per case; a line says what of it is left out",
     )  # fmt: skip
     parser.add_argument("-m", "--model", required=True, help="name (see `autofocus models list`), folder or zip")
-    parser.add_argument("-o", "--output", required=True, metavar="OUTDIR", help="folder for results; made if need be")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUTDIR", help="folder for results; created if necessary"
+    )
     parser.add_argument("--format", choices=SEGMENTATION_FORMATS, default=".seg.nrrd", help="default .seg.nrrd")
     parser.add_argument("--attention", action="store_true", help="write the attention maps of every case too")
     parser.add_argument("--probabilities", action="store_true", help="write the class probabilities of every case too")
@@ -37,9 +39,9 @@ def add_parser(commands: Any) -> None:
     where.add_argument("--dask", action="store_true", help="with a Dask cluster of N processes on this computer")
     where.add_argument("--dask-scheduler", metavar="ADDRESS", help="on a running Dask cluster, such as tcp://host:8786")
     options.add_engine_options(parser)
-    talk = parser.add_argument_group("talk")
-    talk.add_argument("--quiet", action="store_true", help="only what went wrong")
-    talk.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
+    output = parser.add_argument_group("output")
+    output.add_argument("--quiet", action="store_true", help="print only errors")
+    output.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
 
 
 def run(args: argparse.Namespace, signals: Signals) -> int:

@@ -1,4 +1,4 @@
-"""What the user sees while and after something runs: progress on stderr, results on stdout."""
+"""Output on the terminal: progress on stderr, results on stdout."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LINE_EVERY_S = 10.0
 
 
 class ProgressDisplay:
-    """Bars on a terminal; elsewhere (a log file, say) a line per stage and one every ten seconds; or nothing."""
+    """Progress: bars on a terminal; otherwise (in a log file) a line per stage and every ten seconds; or nothing."""
 
     def __init__(self, *, quiet: bool = False, prefix: str = "") -> None:
         self.prefix = prefix
@@ -58,11 +58,11 @@ class ProgressDisplay:
             self._bars.stop()
 
     def __call__(self, progress: Progress) -> None:
-        """Show one step; the engine calls this."""
+        """Show one step; called by the engine."""
         self.show(progress.stage, progress.done, progress.total, progress.seconds_left)
 
     def show(self, stage: str, done: int, total: int, seconds_left: float | None = None) -> None:
-        """Show that `done` of `total` steps of a stage are done."""
+        """Show that `done` of `total` steps of a stage are finished."""
         if self._quiet:
             return
         name = plain_text(self.prefix + STAGES.get(stage, stage))
@@ -79,11 +79,11 @@ class ProgressDisplay:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether there are bars."""
+        """Whether bars are shown."""
         return self._bars is not None
 
     def line(self, text: str) -> None:
-        """A line of its own above the bars."""
+        """Print a line above the bars."""
         text = plain_text(text)
         if self._bars is not None:
             self._bars.console.print(text, markup=False, highlight=False)
@@ -107,17 +107,17 @@ def readable_bytes(count: float) -> str:
 
 
 def warn(text: str) -> None:
-    """A warning on stderr; warnings are said even when the rest is quiet."""
+    """Print a warning on stderr, also with --quiet."""
     print(f"autofocus: warning: {plain_text(text)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    """One JSON document on stdout; ASCII, so that no console's encoding can stand in its way."""
+    """Print one JSON document on stdout, in ASCII, which every console can show."""
     print(json.dumps(value, indent=2))
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Columns as wide as they must be; all but the first that hold numbers are aligned right."""
+    """Print a table; columns of numbers, except the first, are aligned right."""
     table = [[" ".join(plain_text(cell).split("\n")) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     numeric = [i > 0 and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
@@ -127,7 +127,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
 
 def say(text: str = "") -> None:
-    """A line on stdout; characters that the console does not know become question marks instead of an error."""
+    """Print a line on stdout; characters that the console lacks become question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     print(plain_text(text).encode(encoding, "replace").decode(encoding))
 

@@ -1,4 +1,4 @@
-"""`autofocus convert`: a segmentation that is there already, as a DICOM object for planning systems and archives."""
+"""`autofocus convert`: turns an existing segmentation into a DICOM object for planning systems and archives."""
 
 from __future__ import annotations
 
@@ -56,6 +56,6 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             frame=args.frame,
             staging=staging,
         )
-        signals.close()  # the file is about to get its name
+        signals.close()  # the file gets its final name next
     say(f"Written: {args.output}")
     return 0

@@ -1,4 +1,4 @@
-"""`autofocus devices`: the processors that can compute here."""
+"""`autofocus devices`: lists the computing devices."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from AutofocusCore.cli.interrupt import Signals
 
 def add_parser(commands: Any) -> None:
     """Describe the command."""
-    parser = commands.add_parser("devices", help="list the processors that can compute, the fastest first")
+    parser = commands.add_parser("devices", help="list the computing devices, the fastest first")
     parser.add_argument("--json", action="store_true", help="as JSON on stdout")
 
 

@@ -1,4 +1,4 @@
-"""Ctrl-C and its relatives, at any moment: nothing half-written is left, and a sentence takes a traceback's place.
+"""Ctrl-C and similar signals, at any moment: no partial file is left, and a sentence is printed instead of a traceback.
 
 A signal raises KeyboardInterrupt in the main thread and is remembered as well, since a library may turn the exception
 into another one (numpy, imported halfway, makes an ImportError of it) or swallow it (in a destructor).
@@ -12,11 +12,11 @@ import sys
 from types import FrameType, TracebackType
 from typing import Any
 
-NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # as far as the system has them
+NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that the system has
 
 
 class Signals:
-    """Catches the signals that ask a process to stop, from `with` to its end or, unless `restore`, the process's."""
+    """Catches signals that ask a process to stop, until the `with` block or, without `restore`, the process ends."""
 
     def __init__(self, *, restore: bool = False) -> None:
         self.received = False
@@ -27,11 +27,11 @@ class Signals:
     def __enter__(self) -> Signals:
         for name in NAMES:
             number = getattr(signal, name, None)
-            # What nohup or a shell's & chose to ignore stays ignored.
+            # Signals that nohup or a shell's & ignore stay ignored.
             if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
                 try:
                     self._before[number] = signal.signal(number, self._handle)
-                except ValueError:  # not in the main thread, where no signal arrives anyway
+                except ValueError:  # not in the main thread: no signal arrives here anyway
                     break
         self._unraisable = sys.unraisablehook
         sys.unraisablehook = self._hush
@@ -48,7 +48,7 @@ class Signals:
             discard_all()
             print(INTERRUPTED, file=sys.stderr, flush=True)
         if self.received and not self._restore:
-            # Python, where a library's C code met the KeyboardInterrupt, would at its end repeat the signal on itself.
+            # If C code of a library met the KeyboardInterrupt, Python would send itself the signal again when it ends.
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(1)
@@ -59,15 +59,15 @@ class Signals:
         return None
 
     def close(self) -> None:
-        """From now on signals change nothing: what is left to do takes no time and must be done."""
+        """Ignore signals from now on: the remaining work is short and must be finished."""
         self._closing = True
 
     def hold(self) -> None:
-        """Until `release` a signal is only remembered: files get their names, and what is said of them must be true."""
+        """Only remember signals until `release`, while files get their final names."""
         self._holding = True
 
     def release(self) -> None:
-        """Go on as before; a signal that came meanwhile has its effect now."""
+        """End `hold`; a signal that came meanwhile takes effect now."""
         self._holding = False
         if self.received:
             raise KeyboardInterrupt

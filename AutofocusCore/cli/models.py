@@ -1,4 +1,4 @@
-"""`autofocus models`: what there is, what it says of itself, whether it is whole; bringing in and giving out."""
+"""`autofocus models`: lists, describes, verifies, imports and exports models."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ def add_parser(commands: Any) -> None:
     """Describe the command."""
     parser = commands.add_parser("models", help="list, describe, verify, import and export models")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
-    listing = actions.add_parser("list", help="models that there are")
-    info = actions.add_parser("info", help="what a model says of itself")
+    listing = actions.add_parser("list", help="list the models")
+    info = actions.add_parser("info", help="show the card of a model")
     for action in (listing, info):
         action.add_argument("--json", action="store_true", help="as JSON on stdout")
     verify = actions.add_parser("verify", help="check a model to the last weight; without a name, all")
     verify.add_argument("model", nargs="*", help="name, folder or zip")
     bring = actions.add_parser("import", help="copy a model into your own model folder")
     bring.add_argument("path", help="folder or zip")
-    bring.add_argument("--checksum", metavar="SHA256", help="what the checksum must be, as published beside the file")
+    bring.add_argument("--checksum", metavar="SHA256", help="expected checksum, as published with the file")
     bring.add_argument("--replace", action="store_true", help="replace or hide a model of the same name")
     export = actions.add_parser("export", help="write a model as a zip")
     for action in (info, export):

@@ -1,4 +1,4 @@
-"""Options that `segment` and `batch` share, and what their values may be; a wrong value is wrong usage."""
+"""Options that `segment` and `batch` share, and their allowed values; other values are wrong usage."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 
 
 def add_engine_options(parser: argparse.ArgumentParser) -> None:
-    """Everything that becomes `Settings`, but what a batch has no use for."""
+    """Add the options for `Settings`, except those that a batch does not need."""
     group = parser.add_argument_group("how to compute")
     group.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu, cuda:N or mps")
     group.add_argument("--precision", choices=PRECISIONS, default="auto", help="default: the device's best")
@@ -27,7 +27,9 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
         help="exact (default): as if the whole volume went through the network at once; "
         "paper: 75³ tiles as in the authors' test script",
     )  # fmt: skip
-    group.add_argument("--memory-limit", type=memory, metavar="SIZE", help="such as 4G; default: what is free")
+    group.add_argument(
+        "--memory-limit", type=memory, metavar="SIZE", help="such as 4G; default: 80 %% of the free memory"
+    )
     group.add_argument(
         "--roi", type=roi, metavar="MASK|BOX",
         help="segment only there: a mask image, or x0,y0,z0,x1,y1,z1 in mm, RAS as Slicer shows it; "
@@ -44,7 +46,7 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
-    """The settings that the options ask for."""
+    """The settings given by the options."""
     mask, box = args.roi if args.roi is not None else (None, None)
     return Settings(
         device=args.device,
@@ -60,7 +62,7 @@ def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
 
 
 def check_attention(args: argparse.Namespace) -> None:
-    """Layers make no sense without a wish for their attention."""
+    """Refuse layers without --attention."""
     if args.attention_layers is not None and not args.attention:
         from AutofocusCore.cli.app import usage_error
 
@@ -68,10 +70,10 @@ def check_attention(args: argparse.Namespace) -> None:
 
 
 def check_layers(args: argparse.Namespace, spec: ModelSpec) -> None:
-    """Refuse layers that the model does not have, counted as the option counts them.
+    """Refuse layers that the model does not have, counted from 1 as in the option.
 
     Raises:
-        SettingError: there is one.
+        SettingError: the model has no such layer.
     """
     if args.attention_layers is None:
         return
@@ -89,7 +91,7 @@ def check_layers(args: argparse.Namespace, spec: ModelSpec) -> None:
 
 
 def settings_for_workers(args: argparse.Namespace) -> Settings:
-    """As `settings_of`, with absolute paths: a worker, on a cluster above all, may run in another folder."""
+    """As `settings_of`, with absolute paths, because a worker may run in another folder."""
     settings = settings_of(args)
     if settings.roi_mask is None:
         return settings

@@ -1,4 +1,4 @@
-"""`autofocus phantom`: a pelvic CT of a patient who does not exist."""
+"""`autofocus phantom`: makes a synthetic pelvic CT."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         if args.labels is not None:
             named = structures(*(name.capitalize() for name in PHANTOM_STRUCTURES.values()))
             write_segmentation(args.labels, labels, named, provenance=record, staging=staging)
-        signals.close()  # the files are about to get their names
+        signals.close()  # the files get their final names next
     for path in staging.finals:
         say(f"Written: {path}")
     return 0

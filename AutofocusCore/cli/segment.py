@@ -43,9 +43,9 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     which.add_argument("--frame", type=options.frame, metavar="N|all", help="volume of a 4-D image, from 0, or all")
     options.add_engine_options(parser)
-    talk = parser.add_argument_group("talk")
-    talk.add_argument("--quiet", action="store_true", help="no progress, no summary")
-    talk.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
+    printed = parser.add_argument_group("output")
+    printed.add_argument("--quiet", action="store_true", help="no progress, no summary")
+    printed.add_argument("--json", action="store_true", help="the summary as JSON on stdout")
 
 
 def run(args: argparse.Namespace, signals: Signals) -> int:

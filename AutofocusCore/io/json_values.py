@@ -1,4 +1,4 @@
-"""Checks of values that came out of JSON or TOML: their kind, and how deeply they are nested."""
+"""Checks of values read from JSON or TOML: their type and their nesting."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import math
 from typing import Any
 
 DEEPEST = 32
-"""Levels of lists and objects; ours have fewer than ten, and Python's own functions give up at some hundred."""
+"""Maximum nesting of lists and objects. The project's files have less than ten levels; Python fails at some hundred."""
 
 
 def is_number(value: object) -> bool:
-    """Whether the value is a finite int or float (booleans are neither), and a float can hold it."""
+    """Whether the value is a finite number within a float's range; booleans are not numbers."""
     try:
         return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:  # an int of 400 digits
@@ -19,7 +19,7 @@ def is_number(value: object) -> bool:
 
 
 def is_whole(value: object) -> bool:
-    """Whether the value is an int (booleans are none)."""
+    """Whether the value is an int; booleans are not."""
     return isinstance(value, int) and not isinstance(value, bool)
 
 

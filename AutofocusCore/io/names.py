@@ -1,4 +1,4 @@
-"""File names that are no valid Unicode: Python hands bytes that are no UTF-8 over as halves of surrogate pairs."""
+"""File names that are not valid Unicode: Python represents bytes that are not UTF-8 as lone surrogates."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from AutofocusCore.errors import AutofocusError, InputError
 
 
 def is_unicode(name: str) -> bool:
-    """Whether every library can take the name."""
+    """Whether the name is valid Unicode, as libraries require."""
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -19,20 +19,20 @@ def is_unicode(name: str) -> bool:
 def printable(name: str) -> str:
     r"""The name as text that can be written anywhere: bytes that are not UTF-8 become `\xff` and the like."""
     surrogates = [letter for letter in name if "\ud800" <= letter <= "\udfff"]
-    escaped = all("\udc80" <= letter <= "\udcff" for letter in surrogates)  # Python's way of keeping such bytes
+    escaped = all("\udc80" <= letter <= "\udcff" for letter in surrogates)  # Python's representation of such bytes
     data = name.encode("utf-8", "surrogateescape" if escaped else "surrogatepass")
     return data.decode("utf-8", "backslashreplace")
 
 
 def check_name(path: str | Path, error: type[AutofocusError] = InputError) -> None:
-    """Refuse a path with bytes that are no UTF-8, before SimpleITK sees it: it would end the whole process.
+    """Refuse a path that is not UTF-8, because SimpleITK would crash.
 
     Args:
-        path: of a file or folder, there or not.
-        error: what to raise; OutputError for a file to be written.
+        path: path of a file or folder, which need not exist.
+        error: the error to raise; OutputError for output files.
 
     Raises:
-        InputError: or the given error, where the path cannot be written as Unicode.
+        InputError: (or the given error) the path is not valid Unicode.
     """
     if not is_unicode(str(path)):
         shown = str(path).encode(errors="replace").decode()

@@ -1,4 +1,4 @@
-"""What a run would take, found out before it: memory, slabs, seconds."""
+"""The plan of a job before it runs: memory, slabs, seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from AutofocusCore.models import Model
 
 TYPICAL_SHARE = 0.4
-"""Share of a scan that a patient fills, where a network computes the patient alone."""
+"""Assumed share of a scan that the patient fills, for networks that compute only the patient."""
 
 ALONG_THE_PATIENT = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
@@ -29,16 +29,16 @@ def plan_job(
     direction: Sequence[float] | None = None,
     attention: bool = False,
 ) -> dict[str, Any]:
-    """Plan the segmentation of an image, of which only the geometry is known; the body's box is not.
+    """Plan the segmentation of an image from its geometry; the body's position is not known yet.
 
     Args:
         model: from `AutofocusCore.models`.
         size: voxels (x, y, z) of the first channel.
         spacing: mm (x, y, z).
         settings: as for the run; the region of interest may be a box or a mask.
-        origin: mm (x, y, z), LPS, of the first voxel; None: a box of interest lies in the image's middle.
+        origin: mm (x, y, z), LPS, of the first voxel; None: a region of interest is in the middle of the image.
         direction: nine direction cosines, row by row; None: along the patient's axes.
-        attention: whether maps are wanted.
+        attention: whether attention maps are requested.
 
     Returns:
         "plan": a sentence; "peak_bytes", "seconds" (of the stage "predict"), "device", "precision", "slabs", "splits",

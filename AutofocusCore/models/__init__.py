@@ -1,4 +1,4 @@
-"""Models: what they are, how they are stored, where they are found."""
+"""Models: their description, their files, and where they are found."""
 
 from AutofocusCore.models.bundle import Model, load_bundle, load_network, write_bundle
 from AutofocusCore.models.spec import Channel, Code, ModelSpec, Normalization, Structure

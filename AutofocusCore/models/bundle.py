@@ -1,4 +1,4 @@
-"""A model as a MONAI bundle: written as a whole or not at all, and read only when every byte of it is as it should be.
+"""A model as a MONAI bundle. It is written completely or not at all, and refused if a file does not match its checksum.
 
 configs/metadata.json       description (spec.py)
 configs/inference.json      configuration for MONAI (monai_config.py)
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 LICENCE = "LICENSE"
 GET_ANOTHER = "get the model from its source again"
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-"""What a description of an unforeseen kind may raise on its way; one such model must not stop the others."""
+"""Errors that an unexpected description may raise; one such model must not affect the others."""
 
 
 @dataclass(frozen=True)
@@ -54,8 +54,8 @@ class Model:
         spec: its description.
         path: folder or zip.
         checksum: SHA-256 of the weights, in hexadecimal.
-        identity: SHA-256 over all of its files, in hexadecimal: two models are the same model only if it is the same.
-            Equal weights under another spacing, window or architecture are another model.
+        identity: SHA-256 over all of its files, in hexadecimal: two models are the same only if it is equal.
+            Equal weights with another spacing, window or architecture are another model.
     """
 
     spec: ModelSpec
@@ -76,23 +76,23 @@ class Model:
             return _network(self.spec, files[WEIGHTS])
 
     def to_record(self) -> dict[str, str]:
-        """Name and checksums, for answers of the worker and records."""
+        """Name and checksums, for the worker's answers and for provenance."""
         return {"name": self.spec.name, "sha256": self.checksum, "identity": self.identity}
 
 
 def write_bundle(
     folder: str | os.PathLike[str], spec: ModelSpec, state_dict: Mapping[str, Tensor], licence_text: str
 ) -> Path:
-    """Write a bundle; a bundle that is already there is replaced. The same model is the same bytes everywhere.
+    """Write a bundle; an existing bundle is replaced. The same model gives the same bytes on every machine.
 
     Args:
-        folder: where; its last part should be the model's name.
+        folder: folder of the bundle; its name should be the model's name.
         spec: description; `spec.architecture` must build the network that the weights belong to.
         state_dict: weights; floating-point ones become float32.
-        licence_text: the whole text of the weights' licence.
+        licence_text: the full text of the weights' licence.
 
     Raises:
-        ModelError: weights that do not fit, or a folder that exists and is no bundle.
+        ModelError: the weights do not fit, or the folder exists and is not a bundle.
         OutputError: the folder cannot be written.
     """
     require(is_text(licence_text), "licence text", licence_text, "give the whole text of the licence")
@@ -113,30 +113,30 @@ def write_bundle(
 
 
 def read_bundle(path: str | os.PathLike[str]) -> Model:
-    """The model at a folder or zip: files, checksums and description checked, weights not looked into (no torch).
+    """Read the model in a folder or zip; check files, checksums and description, but not the weights (no torch).
 
     Raises:
-        ModelError: missing, damaged, unsafe, or another kind of thing.
+        ModelError: it is missing, damaged, unsafe, or not a model.
     """
     path = Path(path).absolute()
     return _checked(path, lambda: read_files(path), whole=False)[0]
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Model:
-    """The model at a folder or zip, checked to the last weight; nothing is unpacked or executed.
+    """Read the model in a folder or zip and check everything, weights included; nothing is unpacked or executed.
 
     Raises:
-        ModelError: missing, damaged, unsafe, another kind of thing, or weights that do not fit the architecture.
+        ModelError: it is missing, damaged, unsafe, not a model, or its weights do not fit the architecture.
     """
     return load_files(path)[0]
 
 
 def load_files(path: str | os.PathLike[str], archive: bytes | None = None) -> tuple[Model, dict[str, bytes]]:
-    """As `load_bundle`, with the very files that were checked, by their names in the model.
+    """As `load_bundle`, and return the checked files by their names in the model.
 
     Args:
         path: folder or zip.
-        archive: the zip's bytes, where they have been read already.
+        archive: the bytes of the zip, if already read.
     """
     path = Path(path).absolute()
     return _checked(path, lambda: read_files(path, archive), whole=True)
@@ -157,16 +157,16 @@ def _checked(path: Path, read: Callable[[], dict[str, bytes]], *, whole: bool) -
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
-    """The network of the model at a folder or zip, with its weights; what configs/inference.json calls."""
+    """The network of the model in a folder or zip, with its weights; called by configs/inference.json."""
     return read_bundle(path).build()
 
 
 def problems(path: str | os.PathLike[str], checksum: str | None = None) -> list[str]:
-    """All that is wrong with the model at a path, a sentence each; none for a sound one.
+    """All problems of the model at a path, a sentence each; empty if it is sound.
 
     Args:
         path: folder or zip.
-        checksum: the weights' SHA-256 as known from elsewhere.
+        checksum: expected SHA-256 of the weights.
     """
     path = Path(path).absolute()
     found: list[ModelError] = []
@@ -204,7 +204,7 @@ def _unreadable(error: Exception) -> ModelError:
 
 def _network(spec: ModelSpec, weights: bytes) -> Network:
     state = unpack_weights(weights)
-    check_shapes(state, spec.architecture)  # before memory is taken for what may not fit
+    check_shapes(state, spec.architecture)  # before memory is allocated for weights that may not fit
     network = network_of(spec.architecture)
     check_weights(state, network)
     network.load_state_dict(state)
@@ -265,14 +265,14 @@ def _errors(check: Callable[[Mapping[str, bytes]], None], files: Mapping[str, by
         check(files)
     except ModelError as error:
         return [error]
-    except KeyError:  # a file that _check_there has already missed
+    except KeyError:  # _check_there has already reported the missing file
         return []
     return []
 
 
 @contextlib.contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Put the model's path before the cause of a ModelError that is raised within."""
+    """Add the model's path to the cause of a ModelError that is raised inside."""
     try:
         yield
     except ModelError as error:
@@ -280,7 +280,7 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def named(error: ModelError, path: Path) -> ModelError:
-    """The same error with the model's path in it, so that a person knows which of several is meant."""
+    """The same error with the model's path."""
     if str(path) in error.cause:
         return error
     return ModelError(f"Model {path}: {error.cause[:1].lower()}{error.cause[1:]}", error.remedy)

@@ -1,4 +1,4 @@
-"""The model card, docs/README.md of a bundle: written from the description, so that the two cannot disagree."""
+"""The model card, docs/README.md of a bundle, generated from the description."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SYNTHETIC = (
 
 
 def model_card(spec: ModelSpec) -> str:
-    """Markdown that tells a person what the model is for, what it was trained on and how good it is."""
+    """The card as Markdown: purpose, training data and accuracy of the model."""
     parts = [f"# {_text(spec.title)}" + (" (synthetic)" if spec.synthetic else "")]
     if spec.synthetic:
         parts.append(SYNTHETIC)
@@ -55,7 +55,7 @@ def _structure_row(structure: Any) -> tuple[str, ...]:
 
 
 def _connected(spec: ModelSpec) -> str:
-    """Of which structures only one piece is kept."""
+    """The structures of which only the largest part is kept."""
     names = [structure.name for structure in spec.structures if structure.connected]
     if not names:
         return ""

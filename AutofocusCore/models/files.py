@@ -1,6 +1,6 @@
-"""The files of a model, read into memory from a folder or a zip archive, or refused.
+"""Reads the files of a model from a folder or zip archive into memory, or refuses them.
 
-Nothing is unpacked in order to look inside: names are judged before any byte is read, sizes while bytes are read.
+Nothing is unpacked: names are checked before anything is read, sizes while reading.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ METADATA = "configs/metadata.json"
 MOST_FILES = 1000
 MOST_BYTES = 512 * 1024**2
 MOST_NAME = 200
-HIGHEST_RATIO = 200  # of unpacked to packed size; text reaches 20, weights hardly more than 1
+HIGHEST_RATIO = 200  # unpacked size / packed size; text reaches 20, weights hardly more than 1
 RATIO_COUNTS_FROM = 10 * 1024**2
 
 DATA_SUFFIXES = {".json", ".md", ".txt", ".csv", ".png", ".jpg"}
@@ -37,14 +37,14 @@ DO_NOT_USE = "do not use this model; get it from a source you trust"
 
 
 def read_files(path: str | os.PathLike[str], archive: bytes | None = None) -> dict[str, bytes]:
-    """All files of the model at a folder or zip, by their path inside the model ("/" between folders).
+    """All files of the model in a folder or zip, by their path inside the model ("/" between folders).
 
     Args:
         path: the folder or zip.
-        archive: the zip's bytes, where they have been read already.
+        archive: the bytes of the zip, if already read.
 
     Raises:
-        ModelError: nothing there, not readable, damaged, or names and sizes that no honest model has.
+        ModelError: the model is missing, not readable or damaged, or has suspicious names or sizes.
     """
     path = Path(path)
     try:
@@ -61,7 +61,7 @@ def read_files(path: str | os.PathLike[str], archive: bytes | None = None) -> di
 
 
 def read_archive(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a model's zip, at most `MOST_BYTES` of them and some.
+    """Read the bytes of a model's zip, if it is not larger than `MOST_BYTES`.
 
     Raises:
         ModelError: it cannot be read, or is larger than any model.
@@ -76,16 +76,16 @@ def read_archive(path: str | os.PathLike[str]) -> bytes:
 
 
 def is_litter(name: str) -> bool:
-    """Whether an operating system or a tool such as git left this file; it is neither read nor copied.
+    """Whether this is a file of the operating system or of a tool such as git, which is neither read nor copied.
 
-    .DS_Store, .git with all in it, .gitattributes, .cache: no model needs a name with a dot in front.
+    .DS_Store, .git, .gitattributes, .cache: no file of a model begins with a dot.
     """
     parts = name.casefold().split("/")
     return any(part in LITTER or (part[:1] == "." and part.strip(".")) for part in parts)
 
 
 def check_name(name: str) -> None:
-    """Refuse a name inside a model that leads out of it, or is not the same file on every system."""
+    """Refuse a name that leads out of the model, or that means different files on different systems."""
     parts = name.split("/")
     reason = ""
     if not name or len(name) > MOST_NAME:
@@ -101,7 +101,7 @@ def check_name(name: str) -> None:
 
 
 def check_names(names: Iterable[str]) -> None:
-    """Refuse unsafe names, names that differ only in case or accents' encoding, and kinds of file no model needs."""
+    """Refuse unsafe names, names that differ only in case or accents' encoding, and unnecessary types of file."""
     names = list(names)
     seen: dict[str, str] = {}
     folders = {name.rsplit("/", depth)[0].casefold() for name in names for depth in range(1, name.count("/") + 1)}
@@ -122,7 +122,7 @@ def check_names(names: Iterable[str]) -> None:
 
 
 def _check_kind(names: Iterable[str], path: Path) -> None:
-    """Say so when this is not a model at all, instead of finding fault with each of its files."""
+    """Report that this is not a model, instead of complaining about each file."""
     if not any(name == CHECKSUMS or name.startswith(("configs/", "models/")) for name in names):
         cause = f"{path} is not a model: it has no configs/metadata.json"
         raise ModelError(cause, "choose the folder or zip archive of a model")
@@ -200,7 +200,7 @@ def _check_entry(info: zipfile.ZipInfo) -> None:
 
 
 def _top_folder(names: Iterable[str]) -> str:
-    """The one folder that everything lies in ("name/"), or "" where the model's files lie at the top."""
+    """The top folder that contains all files ("name/"), or "" if the model's files are at the top."""
     names = list(names)
     tops = {name.split("/", 1)[0] for name in names}
     if METADATA in names or CHECKSUMS in names or len(tops) != 1 or any("/" not in name for name in names):

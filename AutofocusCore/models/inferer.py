@@ -1,4 +1,4 @@
-"""Exact whole-volume prediction in the shape that MONAI's configurations expect of an inferer."""
+"""Exact whole-volume prediction as an inferer for MONAI's configurations."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 class WholeVolumeInferer:
     """Called like MONAI's inferers: images (B, C, x, y, z) in, logits (B, classes, x, y, z) of the same size out.
 
-    MONAI's arrays have x first, the project's networks take (z, y, x): the axes are turned round here. Outside the
-    image, each channel's lowest value is assumed.
+    MONAI's arrays have x first, the project's networks (z, y, x): the axes are reversed here. Outside the image, each
+    channel has its lowest value.
 
     Args:
         options: keyword arguments of `AutofocusCore.predict_volume`: mode, device, precision, memory_limit.
@@ -24,7 +24,7 @@ class WholeVolumeInferer:
         self.options = options
 
     def __call__(self, inputs: Tensor, network: Network, *args: Any, **kwargs: Any) -> Tensor:
-        """Predict each image of the batch by itself; further arguments, which MONAI may pass, are not used."""
+        """Predict each image of the batch separately; further arguments of MONAI are ignored."""
         import torch
 
         from AutofocusCore.inference import predict_volume

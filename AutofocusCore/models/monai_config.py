@@ -1,8 +1,8 @@
-"""configs/inference.json of a bundle: the model as a configuration of MONAI, without a line of code in it.
+"""configs/inference.json of a bundle: the model as a configuration of MONAI, without code.
 
-MONAI executes strings that begin with "$", calls whatever "_target_" names, and imports what some arguments name (the
-reader of LoadImaged, say). So a model's configuration may hold only what `inference_config` writes: the same sections,
-targets and arguments, with plain values. All else is refused; nothing of it is parsed by this program.
+MONAI executes strings that begin with "$", calls what "_target_" names, and imports what some arguments name (for
+example the reader of LoadImaged). Therefore a model's configuration may contain only what `inference_config` writes:
+the same sections, targets and arguments, with plain values. Everything else is refused; this program never executes it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from AutofocusCore.models.spec import ModelSpec
 NETWORK = "AutofocusCore.build_network"
 LOADER = "AutofocusCore.models.load_network"
 INFERER = "AutofocusCore.models.inferer.WholeVolumeInferer"
-AXES = [["L", "R"], ["P", "A"], ["I", "S"]]  # MONAI's default, which it is about to change
+AXES = [["L", "R"], ["P", "A"], ["I", "S"]]  # MONAI's present default, which will change
 NOTE = (
     "For use with MONAI. Percentile and sigma cut-offs, body masks and the resampling of probabilities to the input's"
     " grid are done by AutofocusCore only: its figures are those of the model card."
@@ -35,7 +35,7 @@ TRANSFORMS: dict[str, frozenset[str]] = {
     "Activationsd": frozenset({"keys", "softmax"}),
     "AsDiscreted": frozenset({"keys", "argmax"}),
 }
-"""The transforms that a configuration may call, and the arguments that it may give them."""
+"""The allowed transforms and their allowed arguments."""
 SECTIONS = {
     "network_def": NETWORK,
     "network": LOADER,
@@ -44,11 +44,11 @@ SECTIONS = {
     "postprocessing": "Compose",
 }
 WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-"""Texts among the arguments: no dot, by which MONAI tells a Python name, and no sign that it gives a meaning to."""
+"""Allowed strings: no dots, which MONAI takes for Python names, and no signs with a meaning for MONAI."""
 
 
 def inference_config(spec: ModelSpec) -> dict[str, Any]:
-    """Network, weights, preprocessing, inferer and postprocessing; set "bundle_root" to where the bundle lies."""
+    """Network, weights, preprocessing, inferer and postprocessing; set "bundle_root" to the bundle's folder."""
     image = {"keys": "image"}
     rule = spec.normalization
     transforms: list[dict[str, Any]] = [
@@ -84,10 +84,10 @@ def inference_config(spec: ModelSpec) -> dict[str, Any]:
 
 
 def parse_json(data: bytes, name: str) -> Any:
-    """JSON of a model's file.
+    """Parse a JSON file of a model.
 
     Raises:
-        ModelError: not UTF-8, not JSON, or nested too deeply.
+        ModelError: it is not UTF-8, not JSON, or nested too deeply.
     """
     try:
         return load_json(data)
@@ -97,12 +97,12 @@ def parse_json(data: bytes, name: str) -> Any:
 
 
 def check_config(value: Any, name: str) -> None:
-    """Refuse a configuration that could run code in MONAI's hands.
+    """Refuse a configuration that could make MONAI run code.
 
     Args:
         value: parsed content of a file in configs/.
-        name: the file's name in the model. metadata.json may hold any text that MONAI gives no meaning to; every other
-            file must be of the form of `inference_config`.
+        name: the file's name in the model. metadata.json may contain any text without meaning for MONAI; every other
+            file must have the form of `inference_config`.
     """
     _check_texts(value, name)
     if name == "configs/metadata.json":
@@ -170,7 +170,7 @@ def _check_values(arguments: Mapping[str, Any], target: str, name: str) -> None:
 
 
 def _check_texts(value: Any, name: str) -> None:
-    """Refuse expressions, macros, and keys that MONAI reads as instructions, wherever they stand."""
+    """Refuse expressions, macros, and keys that MONAI reads as instructions, at every level."""
     waiting = [value]
     while waiting:
         item = waiting.pop()

@@ -1,7 +1,7 @@
 """The parts of a model's description: codes, structures, channels, normalisation.
 
-Each is a frozen dataclass that refuses, on construction, what makes no sense. Lists from JSON or TOML become tuples,
-and keys that this version does not know are passed over, so that newer models can still be read.
+Each is an immutable dataclass that refuses invalid values. Lists from JSON or TOML become tuples, and unknown keys are
+ignored, so that newer models can be read.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from AutofocusCore.io.json_values import is_number
 Part = TypeVar("Part")
 
 DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
-"""Names that no file may have on Windows."""
+"""File names that Windows forbids."""
 NORMALIZATION_METHODS = ("z-score", "window")
 NORMALIZATION_MASKS = ("all", "body", "nonzero")
 
 
 def require(holds: bool, field: str, value: object, remedy: str) -> None:
-    """Raise a ModelError that names the field, its value and what would do, unless the condition holds."""
+    """Raise a ModelError with the field, its value and the remedy, unless the condition holds."""
     if not holds:
         shown = repr(value)
         if len(shown) > 120:
@@ -33,7 +33,7 @@ def require(holds: bool, field: str, value: object, remedy: str) -> None:
 
 
 def is_text(value: object) -> bool:
-    """Whether the value is a string with something in it."""
+    """Whether the value is a string that is not empty."""
     return isinstance(value, str) and bool(value.strip())
 
 
@@ -45,7 +45,7 @@ def pair_of_numbers(value: object, field: str) -> tuple[float, float]:
 
 
 def from_mapping(cls: type[Part], value: object, field: str) -> Part:
-    """Build a part from a JSON object: known keys only, and a ModelError for a missing one."""
+    """Build a part from a JSON object; unknown keys are ignored, a missing one is a ModelError."""
     require(isinstance(value, Mapping), field, value, "give an object with named fields")
     assert isinstance(value, Mapping)
     known = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
@@ -70,7 +70,7 @@ class Code:
         require(scheme_fits, "code scheme", self.scheme, "use a coding scheme designator of DICOM such as 'SCT'")
         value_fits = isinstance(self.value, str) and bool(re.fullmatch(r"[A-Za-z0-9_.:-]{1,64}", self.value))
         require(value_fits, "code value", self.value, "write it as a string such as '41216001'")
-        # Slicer's serialised terminology entries separate fields by ~ and ^, so that neither may stand in a meaning.
+        # Slicer separates the fields of terminology entries by ~ and ^, so meanings must not contain them.
         meaning_fits = is_text(self.meaning) and len(self.meaning) <= 64 and not set(self.meaning) & set("~^|\n\r")
         require(meaning_fits, "code meaning", self.meaning, "use up to 64 characters without ~, ^ and |")
         if self.scheme == "SCT":
@@ -88,15 +88,15 @@ def _code_or_none(value: object, field: str) -> Code | None:
 
 @dataclass(frozen=True)
 class Structure:
-    """One class of the network's output: what it is, how it is shown and how it is coded.
+    """One class of the network's output: its name, colour and codes.
 
     Args:
-        label: value in the labelmap and index of the class; 0 is the background and never listed.
-        name: segment name shown to people.
+        label: value in the labelmap and index of the class; 0 is the background, which is not listed.
+        name: segment name shown to users.
         color: red, green, blue, 0 to 255.
         category, type, modifier: DICOM's segmented property, for example Anatomical Structure, Femur, Left.
-        region, region_modifier: anatomic region, for types that do not say where they are (a lesion, say).
-        connected: whether anatomy has one piece of it: then only the largest connected part of what is found stays.
+        region, region_modifier: anatomic region, for types without a fixed position, such as a lesion.
+        connected: whether the structure is one connected piece; then only the largest connected part is kept.
     """
 
     label: int
@@ -128,7 +128,7 @@ class Structure:
         require(isinstance(self.connected, bool), f"connected of {self.name}", self.connected, "use true or false")
 
     def to_dict(self) -> dict[str, Any]:
-        """All fields as JSON can hold them; `connected` only where it is true, as models of before do not say it."""
+        """All fields for JSON; `connected` only if it is true, as in older models."""
         values = dataclasses.asdict(self)
         if not self.connected:
             del values["connected"]
@@ -140,7 +140,7 @@ class Channel:
     """One input of the network.
 
     Args:
-        name: what a person calls it: "CT", "FLAIR".
+        name: name for users: "CT", "FLAIR".
         modality: DICOM modality, "CT", "MR", "PT", ...
         patterns: glob patterns of file and node names, case-insensitive: ("*flair*",).
     """
@@ -165,13 +165,13 @@ class Channel:
 class Normalization:
     """How intensities become network input, separately for each channel.
 
-    "z-score" takes mean and standard deviation over the voxels of the mask, applied to the whole image; first those
-    outside the percentiles, then those further from the mean than sigmas, are left out of the statistics
-    (DeepMedic's way). "window" clips to the window and maps it to 0 ... 1.
+    "z-score" subtracts the mean and divides by the standard deviation of the voxels in the mask. As in DeepMedic, the
+    statistics leave out first the voxels outside the percentiles, then those further from the mean than sigmas.
+    "window" clips to the window and maps it to 0 ... 1.
 
     Args:
         method: "z-score" or "window".
-        mask: voxels that statistics are taken over: "all", "body" (found in the image) or "nonzero".
+        mask: voxels for the statistics: "all", "body" (found in the image) or "nonzero".
         percentiles: (lower, upper), 0 to 100, or None.
         sigmas: (below, above) in standard deviations, both positive, or None.
         window: (lower, upper) in the image's units; for "window" only.

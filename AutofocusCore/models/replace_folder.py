@@ -1,4 +1,4 @@
-"""A folder that has its final name only when all of its files are there."""
+"""Writes a folder that gets its final name only when it is complete."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ REPLACED = ".autofocus-replaced-"
 def place_folder(files: Mapping[str, bytes], final: Path, *, replace: bool) -> Path:
     """Write the files (paths with "/") into a new folder beside `final`, then rename it.
 
-    Several processes may do so at once for one `final`: one folder wins as a whole. With `replace`, the folder that was
-    there is moved away first and comes back should the rename fail.
+    Several processes may do so at once for one `final`: one of their folders wins as a whole. With `replace`, an
+    existing folder is moved away first, and restored if the rename fails.
 
     Raises:
-        ModelError: `final` exists and is not to be replaced, or is not a model.
+        ModelError: `final` exists and may not be replaced, or is not a model.
         OutputError: it cannot be written.
     """
     part = aside_name(final)
@@ -52,7 +52,7 @@ def _rename(part: Path, final: Path, *, replace: bool) -> None:
         if final.exists() or final.is_symlink():
             _check_replaceable(final, replace=replace)
         try:
-            # Refused by every system where a folder with something in it has that name.
+            # Every system refuses this if a folder with content has that name.
             part.rename(final)
             return
         except OSError:
@@ -62,13 +62,13 @@ def _rename(part: Path, final: Path, *, replace: bool) -> None:
         old = final.parent / f"{REPLACED}{secrets.token_hex(8)}-{final.name}"
         try:
             final.rename(old)
-        except FileNotFoundError:  # another process has just moved it away
+        except FileNotFoundError:  # another process has just moved it
             continue
         try:
             part.rename(final)
             return
         except OSError:
-            # Another process was faster: try again over what it put there. Or there is nothing: put the old one back.
+            # Another process was faster: try again. Or there is nothing: restore the old one.
             with contextlib.suppress(OSError):
                 old.rename(final)
         finally:
@@ -89,7 +89,7 @@ def _check_replaceable(final: Path, *, replace: bool) -> None:
 
 
 def _remove_leftovers(folder: Path) -> None:
-    """Remove what killed processes left aside; give a model back its name if one was killed in between."""
+    """Remove temporary folders of killed processes; restore a model that one of them had moved away."""
     remove_leftovers(folder)
     for left in folder.glob(f"{REPLACED}*"):
         final = folder / left.name[len(REPLACED) :].split("-", 1)[1]

@@ -1,7 +1,7 @@
-"""Where models are found: those that came with the program, and the user's own folder.
+"""Finds models: those that come with the program, and those in the user's folder.
 
-A model of the user's has precedence over a bundled one of the same name. A damaged model in a folder never hides the
-others: `list_models` leaves it out and `damaged_models` tells of it.
+A model of the user takes precedence over a bundled one of the same name. A damaged model does not affect the others:
+`list_models` leaves it out, and `damaged_models` reports it.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ HIDES_BUNDLED = ".hides-bundled"
 
 
 def bundled_model_folder() -> Path:
-    """The folder of the models that come with the program."""
+    """Folder of the models that come with the program."""
     return Path(__file__).resolve().parents[1] / "bundles"
 
 
 def user_model_folder() -> Path:
-    """The user's own model folder, which need not exist.
+    """The user's model folder, which need not exist.
 
-    $AUTOFOCUS_MODELS, or `autofocus-segmentation/models` in the system's place for user data: Windows
-    %LOCALAPPDATA%, macOS ~/Library/Application Support, elsewhere ~/.local/share; outside of Windows $XDG_DATA_HOME
-    where it is set. Slicer and the command line find the same folder.
+    $AUTOFOCUS_MODELS, or `autofocus-segmentation/models` in the system's folder for user data: Windows %LOCALAPPDATA%,
+    macOS ~/Library/Application Support, elsewhere ~/.local/share; except on Windows, $XDG_DATA_HOME if it is set.
+    Slicer and the command line use the same folder.
     """
     chosen = os.environ.get(ENVIRONMENT, "").strip()
     if chosen:
@@ -50,13 +50,13 @@ def _user_data_folder() -> Path:
     if system == "Windows":
         return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
     xdg = os.environ.get("XDG_DATA_HOME", "")
-    if xdg.startswith("/"):  # the specification: others are to be ignored
+    if xdg.startswith("/"):  # the specification says to ignore others
         return Path(xdg)
     return home / "Library" / "Application Support" if system == "Darwin" else home / ".local" / "share"
 
 
 def list_models() -> list[Model]:
-    """All sound models by name, files and descriptions checked; weights are checked on `build`."""
+    """All sound models by name, with checked files and descriptions; weights are checked by `build`."""
     models: dict[str, Model] = {}
     for _, model in _scan():
         if isinstance(model, Model):
@@ -65,15 +65,15 @@ def list_models() -> list[Model]:
 
 
 def damaged_models() -> list[tuple[Path, str]]:
-    """Folders among the models that are none, each with a sentence that says why."""
+    """Folders among the models that are not models, each with the reason."""
     return [(path, str(model)) for path, model in _scan() if isinstance(model, ModelError)]
 
 
 def find_model(name_or_path: str | os.PathLike[str]) -> Model:
-    """The model of that name (case does not matter), or at that folder or zip.
+    """The model of that name (upper and lower case do not matter), or in that folder or zip.
 
     Raises:
-        ModelError: none of that name (the message lists the names and the closest), or a damaged one.
+        ModelError: there is no such model (the message lists all names and the closest), or it is damaged.
     """
     text = os.fspath(name_or_path)
     looks_like_path = not isinstance(name_or_path, str) or bool(re.search(r"[/\\]|\.zip$|^\.", text))
@@ -91,15 +91,15 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
 
 
 def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, replace: bool = False) -> Model:
-    """Check a model to the last weight and copy it into the user's folder under its name.
+    """Check a model, weights included, and copy it into the user's folder under its name.
 
     Args:
         path: folder or zip.
-        checksum: SHA-256 that the zip (or, for a folder, its weights) must have, as published beside it.
-        replace: whether a model of that name may be replaced, or a bundled one be hidden.
+        checksum: expected SHA-256 of the zip (or, for a folder, of its weights).
+        replace: whether a model of that name may be replaced, or a bundled one hidden.
 
     Raises:
-        ModelError: damaged, unsafe or another checksum; or the name is taken and not to be replaced.
+        ModelError: the model is damaged or unsafe, has another checksum, or its name is taken and `replace` is false.
         OutputError: the user's folder cannot be written.
     """
     path = Path(path).expanduser()
@@ -107,7 +107,7 @@ def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, r
     expected = None if checksum is None else _sha256(checksum)
     if archive is not None and expected not in (None, hashlib.sha256(archive).hexdigest()):
         raise _another_checksum(path)
-    model, files = load_files(path, archive)  # what is installed below are the very bytes that were checked
+    model, files = load_files(path, archive)  # the bytes that were checked are those that are installed below
     if archive is None and expected not in (None, model.checksum):
         raise _another_checksum(path)
     name, hides = model.spec.name, _is_bundled(model.spec.name)
@@ -124,12 +124,12 @@ def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, r
 
 
 def verify_model(model: Model) -> list[str]:
-    """All that is wrong with a model, a sentence each, down to the last weight; none for a sound one."""
+    """All problems of a model, a sentence each, weights included; empty if it is sound."""
     return problems(model.path, model.checksum)
 
 
 def export_zip(model: Model, path: str | os.PathLike[str]) -> Path:
-    """Write a model as a zip archive to share; the same model is the same bytes, whose SHA-256 `import_model` checks.
+    """Write a model as a zip archive. The same model gives the same bytes; `import_model` checks their SHA-256.
 
     Raises:
         ModelError: the model is damaged.
@@ -141,7 +141,7 @@ def export_zip(model: Model, path: str | os.PathLike[str]) -> Path:
         for name in sorted(files):
             info = zipfile.ZipInfo(f"{model.spec.name}/{name}", EPOCH)
             info.external_attr = 0o100644 << 16
-            info.create_system = 3  # else Windows and Unix would write different bytes
+            info.create_system = 3  # otherwise Windows and Unix would write different bytes
             archive.writestr(info, files[name], zipfile.ZIP_STORED)
     path = Path(path)
     with Staging() as staging:
@@ -154,12 +154,12 @@ def _is_bundled(name: str) -> bool:
 
 
 def _note_of_hiding(name: str) -> Path:
-    """The file that holds the identity of the user's model that may hide the bundled one of that name."""
+    """The file with the identity of the user's model that may hide the bundled one of that name."""
     return user_model_folder() / HIDES_BUNDLED / name
 
 
 def _placed(model: Model, folder: Path) -> Model | ModelError:
-    """A user's model, unless its folder has another name, or it takes a bundled one's without having been told to."""
+    """A user's model, unless its folder has another name, or it hides a bundled one without permission."""
     name = model.spec.name
     if folder.name.lower() != name:
         cause = f"The model in {folder} calls itself {name!r}, which is not its folder's name"
@@ -180,7 +180,7 @@ def _scan() -> Iterator[tuple[Path, Model | ModelError]]:
     for folder in (user, bundled):
         try:
             entries = sorted(entry for entry in folder.iterdir() if entry.is_dir())
-        except OSError:  # not there yet
+        except OSError:  # does not exist yet
             continue
         for entry in entries:
             if entry.name.startswith((".", "_")):

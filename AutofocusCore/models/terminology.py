@@ -1,8 +1,8 @@
-"""SNOMED CT codes of the structures that the project's models segment, and those structures ready to use.
+"""SNOMED CT codes and colours of the structures that the project's models segment.
 
 Codes and meanings are those of 3D Slicer's terminology lists (SegmentationCategoryTypeModifier-DICOM-Master, after
-DICOM PS3.16), so that Slicer shows them as its own. Slicer has no code for the parts of the hippocampus: they are the
-hippocampus modified by Anterior or Posterior.
+DICOM PS3.16), so that Slicer recognises them. Slicer has no code for the parts of the hippocampus; they are coded as
+hippocampus with the modifier Anterior or Posterior.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ ESOPHAGUS = Code("SCT", "32849002", "Esophagus")
 LARYNX = Code("SCT", "4596009", "Larynx")
 MANDIBLE = Code("SCT", "91609006", "Mandible")
 
-# name: (red, green, blue), type, modifier. Where Slicer's own colours of neighbours can hardly be told apart (prostate
-# and seminal vesicles), ours differ.
+# name: (red, green, blue), type, modifier. The colours are Slicer's, except where neighbours would look alike (prostate
+# and seminal vesicles).
 KNOWN: dict[str, tuple[tuple[int, int, int], Code, Code | None]] = {
     "Prostate": ((230, 158, 140), PROSTATE, None),
     "Seminal vesicles": ((190, 95, 190), SEMINAL_VESICLE, RIGHT_AND_LEFT),
@@ -53,10 +53,10 @@ KNOWN: dict[str, tuple[tuple[int, int, int], Code, Code | None]] = {
 
 
 def structure(name: str, label: int) -> Structure:
-    """One of the known structures under a label value.
+    """One of the known structures with a label value.
 
     Raises:
-        ModelError: no such name; the message lists those there are.
+        ModelError: the name is unknown; the message lists the known ones.
     """
     if name not in KNOWN:
         raise ModelError(f"There are no codes for a structure {name!r}", f"use one of {', '.join(KNOWN)}")
@@ -65,5 +65,5 @@ def structure(name: str, label: int) -> Structure:
 
 
 def structures(*names: str) -> tuple[Structure, ...]:
-    """Known structures, labelled 1, 2, 3, ... in the order given."""
+    """Known structures, labelled 1, 2, 3, ... in the given order."""
     return tuple(structure(name, label) for label, name in enumerate(names, start=1))

@@ -1,4 +1,4 @@
-"""Weights as safetensors: the same bytes on every machine, read without executing anything, checked by name."""
+"""Weights as safetensors: the same bytes on every machine; reading executes nothing and checks names and shapes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def network_of(architecture: Mapping[str, Any]) -> Network:
     """Build the network that the options describe.
 
     Raises:
-        ModelError: an architecture or an option that this version does not know.
+        ModelError: this version does not know the architecture or an option.
     """
     from AutofocusCore.networks.build import build_network
 
@@ -38,7 +38,7 @@ def network_of(architecture: Mapping[str, Any]) -> Network:
 
 
 def outline_of(architecture: Mapping[str, Any]) -> Network:
-    """The network without memory for its weights (on torch's device "meta"), however large they would be.
+    """The network on torch's device "meta", without memory for its weights.
 
     Raises:
         ModelError: as `network_of`.
@@ -50,12 +50,12 @@ def outline_of(architecture: Mapping[str, Any]) -> Network:
 
 
 def check_shapes(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> None:
-    """Refuse weights that do not fit the architecture by name and shape, without building its network in memory."""
+    """Refuse weights with names or shapes that do not fit the architecture, without building the network in memory."""
     _check_fit(state, outline_of(architecture).state_dict())
 
 
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:
-    """Tensors as safetensors bytes: floating ones as float32, on the CPU, none sharing memory."""
+    """Tensors as safetensors bytes: floating-point ones as float32, on the CPU, without shared memory."""
     import torch
     from safetensors.torch import save
 
@@ -68,7 +68,7 @@ def pack_weights(state: Mapping[str, Tensor]) -> bytes:
 
 
 def check_header(data: bytes) -> None:
-    """Refuse bytes that are not a whole safetensors file, naming what they are instead; torch is not needed.
+    """Refuse bytes that are not a complete safetensors file, and say what they are; torch is not needed.
 
     The format is 8 bytes with the length of a JSON header, the header (a dtype, shape and byte range for each tensor),
     and the tensors.
@@ -95,7 +95,7 @@ def unpack_weights(data: bytes) -> dict[str, Tensor]:
     """Tensors of safetensors bytes.
 
     Raises:
-        ModelError: another format, cut short or damaged.
+        ModelError: the bytes have another format, are incomplete or damaged.
     """
     check_header(data)
     try:
@@ -110,7 +110,7 @@ def unpack_weights(data: bytes) -> dict[str, Tensor]:
 
 
 def check_weights(state: Mapping[str, Tensor], network: nn.Module) -> None:
-    """Refuse weights that do not fit the network, by name, shape and type, or that hold NaN or infinity."""
+    """Refuse weights whose names, shapes or types do not fit the network, or that contain NaN or infinity."""
     import torch
 
     _check_fit(state, network.state_dict())

@@ -1,1 +1,1 @@
-"""The worker process: computes for Slicer and for batches, so that a crash there is an error message here."""
+"""The worker process, which computes for Slicer and for batches. If it crashes, its parent shows an error message."""

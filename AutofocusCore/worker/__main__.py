@@ -1,4 +1,4 @@
-"""`python -m AutofocusCore.worker` starts a worker; its protocol stands in protocol.py."""
+"""`python -m AutofocusCore.worker` starts a worker; the protocol is described in protocol.py."""
 
 from __future__ import annotations
 

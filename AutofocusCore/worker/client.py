@@ -1,4 +1,4 @@
-"""The parent's end of a worker process (protocol.py): start it, send requests, hear its answers and its end."""
+"""Client of a worker process (protocol.py): starts it, sends requests, receives answers, notices its end."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from AutofocusCore.worker.environment import VARIABLES
 
 QUIT_SECONDS = 5.0
 KILL_SECONDS = 2.0
-# Out of reach of the terminal's Ctrl-C, which is for the parent; the worker ends when the parent does. On POSIX a
-# session of its own, by which the whole process tree is found again; on Windows without a console's window.
+# The terminal's Ctrl-C must not reach the worker, only its parent; the worker ends when the parent ends. On POSIX it
+# gets its own session, which also identifies the whole process tree; on Windows it gets no console window.
 NO_WINDOW = getattr(subprocess, "CREATE_NO_WINDOW", 0)
 APART: dict[str, Any] = (
     {"creationflags": getattr(subprocess, "CREATE_NEW_PROCESS_GROUP", 0) | NO_WINDOW}
@@ -29,18 +29,18 @@ APART: dict[str, Any] = (
 
 
 class WorkerProcess:
-    """One worker. Its answers arrive in a queue, which several workers may share, as (worker, message).
+    """One worker process. Its answers arrive in a queue, which several workers may share, as (worker, message).
 
-    A message of None says that the process has ended; `exit_code` then says how.
+    A message of None means that the process has ended, with `exit_code`.
 
     Args:
-        answers: where messages go.
-        threads: how many threads it may use, None for all.
-        memory_share: what share of the free memory its jobs take, up to 1.
-        folder: its private folder, empty or new, which it removes when it ends; None: it makes its own.
+        answers: queue for the messages.
+        threads: number of threads it may use; None: all.
+        memory_share: share of the free memory that its jobs may use, up to 1.
+        folder: its private folder, empty or new, which it removes when it ends; None: it makes one.
         executable: the Python that runs it, or a launcher of one (Slicer's PythonSlicer); None: this one.
-        environment: variables that it has beside, or instead of, this process's own.
-        log: file that takes what it and its libraries print; None: this process's stderr.
+        environment: environment variables in addition to this process's own.
+        log: file for the output of the process and its libraries; None: this process's stderr.
 
     Raises:
         OSError: the executable cannot be started.
@@ -62,7 +62,7 @@ class WorkerProcess:
         command += [] if threads is None else ["--threads", str(threads)]
         command += [] if folder is None else ["--folder", str(folder)]
         variables = {**VARIABLES, **os.environ, **(environment or {})}
-        home = str(Path(__file__).resolve().parents[2])  # where this very package is, installed or not
+        home = str(Path(__file__).resolve().parents[2])  # the folder of this package, installed or not
         variables["PYTHONPATH"] = os.pathsep.join([home, *filter(None, [variables.get("PYTHONPATH")])])
         with contextlib.ExitStack() as stack:
             errors = None if log is None else stack.enter_context(Path(log).open("ab"))
@@ -74,7 +74,7 @@ class WorkerProcess:
         self._listener.start()
 
     def send(self, request: dict[str, Any]) -> None:
-        """Send a request; nothing happens if the process has ended, of which the queue tells."""
+        """Send a request; ignored if the process has ended, which the queue reports."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.write((json.dumps(request) + "\n").encode("ascii"))
@@ -82,17 +82,17 @@ class WorkerProcess:
 
     @property
     def exit_code(self) -> int:
-        """Status with which the process ended; waits for that."""
+        """Wait for the end of the process, and return its exit status."""
         return self.process.wait()
 
     def close(self) -> None:
-        """Close its stdin, upon which it cleans up and ends, whatever it is doing."""
+        """Close its stdin. The process then stops its work, cleans up and ends."""
         assert self.process.stdin is not None
         with contextlib.suppress(OSError, ValueError):
             self.process.stdin.close()
 
     def end(self) -> None:
-        """Close it and wait for its end; one that hangs is killed, with all that it started."""
+        """Close it and wait for its end; if it hangs, kill it and all processes that it started."""
         self.close()
         try:
             self.process.wait(QUIT_SECONDS)
@@ -100,7 +100,7 @@ class WorkerProcess:
             self.kill()
 
     def kill(self) -> None:
-        """End it and every process that it started, at once, whatever they are doing; they cannot clean up.
+        """Kill it and every process that it started, without clean-up.
 
         Its private folder stays until the next worker starts, unless the caller removes it. Returns when the process
         is gone, usually within milliseconds, and after some seconds at the latest.
@@ -119,7 +119,7 @@ class WorkerProcess:
         assert self.process.stdout is not None
         with contextlib.suppress(OSError, ValueError):
             for line in self.process.stdout:
-                with contextlib.suppress(ValueError):  # what is no answer of ours is not for us
+                with contextlib.suppress(ValueError):  # not an answer of the protocol
                     message = json.loads(line)
                     if isinstance(message, dict):
                         self._answers.put((self, message))
@@ -127,7 +127,7 @@ class WorkerProcess:
 
 
 def _kill_tree(pid: int) -> None:
-    """End a process that was started apart, and all of its children."""
+    """Kill a process that has its own session, and all of its children."""
     if sys.platform == "win32":
         with contextlib.suppress(OSError, subprocess.SubprocessError):
             command = ["taskkill", "/T", "/F", "/PID", str(pid)]
@@ -138,7 +138,7 @@ def _kill_tree(pid: int) -> None:
 
 
 def how_it_ended(exit_code: int) -> str:
-    """Words for an exit status: a signal has a negative one on POSIX."""
+    """A description of an exit status; on POSIX, signals have negative ones."""
     if exit_code >= 0:
         return f"exit status {exit_code}"
     try:

@@ -1,4 +1,4 @@
-"""Where results lie that nobody gave a place to, and when they go: so that an evening of clicks fills no disk."""
+"""Temporary result folders, one per job, removed when they are no longer needed."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 
 class JobFolders:
-    """A folder of its own for every job whose results have no place.
+    """Makes and removes the temporary result folders of jobs without output paths.
 
     Args:
-        parent: gives the folder that they lie in, which others remove.
+        parent: returns the folder that contains them, which is removed elsewhere.
     """
 
     def __init__(self, parent: Callable[[], Path]) -> None:
         self._parent = parent
         self._count = 0
-        self._folders: dict[str, list[Path]] = {}  # by the job's id, as JSON
+        self._folders: dict[str, list[Path]] = {}  # by the job's id as JSON
         self._passing: list[Path] = []
 
     def new(self, job: Any, *, keep: bool) -> Path:
-        """A new, empty folder for a job; those of earlier jobs that were not to be kept are removed."""
+        """Make a new folder for a job, and remove folders of earlier jobs with `keep` false."""
         for folder in self._passing:
             self.remove(folder)
         self._count += 1
@@ -34,7 +34,7 @@ class JobFolders:
         return folder
 
     def forget(self, job: Any) -> bool:
-        """Remove the folders of a job; whether there was any."""
+        """Remove the folders of a job; returns whether there was any."""
         folders = self._folders.pop(_key(job), [])
         for folder in folders:
             self.remove(folder)

@@ -1,4 +1,4 @@
-"""What the worker does for a request; the protocol is described in protocol.py."""
+"""Handlers of the worker's requests; the protocol is described in protocol.py."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from AutofocusCore.inference import CancelledCallback, Progress, ProgressCallback
 
 WARM_NETWORKS = 8
-"""Networks that are kept in memory, some MB each: a panel plans for every model in its list."""
+"""Number of networks kept in memory, some MB each, because a panel plans for every model in its list."""
 
 LARGEST_SIDE = 65_535
 """Voxels along one axis of an image that is planned for."""
@@ -28,21 +28,21 @@ Report = Callable[[dict[str, Any]], None]
 
 
 CARD_FIELDS = ("description", "version", "intended_use", "training_data")
-"""What is told of a model besides the metadata's own part for this program."""
+"""Model-card fields added to the `models` response."""
 
 
-class Services:
-    """The requests that take time, each a method from its fields to the fields of the result.
+class RequestHandlers:
+    """Handlers of requests that take time: each turns the request's fields into the result's fields.
 
     Args:
-        folder: for results that have no place of their own.
-        memory_share: what a job without a memory limit takes of the free memory, up to 1.
+        folder: private folder for results without output paths.
+        memory_share: share of the free memory for jobs without a memory limit, up to 1.
     """
 
     def __init__(self, folder: PrivateFolder, memory_share: float = 1.0) -> None:
         self._folders = JobFolders(folder.path)
         self._memory_share = memory_share
-        self._networks: OrderedDict[str, Any] = OrderedDict()  # by the identity of the model, last used last
+        self._networks: OrderedDict[str, Any] = OrderedDict()  # by the model's identity, the last used last
 
     def devices(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the request "devices"."""
@@ -109,7 +109,7 @@ class Services:
     def segment(
         self, request: Mapping[str, Any], report: Report | None = None, cancelled: Callable[[], bool] | None = None
     ) -> dict[str, Any]:
-        """Answer the request "segment"; `report` takes the fields of each progress."""
+        """Answer the request "segment"; `report` receives the fields of each progress message."""
         from AutofocusCore.jobs.run import run_job
 
         def progress(state: Progress) -> None:
@@ -129,9 +129,9 @@ class Services:
     def _segment_here(
         self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
     ) -> dict[str, Any]:
-        """Segment into a private folder, for a caller that reads the result at once."""
+        """Segment into a temporary folder, for a caller that reads the result at once."""
         from AutofocusCore.jobs.run import compute_job, reporter
-        from AutofocusCore.worker.results import hand_over
+        from AutofocusCore.worker.results import write_exchange_files
 
         folder = self._folders.new(request.get("id"), keep=bool(request.get("keep", True)))
         try:
@@ -145,7 +145,7 @@ class Services:
             computed = compute_job(job, model, progress=progress, cancelled=cancelled)
             start = time.monotonic()
             report = reporter(progress, cancelled)
-            results = hand_over(folder, model.spec, computed.result, computed.provenance, report)
+            results = write_exchange_files(folder, model.spec, computed.result, computed.provenance, report)
         except BaseException:
             self._folders.remove(folder)
             raise
@@ -155,7 +155,7 @@ class Services:
         return {**outcome.to_dict(), **results, "model": model.to_record()}
 
     def _limited(self, job: Job, share: Any) -> Job:
-        """The job with a memory limit, where it has none and this process may not take all."""
+        """The job with a memory limit, if it has none and this process may use only a share."""
         share = share if is_number(share) and 0 < share <= 1 else self._memory_share
         if job.settings.memory_limit is None and share < 1.0:
             from AutofocusCore.inference.devices import resolve_device, usable_bytes
@@ -165,7 +165,7 @@ class Services:
         return job
 
     def _model(self, request: Mapping[str, Any]) -> Any:
-        """The model, read and checked again for every job, but its network built only when any of its files changed."""
+        """The model, read and checked for every job; its network is built again only if a file has changed."""
         from AutofocusCore.models import find_model
 
         model = find_model(_text(request, "model"))
@@ -173,11 +173,11 @@ class Services:
         self._networks[model.identity] = network
         if len(self._networks) > WARM_NETWORKS:
             self._networks.popitem(last=False)
-        return _Warm(model, network)
+        return _LoadedModel(model, network)
 
 
-class _Warm:
-    """A model whose network is there already."""
+class _LoadedModel:
+    """A model with its network in memory."""
 
     def __init__(self, model: Any, network: Any) -> None:
         self.spec, self.path, self._network = model.spec, model.path, network

@@ -1,4 +1,4 @@
-"""JSON objects, one a line, over the standard streams of a process that must not let anything else onto them."""
+"""JSON objects, one per line, over a process's standard streams, which nothing else may use."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from typing import Any
 from AutofocusCore.io.json_values import load_json
 
 MAX_LINE = 1 << 20
-"""Bytes; a longer line is no request of ours, and is skipped without being kept."""
+"""Bytes; longer lines are skipped and not kept in memory."""
 
 
 @dataclass(frozen=True)
 class BadLine:
-    """A line that is no JSON object, and why."""
+    """A line that is not a JSON object, and why."""
 
     cause: str
 
 
 class Lines:
-    """Both directions, over file descriptors: no buffer of Python's, so that no lock of one is held at the end."""
+    """Reads and writes lines over file descriptors, without Python's buffers, whose locks could block the exit."""
 
     def __init__(self, source: int, target: int) -> None:
         self._source = source
@@ -33,7 +33,7 @@ class Lines:
         self._lock = threading.Lock()
 
     def read(self) -> Iterator[dict[str, Any] | BadLine]:
-        """Every line until the stream ends."""
+        """Yield every line until the stream ends."""
         rest, skipping = b"", False
         while block := self._block():
             *lines, rest = (rest + block).split(b"\n")
@@ -54,7 +54,7 @@ class Lines:
             return b""
 
     def write(self, value: dict[str, Any]) -> None:
-        """One line, whole, whichever thread it comes from."""
+        """Write one line as a whole, from any thread."""
         data = (json.dumps(_finite(value), separators=(",", ":"), allow_nan=False) + "\n").encode("ascii")
         with self._lock:
             while data:
@@ -73,10 +73,10 @@ def parse_line(line: bytes) -> dict[str, Any] | BadLine:
 
 
 def take_standard_streams() -> Lines:
-    """Keep stdin and stdout for ourselves.
+    """Reserve stdin and stdout for the protocol.
 
-    From here on descriptor 1 is stderr, so that what a library prints, in Python or in C, cannot get between the
-    lines, and descriptor 0 is empty, so that nothing else reads the requests.
+    Afterwards descriptor 1 is stderr, so that output of libraries, in Python or C, cannot mix with the lines, and
+    descriptor 0 is empty, so that nothing else reads the requests.
     """
     sys.stdout.flush()
     source, target = os.dup(0), os.dup(1)
@@ -88,7 +88,7 @@ def take_standard_streams() -> Lines:
 
 
 def _finite(value: Any) -> Any:
-    """NaN and infinities, which JSON has no words for, as null."""
+    """The value with null for NaN and infinities, which JSON cannot express."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):

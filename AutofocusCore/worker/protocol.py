@@ -1,8 +1,9 @@
-"""A process that computes for another one: `python -m AutofocusCore.worker`.
+"""The worker process, `python -m AutofocusCore.worker`, and its protocol.
 
-Slicer, and every batch, compute in such processes: a crash or an OOM kill there is an error message here. One JSON
-object a line, UTF-8. What comes in on stdin is a request; each has an "id" of the caller's choice, any JSON value, and
-its answers repeat it. Requests are done one after the other, but "hello", "cancel" and "quit", which are done at once.
+Slicer and batches compute in such processes, so that a crash or lack of memory there is only an error message for them.
+Messages are JSON objects in UTF-8, one per line: requests on stdin, answers on stdout. The caller chooses the "id" of a
+request (any JSON value), and the answers repeat it. Requests are queued, except "hello", "cancel" and "quit", which are
+answered at once.
 
     {"id": 1, "request": "hello"}
     {"id": 1, "type": "result", "protocol": 1, "version": "0.2.0", "pid": 4711, "folder": "/tmp/autofocus-x1"}
@@ -21,8 +22,8 @@ its answers repeat it. Requests are done one after the other, but "hello", "canc
 
 The image of a plan: size in voxels, spacing and origin in mm, (x, y, z), LPS; direction cosines row by row. Origin and
 direction may be left out. The region of interest is that of the settings, or "roi_box" beside them, 15 numbers as
-there; without an origin it is taken to lie in the middle of the image. The plan knows nothing of the body: a run that
-is cropped to it takes less.
+there; without an origin it is assumed in the middle of the image. The plan does not know the body: a run that is
+cropped to the body needs less.
 
     {"id": 7, "request": "segment", "images": ["ct.nii.gz"], "model": "pelvis-phantom",
      "outputs": {"segmentation": "out.seg.nrrd", "attention": "folder", "probabilities": null, "statistics": null},
@@ -36,17 +37,17 @@ The identity of a model is a checksum of all its files; two models with equal we
 The result_id is another for every result; labels, attention maps and all else that carries it (in the provenance of
 files too) belong together.
 
-Without "outputs", "segment" writes into a new folder below "folder", which is private to the user and is removed when
-the process ends; "attention": true and "probabilities": true ask for those, and the result has these fields too:
+Without "outputs", "segment" writes into a new folder below "folder", which only the user may read and which is removed
+when the process ends. "attention": true and "probabilities": true request those. The result then also has these fields:
 
     "labels": path, 8-bit, on the grid of the first image
     "probabilities": path, (class, z, y, x) on that grid, background first; or null
     "attention": [{"layer": 0, "rates": [2, 6, 10, 14], "rates_mm": [8.0, …], "weights": path, "dilation": path,
                    "air_is_zero": true}, …]
                  layers count from 0, as in the settings; weights (rate, z, y, x) and effective dilation (z, y, x) in mm
-                 on the model's grid, cropped to what was predicted; the dilation is 0 in the air around the patient
-                 where the model tells it from the patient
-    "recalibration": path, (class, z, y, x) on that grid, background first, 0 to 1; null but for scale streams
+                 on the model's grid, cropped to the predicted region; the dilation is 0 in the air around the
+                 patient, if the model distinguishes it from the patient
+    "recalibration": path, (class, z, y, x) on that grid, background first, 0 to 1; null except for scale streams
     "reach": path, (z, y, x) in mm on the attention's grid: how far the network looked, all layers together; 0 in the
              air, as the dilation; null where the attention of some layer was not asked for, or there is none
     "structures": [{"label", "name", "color", "type", …}, …], as in the model's metadata
@@ -57,26 +58,26 @@ when the next such job begins, otherwise with the process, or with
 
     {"id": 8, "request": "forget", "job": 7}   -> "forgotten": whether there was such a folder
 
-A job that fails or is cancelled leaves none. "memory_share": 0.5 beside the settings lets this job take that share of
-its device's free memory instead of the one that the process was started with. At any time:
+A job that fails or is cancelled leaves no folder. "memory_share": 0.5 beside the settings lets this job take that share
+of its device's free memory instead of the one that the process was started with. At any time:
 
     {"id": 9, "request": "cancel", "job": 7}   -> "cancelled": whether there was such a job; job 7 then ends within a
                                                   slab, with an error of code "cancelled", and leaves no file
     {"id": 10, "request": "quit"}              -> {}, and the process ends; running work is cancelled
 
-What goes wrong with a request is
+A request that fails is answered by
 
     {"id": 7, "type": "error", "code": "input", "cause": "…", "remedy": "…", "message": "cause; remedy."}
 
-with the codes of AutofocusCore/errors.py, "request" for a line that is no request (then id may be null) and "internal"
-for a fault of ours. None of these ends the process. It ends with "quit", at the end of stdin (that is, with its parent,
-whatever it is doing then) and on SIGTERM. Whatever libraries print goes to stderr.
+with the codes of AutofocusCore/errors.py, "request" for a line that is not a request (its id may be null) and
+"internal" for a fault of the program. The process continues after all of these. It ends with "quit", when stdin is
+closed (that is, when its parent ends) and on SIGTERM. Output of libraries goes to stderr.
 
-Arguments: `--folder DIR` takes DIR for the private folder, `--threads N` limits the threads, `--memory-share F` takes
-that share of the free memory where a job has no memory_limit of its own.
+Arguments: `--folder DIR` sets the private folder, `--threads N` limits the threads, `--memory-share F` is the share of
+the free memory for jobs without a memory_limit.
 
-Everything temporary lies in the private folder, which goes when the process ends; what a crashed worker left, or one
-that was killed, the next worker of the same user removes (`AutofocusCore.io.private_folder`).
+All temporary files are in the private folder, which is removed when the process ends. Folders of crashed or killed
+workers are removed by the next worker of the same user (`AutofocusCore.io.private_folder`).
 """
 
 from __future__ import annotations
@@ -101,49 +102,49 @@ from AutofocusCore.errors import AutofocusError, Cancelled
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
 from AutofocusCore.worker.environment import prepare_process
-from AutofocusCore.worker.handlers import Services
+from AutofocusCore.worker.handlers import RequestHandlers
 from AutofocusCore.worker.json_lines import BadLine, Lines, take_standard_streams
 
 PROTOCOL = 1
 WARM_UP: dict[str, Any] = {}
-"""Follows a greeting: torch is loaded while the caller still thinks."""
+"""Queued after "hello": torch is loaded before the first request needs it."""
 
 
 class Worker:
-    """Reads requests in one thread and does them in another: the main one."""
+    """Reads requests in one thread and carries them out in the main thread."""
 
     def __init__(self, lines: Lines, folder: PrivateFolder, memory_share: float = 1.0) -> None:
         self._lines = lines
         self._folder = folder
-        self._services = Services(folder, memory_share)
+        self._jobs = RequestHandlers(folder, memory_share)
         self._requests: queue.Queue[dict[str, Any] | None] = queue.Queue()
-        self._cancelled: dict[str, threading.Event] = {}  # of the jobs that wait or run, by their ids as JSON
+        self._cancelled: dict[str, threading.Event] = {}  # of queued and running jobs, by their ids as JSON
         self._lock = threading.Lock()
         self._handlers: dict[str, Callable[[Mapping[str, Any]], dict[str, Any]]] = {
-            "devices": self._services.devices,
-            "models": self._services.models,
-            "card": self._services.card,
-            "import": self._services.import_model,
-            "plan": self._services.plan,
-            "forget": self._services.forget,
+            "devices": self._jobs.devices,
+            "models": self._jobs.models,
+            "card": self._jobs.card,
+            "import": self._jobs.import_model,
+            "plan": self._jobs.plan,
+            "forget": self._jobs.forget,
             "segment": self._segment,
         }
 
     def run(self) -> None:
-        """Work until told to quit."""
+        """Carry out requests until "quit"."""
         threading.Thread(target=self._read, daemon=True, name="requests").start()
         while (request := self._requests.get()) is not None:
             if request is WARM_UP:
-                with contextlib.suppress(Exception):  # what is wrong will be said when it is asked for
+                with contextlib.suppress(Exception):  # a request that needs it will report the error
                     import_module("AutofocusCore.segmentation")
                     import_module("AutofocusCore.inference")
             else:
                 self._answer(request)
 
     def _read(self) -> None:
-        """The reading thread. It goes on while a job runs, so that cancelling and the parent's end are noticed.
+        """The reading thread, which notices "cancel" and the parent's end while a job runs.
 
-        However it ends, the process ends with it: a worker that hears nothing would keep a patient's data for ever.
+        The process ends when this thread ends, for any reason: otherwise it would keep a patient's data for ever.
         """
         try:
             for line in self._lines.read():
@@ -157,7 +158,7 @@ class Worker:
             end_at_once(self._folder)
 
     def _sort(self, request: dict[str, Any]) -> None:
-        """Do a quick request at once, queue the others."""
+        """Answer quick requests at once, queue the others."""
         name, key = request.get("request"), request.get("id")
         if name == "hello":
             about = {"protocol": PROTOCOL, "version": __version__, "pid": os.getpid()}
@@ -211,7 +212,7 @@ class Worker:
         cancelled = self._cancelled[_key(key)]
         if cancelled.is_set():
             raise Cancelled
-        return self._services.segment(
+        return self._jobs.segment(
             request, lambda fields: self._lines.write({"id": key, "type": "progress", **fields}), cancelled.is_set
         )
 
@@ -222,12 +223,12 @@ def _error(key: Any, code: str, cause: str, remedy: str) -> dict[str, Any]:
 
 
 def _key(value: Any) -> str:
-    """An id as a key of a dictionary, whatever JSON value it is."""
+    """An id (any JSON value) as a key of a dictionary."""
     return json.dumps(value, sort_keys=True)
 
 
 def end_at_once(folder: PrivateFolder) -> NoReturn:
-    """End from any thread, whatever the others do, and leave nothing behind."""
+    """End the process from any thread, and remove temporary files."""
     with contextlib.suppress(Exception):
         discard_all()
         folder.remove()
@@ -236,20 +237,20 @@ def end_at_once(folder: PrivateFolder) -> NoReturn:
 
 
 def _may_be_removed(folder: Path) -> bool:
-    """Whether a given folder is new or empty, but for what a parent may have written for us already (run-1, ...)."""
+    """Whether a given folder is new, or contains only input that the parent has written (run-1, ...)."""
     return not folder.exists() or (
         folder.is_dir() and all(entry.name.startswith((".", "run-")) for entry in folder.iterdir())
     )
 
 
 def limit_threads(count: int) -> None:
-    """Share the processor with other workers; in effect for libraries that are imported after this."""
+    """Limit the threads of libraries that are imported afterwards."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
         os.environ[name] = str(count)
 
 
 def main() -> None:
-    """Take the standard streams and serve."""
+    """Reserve the standard streams and run the worker."""
     parser = argparse.ArgumentParser(prog="python -m AutofocusCore.worker", description="Compute for another process.")
     parser.add_argument("--folder", type=Path, help="private folder, empty or new; it is removed at the end")
     parser.add_argument("--threads", type=int, help="number of threads")
@@ -262,7 +263,7 @@ def main() -> None:
         limit_threads(args.threads)
     prepare_process()
     folder = PrivateFolder(args.folder)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole group; the parent decides what it means
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides what happens
     signal.signal(signal.SIGTERM, lambda number, frame: end_at_once(folder))
     try:
         remove_abandoned(*([args.folder.absolute().parent] if args.folder else []))

@@ -1,7 +1,7 @@
-"""A result for another process on this computer: raw volumes in a folder, and a description of them as JSON.
+"""Results for another process on this computer: uncompressed volumes in a folder, and their description as JSON.
 
-For Slicer, which shows it and throws it away or saves it in formats of its own: speed counts, not size. For results
-that people keep, see io/results.py.
+They are temporary files for Slicer, so speed matters more than size. For result files that users keep, see
+io/results.py.
 """
 
 from __future__ import annotations
@@ -20,28 +20,29 @@ if TYPE_CHECKING:
     from AutofocusCore.segmentation import AttentionMap, Segmentation
 
 
-def hand_over(
+def write_exchange_files(
     folder: Path,
     spec: ModelSpec,
     result: Segmentation,
     provenance: Mapping[str, Any],
     report: Callable[[str, int, int], None],
 ) -> dict[str, Any]:
-    """Write labels, attention and probabilities, whichever there are, into an existing folder.
+    """Write labels, attention and probabilities (if present) into an existing folder.
 
     Args:
-        folder: where.
+        folder: folder of the files.
         spec: the model's description.
-        result: what it found.
-        provenance: how, any JSON.
-        report: called with ("write", done, total) before each file and at the end; what it raises ends the work.
+        result: the segmentation.
+        provenance: how it was made, any JSON.
+        report: called with ("write", done, total) before each file and at the end; an error that it raises ends the
+            work.
 
     Returns:
         "labels", "probabilities" (or None), "recalibration" (or None), "reach" (or None): paths; "attention": see
         `protocol.py`; "files": all paths; "structures": as in the model's metadata; "provenance".
 
     Raises:
-        OutputError: the file system refused.
+        OutputError: a file cannot be written.
     """
     files: list[str] = []
     extras = (result.probabilities, result.recalibration, result.reach)
@@ -57,7 +58,7 @@ def hand_over(
     probabilities = None
     if result.probabilities is not None:
         probabilities = write("probabilities.nrrd", _array_of(result.probabilities), matrix)
-    attention = [_hand_over_attention(layer, result.attention[layer], write) for layer in sorted(result.attention)]
+    attention = [_write_attention(layer, result.attention[layer], write) for layer in sorted(result.attention)]
     recalibration = None
     if result.recalibration is not None:
         recalibration = write(
@@ -79,7 +80,7 @@ def hand_over(
     }
 
 
-def _hand_over_attention(layer: int, found: AttentionMap, write: Callable[..., str]) -> dict[str, Any]:
+def _write_attention(layer: int, found: AttentionMap, write: Callable[..., str]) -> dict[str, Any]:
     matrix = _matrix_of_grid(found.grid)
     edge = found.grid.voxel_mm3 ** (1 / 3)
     dilation = found.effective_dilation_mm()

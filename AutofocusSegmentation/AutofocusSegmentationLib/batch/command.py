@@ -68,7 +68,9 @@ def build_parser() -> argparse.ArgumentParser:
         help="table with the columns case and one per channel (paths relative to it), a folder of images, or a folder "
         "of DICOM files in any order of subfolders",
     )  # fmt: skip
-    parser.add_argument("-o", "--output", required=True, metavar="OUTDIR", help="folder for results; made if need be")
+    parser.add_argument(
+        "-o", "--output", required=True, metavar="OUTDIR", help="folder for results; created if necessary"
+    )
     parser.add_argument("-m", "--model", required=True, help="name, folder or zip")
     parser.add_argument("--format", choices=SEGMENTATION_FORMATS, default=".seg.nrrd", help="default .seg.nrrd")
     parser.add_argument("--attention", action="store_true", help="write the attention maps of every case too")
@@ -78,10 +80,10 @@ def build_parser() -> argparse.ArgumentParser:
     where.add_argument("--workers", type=options.positive_int, default=1, metavar="N", help="processes; default 1")
     options.add_engine_options(parser)
     parser.add_argument(
-        "--patience", type=options.non_negative, default=60.0, metavar="MINUTES",
-        help="give up when nothing has happened for so long; default 60; 0: never",
+        "--idle-timeout", type=options.non_negative, default=60.0, metavar="MINUTES",
+        help="stop if nothing has happened for this time; default 60; 0: never",
     )  # fmt: skip
-    parser.add_argument("--quiet", action="store_true", help="only what went wrong")
+    parser.add_argument("--quiet", action="store_true", help="print only errors")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error")
     return parser
 
@@ -121,7 +123,7 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
         workers=args.workers,
     )
     inform = (lambda line: None) if args.quiet else say
-    with Watchdog(args.patience * 60 if args.patience else None, say) as watchdog:
+    with Watchdog(args.idle_timeout * 60 if args.idle_timeout else None, say) as watchdog:
 
         def case_done(done: int, total: int) -> None:
             watchdog.beat()

@@ -59,7 +59,7 @@ class Watchdog:
             if time.monotonic() - self._last > self._seconds:
                 self._say(
                     f"Nothing has happened for {self._seconds / 60:g} minutes; what is done is kept. Look after the "
-                    "computer, and start the same command again to go on, with a larger --patience if it is only slow."
+                    "computer, and start the same command again to go on, with a larger --idle-timeout if it is only slow."
                 )
                 with contextlib.suppress(Exception):
                     sys.stderr.flush()

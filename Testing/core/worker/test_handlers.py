@@ -10,7 +10,7 @@ import pytest
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.io.private_folder import PrivateFolder
-from AutofocusCore.worker.handlers import Services
+from AutofocusCore.worker.handlers import RequestHandlers
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ from AutofocusCore.worker.handlers import Services
 def test_fields_of_the_wrong_kind_are_wrong_settings(
     tmp_path: Path, tiny_model: Path, write_random_image: Callable[..., Path], fields: dict[str, Any]
 ) -> None:
-    services = Services(PrivateFolder(tmp_path))
+    services = RequestHandlers(PrivateFolder(tmp_path))
     scan = write_random_image("a.nrrd")
     sound = {"id": 1, "images": [str(scan)], "model": str(tiny_model)}
     with pytest.raises(SettingError):

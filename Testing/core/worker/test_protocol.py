@@ -279,7 +279,7 @@ def test_a_request_nested_too_deeply_is_refused_and_the_next_one_heard(talk: Tal
 
 def test_temporary_files_of_libraries_lie_in_the_private_folder(talk: Talk) -> None:
     prelude = "import atexit, tempfile, AutofocusCore.worker.handlers as h\n"
-    prelude += "h.Services.models = lambda self, request: {'made': tempfile.mkdtemp()}"
+    prelude += "h.RequestHandlers.models = lambda self, request: {'made': tempfile.mkdtemp()}"
     worker = talk(prelude=prelude)
     folder = Path(worker.ask(id=1, request="hello")["folder"])
     assert Path(worker.ask(id=2, request="models")["made"]).parent == folder

@@ -18,8 +18,8 @@ from AutofocusCore.io.nrrd import grid_matrix, read_nrrd
 from AutofocusCore.io.private_folder import PrivateFolder
 from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
 from AutofocusCore.segmentation import AttentionMap, Recalibration
-from AutofocusCore.worker.handlers import Services
-from AutofocusCore.worker.results import hand_over
+from AutofocusCore.worker.handlers import RequestHandlers
+from AutofocusCore.worker.results import write_exchange_files
 
 SETTINGS = {"device": "cpu", "precision": "float32"}
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
@@ -27,10 +27,10 @@ Job = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def services(tmp_path: Path) -> Services:
+def services(tmp_path: Path) -> RequestHandlers:
     folder = tmp_path / "private"
     folder.mkdir()
-    return Services(PrivateFolder(folder))
+    return RequestHandlers(PrivateFolder(folder))
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def job(tiny_model: Path, write_random_image: Callable[..., Path]) -> Job:
 
 
 def test_labels_attention_and_probabilities_are_those_of_the_files_for_people(
-    services: Services, job: Job, tmp_path: Path
+    services: RequestHandlers, job: Job, tmp_path: Path
 ) -> None:
     result = services.segment(job(attention=True, probabilities=True))
     names = {"segmentation": "o.nrrd", "attention": "maps", "probabilities": "p.nrrd"}
@@ -91,7 +91,7 @@ def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_
         result = Mock(attention={0: AttentionMap(weights, (2, 6), grid, known)}, probabilities=None, reach=None)
         result.recalibration = Recalibration(factors, grid) if known is None else None
         result.labels = sitk.Image(9, 8, 6, sitk.sitkUInt8)
-        answer = hand_over(tmp_path, Mock(structures=()), result, {}, lambda *_: None)
+        answer = write_exchange_files(tmp_path, Mock(structures=()), result, {}, lambda *_: None)
         (told,) = answer["attention"]
         shown = read_nrrd(told["dilation"]).array
         assert told["air_is_zero"] == (known is not None)
@@ -103,7 +103,7 @@ def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_
             assert answer["recalibration"] is None
 
 
-def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: Services, job: Job) -> None:
+def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: RequestHandlers, job: Job) -> None:
     result = json.loads(json.dumps(services.segment(job())))
     model = find_model(job()["model"])
     assert (result["attention"], result["probabilities"]) == ([], None)
@@ -118,7 +118,9 @@ def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: S
     assert [m["voxels"] for m in result["measurements"]] == list(counts[1:])
 
 
-def test_folders_go_with_the_next_job_or_when_they_are_forgotten(services: Services, job: Job, tmp_path: Path) -> None:
+def test_folders_go_with_the_next_job_or_when_they_are_forgotten(
+    services: RequestHandlers, job: Job, tmp_path: Path
+) -> None:
     def folders() -> list[str]:
         return sorted(path.name for path in (tmp_path / "private").glob("job-*"))
 
@@ -134,7 +136,7 @@ def test_folders_go_with_the_next_job_or_when_they_are_forgotten(services: Servi
     assert folders() == ["job-4"]
 
 
-def test_a_job_that_fails_or_is_cancelled_leaves_no_folder(services: Services, job: Job, tmp_path: Path) -> None:
+def test_a_job_that_fails_or_is_cancelled_leaves_no_folder(services: RequestHandlers, job: Job, tmp_path: Path) -> None:
     asked = 0
 
     def cancelled() -> bool:
@@ -148,7 +150,7 @@ def test_a_job_that_fails_or_is_cancelled_leaves_no_folder(services: Services, j
         assert list((tmp_path / "private").glob("job-*")) == []
 
 
-def test_a_plan_is_of_the_region_that_will_be_computed(services: Services, job: Job) -> None:
+def test_a_plan_is_of_the_region_that_will_be_computed(services: RequestHandlers, job: Job) -> None:
     image = {"size": [100, 90, 40], "spacing": [1, 1, 2], "model": job()["model"], "settings": SETTINGS}
     whole = services.plan(image)
     assert (whole["device"], whole["precision"], whole["splits"]) == ("cpu", "float32", 1)
@@ -169,7 +171,7 @@ def test_a_plan_is_of_the_region_that_will_be_computed(services: Services, job: 
 
 
 def test_planning_for_other_models_leaves_a_network_warm(
-    services: Services, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+    services: RequestHandlers, tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     built: list[str] = []
     build = Model.build
@@ -180,7 +182,7 @@ def test_planning_for_other_models_leaves_a_network_warm(
 
 
 def test_a_model_comes_in_by_its_checksum_and_has_a_card(
-    services: Services, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    services: RequestHandlers, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("AUTOFOCUS_MODELS", str(tmp_path / "user"))
     archive = export_zip(find_model(tiny_model), tmp_path / "tiny.zip")

@@ -305,7 +305,9 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 def test_a_batch_in_which_nothing_happens_ends_and_takes_its_workers_along(batch: Batch, scans: Path) -> None:
     before = set(psutil.pids())
     start = time.monotonic()
-    done = batch("--input", scans, "--output", "out", *MODEL, "--patience", "0.003")  # less than loading torch takes
+    done = batch(
+        "--input", scans, "--output", "out", *MODEL, "--idle-timeout", "0.003"
+    )  # less than loading torch takes
     assert done.returncode == 1
     assert "Nothing has happened for 0.003 minutes" in done.stderr
     assert time.monotonic() - start < 60
