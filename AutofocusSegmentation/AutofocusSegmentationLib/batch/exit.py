@@ -58,8 +58,8 @@ class Watchdog:
         while not self._over.wait(min(1.0, self._seconds / 4)):
             if time.monotonic() - self._last > self._seconds:
                 self._say(
-                    f"Nothing has happened for {self._seconds / 60:g} minutes; what is done is kept. Look after the "
-                    "computer, and start the same command again to go on, with a larger --idle-timeout if it is only slow."
+                    f"Nothing has happened for {self._seconds / 60:g} minutes; finished cases are kept. Check the "
+                    "computer, then start the same command again to go on; if it is only slow, with a larger --idle-timeout."
                 )
                 with contextlib.suppress(Exception):
                     sys.stderr.flush()
