@@ -1,4 +1,4 @@
-"""One job done: read the channels, segment, write everything or nothing."""
+"""Runs one job: reads the channels, segments, writes all files or none."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a job."""
+    """Result of `run_job`."""
 
     files: tuple[str, ...]
     measurements: tuple[Measurement, ...]
@@ -57,13 +57,13 @@ class Outcome:
         return {m.structure: m.volume_ml for m in self.measurements}
 
     def to_dict(self) -> dict[str, Any]:
-        """All of it as JSON can hold it."""
+        """All fields for JSON."""
         return {**dataclasses.asdict(self), "volumes_ml": self.volumes_ml, "seconds_total": sum(self.seconds.values())}
 
 
 @dataclass(frozen=True)
 class Computed:
-    """What a job computed, before any of it is written.
+    """Result of `compute_job`, before files are written.
 
     Attributes:
         result: labels, attention, probabilities.
@@ -100,11 +100,11 @@ def run_job(
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
 ) -> Outcome:
-    """Read, segment, write. Either every file of the job is there afterwards, or none.
+    """Read, segment and write. Afterwards all files of the job exist, or none.
 
     Raises:
-        AutofocusError: whatever the user can mend.
-        Cancelled: `cancelled()` became true.
+        AutofocusError: an error that the user can correct.
+        Cancelled: `cancelled()` returned true.
     """
     check_job(job, model)
     computed = compute_job(job, model, progress=progress, cancelled=cancelled)
@@ -162,12 +162,7 @@ def compute_job(
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
 ) -> Computed:
-    """Read and segment. Attention and probabilities are computed where the job has a place for them.
-
-    Raises:
-        AutofocusError: whatever the user can mend.
-        Cancelled: `cancelled()` became true.
-    """
+    """Read and segment; attention and probabilities only if the job has outputs for them. Raises as `run_job`."""
     job.check_images(model.spec)
     from AutofocusCore.segmentation import segment_image
 

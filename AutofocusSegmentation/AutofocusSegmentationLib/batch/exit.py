@@ -59,7 +59,7 @@ class Watchdog:
             if time.monotonic() - self._last > self._seconds:
                 self._say(
                     f"Nothing has happened for {self._seconds / 60:g} minutes; finished cases are kept. Check the "
-                    "computer, then start the same command again to go on; if it is only slow, with a larger --idle-timeout."
+                    "computer, then start the same command again to go on, if it is slow with a larger --idle-timeout."
                 )
                 with contextlib.suppress(Exception):
                     sys.stderr.flush()
