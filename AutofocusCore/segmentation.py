@@ -11,15 +11,15 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from AutofocusCore.errors import InputError
 from AutofocusCore.images.checks import name_of
-from AutofocusCore.images.geometry import Grid, Region
+from AutofocusCore.images.evidence import Evidence, summarise_intensities
+from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.islands import keep_largest, remove_islands
 from AutofocusCore.images.labelling import count_steps, label_image
 from AutofocusCore.images.plausible import nothing_found
 from AutofocusCore.images.preparing import check_channels, prepare
-from AutofocusCore.images.resampling import to_image
-from AutofocusCore.images.roi import Roi, RoiBox, roi_mask, roi_region
+from AutofocusCore.images.resampling import to_image, to_vector_image
+from AutofocusCore.images.roi import Roi, RoiBox, common_region, roi_mask, roi_region
 from AutofocusCore.models.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -126,6 +126,7 @@ class Segmentation:
         attention: maps by index of the autofocus layer, where asked for.
         recalibration: of a network of scale streams that has it, where attention was asked for.
         reach: how far the network looked, where the attention of all its layers was asked for.
+        evidence: what `AutofocusCore.review` needs, where asked for.
         plan: how the volume was computed.
         device, precision: where and in what.
         seconds: wall time of the stages "prepare", "predict", "resample".
@@ -142,6 +143,7 @@ class Segmentation:
     warnings: tuple[str, ...]
     recalibration: Recalibration | None = None
     reach: ReachMap | None = None
+    evidence: Evidence | None = None
 
 
 def segment_image(
@@ -155,6 +157,7 @@ def segment_image(
     memory_limit: int | None = None,
     attention: Literal["all"] | Sequence[int] | None = None,
     probabilities: bool = False,
+    evidence: bool = False,
     smallest_island_mm3: float = 0.0,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
@@ -177,6 +180,7 @@ def segment_image(
         memory_limit: bytes that the prediction may take on the device.
         attention: None, "all", or indices of the autofocus layers whose maps are wanted.
         probabilities: whether they are wanted too.
+        evidence: whether the probabilities on the model's grid are wanted, for a review.
         smallest_island_mm3: connected parts of a structure smaller than this become background.
         progress: called with an `AutofocusCore.inference.Progress` for the stages "prepare", "predict", "resample".
         cancelled: asked between steps whether to stop.
@@ -203,7 +207,7 @@ def segment_image(
     prepared = prepare(channels, model.spec, lambda: step(reporter))
     region = prepared.region
     if roi is not None:
-        region = _common(region, roi_region(roi, prepared.grid))
+        region = common_region(region, roi_region(roi, prepared.grid))
     network = model.build()
     step(reporter)
     clock.stop("prepare")
@@ -230,6 +234,7 @@ def segment_image(
         patient = patient[tuple(slice(*ends) for ends in region)]
     if active is not None and patient is not None:
         prediction.logits[0][torch.from_numpy(~patient)] = CERTAIN
+    intensities = summarise_intensities(prepared.volume, prepared.patient) if evidence else ()
     del prepared, active
     reporter = Reporter("resample", count_steps(len(prediction.logits), inner, target) + 1, progress, cancelled)
     reporter.check()
@@ -253,7 +258,7 @@ def segment_image(
     factors = prediction.recalibration
     return Segmentation(
         labels=to_image(labels, target),
-        probabilities=_vector_image(resampled, target) if resampled is not None else None,
+        probabilities=to_vector_image(resampled, target) if resampled is not None else None,
         attention=maps,
         plan=prediction.plan,
         device=prediction.device,
@@ -261,6 +266,7 @@ def segment_image(
         seconds=clock.seconds,
         warnings=warnings,
         recalibration=None if factors is None else Recalibration(factors.numpy(), inner),
+        evidence=Evidence(scores, inner, target, intensities) if evidence else None,
         reach=ReachMap.of(network, maps),
     )
 
@@ -278,13 +284,6 @@ class _Clock:
         self.last = now
 
 
-def _common(region: Region, wanted: Region) -> Region:
-    ends = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(region, wanted, strict=True)]
-    if any(start >= stop for start, stop in ends):
-        raise InputError("The region of interest lies outside the body", "put it where the structures are")
-    return (ends[0], ends[1], ends[2])
-
-
 def _softmax(logits: Tensor) -> npt.NDArray[np.float32]:
     """Probabilities (classes, D, H, W) in the memory of the logits."""
     import torch
@@ -292,9 +291,3 @@ def _softmax(logits: Tensor) -> npt.NDArray[np.float32]:
     for plane in range(logits.shape[1]):
         logits[:, plane] = torch.softmax(logits[:, plane], dim=0)
     return logits.numpy()
-
-
-def _vector_image(array: npt.NDArray[np.float32], grid: Grid) -> sitk.Image:
-    image = sitk.GetImageFromArray(array, isVector=True)
-    grid.stamp(image)
-    return image

@@ -33,7 +33,7 @@ ORDER = [
     {"inference"},
     {"models"},
     {"images"},
-    {"phantom", "segmentation"},
+    {"phantom", "review", "segmentation"},
     {"jobs"},
     {"worker"},
     {"batch"},

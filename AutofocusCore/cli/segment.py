@@ -12,7 +12,9 @@ from AutofocusCore.cli.console import ProgressDisplay, print_json, print_table, 
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.errors import AutofocusError, Cancelled, InputError
 from AutofocusCore.io.atomic import stem_of, suffix_of
+from AutofocusCore.io.dicom_objects import DICOM_FORMATS
 from AutofocusCore.jobs.job import Job, Outputs
+from AutofocusCore.jobs.review import estimate_text
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import Progress
@@ -30,12 +32,21 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("images", nargs="+", metavar="IMAGE", help="image file or DICOM folder, one for each channel")
     parser.add_argument("-m", "--model", required=True, help="name (see `autofocus models list`), folder or zip")
     parser.add_argument(
-        "-o", "--output", required=True, metavar="FILE", help=".seg.nrrd (for Slicer), .nii.gz, .nii, .nrrd or .mha"
-    )
+        "-o", "--output", required=True, metavar="FILE",
+        help=".seg.nrrd (for Slicer), .nii.gz, .nii, .nrrd or .mha; .dcm with --format",
+    )  # fmt: skip
+    parser.add_argument(
+        "--format", choices=DICOM_FORMATS,
+        help="write the output as a DICOM object that refers to the DICOM series given: rtstruct (outlines, for "
+        "planning systems) or seg (voxels)",
+    )  # fmt: skip
     more = parser.add_argument_group("further results")
     more.add_argument("--attention", metavar="DIR", help="write the attention of every autofocus layer there")
     more.add_argument("--probabilities", metavar="FILE", help="write class probabilities, background first")
     more.add_argument("--stats", metavar="CSV", help="write volume (mL) and intensity of every structure")
+    more.add_argument("--review", metavar="FILE", help="list the places to check: .csv, or .mrk.json for Slicer")
+    more.add_argument("--uncertainty", metavar="FILE", help="write the map of doubt, in bits")
+    more.add_argument("--report", metavar="FILE", help="write a report with pictures and estimates: .html")
     which = parser.add_argument_group("which part of the input")
     which.add_argument(
         "--series", action="append", default=[], metavar="S",
@@ -51,7 +62,16 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Run the command."""
     options.check_attention(args)
-    outputs = Outputs(args.output, args.attention, args.probabilities, args.stats)
+    outputs = Outputs(
+        args.output,
+        args.attention,
+        args.probabilities,
+        args.stats,
+        dicom=args.format,
+        uncertainty=args.uncertainty,
+        review=args.review,
+        report=args.report,
+    )
     settings = options.settings_of(args, series=tuple(args.series), frame=None if args.frame == "all" else args.frame)
     job = Job(tuple(args.images), args.model, outputs, settings)
     if args.frame != "all":  # whose files have other names
@@ -109,13 +129,25 @@ def _summarize(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
         print_json(results[0] if args.frame != "all" else {"frames": results})
     elif not args.quiet:
         for outcome in outcomes:
-            print_table(
-                ("Structure", "Volume (mL)"), [(m.structure, f"{m.volume_ml:.2f}") for m in outcome.measurements]
-            )
+            _print_structures(outcome)
             total = readable_seconds(sum(outcome.seconds.values()))
             say(f"{total} on {outcome.device} in {outcome.precision}. Written:")
             for path in outcome.files:
                 say(f"  {path}")
+
+
+def _print_structures(outcome: Outcome) -> None:
+    """Volumes, with the estimates where there are any, and where to look first."""
+    estimates = (outcome.review or {}).get("estimates") or {}
+    if not any(estimates.values()):
+        print_table(("Structure", "Volume (mL)"), [(m.structure, f"{m.volume_ml:.2f}") for m in outcome.measurements])
+        return
+    rows = []
+    for m in outcome.measurements:
+        estimate = estimates.get(m.structure)
+        check = "check this contour" if estimate is not None and estimate["check"] else ""
+        rows.append((m.structure, f"{m.volume_ml:.2f}", estimate_text(estimate), check))
+    print_table(("Structure", "Volume (mL)", "Estimated Dice (80 % interval)", ""), rows)
 
 
 def _with_frames(error: BaseException, done: int, count: int, *, interrupted: bool) -> BaseException:
@@ -148,12 +180,9 @@ def _one_per_frame(job: Job) -> list[Job]:
     for number in range(count):
         tag = f"frame-{number:0{width}d}"
         out = job.outputs
-        outputs = Outputs(
-            segmentation=_tagged(out.segmentation, tag),
-            attention=out.attention,
-            probabilities=None if out.probabilities is None else _tagged(out.probabilities, tag),
-            statistics=None if out.statistics is None else _tagged(out.statistics, tag),
-        )
+        single = ("segmentation", "probabilities", "statistics", "uncertainty", "review", "report")
+        tagged = {name: _tagged(path, tag) for name in single if (path := getattr(out, name)) is not None}
+        outputs = dataclasses.replace(out, **tagged)
         settings = dataclasses.replace(job.settings, frame=number)
         jobs.append(dataclasses.replace(job, outputs=outputs, settings=settings))
     return jobs

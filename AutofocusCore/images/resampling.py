@@ -81,6 +81,13 @@ def to_image(array: npt.NDArray[np.generic], grid: Grid) -> sitk.Image:
     return image
 
 
+def to_vector_image(array: Floats, grid: Grid) -> sitk.Image:
+    """An image of several values per voxel, of an array (z, y, x, values) on the grid."""
+    image = sitk.GetImageFromArray(array, isVector=True)
+    grid.stamp(image)
+    return image
+
+
 def _on_lattice(
     steps: npt.NDArray[np.float64], start: npt.NDArray[np.float64], grid: Grid
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]] | None:

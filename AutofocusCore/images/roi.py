@@ -115,3 +115,15 @@ def roi_region(roi: Roi, grid: Grid) -> Region:
             )
         ends.append((low, high))
     return (ends[0], ends[1], ends[2])
+
+
+def common_region(region: Region, wanted: Region) -> Region:
+    """The voxels that two regions share.
+
+    Raises:
+        InputError: there are none.
+    """
+    ends = [(max(a, c), min(b, d)) for (a, b), (c, d) in zip(region, wanted, strict=True)]
+    if any(start >= stop for start, stop in ends):
+        raise InputError("The region of interest lies outside the body", "put it where the structures are")
+    return (ends[0], ends[1], ends[2])

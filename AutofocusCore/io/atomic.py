@@ -26,7 +26,7 @@ from types import TracebackType
 from AutofocusCore.errors import OutputError
 from AutofocusCore.io.aside import aside_name, remove_leftovers
 
-SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz")  # two-part extensions, which writers look at as a whole
+SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz", ".mrk.json")  # two-part extensions, which writers look at as a whole
 
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that end a process, as far as the system has them
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from AutofocusCore.errors import InputError, OutputError, SettingError
 from AutofocusCore.io.atomic import stem_of
+from AutofocusCore.io.dicom_objects import DICOM_FORMATS
 from AutofocusCore.io.json_values import is_number, is_whole
 from AutofocusCore.io.names import check_name
 from AutofocusCore.io.results import (
@@ -118,18 +119,33 @@ class Outputs:
         attention: folder, made where it does not exist.
         probabilities: file, `.nrrd`, `.nii.gz`, `.nii` or `.mha`.
         statistics: file, `.csv`.
+        dicom: "rtstruct" or "seg": the segmentation is such a DICOM object, `.dcm`.
+        uncertainty: file of the map of doubt, in bits, `.nrrd`, `.nii.gz`, `.nii` or `.mha`.
+        review: list of the places to check, `.csv`, or `.mrk.json`, which Slicer opens as points.
+        report: the case's report, `.html`.
     """
 
     segmentation: str
     attention: str | None = None
     probabilities: str | None = None
     statistics: str | None = None
+    dicom: str | None = None
+    uncertainty: str | None = None
+    review: str | None = None
+    report: str | None = None
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if not _is_name(value) and (value is not None or name == "segmentation"):
                 what = "folder" if name == "attention" else "file"
                 raise SettingError(f"The output {name} is {value!r}", f"give the name of a {what}")
+        if self.dicom is not None and self.dicom not in DICOM_FORMATS:
+            raise SettingError(f"The format is {self.dicom!r}", f"use {' or '.join(DICOM_FORMATS)}")
+
+    @property
+    def reviews(self) -> bool:
+        """Whether a file is wanted for which the result must be reviewed."""
+        return any(path is not None for path in (self.uncertainty, self.review, self.report))
 
     @property
     def stem(self) -> str:
@@ -193,19 +209,25 @@ class Job:
             attention_files: names in the folder of attention, where the model is known, and with it how many.
         """
         out = self.outputs
-        check_format(out.segmentation, SEGMENTATION_FORMATS, "The segmentation")
+        if out.dicom is None:
+            check_format(out.segmentation, SEGMENTATION_FORMATS, "The segmentation")
         files = [out.segmentation]
-        if out.probabilities is not None:
-            check_format(out.probabilities, VOLUME_FORMATS, "The file of probabilities")
-            files.append(out.probabilities)
-        if out.statistics is not None:
-            check_format(out.statistics, (".csv",), "The table of statistics")
-            files.append(out.statistics)
-        legend = legend_path(out.segmentation)
+        for path, formats, what in (
+            (out.probabilities, VOLUME_FORMATS, "The file of probabilities"),
+            (out.statistics, (".csv",), "The table of statistics"),
+            (out.uncertainty, VOLUME_FORMATS, "The map of doubt"),
+            (out.review, (".csv", ".mrk.json"), "The list of places"),
+            (out.report, (".html",), "The report"),
+        ):
+            if path is not None:
+                check_format(path, formats, what)
+                files.append(path)
+        legend = legend_path(out.segmentation) if out.dicom is None else None
         maps = [] if out.attention is None else [Path(out.attention) / name for name in attention_files]
         inputs = [*self.images, *_given(self.settings.roi_mask)]
         check_writable([*files, *([legend] if legend else [])], inputs, maps)
-        check_legend(out.segmentation)
+        if out.dicom is None:
+            check_legend(out.segmentation)
         if out.attention is not None:
             folder = Path(out.attention)
             check_name(folder, OutputError)

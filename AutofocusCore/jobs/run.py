@@ -5,36 +5,30 @@ from __future__ import annotations
 import dataclasses
 import functools
 import json
-import platform
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from AutofocusCore._version import __version__
 from AutofocusCore.errors import Cancelled
-from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.results import (
     attention_names,
     reach_name,
     recalibration_name,
-    write_attention,
-    write_probabilities,
-    write_reach,
-    write_recalibration,
-    write_segmentation,
 )
+from AutofocusCore.jobs.dicom_export import check_dicom_export
 from AutofocusCore.jobs.job import Job, Settings
-from AutofocusCore.jobs.measure import Measurement, measure, write_statistics
+from AutofocusCore.jobs.measure import Measurement, measure
+from AutofocusCore.jobs.provenance import provenance
+from AutofocusCore.jobs.review import review_result
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from AutofocusCore.inference import CancelledCallback, ProgressCallback
     from AutofocusCore.models import Model, ModelSpec
+    from AutofocusCore.review import Assessment
     from AutofocusCore.segmentation import RoiBox, Segmentation
 
 
@@ -50,6 +44,7 @@ class Outcome:
     plan: str
     warnings: tuple[str, ...]
     result_id: str
+    review: dict[str, Any] | None = None
 
     @property
     def volumes_ml(self) -> dict[str, float]:
@@ -71,6 +66,8 @@ class Computed:
         provenance: how it was made, any JSON.
         seconds: wall time by stage.
         warnings: sentences for the user.
+        image: of the first channel.
+        assessment: the review of the result, where it was wanted.
     """
 
     result: Segmentation
@@ -78,6 +75,8 @@ class Computed:
     provenance: dict[str, Any]
     seconds: dict[str, float]
     warnings: tuple[str, ...]
+    image: sitk.Image
+    assessment: Assessment | None = None
 
     def outcome(self, files: Sequence[str | Path], seconds_to_write: float) -> Outcome:
         """The outcome, once these files are written."""
@@ -90,6 +89,7 @@ class Computed:
             plan=str(self.result.plan.describe()),
             warnings=self.warnings,
             result_id=self.provenance["result_id"],
+            review=None if self.assessment is None else self.assessment.to_dict(),
         )
 
 
@@ -109,7 +109,9 @@ def run_job(
     check_job(job, model)
     computed = compute_job(job, model, progress=progress, cancelled=cancelled)
     start = time.monotonic()
-    files = _write(job, model, computed, reporter(progress, cancelled))
+    from AutofocusCore.jobs.write import write_files
+
+    files = write_files(job, model, computed, reporter(progress, cancelled))
     return computed.outcome(files, time.monotonic() - start)
 
 
@@ -117,6 +119,8 @@ def check_job(job: Job, model: Model) -> None:
     """Refuse, before anything is computed, images that the model does not take and files that cannot be written."""
     job.check_images(model.spec)
     job.check_outputs(_attention_files(job, model.spec) if job.outputs.attention is not None else ())
+    if job.outputs.dicom is not None:
+        check_dicom_export(job.outputs.segmentation, job.outputs.dicom, job.images[0])
 
 
 def attention_layers(spec: ModelSpec) -> tuple[int, bool]:
@@ -159,10 +163,18 @@ def compute_job(
     job: Job,
     model: Model,
     *,
+    review: bool | None = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
 ) -> Computed:
-    """Read and segment; attention and probabilities only if the job has outputs for them. Raises as `run_job`."""
+    """Read and segment; attention and probabilities only if the job has outputs for them. Raises as `run_job`.
+
+    Args:
+        job: what to do.
+        model: with which model.
+        review: whether the result is reviewed; None: if the model is calibrated, or a file of the review is wanted.
+        progress, cancelled: as for `AutofocusCore.segmentation.segment_image`.
+    """
     job.check_images(model.spec)
     from AutofocusCore.segmentation import segment_image
 
@@ -171,6 +183,8 @@ def compute_job(
     roi, roi_warnings = read_region(job.settings)
     seconds = {"read": time.monotonic() - start}
     layers = job.settings.attention_layers
+    if review is None:
+        review = job.outputs.reviews or bool(model.spec.calibration)
     result = segment_image(
         model,
         channels,
@@ -181,6 +195,7 @@ def compute_job(
         memory_limit=job.settings.memory_limit,
         attention=None if job.outputs.attention is None else "all" if layers is None else list(layers),
         probabilities=job.outputs.probabilities is not None,
+        evidence=review,
         smallest_island_mm3=job.settings.smallest_island_mm3,
         progress=progress,
         cancelled=cancelled,
@@ -189,43 +204,12 @@ def compute_job(
     warnings = tuple(dict.fromkeys((*read_warnings, *roi_warnings, *result.warnings)))
     if job.outputs.attention is not None and not result.attention and result.recalibration is None:
         warnings += (f"The model {model.spec.name} has no autofocus layers: there is no attention to write.",)
+    assessment = review_result(model.spec, result, seconds) if review else None
+    if assessment is not None:
+        warnings += assessment.warnings
     measurements = tuple(measure(result.labels, model.spec.structures, channels[0]))
     record = provenance(job, model, result, seconds, warnings)
-    return Computed(result, measurements, record, seconds, warnings)
-
-
-def provenance(
-    job: Job, model: Model, result: Segmentation, seconds: Mapping[str, float], warnings: Sequence[str]
-) -> dict[str, Any]:
-    """How a result was made, for the headers of files; names of files only, as folders may name patients."""
-    import numpy as np
-    import SimpleITK as sitk
-    import torch
-
-    spec = model.spec
-    settings = {k: v for k, v in dataclasses.asdict(job.settings).items() if v not in (None, ())}
-    if "roi_mask" in settings:
-        settings["roi_mask"] = Path(settings["roi_mask"]).name
-    return {
-        "result_id": uuid.uuid4().hex,  # the same in all files of one result: attention belongs to its segmentation
-        "software": f"AutofocusSegmentation {__version__}",
-        "model": {**model.to_record(), "version": spec.version, "synthetic": spec.synthetic},
-        "inputs": {c.name: Path(image).name for c, image in zip(spec.channels, job.images, strict=True)},
-        "settings": settings,
-        "device": result.device,
-        "precision": result.precision,
-        "plan": str(result.plan.describe()),
-        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-        "warnings": list(warnings),
-        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "SimpleITK": sitk.Version.VersionString(),
-        },
-        "intended_use": spec.intended_use,
-    }
+    return Computed(result, measurements, record, seconds, warnings, channels[0], assessment)
 
 
 def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[list[sitk.Image], tuple[str, ...]]:
@@ -257,38 +241,6 @@ def read_region(settings: Settings) -> tuple[sitk.Image | RoiBox | None, tuple[s
             return RoiBox(_point(box[:3]), _point(box[3:6]), box[6:]), ()
         return RoiBox.between(_point(box[:3]), _point(box[3:])), ()
     return None, ()
-
-
-def _write(
-    job: Job,
-    model: Model,
-    computed: Computed,
-    report: Callable[[str, int, int], None],
-) -> list[Path]:
-    out, result, record = job.outputs, computed.result, computed.provenance
-    with Staging() as staging:
-        report("write", 0, 4)
-        if out.attention is not None and result.attention:
-            folder = staging.folder(out.attention)
-            write_attention(folder, out.stem, result.attention, provenance=record, staging=staging)
-        if out.attention is not None and result.recalibration is not None:
-            folder = staging.folder(out.attention)
-            factors = result.recalibration
-            write_recalibration(folder, out.stem, factors.factors, factors.grid, provenance=record, staging=staging)
-        if out.attention is not None and result.reach is not None:
-            folder, reach = staging.folder(out.attention), result.reach
-            write_reach(folder, out.stem, reach.values, reach.grid, provenance=record, staging=staging)
-        report("write", 1, 4)
-        if out.probabilities is not None:
-            assert result.probabilities is not None
-            write_probabilities(out.probabilities, result.probabilities, provenance=record, staging=staging)
-        report("write", 2, 4)
-        if out.statistics is not None:
-            write_statistics(out.statistics, computed.measurements, staging=staging)
-        report("write", 3, 4)
-        write_segmentation(out.segmentation, result.labels, model.spec.structures, provenance=record, staging=staging)
-        report("write", 4, 4)
-    return staging.finals
 
 
 def _point(values: Sequence[float]) -> tuple[float, float, float]:

@@ -64,7 +64,8 @@ _SIGNATURES = {
     "af_weight_columns": (_int, (_int, _int, _int)),
     "af_weight_rows": (_int, (_int, _int, _int, _int)),
     "af_weight_order": (None, (_int, _int, _int, _int, _pointer)),
-    "af_gradients": (_int, (_int, _int, _layer, _long, _long, _pointer, _pointer)),
+    "af_weight_gradient": (_int, (_int, _int, _layer, _long, _long, _pointer)),
+    "af_attention_gradient": (_int, (_int, _int, _layer, _long, _long, _pointer)),
 }
 
 

@@ -67,6 +67,7 @@ class ModelSpec:
             "none", in all of the scan.
         dice: mean Dice on cases not trained on, by structure name.
         figures: further results, any JSON; "cases" may hold a list of {"case": ..., structure: Dice, ...}.
+        calibration: numbers that turn probabilities into estimates of quality; see `AutofocusCore.review`.
         training_command: the command that trains it again.
         intended_use, authors, references, changelog: as in any model card.
 
@@ -90,6 +91,7 @@ class ModelSpec:
     roi: str = "none"
     dice: dict[str, float] = field(default_factory=dict, hash=False)
     figures: dict[str, Any] = field(default_factory=dict, hash=False)
+    calibration: dict[str, Any] = field(default_factory=dict, hash=False)
     training_command: str = ""
     intended_use: str = RESEARCH_ONLY
     authors: tuple[str, ...] = ("AutofocusSegmentation contributors",)
@@ -173,7 +175,7 @@ class ModelSpec:
         require(mask == wanted, "roi", self.roi, f"make the normalization's mask {wanted!r}, or this 'none'")
 
     def _check_figures(self) -> None:
-        for name in ("dice", "figures", "changelog"):
+        for name in ("dice", "figures", "calibration", "changelog"):
             value = getattr(self, name)
             require(isinstance(value, Mapping), name, value, "give an object with names and values")
             object.__setattr__(self, name, _json_copy(dict(value), name))

@@ -1,0 +1,116 @@
+"""The review of a job's result: done after the run, written as a list of places, a map of doubt and a report."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.io.atomic import Staging, joined, suffix_of
+from AutofocusCore.io.image_files import write_image
+
+if TYPE_CHECKING:
+    from AutofocusCore.jobs.job import Job
+    from AutofocusCore.jobs.run import Computed
+    from AutofocusCore.models import Model, ModelSpec
+    from AutofocusCore.review import Assessment, Place
+    from AutofocusCore.segmentation import Segmentation
+
+COLUMNS = ("place", "structure", "label", "x_mm", "y_mm", "z_mm", "axes", "volume_ml", "inside_ml", "outside_ml")
+AXES = "LPS"
+POINTS_SCHEMA = (
+    "https://raw.githubusercontent.com/slicer/slicer/master/Modules/Loadable/Markups/Resources/Schema/"
+    "markups-schema-v1.0.3.json#"
+)
+
+
+def review_result(spec: ModelSpec, result: Segmentation, seconds: dict[str, float]) -> Assessment | None:
+    """Review a result that has evidence; the time that it takes goes to `seconds`, as "review".
+
+    Raises:
+        ModelError: the model's calibration makes no sense.
+    """
+    from AutofocusCore.review import assess, calibration_of
+
+    if result.evidence is None:
+        return None
+    start = time.monotonic()
+    names, channels = [s.name for s in spec.structures], [c.name for c in spec.channels]
+    found = assess(result.evidence, names, calibration_of(spec), channels)
+    seconds["review"] = time.monotonic() - start
+    return found
+
+
+def write_review_files(job: Job, model: Model, computed: Computed, staging: Staging) -> None:
+    """Write the files of the review that the job wants."""
+    out, assessment, evidence = job.outputs, computed.assessment, computed.result.evidence
+    if assessment is None or evidence is None:
+        return
+    if out.uncertainty is not None:
+        from AutofocusCore.review import calibration_of
+        from AutofocusCore.review.assessment import doubt_on_scan
+
+        doubt = doubt_on_scan(evidence, calibration_of(model.spec))
+        write_image(staging.aside(out.uncertainty), doubt, provenance=computed.provenance)
+    if out.review is not None:
+        write_places(out.review, assessment.places, staging=staging)
+    if out.report is not None:
+        from AutofocusCore.jobs.report import write_report
+
+        write_report(
+            out.report,
+            computed.image,
+            computed.result.labels,
+            model.spec,
+            computed.measurements,
+            assessment,
+            computed.provenance,
+            staging=staging,
+        )
+
+
+def write_places(path: str | os.PathLike[str], places: Sequence[Place], *, staging: Staging | None = None) -> None:
+    """Write places to check, as a table (`.csv`) or as points for Slicer (`.mrk.json`). Positions are in mm, LPS."""
+    text = points_text(places) if suffix_of(path) == ".mrk.json" else table_text(places)
+    with joined(staging) as group:
+        group.aside(path).write_text(text, encoding="utf-8", newline="")
+
+
+def table_text(places: Sequence[Place]) -> str:
+    """A row for each place, the most worth a look first."""
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for number, place in enumerate(places, start=1):
+        volumes = (f"{v:.3f}" for v in (place.volume_ml, place.inside_ml, place.outside_ml))
+        position = (f"{v:.1f}" for v in place.position_mm)
+        writer.writerow([number, place.structure, place.label, *position, AXES, *volumes])
+    return table.getvalue()
+
+
+def points_text(places: Sequence[Place]) -> str:
+    """Slicer's markups file: a point list, a point for each place."""
+    points = [
+        {
+            "id": str(number),
+            "label": f"{number} {place.structure}",
+            "description": f"{place.volume_ml:.2f} mL could change",
+            "position": list(place.position_mm),
+        }
+        for number, place in enumerate(places, start=1)
+    ]
+    markup = {"type": "Fiducial", "coordinateSystem": AXES, "coordinateUnits": "mm", "controlPoints": points}
+    return json.dumps({"@schema": POINTS_SCHEMA, "markups": [markup]}, indent=1, ensure_ascii=False) + "\n"
+
+
+def estimate_text(estimate: Mapping[str, Any] | None) -> str:
+    """An estimate for tables: 0.84 (0.78 to 0.89), or that there is none."""
+    from AutofocusCore.review.assessment import NO_ESTIMATE
+
+    if estimate is None:
+        return NO_ESTIMATE
+    return f"{estimate['dice']:.2f} ({estimate['low']:.2f} to {estimate['high']:.2f})"

@@ -1,0 +1,13 @@
+"""Review: how sure a result is, structure by structure; which places to check; and whether the scan is a familiar one.
+
+All of it comes from the network's probabilities and from a few numbers in the model's description (`Calibration`),
+fitted by `Training/calibrate.py` on cases that the model was not trained on.
+"""
+
+from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.review.assessment import Assessment, assess
+from AutofocusCore.review.calibration import Calibration, calibration_of
+from AutofocusCore.review.places import Place
+from AutofocusCore.review.quality import Estimate
+
+__all__ = ["Assessment", "Calibration", "Estimate", "Evidence", "Place", "assess", "calibration_of"]

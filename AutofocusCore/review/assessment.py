@@ -1,0 +1,95 @@
+"""The whole review of one result: estimates, places to check, warnings, and the map of doubt on request."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.images.resampling import sample, to_image
+from AutofocusCore.review.calibration import Calibration
+from AutofocusCore.review.familiar import outside_the_scan, unfamiliar
+from AutofocusCore.review.features import structure_evidence
+from AutofocusCore.review.places import Place, places_to_check
+from AutofocusCore.review.probabilities import Floats, calibrated, entropy_bits
+from AutofocusCore.review.quality import Estimate
+
+if TYPE_CHECKING:
+    import SimpleITK as sitk
+
+NO_ESTIMATE = "No estimate"
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What there is to say of a result.
+
+    Attributes:
+        estimates: by structure; None where there is no estimate.
+        places: where to look, those first where most volume could change.
+        warnings: sentences for the user.
+        calibrated: whether the model has a calibration; without one the places go by its own probabilities.
+    """
+
+    estimates: dict[str, Estimate | None]
+    places: tuple[Place, ...]
+    warnings: tuple[str, ...]
+    calibrated: bool
+
+    def to_dict(self) -> dict[str, Any]:
+        """As JSON can hold it."""
+        return dataclasses.asdict(self)
+
+
+def assess(
+    evidence: Evidence, names: Sequence[str], calibration: Calibration | None, channels: Sequence[str] = ()
+) -> Assessment:
+    """Review a result.
+
+    Args:
+        evidence: what the run left behind.
+        names: of the structures, in the order of the classes.
+        calibration: the model's; None where it has none.
+        channels: names of the model's channels.
+    """
+    known = calibration or Calibration()
+    probabilities = calibrated(evidence.probabilities, known.temperature)
+    found = structure_evidence(probabilities, evidence.grid, names, known.cohort)
+    estimates = {
+        one.name: None if known.quality is None else known.quality.estimate(one.name, one.features) for one in found
+    }
+    warnings: list[str] = []
+    if known.cohort is not None:
+        warnings += unfamiliar(evidence, known.cohort, channels)
+        centres = {one.name: one.centre for one in found if one.centre is not None}
+        outside, missed = outside_the_scan(names, centres, known.cohort, evidence.scan)
+        if outside:
+            what = "its contour is" if len(outside) == 1 else "their contours are"
+            warnings.append(
+                f"Outside this scan, going by the other structures: {_listed(outside)}; {what} not to be used."
+            )
+            estimates |= dict.fromkeys(outside)
+        if missed:
+            warnings.append(f"Not found, although this scan should show it: {_listed(missed)}.")
+    places = tuple(places_to_check(probabilities, evidence.grid, names))
+    return Assessment(estimates, places, tuple(warnings), calibration is not None)
+
+
+def doubt_on_model_grid(evidence: Evidence, calibration: Calibration | None) -> Floats:
+    """Entropy in bits of the calibrated probabilities, (D, H, W), on the evidence's grid."""
+    temperature = 1.0 if calibration is None else calibration.temperature
+    return entropy_bits(calibrated(evidence.probabilities, temperature))
+
+
+def doubt_on_scan(evidence: Evidence, calibration: Calibration | None, scan: Grid | None = None) -> sitk.Image:
+    """The same on the grid of the scan, 0 beyond what was predicted."""
+    grid = scan or evidence.scan
+    values = doubt_on_model_grid(evidence, calibration)
+    return to_image(sample(to_image(values, evidence.grid), grid, 0.0, smooth=False), grid)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(name[:1].lower() + name[1:] for name in names)

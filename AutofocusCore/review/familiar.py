@@ -1,0 +1,85 @@
+"""Whether a scan is one of the kind that the model has seen: sentences for the user where it is not."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from AutofocusCore.images.evidence import PERCENTILES, Evidence
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.review.cohort import Cohort, Point, extent_mm, voxel_along_patient
+
+AXES = ("from side to side", "from front to back", "from head to foot")
+COARSER = 1.5
+"""Voxels this much coarser than the coarsest that the model has seen are worth a warning; finer ones are resampled."""
+SMALLER, LARGER = 0.7, 1.5
+BEYOND = 0.25
+"""Intensities beyond the cohort's range by more than this share of it are worth a warning."""
+LEAST_RANGE = 0.05
+
+
+def unfamiliar(evidence: Evidence, cohort: Cohort, modalities: Sequence[str]) -> list[str]:
+    """Sentences about what of a scan is like nothing the model has seen.
+
+    Args:
+        evidence: of the run.
+        cohort: the model's training cases.
+        modalities: names of the channels.
+    """
+    found = []
+    for axis, (edge, seen) in enumerate(zip(voxel_along_patient(evidence.scan), cohort.spacing, strict=False)):
+        if edge > COARSER * seen[1]:
+            found.append(
+                f"The scan's voxels measure {edge:.1f} mm {AXES[axis]}; in training they measured {_range(seen)} mm. "
+                "Contours may be coarse or wrong."
+            )
+    for axis, (length, seen) in enumerate(zip(extent_mm(evidence.scan), cohort.extent, strict=False)):
+        if length < SMALLER * seen[0] or length > LARGER * seen[1]:
+            kind = "a smaller" if length < seen[0] else "a larger"
+            found.append(
+                f"The scan reaches over {length:.0f} mm {AXES[axis]}: {kind} part of the body than in training "
+                f"({_range(seen, 0)} mm). Structures may be missing or found where there are none."
+            )
+    for channel, (values, seen_ones) in enumerate(zip(evidence.intensities, cohort.intensities, strict=False)):
+        for percentile, value, seen in zip(PERCENTILES, values, seen_ones, strict=False):
+            slack = BEYOND * max(seen[1] - seen[0], LEAST_RANGE)
+            if not seen[0] - slack <= value <= seen[1] + slack:
+                name = modalities[channel] if channel < len(modalities) else "image"
+                found.append(
+                    f"The intensities of the {name} are unlike those in training (percentile {percentile:.0f} within "
+                    f"the patient: {value:.2f} after normalisation, {seen[0]:.2f} to {seen[1]:.2f} in training). "
+                    "Check that it is the right kind of scan, in the right units."
+                )
+                break
+    return found
+
+
+def outside_the_scan(
+    names: Sequence[str], centres: Mapping[str, Point], cohort: Cohort, scan: Grid
+) -> tuple[list[str], list[str]]:
+    """Structures whose usual place is outside the scan, and structures that were not found although it is inside.
+
+    Args:
+        names: all structures.
+        centres: of those that were found, in mm, LPS.
+        cohort: the model's training cases.
+        scan: the scan's grid.
+    """
+    outside, missed = [], []
+    for name in names:
+        place = cohort.expected_place(name, centres)
+        if place is None:
+            continue
+        index = scan.to_index(place)
+        within = bool(np.all(index >= -0.5) and np.all(index <= np.asarray(scan.size) - 0.5))
+        if not within:
+            outside.append(name)
+        elif name not in centres:
+            missed.append(name)
+    return outside, missed
+
+
+def _range(seen: tuple[float, float], digits: int = 1) -> str:
+    low, high = (f"{value:.{digits}f}" for value in seen)
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,142 @@
+"""What probabilities tell of each structure's contour: the inputs of a quality estimate.
+
+The expected Dice under the probabilities is 2 Σ p over the contour / (voxels of the contour + Σ p over everything): the
+Dice that the contour would have on average if truth were drawn voxel by voxel. Networks err in whole regions, not voxel
+by voxel, so it is no estimate by itself, but it ranks well; the rest is for the calibration to weigh.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.review.cohort import Cohort
+from AutofocusCore.review.probabilities import Floats, bounding_box
+
+FEATURES = ("expected Dice", "surface", "inside", "soft volume", "volume", "odd volume", "odd place", "parts")
+"""Names, in the order of `StructureEvidence.features`."""
+Labels = npt.NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class StructureEvidence:
+    """What is known of one structure of a result.
+
+    Attributes:
+        name: of the structure.
+        volume_ml: of its contour.
+        centre: (x, y, z) in mm, LPS, of the contour's centroid; None where it is empty.
+        features: values of `FEATURES`; None where it is empty.
+    """
+
+    name: str
+    volume_ml: float
+    centre: tuple[float, float, float] | None
+    features: tuple[float, ...] | None
+
+
+def most_probable(probabilities: Floats) -> Labels:
+    """The most probable class of each voxel, (D, H, W)."""
+    return probabilities.argmax(axis=0).astype(np.uint8)
+
+
+def structure_evidence(
+    probabilities: Floats, grid: Grid, names: Sequence[str], cohort: Cohort | None
+) -> list[StructureEvidence]:
+    """Look at every structure.
+
+    Args:
+        probabilities: (classes, D, H, W), calibrated, background first.
+        grid: where they are.
+        names: of the structures, in the order of the classes.
+        cohort: volumes and places in the training cohort; None: those features are 0.
+    """
+    labels = most_probable(probabilities)
+    volumes, centres = measure_places(labels, grid, names)
+    found = []
+    for index, name in enumerate(names, start=1):
+        centre = centres.get(name)
+        if centre is None:
+            found.append(StructureEvidence(name, 0.0, None, None))
+            continue
+        contour = labels == index
+        odd_volume = 0.0 if cohort is None else cohort.odd_volume(name, volumes[name])
+        odd_place = 0.0 if cohort is None else cohort.odd_place(name, centres)
+        features = (
+            *_probability_features(probabilities[index], contour),
+            odd_volume,
+            abs(odd_volume),
+            float(np.log1p(odd_place)),
+            _outside_largest_part(contour),
+        )
+        found.append(StructureEvidence(name, volumes[name], centre, features))
+    return found
+
+
+def measure_places(
+    labels: npt.NDArray[np.integer], grid: Grid, names: Sequence[str]
+) -> tuple[dict[str, float], dict[str, tuple[float, float, float]]]:
+    """Volumes in mL and centroids in mm, (x, y, z), LPS, of those structures that have a voxel, by name."""
+    volumes: dict[str, float] = {}
+    centres: dict[str, tuple[float, float, float]] = {}
+    for index, name in enumerate(names, start=1):
+        contour = labels == index
+        box = bounding_box(contour, (0, 0, 0))
+        z, y, x = np.nonzero(contour[box])
+        if not len(z):
+            continue
+        volumes[name] = len(z) * grid.voxel_mm3 / 1000
+        centre = [x.mean() + box[2].start, y.mean() + box[1].start, z.mean() + box[0].start]
+        lps = grid.to_mm(centre).tolist()
+        centres[name] = (lps[0], lps[1], lps[2])
+    return volumes, centres
+
+
+def expected_dice(probability: Floats, contour: npt.NDArray[np.bool_]) -> float:
+    """Expected Dice of a contour under the probability of its class."""
+    inside, everywhere = float(probability[contour].sum()), float(probability.sum(dtype=np.float64))
+    return 2 * inside / (float(contour.sum()) + everywhere)
+
+
+def _probability_features(probability: Floats, contour: npt.NDArray[np.bool_]) -> tuple[float, float, float, float]:
+    """Expected Dice, mean probability on the surface and inside (all three as logits), log of soft by hard volume."""
+    box = bounding_box(contour, (1, 1, 1))
+    part = contour[box]
+    surface = part & ~_eroded(part)
+    own = probability[box]
+    soft = float(probability.sum(dtype=np.float64))
+    return (
+        logit(expected_dice(probability, contour)),
+        logit(float(own[surface].mean())),
+        logit(float(own[part].mean())),
+        float(np.log(soft / float(contour.sum()))),
+    )
+
+
+def _eroded(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    """The mask without voxels that have a face on its outside."""
+    inner = np.pad(mask, 1)
+    kept = inner.copy()
+    for axis in range(3):
+        kept &= np.roll(inner, 1, axis) & np.roll(inner, -1, axis)
+    return kept[1:-1, 1:-1, 1:-1]
+
+
+def _outside_largest_part(contour: npt.NDArray[np.bool_]) -> float:
+    """Share of the contour's voxels that lie outside its largest connected part, as a root."""
+    box = bounding_box(contour, (0, 0, 0))
+    image = sitk.GetImageFromArray(contour[box].astype(np.uint8))
+    parts = sitk.GetArrayFromImage(sitk.ConnectedComponent(image, True))
+    counts = np.bincount(parts.ravel())[1:]
+    return float(np.sqrt(1 - counts.max() / counts.sum()))
+
+
+def logit(share: float) -> float:
+    """log(s / (1 - s)), with s kept from 0.01 to 0.99."""
+    share = min(max(share, 0.01), 0.99)
+    return float(np.log(share / (1 - share)))

@@ -1,0 +1,115 @@
+"""Places to check: connected doubtful regions near a structure's surface, by the volume that could change there.
+
+At a voxel whose probability of the structure is p, min(p, 1 - p) of it is expected to change sides. Summed over
+millimetres this doubt has hills along the contour wherever the network wavers; each hill is a place. A rim of half-sure
+voxels lies round every contour; it makes a low ridge everywhere, and no hill.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import SimpleITK as sitk
+
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.review.features import most_probable
+from AutofocusCore.review.probabilities import Floats, bounding_box
+
+SMOOTH_MM = 5.0
+NEAR_MM = 12.0
+"""Doubt further from the contour than this is no question of the contour."""
+DOUBTFUL = 0.15
+HILL = 0.1
+"""Hills whose saddle is less than this share of the highest hill below them are one."""
+SMALLEST_ML = 0.05
+SAME_PLACE_MM = 8.0
+MOST_PLACES = 20
+MOST_OF_ONE = 6
+
+
+@dataclass(frozen=True)
+class Place:
+    """A place to check.
+
+    Attributes:
+        structure: its name.
+        label: its label.
+        position_mm: (x, y, z) in mm, LPS, of the doubtful voxel at the top of the hill.
+        volume_ml: volume that could change: the expected one, in millilitres.
+        inside_ml: of it within the contour, what may have to be taken away.
+        outside_ml: of it outside, what may have to be added.
+    """
+
+    structure: str
+    label: int
+    position_mm: tuple[float, float, float]
+    volume_ml: float
+    inside_ml: float
+    outside_ml: float
+
+
+def places_to_check(probabilities: Floats, grid: Grid, names: Sequence[str]) -> list[Place]:
+    """The places, those first where most volume could change.
+
+    Args:
+        probabilities: (classes, D, H, W), calibrated, background first.
+        grid: where they are.
+        names: of the structures, in the order of the classes.
+    """
+    labels = most_probable(probabilities)
+    found: list[Place] = []
+    for index, name in enumerate(names, start=1):
+        found += _places_of(probabilities[index], labels == index, grid, name, index)
+    found.sort(key=lambda place: -place.volume_ml)
+    kept: list[Place] = []
+    for place in found:  # the border between two structures is doubtful for both
+        here = np.asarray(place.position_mm)
+        if all(np.linalg.norm(here - np.asarray(other.position_mm)) > SAME_PLACE_MM for other in kept):
+            kept.append(place)
+    return kept[:MOST_PLACES]
+
+
+def _places_of(probability: Floats, contour: npt.NDArray[np.bool_], grid: Grid, name: str, label: int) -> list[Place]:
+    if not contour.any():
+        return []
+    x, y, z = (int(np.ceil(NEAR_MM / edge)) for edge in grid.spacing)
+    box = bounding_box(contour, (z, y, x))
+    inside, own = contour[box], probability[box]
+    doubt = np.minimum(own, 1 - own)
+    doubt[_distance_mm(inside, grid) > NEAR_MM] = 0
+    hills, height = _hills(doubt, grid)
+    millilitres = grid.voxel_mm3 / 1000
+    found = []
+    hills[doubt < DOUBTFUL] = 0
+    for hill in np.unique(hills[hills > 0]):
+        region = hills == hill
+        at = np.flatnonzero(region.ravel())
+        k, j, i = np.unravel_index(int(at[np.argmax(height.ravel()[at])]), doubt.shape)
+        lps = grid.to_mm([i + box[2].start, j + box[1].start, k + box[0].start]).tolist()
+        within = float(doubt[region & inside].sum()) * millilitres
+        beyond = float(doubt[region & ~inside].sum()) * millilitres
+        if within + beyond >= SMALLEST_ML:
+            position = (round(lps[0], 1), round(lps[1], 1), round(lps[2], 1))
+            found.append(Place(name, label, position, round(within + beyond, 3), round(within, 3), round(beyond, 3)))
+    return sorted(found, key=lambda place: -place.volume_ml)[:MOST_OF_ONE]
+
+
+def _distance_mm(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float32]:
+    """Distance of every voxel from the mask's surface, inside and outside."""
+    image = sitk.GetImageFromArray(mask.astype(np.uint8))
+    image.SetSpacing(grid.spacing)
+    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    return np.abs(sitk.GetArrayFromImage(distance)).astype(np.float32)
+
+
+def _hills(doubt: Floats, grid: Grid) -> tuple[npt.NDArray[np.uint32], Floats]:
+    """Number of the hill that each voxel belongs to (watersheds of the smoothed doubt), and the smoothed doubt."""
+    image = sitk.GetImageFromArray(doubt)
+    image.SetSpacing(grid.spacing)
+    smooth = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), SMOOTH_MM)
+    height = sitk.GetArrayFromImage(smooth)
+    hills = sitk.MorphologicalWatershed(-smooth, HILL * float(height.max()), markWatershedLine=False)
+    return sitk.GetArrayFromImage(hills), height

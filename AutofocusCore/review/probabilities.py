@@ -1,0 +1,50 @@
+"""Probabilities as the review uses them: calibrated, and the doubt in them as a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+
+LEAST = 1e-6
+"""Probabilities below this are taken for it, so that their logarithm is finite."""
+
+
+def calibrated(probabilities: Floats, temperature: float) -> Floats:
+    """Probabilities after temperature scaling (Guo et al. 2017): softmax(log p / T); T > 1 makes them less sure.
+
+    Args:
+        probabilities: (classes, ...), summing to 1 over the classes.
+        temperature: T.
+
+    Returns:
+        A new array, float32, of the same shape.
+    """
+    scaled = np.maximum(probabilities.astype(np.float32), LEAST)
+    if temperature != 1.0:
+        np.power(scaled, np.float32(1.0 / temperature), out=scaled)
+    scaled /= scaled.sum(axis=0, keepdims=True)
+    return scaled
+
+
+def entropy_bits(probabilities: Floats) -> Floats:
+    """Entropy of the classes in bits, (D, H, W): 0 where one is certain, 1 where two are equally likely."""
+    total = np.zeros(probabilities.shape[1:], dtype=np.float32)
+    for probability in probabilities:
+        safe = np.maximum(probability, np.float32(LEAST))
+        total -= probability * np.log2(safe)
+    return np.maximum(total, 0.0)
+
+
+def bounding_box(mask: npt.NDArray[np.bool_], margins: Sequence[int]) -> tuple[slice, slice, slice]:
+    """The box round a mask's true voxels, wider by the margins (z, y, x) but within the array; all where none is."""
+    box = []
+    for axis in range(3):
+        found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        size = mask.shape[axis]
+        first, last = (int(found[0]), int(found[-1]) + 1) if len(found) else (0, size)
+        box.append(slice(max(0, first - margins[axis]), min(size, last + margins[axis])))
+    return (box[0], box[1], box[2])

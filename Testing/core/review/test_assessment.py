@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+
+from AutofocusCore.errors import ModelError
+from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.review import Calibration, assess
+from AutofocusCore.review.assessment import doubt_on_model_grid, doubt_on_scan
+from AutofocusCore.review.cohort import Cohort
+from AutofocusCore.review.features import FEATURES, expected_dice, structure_evidence
+from AutofocusCore.review.probabilities import calibrated, entropy_bits
+from AutofocusCore.review.quality import QualityModel, StructureQuality
+from Testing.core.review.conftest import NAMES, VAGUE_MM
+
+COHORT = Cohort(
+    cases=30,
+    volumes={"Ball": (np.log(8.0), 0.3, 30.0), "Far ball": (np.log(5.2), 0.3, 30.0)},
+    offsets={"Ball > Far ball": (32.0, 32.0, 0.0, 3.0, 3.0, 3.0, 30.0)},
+    spacing=((2.0, 2.5), (2.0, 2.5), (2.5, 3.0)),
+    extent=((70.0, 90.0), (70.0, 90.0), (60.0, 90.0)),
+    intensities=(((0.0, 0.1), (0.3, 0.5), (0.8, 1.0)),),
+)
+OWN = StructureQuality(20, (0.0,) * len(FEATURES), (1.0,) * len(FEATURES), 1.5, 0.5)
+WEIGHTS = tuple(0.3 if name == "expected Dice" else 0.0 for name in FEATURES)
+QUALITY = QualityModel(FEATURES, WEIGHTS, -1.3, 1.3, 0.8, {"Ball": OWN})
+
+
+def test_the_vague_side_of_a_ball_is_the_first_place_to_check(evidence: Evidence) -> None:
+    first = assess(evidence, NAMES, None).places[0]
+    assert first.structure == "Ball"
+    assert np.linalg.norm(np.subtract(first.position_mm, VAGUE_MM)) < 12
+    assert first.volume_ml == pytest.approx(first.inside_ml + first.outside_ml, abs=0.002)
+
+
+def test_places_are_in_order_of_the_volume_that_could_change_and_apart_from_each_other(evidence: Evidence) -> None:
+    places = assess(evidence, NAMES, None).places
+    volumes = [place.volume_ml for place in places]
+    assert volumes == sorted(volumes, reverse=True)
+    positions = np.array([place.position_mm for place in places])
+    between = np.linalg.norm(positions[:, None] - positions[None], axis=2) + 1e3 * np.eye(len(positions))
+    assert between.min() > 8
+
+
+def test_a_certain_result_has_no_places(evidence: Evidence) -> None:
+    certain = np.eye(3, dtype=np.float32)[evidence.probabilities.argmax(axis=0)].transpose(3, 0, 1, 2)
+    assert assess(dataclasses.replace(evidence, probabilities=certain), NAMES, None).places == ()
+
+
+def test_without_a_calibration_there_is_no_estimate(evidence: Evidence) -> None:
+    found = assess(evidence, NAMES, None)
+    assert found.estimates == {"Ball": None, "Far ball": None}
+    assert not found.calibrated
+
+
+def test_an_estimate_lies_in_its_interval_and_structures_that_were_not_calibrated_have_none(evidence: Evidence) -> None:
+    estimates = assess(evidence, NAMES, Calibration(1.0, QUALITY, COHORT)).estimates
+    ball = estimates["Ball"]
+    assert ball is not None
+    assert 0 < ball.low < ball.dice < ball.high < 1
+    assert estimates["Far ball"] is None
+
+
+def test_a_familiar_scan_gives_no_warning(evidence: Evidence) -> None:
+    assert assess(evidence, NAMES, Calibration(1.0, QUALITY, COHORT), ["CT"]).warnings == ()
+
+
+def test_unfamiliar_voxels_intensities_and_extents_are_said_with_their_values(evidence: Evidence) -> None:
+    scan = Grid((40, 40, 30), (2.0, 2.0, 10.0), (-40.0, -30.0, 100.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    strange = dataclasses.replace(evidence, scan=scan, intensities=((0.0, 0.0, 0.1),))
+    text = " ".join(assess(strange, NAMES, Calibration(1.0, None, COHORT), ["CT"]).warnings)
+    assert "10.0 mm from head to foot; in training they measured 2.5 to 3.0 mm" in text
+    assert "reaches over 300 mm from head to foot: a larger part" in text
+    assert "intensities of the CT are unlike" in text
+
+
+def test_a_structure_whose_place_is_beyond_the_scan_is_said_to_be_outside(evidence: Evidence) -> None:
+    offsets = {"Ball > Far ball": (0.0, 0.0, -150.0, 3.0, 3.0, 3.0, 30.0)}
+    cohort = dataclasses.replace(COHORT, offsets=offsets)
+    alone = np.array(evidence.probabilities)
+    alone[0] += alone[2]
+    alone[2] = 0
+    only_one = dataclasses.replace(evidence, probabilities=alone)
+    found = assess(only_one, NAMES, Calibration(1.0, None, cohort), ["CT"])
+    assert any("Outside this scan, going by the other structures: far ball" in text for text in found.warnings)
+    inside = assess(only_one, NAMES, Calibration(1.0, None, COHORT), ["CT"])
+    assert any("Not found, although this scan should show it: far ball" in text for text in inside.warnings)
+
+
+def test_expected_dice_of_a_certain_contour_is_one_and_of_an_even_one_is_known() -> None:
+    contour = np.zeros((2, 2, 2), dtype=bool)
+    contour[0] = True
+    assert expected_dice(contour.astype(np.float32), contour) == 1
+    assert expected_dice(np.full((2, 2, 2), 0.5, dtype=np.float32), contour) == pytest.approx(2 * 2 / (4 + 4))
+
+
+def test_an_odd_place_and_an_odd_volume_are_features(evidence: Evidence) -> None:
+    usual, shifted = (
+        structure_evidence(evidence.probabilities, evidence.grid, NAMES, COHORT),
+        structure_evidence(
+            evidence.probabilities,
+            evidence.grid,
+            NAMES,
+            dataclasses.replace(COHORT, offsets={"Ball > Far ball": (0.0, 0.0, 60.0, 3.0, 3.0, 3.0, 30.0)}),
+        ),
+    )
+    place = FEATURES.index("odd place")
+    assert usual[1].features is not None
+    assert shifted[1].features is not None
+    assert shifted[1].features[place] > usual[1].features[place] + 1
+
+
+def test_entropy_is_one_bit_where_two_classes_are_equal_and_nothing_where_one_is_certain() -> None:
+    probabilities = np.array([[0.5, 1.0], [0.5, 0.0], [0.0, 0.0]], dtype=np.float32).reshape(3, 1, 1, 2)
+    np.testing.assert_allclose(entropy_bits(probabilities).ravel(), [1, 0], atol=1e-4)
+
+
+def test_a_higher_temperature_makes_probabilities_less_sure_and_keeps_their_sum_and_order(evidence: Evidence) -> None:
+    soft = calibrated(evidence.probabilities, 2.0)
+    np.testing.assert_allclose(soft.sum(axis=0), 1, atol=1e-5)
+    np.testing.assert_array_equal(soft.argmax(axis=0), evidence.probabilities.argmax(axis=0))
+    assert entropy_bits(soft).mean() > entropy_bits(evidence.probabilities).mean()
+
+
+def test_the_map_of_doubt_lies_on_the_grid_of_the_scan_and_is_zero_beyond_what_was_predicted(
+    evidence: Evidence,
+) -> None:
+    scan = Grid((60, 50, 40), (1.5, 2.0, 2.5), (-50.0, -40.0, 90.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    image = doubt_on_scan(dataclasses.replace(evidence, scan=scan), None)
+    assert Grid.of(image).same_as(scan)
+    values = sitk.GetArrayFromImage(image)
+    assert values[0, 0, 0] == 0
+    assert values.max() == pytest.approx(doubt_on_model_grid(evidence, None).max(), abs=0.2)
+
+
+def test_a_calibration_survives_json() -> None:
+    calibration = Calibration(1.35, QUALITY, COHORT, "30 cases")
+    assert Calibration.from_dict(json.loads(json.dumps(calibration.to_dict()))) == calibration
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"version": 2}, {"temperature": 0}, {"temperature": "warm"}, {"quality": {"features": 1}}, {"cohort": 3}]
+)
+def test_a_damaged_or_newer_calibration_is_refused(wrong: dict) -> None:
+    with pytest.raises(ModelError, match="calibration"):
+        Calibration.from_dict(json.loads(json.dumps({**Calibration(1.0, QUALITY, COHORT).to_dict(), **wrong})))
+
+
+def test_a_quality_model_of_other_features_gives_no_estimate() -> None:
+    values = json.loads(json.dumps(Calibration(1.0, QUALITY, None).to_dict()))
+    values["quality"]["features"] = ["something else"]
+    assert Calibration.from_dict(values).quality is None

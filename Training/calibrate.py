@@ -1,0 +1,185 @@
+r"""Fit a model's calibration, print its table, and write the model with it: estimates of quality for every contour.
+
+    python Training/calibrate.py head-neck-ct --data shared/data/ct_openkbp_hn_partial --offset -1024 \
+        -o Runs/head-neck-ct-calibrated
+
+The folder holds images/ and labels/ (a file each a case), split.json with the cases to fit on under "validation" (the
+model must not have been trained on them) and the training cases under "train", and, if not all structures are contoured
+in all cases, contoured.json. Every case's probabilities are kept in the work folder: a second run takes seconds.
+
+What the table says is cross-validated: each patient was left out of everything that was fitted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+if __package__ in (None, ""):  # started by its path
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+import numpy as np
+from numpy.typing import NDArray
+
+from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.io.atomic import write_text
+from AutofocusCore.models import Model, find_model, write_bundle
+from AutofocusCore.models.files import read_files
+from AutofocusCore.review.calibration import Calibration
+from AutofocusCore.review.cohort import Cohort
+from AutofocusCore.review.features import structure_evidence
+from AutofocusCore.review.probabilities import calibrated
+from Training.calibrating.cases import Collection, collection, dice_of, run_case
+from Training.calibrating.cohort import fit_cohort
+from Training.calibrating.figures import figures
+from Training.calibrating.fitting import Row, cross_validate, fit_quality
+from Training.calibrating.temperature import TEMPERATURES, best_temperature, likelihoods
+from Training.configuration.shared_options import add_device, add_threads, parse
+
+LICENCE = "LICENSE"
+
+
+def parser() -> argparse.ArgumentParser:
+    """The options."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("model", help="name, folder or zip")
+    options.add_argument("--data", type=Path, required=True, help="folder with images/, labels/ and split.json")
+    options.add_argument("--images", type=Path, help="folder of scans, in place of DATA/images")
+    options.add_argument("--labels", type=Path, help="folder of label maps, in place of DATA/labels")
+    options.add_argument("--offset", type=float, default=0.0, help="added to the scans: -1024 for CT as HU + 1024")
+    options.add_argument("--part", default="validation", help="of split.json, to fit on (validation)")
+    options.add_argument("--cohort-part", default="train", help="of split.json, the training cases (train)")
+    options.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="cases that are not to be used")
+    options.add_argument("--cases", type=int, metavar="N", help="fit on the first N cases only, to try it out")
+    options.add_argument("--work", type=Path, default=Path("Runs/calibration"), help="keeps the cases' probabilities")
+    options.add_argument("-o", "--output", type=Path, help="folder of the calibrated model; without it only the table")
+    add_device(options, "auto")
+    add_threads(options)
+    return options
+
+
+def gather(
+    model: Model, cases: Sequence[str], data: Collection, cohort: Cohort, work: Path, device: str
+) -> tuple[list[Row], float]:
+    """Run the model on the cases and measure: a row for each known structure that was found, and the temperature.
+
+    The rows of a patient are calibrated with the temperature of the others, so that nothing is fitted to him.
+    """
+    names = [structure.name for structure in model.spec.structures]
+    dice: dict[str, dict[str, float]] = {}
+    tables: dict[str, NDArray[np.float64]] = {}
+    for number, case in enumerate(cases, start=1):
+        evidence, truth = run_case(model, case, data, work, device=device), data.truth(case)
+        dice[case] = {
+            name: value
+            for name, value in dice_of(evidence, truth, data.values, names).items()
+            if name in data.known(case)
+        }
+        tables[case] = likelihoods(evidence, truth, data, case, names)
+        shown = ", ".join(f"{name} {value:.2f}" for name, value in dice[case].items())
+        print(f"{number}/{len(cases)} {case}: {shown}", flush=True)
+    rows = []
+    for case in cases:
+        temperature = best_temperature([table for other, table in tables.items() if other != case])
+        evidence = run_case(model, case, data, work, device=device)
+        probabilities = calibrated(evidence.probabilities, temperature)
+        for found in structure_evidence(probabilities, evidence.grid, names, cohort):
+            value = dice[case].get(found.name, float("nan"))
+            if found.features is not None and np.isfinite(value):
+                rows.append(Row(case, found.name, found.features, value))
+    return rows, best_temperature(list(tables.values()))
+
+
+def calibrate(options: argparse.Namespace) -> dict[str, Any]:
+    """Fit, print, write.
+
+    Raises:
+        SettingError: the model takes several images, for which there is no layout of files.
+        InputError: files are missing, or too few cases.
+    """
+    model = find_model(str(options.model))
+    if len(model.spec.channels) != 1:
+        raise SettingError(f"The model {model.spec.name} takes several images", "calibrate a model of one image")
+    names = [structure.name for structure in model.spec.structures]
+    split = json.loads((options.data / "split.json").read_text(encoding="utf-8"))
+    extra = {name: options.data / f"{name}.json" for name in ("contoured", "labels")}
+    there = {name: path if path.is_file() else None for name, path in extra.items()}
+    data = collection(
+        options.images or options.data / "images",
+        options.labels or options.data / "labels",
+        names,
+        contoured=there["contoured"],
+        names=there["labels"],
+        offset=options.offset,
+    )
+    cases = [case for case in split[options.part] if case not in options.leave_out][: options.cases]
+    if len(cases) < 6:
+        raise InputError(f"There are {len(cases)} cases to fit on", "give at least six, better thirty")
+    cohort = kept_cohort(split[options.cohort_part], data, model, options.work)
+    rows, temperature = gather(model, cases, data, cohort, options.work, options.device)
+    table = figures(cross_validate(rows))
+    print(text(table, temperature), flush=True)
+    fitted_on = f"{len(cases)} cases that the model was not trained on ({options.part} of {options.data.name})"
+    calibration = Calibration(temperature, fit_quality(rows), cohort, fitted_on)
+    if options.output is not None:
+        write(model, calibration, {"fitted_on": fitted_on, "temperature": temperature, **table}, options.output)
+        print(f"Written: {options.output}")
+    return table
+
+
+def kept_cohort(cases: Sequence[str], data: Collection, model: Model, work: Path) -> Cohort:
+    """The cohort's numbers, from the work folder where they were kept, else measured."""
+    key = hashlib.sha256(
+        json.dumps([str(data.labels.resolve()), data.offset, *cases, model.identity]).encode()
+    ).hexdigest()[:12]
+    kept = work / f"cohort-{key}.json"
+    if not kept.is_file():
+        print(f"Measuring {len(cases)} training cases.", flush=True)
+        cohort = fit_cohort(cases, data, model.spec)
+        work.mkdir(parents=True, exist_ok=True)
+        write_text(kept, json.dumps(Calibration(cohort=cohort).to_dict()))
+        return cohort
+    cohort_ = Calibration.from_dict(json.loads(kept.read_text(encoding="utf-8"))).cohort
+    assert cohort_ is not None
+    return cohort_
+
+
+def write(model: Model, calibration: Calibration, table: dict[str, Any], folder: Path) -> Path:
+    """Write the model again, with the calibration in its description and the table in its card."""
+    figures_ = {key: value for key, value in model.spec.figures.items() if not key.startswith("estimate")}
+    summary = {key: value for key, value in table.items() if key != "structures"}
+    figures_ |= {"estimates_of_quality": summary, "estimates_by_structure": table["structures"]}
+    spec = dataclasses.replace(model.spec, figures=figures_, calibration=calibration.to_dict())
+    licence = read_files(model.path)[LICENCE].decode("utf-8")
+    return write_bundle(folder, spec, model.build().state_dict(), licence)
+
+
+def text(table: dict[str, Any], temperature: float) -> str:
+    """The table for a terminal."""
+    columns = list(table["structures"][0])
+    lines = [columns, *([str(row[column]) for column in columns] for row in table["structures"])]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
+    others = [f"{key.replace('_', ' ')}: {value}" for key, value in table.items() if key != "structures"]
+    tried = f"temperature: {temperature} (of {TEMPERATURES[0]} to {TEMPERATURES[-1]})"
+    return "\n".join(["", *others, tried, "", *shown])
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit status."""
+    try:
+        calibrate(parse(parser(), arguments))
+    except AutofocusError as error:
+        print(f"calibrate: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

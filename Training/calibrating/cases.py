@@ -1,0 +1,158 @@
+"""The cases that a calibration is fitted on: the model's probabilities, kept on disk, and the reference contours.
+
+Running the model takes minutes a case, fitting takes seconds; so every case's probabilities are kept, as half floats on
+the model's grid, and a calibration that is fitted again reads them from there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from AutofocusCore.errors import InputError
+from AutofocusCore.images import Grid, read_image
+from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.images.resampling import sample
+from AutofocusCore.io.atomic import Staging
+from AutofocusCore.models import Model
+
+SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Images and reference contours in folders, a file each, by the same name.
+
+    Attributes:
+        images, labels: folders.
+        contoured: by case the structures that were contoured; None: all of them in every case.
+        values: the label value of each structure in the label maps.
+        offset: added to the scans' values: -1024 for CT stored as HU + 1024.
+    """
+
+    images: Path
+    labels: Path
+    contoured: dict[str, list[str]] | None
+    values: dict[str, int]
+    offset: float = 0.0
+
+    def scan(self, case: str) -> sitk.Image:
+        """The scan of a case."""
+        image = read_image(_file(self.images, case)).image
+        if not self.offset:
+            return image
+        moved = sitk.Cast(image, sitk.sitkFloat32) + self.offset
+        for key in image.GetMetaDataKeys():
+            moved.SetMetaData(key, image.GetMetaData(key))
+        return moved
+
+    def truth(self, case: str) -> sitk.Image:
+        """The label map of a case."""
+        return read_image(_file(self.labels, case)).image
+
+    def known(self, case: str) -> list[str]:
+        """The structures that were contoured in a case; the others are unknown there, not absent."""
+        names = list(self.values)
+        return names if self.contoured is None else [name for name in names if name in self.contoured.get(case, ())]
+
+
+def collection(
+    images: Path,
+    labels: Path,
+    structures: Sequence[str],
+    *,
+    contoured: Path | None = None,
+    names: Path | None = None,
+    offset: float = 0.0,
+) -> Collection:
+    """A collection in folders.
+
+    Args:
+        images, labels: folders.
+        structures: of the model; without `names` they have the label values 1, 2, 3, ...
+        contoured: JSON, case → list of structures.
+        names: JSON, label value → structure.
+        offset: added to the scans' values.
+    """
+    values = {name: value for value, name in enumerate(structures, start=1)}
+    if names is not None:
+        given = {str(name): int(value) for value, name in json.loads(names.read_text(encoding="utf-8")).items()}
+        values = {name: given[name] for name in structures if name in given}
+    listed = None if contoured is None else json.loads(contoured.read_text(encoding="utf-8"))
+    return Collection(images, labels, listed, values, offset)
+
+
+def _file(folder: Path, case: str) -> Path:
+    for suffix in SUFFIXES:
+        if (folder / f"{case}{suffix}").is_file():
+            return folder / f"{case}{suffix}"
+    raise InputError(f"The folder {folder} has no image of case {case}", f"name it {case}{SUFFIXES[0]}")
+
+
+def run_case(model: Model, case: str, images: Collection, folder: Path, *, device: str = "auto") -> Evidence:
+    """The evidence of a case, from the folder where it was kept, else by running the model.
+
+    Args:
+        model: whose.
+        case: its name.
+        images: where the scan is.
+        folder: where evidence is kept; it is told apart by the weights' checksum.
+        device: to run on.
+    """
+    kept = folder / f"{case}-{model.checksum[:12]}.npz"
+    if not kept.is_file():
+        from AutofocusCore.segmentation import segment_image
+
+        result = segment_image(model, [images.scan(case)], device=device, evidence=True)
+        assert result.evidence is not None
+        folder.mkdir(parents=True, exist_ok=True)
+        with Staging() as staging:
+            np.savez(staging.aside(kept), **_arrays(result.evidence))  # type: ignore[arg-type]
+    with np.load(kept) as found:
+        grid, scan_grid = _grid(found, "grid"), _grid(found, "scan")
+        intensities = tuple(tuple(row) for row in found["intensities"].tolist())
+        return Evidence(found["probabilities"].astype(np.float32), grid, scan_grid, intensities)
+
+
+def _arrays(evidence: Evidence) -> dict[str, Any]:
+    arrays: dict[str, Any] = {
+        "probabilities": evidence.probabilities.astype(np.float16),
+        "intensities": np.asarray(evidence.intensities),
+    }
+    for name, grid in (("grid", evidence.grid), ("scan", evidence.scan)):
+        arrays |= {f"{name}_{part}": np.asarray(getattr(grid, part)) for part in GRID_PARTS}
+    return arrays
+
+
+GRID_PARTS = ("size", "spacing", "origin", "direction")
+
+
+def _grid(found: Any, name: str) -> Grid:
+    return Grid(*(tuple(found[f"{name}_{part}"].tolist()) for part in GRID_PARTS))
+
+
+def truth_on(grid: Grid, truth: sitk.Image) -> NDArray[np.uint8]:
+    """A label map's values at the voxels of a grid."""
+    return sample(truth, grid, 0.0, nearest=True).astype(np.uint8)
+
+
+def dice_of(evidence: Evidence, truth: sitk.Image, values: dict[str, int], names: Sequence[str]) -> dict[str, float]:
+    """Dice of every known structure as the product would write it: on the scan's grid. NaN where both are empty."""
+    from AutofocusCore.images.labelling import label_image
+
+    labels, _ = label_image(evidence.probabilities, evidence.grid, evidence.scan)
+    reference = sitk.GetArrayViewFromImage(truth)
+    found = {}
+    for index, name in enumerate(names, start=1):
+        if name in values:
+            own, true = labels == index, reference == values[name]
+            total = int(own.sum()) + int(true.sum())
+            found[name] = 2 * int((own & true).sum()) / total if total else float("nan")
+    return found

@@ -1,0 +1,66 @@
+"""How good estimates are on patients that nothing was fitted to: rank correlation, what flags catch, coverage."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from AutofocusCore.review.quality import QualityModel
+from Training.calibrating.fitting import CHECKED, Row
+
+WORST = 0.1
+
+
+def figures(left_out: Sequence[tuple[Row, QualityModel]]) -> dict[str, Any]:
+    """The table of a calibration, as JSON can hold it and a model card shows it."""
+    rows, estimates = [], []
+    for row, model in left_out:
+        estimate = model.estimate(row.structure, row.features)
+        if estimate is not None:
+            rows.append(row)
+            estimates.append(estimate)
+    true, found = np.array([row.dice for row in rows]), np.array([one.dice for one in estimates])
+    held = np.array([one.low <= row.dice <= one.high for row, one in zip(rows, estimates, strict=True)])
+    table = []
+    for name in dict.fromkeys(row.structure for row in rows):
+        own = np.array([row.structure == name for row in rows])
+        table.append(
+            {
+                "structure": name,
+                "cases": int(own.sum()),
+                "mean Dice": round(float(true[own].mean()), 3),
+                "mean error": round(float(np.abs(true[own] - found[own]).mean()), 3),
+                "rank correlation": round(rank_correlation(true[own], found[own]), 2),
+                "in the interval": round(float(held[own].mean()), 2),
+                "width of the interval": round(
+                    float(np.mean([one.high - one.low for one, mine in zip(estimates, own, strict=True) if mine])), 2
+                ),
+            }
+        )
+    return {
+        "how": "cross-validation: each patient was left out of everything that was fitted",
+        "patients": len({row.case for row in rows}),
+        "contours": len(rows),
+        "rank_correlation_of_all": round(rank_correlation(true, found), 2),
+        "mean_error_of_the_estimate": round(float(np.abs(true - found).mean()), 3),
+        "worst_tenth_among_the_flagged_quarter": round(caught(true, found), 2),
+        "in_the_interval": round(float(held.mean()), 2),
+        "structures": table,
+    }
+
+
+def caught(true: np.ndarray, found: np.ndarray) -> float:
+    """Of the tenth of contours with the lowest Dice the share that is among the quarter with the lowest estimates."""
+    worst = np.argsort(true, kind="stable")[: max(1, round(WORST * len(true)))]
+    flagged = set(np.argsort(found, kind="stable")[: round(CHECKED * len(found))].tolist())
+    return sum(int(i) in flagged for i in worst) / len(worst)
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's; NaN for fewer than three."""
+    if len(first) < 3:
+        return float("nan")
+    a, b = (np.argsort(np.argsort(values, kind="stable"), kind="stable") for values in (first, second))
+    return float(np.corrcoef(a, b)[0, 1])

@@ -1,0 +1,47 @@
+"""The temperature of probabilities: that under which the reference contours are most likely (Guo et al. 2017)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import SimpleITK as sitk
+from numpy.typing import NDArray
+
+from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.review.probabilities import calibrated
+from Training.calibrating.cases import Collection, truth_on
+
+TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0)
+EVERY = 3
+"""Of the voxels one in so many is looked at."""
+
+
+def likelihoods(
+    evidence: Evidence, truth: sitk.Image, data: Collection, case: str, names: Sequence[str]
+) -> NDArray[np.float64]:
+    """Mean negative log-likelihood of a case's contours under each of the `TEMPERATURES`.
+
+    A structure that was not contoured is unknown: where the contours say nothing, it may be there, so that its
+    probability counts as that of the background.
+    """
+    on_grid = truth_on(evidence.grid, truth).ravel()[::EVERY]
+    known = data.known(case)
+    target = np.zeros(on_grid.shape, dtype=np.int64)
+    for index, name in enumerate(names, start=1):
+        if name in known:
+            target[on_grid == data.values[name]] = index
+    unknown = [index for index, name in enumerate(names, start=1) if name not in known]
+    some = np.ascontiguousarray(evidence.probabilities.reshape(len(names) + 1, -1)[:, ::EVERY])
+    found = []
+    for temperature in TEMPERATURES:
+        scaled = calibrated(some, temperature)
+        scaled[0] += scaled[unknown].sum(axis=0)
+        right = np.take_along_axis(scaled, target[None], axis=0)[0]
+        found.append(float(-np.log(np.maximum(right, 1e-6)).mean()))
+    return np.asarray(found)
+
+
+def best_temperature(tables: Sequence[NDArray[np.float64]]) -> float:
+    """The temperature with the lowest mean over the cases."""
+    return TEMPERATURES[int(np.mean(tables, axis=0).argmin())]
