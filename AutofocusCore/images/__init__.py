@@ -1,4 +1,4 @@
-"""Images: reading them, checking them, bringing them onto the grid and scale that a model wants."""
+"""Images: reading, checking, resampling and normalising them for a model."""
 
 from AutofocusCore.images.geometry import Grid, Region
 from AutofocusCore.images.preparing import Prepared, prepare

@@ -1,4 +1,4 @@
-"""Reading by ITK in another process, which may die of a hostile file: see `native_reader`."""
+"""Reads files with ITK in another process, which a hostile file may crash: see `native_reader`."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, damaged
 
 SECONDS = 5
-"""For the first megabytes, once ITK is loaded."""
+"""Time limit for the first megabytes, after ITK is loaded."""
 BYTES_A_SECOND = 4_000_000
 SECONDS_TO_LOAD = 120
-"""ITK's libraries, on a disk that is slow or a machine that is busy."""
+"""Time to load ITK's libraries from a slow disk or on a busy machine."""
 ADDRESS_SPACE = 3 * 1024**3
-"""Of the other process: what its libraries map, and a gigabyte."""
+"""Memory limit of the other process: what its libraries map, and a gigabyte."""
 
 
 @dataclass(frozen=True)
 class About:
-    """What ITK says of a file."""
+    """ITK's information about a file."""
 
     size: tuple[int, ...]
     spacing: tuple[float, ...]
@@ -43,14 +43,14 @@ class About:
 
 
 class Apart:
-    """Files read by one of ITK's readers in another process; a block, at whose end what was read is gone.
+    """Files read by one of ITK's readers in another process; temporary files are removed after the `with` block.
 
     Args:
         files: the files, all of which exist.
         reader: ITK's name of the reader, such as "TIFFImageIO".
-        name: what to call the image in messages.
-        frame: which volume of four dimensions; None: all there is.
-        about_only: whether only sizes and such are wanted.
+        name: name of the image in messages.
+        frame: number of the volume in a 4-D image; None: all.
+        about_only: read only sizes and the like, no voxels.
 
     Raises:
         InputError: the files are damaged, hostile, or too large.
@@ -139,7 +139,7 @@ class Apart:
 
     @property
     def about(self) -> list[About]:
-        """What is known of each file."""
+        """ITK's information about each file."""
         found: list[dict[str, Any]] = json.loads((self._folder / "about.json").read_text())
         return [
             About(

@@ -1,4 +1,4 @@
-"""Where the patient is: the body in a CT or MR, without the table and the air, and the box around it."""
+"""Finds the patient's body in a CT or MR, without table and air, and the box around it."""
 
 from __future__ import annotations
 
@@ -13,34 +13,34 @@ Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
 
 COARSE_MM = 3.0
-"""The body is looked for in voxels of about this size, which is fine enough and quick."""
+"""Voxel size in which the body is searched: fine enough, and fast."""
 TABLE_MM = 9.0
-"""Sheets thinner than twice this (table, mattress, mask) are not the body."""
+"""Objects thinner than twice this (table, mattress, mask) are removed."""
 AIR_TO_TISSUE_HU = 500.0
 DARK = 0.1
-"""Share of the bright tissue's value below which MR is background."""
+"""MR values below this share of the bright tissue's value are background."""
 SHARE_KEPT = 0.5
 MARGIN_MM = 6.0
 
 
 def body_mask(values: Floats, grid: Grid) -> Mask:
-    """The largest compact object: for CT what is denser than -500 HU, for other images what is not dark.
+    """The largest compact object: in CT voxels above -500 HU, in other images voxels that are not dark.
 
-    Holes (lungs, bowel gas, sinuses) are filled slice by slice, and thin things beside the body fall off by opening.
+    Holes (lungs, bowel gas, sinuses) are filled slice by slice; thin objects beside the body are removed by opening.
 
     Args:
         values: the image (z, y, x), not yet normalised.
-        grid: its grid, of which the spacing and the axis that runs from feet to head are used.
+        grid: its grid, for the spacing and for the axis from feet to head.
 
     Returns:
-        Mask (z, y, x); all true where no body stands out, as in an image that lies wholly within it.
+        Mask (z, y, x); all true if no body is found, for example in an image inside the body.
     """
     step = [max(1, round(COARSE_MM / s)) for s in reversed(grid.spacing)]  # (z, y, x)
     coarse = values[:: step[0], :: step[1], :: step[2]]
     seen = look(values)
     sheets = TABLE_MM
     if seen.air is None:
-        sheets = 0.0  # no table is seen in MR, and its dark tissue would tear
+        sheets = 0.0  # MR shows no table, and opening would tear dark tissue
         dense = coarse > coarse.min() + DARK * (np.percentile(coarse, 99) - coarse.min())
     else:
         dense = coarse > seen.air + AIR_TO_TISSUE_HU + (24 if seen.air > AIR_HU else 0)
@@ -58,7 +58,7 @@ def bounding_region(mask: Mask, margins: tuple[int, int, int]) -> Region:
     """The box around a mask's true voxels, wider by the margins (z, y, x) but within the array.
 
     Raises:
-        ValueError: nothing is true.
+        ValueError: the mask is empty.
     """
     ends = []
     for axis in range(3):
@@ -71,13 +71,13 @@ def bounding_region(mask: Mask, margins: tuple[int, int, int]) -> Region:
 
 
 def margins_of(grid: Grid, millimetres: float = MARGIN_MM) -> tuple[int, int, int]:
-    """Voxels (z, y, x) that are at least so many millimetres."""
+    """The number of voxels (z, y, x) for at least this length in millimetres."""
     x, y, z = (int(np.ceil(millimetres / s)) for s in grid.spacing)
     return (z, y, x)
 
 
 def _largest(dense: Mask, spacing: list[float], sheets: float) -> Mask:
-    """The largest object once thin sheets are gone, given back the surface that opening took off it."""
+    """The largest object after removing thin ones, with the surface that opening removed."""
     sizes = zip(reversed(spacing), reversed(dense.shape), strict=True)
     radius = [min(round(sheets / s), n // 8) for s, n in sizes]  # (x, y, z)
     image = sitk.GetImageFromArray(dense.astype(np.uint8))
@@ -85,10 +85,10 @@ def _largest(dense: Mask, spacing: list[float], sheets: float) -> Mask:
     if any(radius):
         core = _first_part(sitk.BinaryErode(image, radius, sitk.sitkBall, 0.0, 1.0))
         core = _first_part(sitk.BinaryDilate(core, [r + 1 for r in radius], sitk.sitkBall) & image)
-        # Opening may tear a thin wall, between the bowel's gas and the skin, say: mend it before holes are filled.
+        # Opening may tear a thin wall, for example between bowel gas and skin: repair it before filling holes.
         core = core | (sitk.BinaryMorphologicalClosing(core, radius, sitk.sitkBall) & image)
         compact = sitk.GetArrayFromImage(core)
-        # What is all sheets, like an empty skull, is better kept than torn.
+        # An object that consists of thin sheets, like an empty skull, is kept as it is.
         if compact.sum() > SHARE_KEPT * largest.sum():
             largest = compact
     return largest.astype(bool)
@@ -110,6 +110,6 @@ def _filled(mask: Mask, axis: int) -> Mask:
 
 
 def _axis_to_head(grid: Grid) -> int:
-    """The axis of an array (z, y, x) that runs most nearly from feet to head."""
+    """The axis of an array (z, y, x) that is closest to the direction from feet to head."""
     rows = np.abs(np.asarray(grid.direction).reshape(3, 3)[2])
     return 2 - int(np.argmax(rows))

@@ -1,4 +1,4 @@
-"""What makes an image unusable, in one sentence each, and the fault that can be repaired: voxels without a value."""
+"""Checks that refuse unusable images, and the repair of voxels without a value."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 
 FEWEST_VOXELS = 4
-"""Along every axis; with fewer there is no third dimension to speak of."""
+"""Minimum number of voxels along every axis."""
 LARGEST = 1e30
-"""Beyond this, squares overflow float32: such voxels carry no measurement."""
+"""The square of larger values overflows float32; such voxels contain no measurement."""
 SOURCE_KEY = "autofocus_source"
-"""Key of the image's meta data under which its file or folder is remembered, for the sake of good messages."""
+"""Key of the image's metadata for its file or folder, which messages name."""
 MODALITY_KEY = "0008|0060"
 
 
 def name_of(image: sitk.Image, otherwise: str = "The image") -> str:
-    """What to call an image in a message: the file or folder it was read from, where known."""
+    """Name of an image in messages: its file or folder, if known."""
     return str(image.GetMetaData(SOURCE_KEY)) if image.HasMetaDataKey(SOURCE_KEY) else otherwise
 
 
 def modality_of(image: sitk.Image) -> str | None:
-    """DICOM modality that came with the image, where one did."""
+    """DICOM modality of the image, if known."""
     return str(image.GetMetaData(MODALITY_KEY)).strip() or None if image.HasMetaDataKey(MODALITY_KEY) else None
 
 
 def check_kind(image: sitk.Image, name: str) -> None:
-    """Refuse whatever is not a scalar 3-D image.
+    """Refuse images that are not scalar and 3-D.
 
     Raises:
         InputError: 2-D, 4-D, RGB, vector or complex.
@@ -58,7 +58,7 @@ def check_components(components: int, kind: str, name: str) -> None:
 
 
 def check_size(image: sitk.Image, name: str) -> None:
-    """Refuse a volume too small to hold anything.
+    """Refuse a volume with too few voxels.
 
     Raises:
         InputError: fewer than four voxels along an axis.
@@ -72,7 +72,7 @@ def check_size(image: sitk.Image, name: str) -> None:
 
 
 def check_content(image: sitk.Image, name: str) -> None:
-    """Refuse an image in which every voxel is the same.
+    """Refuse an image whose voxels all have the same value.
 
     Raises:
         InputError: empty.
@@ -84,7 +84,7 @@ def check_content(image: sitk.Image, name: str) -> None:
 
 
 def check_geometry(image: sitk.Image, name: str) -> None:
-    """Refuse a geometry that no image can have.
+    """Refuse an impossible geometry.
 
     Raises:
         InputError: zero, negative or undefined spacing; axes that do not span a volume.
@@ -134,11 +134,11 @@ def choose_frame(count: int, frame: int | None, name: str) -> int:
 def repair_values(image: sitk.Image, name: str) -> tuple[sitk.Image, tuple[str, ...]]:
     """Replace voxels without a usable value (NaN, infinite, beyond 1e30).
 
-    A voxel gets the mean of its sound neighbours (3×3×3), or, where it has none, as in the empty margin round a
-    reconstruction, the lowest sound value of the image.
+    A voxel gets the mean of its valid neighbours (3×3×3) or, if there are none, as in the empty margin around a
+    reconstruction, the lowest valid value of the image.
 
     Returns:
-        The image, itself where all is well, and a warning that counts the repaired voxels.
+        The image (unchanged if all voxels are valid), and a warning with the number of repaired voxels.
 
     Raises:
         InputError: more than half of the voxels are unusable.

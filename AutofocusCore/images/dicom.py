@@ -1,4 +1,4 @@
-"""Volumes out of DICOM: a series of a folder, or a file that holds a whole one."""
+"""Reads DICOM volumes: a series in a folder, or a multi-frame file."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class LoadedSeries:
-    """Voxels of a series, the grid they lie on (sheared where the gantry was tilted), and what was odd."""
+    """Voxels of a series, their grid (sheared if the gantry was tilted), and warnings."""
 
     image: sitk.Image
     grid: Grid
@@ -83,7 +83,7 @@ def choose_series(path: Path, series: str | int | None) -> Series:
 
 
 def count_frames(path: Path, series: str | int | None) -> int:
-    """How many volumes a folder's series, or a multi-frame file, holds."""
+    """Number of volumes in a folder's series or a multi-frame file."""
     chosen = choose_series(path, series)
     return len(stack(chosen.slices, str(path), same_pixels).frames)
 

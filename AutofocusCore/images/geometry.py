@@ -1,4 +1,4 @@
-"""Where the voxels of an image are, in millimetres of the patient, and the grid that a model wants.
+"""Positions of voxels in millimetres of the patient, and the grid that a model needs.
 
 Indices, sizes, spacings and points in this file are (x, y, z), as in SimpleITK, and the patient's axes are LPS: x grows
 to the left, y to the back, z to the head. Arrays are (z, y, x); `Grid.crop` and `Grid.shape` are where the two meet.
@@ -26,7 +26,7 @@ ALIGNED = 0.01
 """Direction cosines this close to a signed permutation (0.6 degrees) count as the patient's own axes."""
 SAME_SPACING_MM = 1e-3
 SMALLEST_COSINE = 1e-30
-"""ITK's linear algebra stumbles over smaller ones."""
+"""ITK's linear algebra fails for smaller values."""
 ORTHOGONAL = 1e-3
 """Axes whose cosines are larger than this are sheared; half a voxel over a thousand voxels."""
 
@@ -42,7 +42,7 @@ class Grid:
 
     @classmethod
     def of(cls, image: sitk.Image) -> Grid:
-        """The grid of a 3-D image, exactly as the image holds it."""
+        """The grid of a 3-D image."""
         return cls(image.GetSize(), image.GetSpacing(), image.GetOrigin(), image.GetDirection())
 
     @classmethod
@@ -94,14 +94,14 @@ class Grid:
         return self.to_mm(np.array(list(product(*ends))))
 
     def same_as(self, other: Grid, tolerance: float = 1e-3) -> bool:
-        """Whether both have the same size and every voxel in the same place, to a fraction of a voxel."""
+        """Whether both have the same size and voxel positions, to a fraction of a voxel."""
         if self.size != other.size:
             return False
         offset = self.to_index(other.corners(0)) - self.to_index(self.corners(0))
         return bool(np.max(np.abs(offset)) <= tolerance)
 
     def crop(self, region: Region) -> Grid:
-        """The part that holds the voxels ((z0, z1), (y0, y1), (x0, x1))."""
+        """The grid of the voxels ((z0, z1), (y0, y1), (x0, x1))."""
         (z0, z1), (y0, y1), (x0, x1) = region
         if (z0, y0, x0) == (0, 0, 0):
             return Grid((x1, y1, z1), self.spacing, self.origin, self.direction)
@@ -121,15 +121,15 @@ class Grid:
 
 
 def model_grid(grid: Grid, orientation: str, spacing: Sequence[float] | None) -> Grid:
-    """The grid that a model sees: its orientation and spacing over the whole extent of the image.
+    """The grid for a model: the model's orientation and spacing over the whole extent of the image.
 
-    An image along the patient's axes keeps them (turned over or swapped as the orientation asks), and an axis whose
-    spacing is already right keeps the places of its voxels, so that nothing is interpolated there. An oblique image
-    gets a grid along the patient's axes round all of it.
+    An image along the patient's axes keeps them, flipped or swapped as the orientation requires. An axis that already
+    has the right spacing keeps its voxel positions, so that nothing is interpolated along it. An oblique image gets a
+    grid along the patient's axes that encloses it.
 
     Args:
         grid: the image's grid.
-        orientation: where the indices grow to, such as "RAS" for right, anterior, superior.
+        orientation: directions of increasing indices, such as "RAS" for right, anterior, superior.
         spacing: (x, y, z) in mm along the new axes; None keeps the image's.
     """
     wanted = np.array([AXIS_OF_LETTER[letter] for letter in orientation.upper()], dtype=np.float64).T

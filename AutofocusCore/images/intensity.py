@@ -1,4 +1,4 @@
-"""What the numbers in an image mean: CT or MR, air or tissue, and the scale on which a network reads them."""
+"""Recognises CT and MR by their intensities, and normalises intensities for a network."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ Numbers = npt.NDArray[Any]
 
 AIR_HU = -1000.0
 STORED_OFFSET = 1024.0
-"""Some CTs are stored as HU + 1024, without saying so."""
+"""Some CTs are stored as HU + 1024, without any note of it."""
 SAMPLE = 200_000
-"""Voxels that are enough to see what an image looks like."""
+"""Number of voxels that are enough to recognise an image's kind."""
 SMALLEST_STD = 1e-6
 """Of the largest value: with less, rounding is all there is."""
 EXPECTS_STORED = 300.0
@@ -29,11 +29,11 @@ EMPTY_SHARE = 0.05
 
 @dataclass(frozen=True)
 class Look:
-    """What the intensities say.
+    """Result of recognising an image's kind.
 
     Attributes:
-        kind: "CT", "CT+1024" (HU stored with an offset) or None: of no recognisable scale, as MR is.
-        air: the value of air where the kind is known.
+        kind: "CT", "CT+1024" (HU stored with an offset) or None: no recognisable scale, as in MR.
+        air: the value of air, if the kind is known.
     """
 
     kind: str | None
@@ -56,7 +56,7 @@ def look(values: Numbers) -> Look:
 
 
 def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> bool:
-    """Whether values look like HU: air near -1000 and, of the rest, a good share of soft tissue; or hardly else."""
+    """Whether values look like HU: air near -1000 and much soft tissue in the rest, or mostly soft tissue."""
     low, high = np.percentile(sample, [1, 99])
     tissue = sample[(sample > -300) & (sample < 3000)]
     # Water and muscle lie at 0 ... 60 HU and fat at -100 in every scanner; MR knows no such place.
@@ -67,13 +67,13 @@ def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> boo
 
 
 def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None, channel: str) -> str | None:
-    """A warning when an image is plainly not of the modality that the model wants.
+    """A warning if an image clearly has another modality than the model expects.
 
     Args:
         name: the image's name.
         wanted: the model's DICOM modality for this channel.
         values: the image's voxels.
-        stated: the DICOM modality that came with the image, None where none did.
+        stated: the DICOM modality of the image's header; None if unknown.
         channel: the channel's name.
     """
     seen = look(values).kind
@@ -98,12 +98,12 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
 
 
 def offset_to_model(seen: Look, how: Normalization, name: str) -> tuple[float, str | None]:
-    """What to add to a CT so that its air and soft tissue lie where the model's window expects them, and a warning.
+    """The offset to add to a CT, so that air and soft tissue have the values of the model's window, and a warning.
 
-    A z-score does not mind an offset, so that only models with a window need this.
+    Only models with a window need this, because a z-score does not depend on an offset.
 
     Args:
-        seen: how the image looks.
+        seen: the recognised kind of the image.
         how: the model's normalisation.
         name: the image's name.
     """
@@ -121,7 +121,7 @@ def offset_to_model(seen: Look, how: Normalization, name: str) -> tuple[float, s
 
 
 def outside_value(values: Numbers, modality: str) -> float:
-    """What lies beyond the image: air for CT; else 0 where the image has an empty background, or its lowest value.
+    """The value outside the image: air for CT; otherwise 0 if the image has an empty background, or its lowest value.
 
     Interpolation leaves negative values in skull-stripped MR, so that its lowest value is not its background.
     """
@@ -135,7 +135,7 @@ def outside_value(values: Numbers, modality: str) -> float:
 def statistics(
     values: Floats, percentiles: tuple[float, float] | None, sigmas: tuple[float, float] | None
 ) -> tuple[float, float]:
-    """Mean and standard deviation of the voxels that lie within both cut-offs, as DeepMedic takes them.
+    """Mean and standard deviation of the voxels within both cut-offs, as in DeepMedic.
 
     Args:
         values: the voxels of the mask, one-dimensional.
@@ -154,16 +154,16 @@ def statistics(
 
 
 def normalise(values: Floats, mask: Mask, how: Normalization, name: str) -> tuple[float, float]:
-    """Bring an image onto the network's scale, in place: (value - shift) / scale, all voxels alike.
+    """Normalise an image in place: (value - shift) / scale for all voxels.
 
     Args:
         values: float32 array (z, y, x); changed. For the method "window" also clipped to the window.
-        mask: voxels that the statistics are taken over, of the same shape.
+        mask: voxels for the statistics, of the same shape.
         how: the model's normalisation.
         name: the image's name, for messages.
 
     Returns:
-        Shift and scale, so that other values (air, say) can be brought onto the same scale.
+        Shift and scale, so that other values, such as air, can be normalised in the same way.
 
     Raises:
         InputError: the mask is empty, or all its voxels are the same.

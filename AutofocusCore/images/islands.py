@@ -1,4 +1,4 @@
-"""Islands of a structure, which are nearly always wrong: small ones, or all where anatomy has one piece of it."""
+"""Removes islands of a structure, which are nearly always wrong: small ones, or all but the largest part."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ def remove_islands(labels: npt.NDArray[np.uint8], voxel_mm3: float, smallest_mm3
     Args:
         labels: labelmap (z, y, x); changed.
         voxel_mm3: volume of a voxel.
-        smallest_mm3: the smallest volume that stays, in mm³.
+        smallest_mm3: smaller volumes are removed, in mm³.
 
     Returns:
-        How many voxels were removed.
+        The number of removed voxels.
     """
     fewest = int(np.ceil(smallest_mm3 / voxel_mm3 - 1e-9))
     if fewest <= 1:
@@ -49,10 +49,10 @@ def keep_largest(labels: npt.NDArray[np.uint8], connected: Iterable[int]) -> dic
 
     Args:
         labels: labelmap (z, y, x); changed.
-        connected: the label values of the structures of which anatomy has one piece.
+        connected: label values of structures that are one connected piece.
 
     Returns:
-        By label, how many voxels were removed, where there were any.
+        The number of removed voxels by label, without zeros.
     """
     removed = {}
     for label in connected:

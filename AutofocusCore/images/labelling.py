@@ -1,4 +1,4 @@
-"""From probabilities on the model's grid to labels on the image's own grid."""
+"""Labels on the image's own grid from probabilities on the model's grid."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLAB_VOXELS = 8_000_000
 
 
 def count_steps(classes: int, grid: Grid, target: Grid) -> int:
-    """How often `label_image` calls its `step`."""
+    """Number of calls of `step` by `label_image`."""
     box = touched(grid, target)
     return classes * len(_slabs(target.crop(box))) if box is not None else 0
 
@@ -34,15 +34,15 @@ def label_image(
 ) -> tuple[Labels, Floats | None]:
     """The most probable class of each voxel of the image, from the probabilities, resampled one class at a time.
 
-    Memory beyond the input is one byte and one float for each voxel of the part of the image that the grid touches,
-    plus a slab, however many classes there are. Beyond the grid is background, with certainty.
+    Memory in addition to the input, for any number of classes: one byte and one float for each voxel of the part of the
+    image that the grid touches, plus a slab. Outside the grid everything is background.
 
     Args:
-        probabilities: (classes, D, H, W) on the grid, which sum to one.
-        grid: where they are.
+        probabilities: (classes, D, H, W) on the grid; they sum to one.
+        grid: their grid.
         target: the image's grid.
-        keep: whether the resampled probabilities are wanted too, (D', H', W', classes) on the target.
-        step: called after each slab of each class; what it raises ends the work.
+        keep: whether to return the resampled probabilities too, (D', H', W', classes) on the target.
+        step: called after each slab of each class; an error that it raises ends the work.
 
     Returns:
         Labels (D', H', W') on the target, and the probabilities or None.
