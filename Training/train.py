@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import copy
 import sys
+import time
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,18 +30,16 @@ import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
 from Training.configuration.config import Config, as_toml, load_config
 from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
-from Training.evaluate import dice_per_structure
 from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
-from Training.loop.data import DataSet, load_data, names_of
+from Training.loop.data import load_data, names_of
 from Training.loop.distributed import Processes, processes, share_batch_norm
-from Training.loop.losses import build_loss
 from Training.loop.optimizers import add_penalties, build_optimizer, set_rates
 from Training.loop.recompute import recompute_hidden_layers
 from Training.loop.record import Record, write_environment
-from Training.loop.sampling import Drawing, draw_batch
 from Training.loop.schedule import course_of, learning_rate, update_average
-from Training.loop.step import Arithmetic, add_gradients
-from Training.loop.supervision import Answers
+from Training.loop.step import Arithmetic
+from Training.loop.tasks import ScanTask, SegmentTask, Task
+from Training.loop.watching import watch
 
 
 @dataclass
@@ -72,6 +71,7 @@ def train(
     data_folder: Path | None = None,
     stop_after: int | None = None,
     start_from: Path | None = None,
+    minutes: float | None = None,
 ) -> Path:
     """Run an experiment, or go on with it. Returns the checkpoint.
 
@@ -80,6 +80,7 @@ def train(
         data_folder: in place of the configuration's.
         stop_after: end after this many steps in all, as if interrupted there.
         start_from: the checkpoint of another run, whose averaged weights this one begins with.
+        minutes: end, with a checkpoint to go on from, after the step in which so much time has passed.
 
     Raises:
         InputError: something is wrong with the data, found before the first step.
@@ -87,18 +88,24 @@ def train(
         DeviceError: fewer GPUs than processes.
     """
     with processes() as everyone:
-        return _train(config, out, everyone, data_folder, stop_after, start_from)
+        return _train(config, out, everyone, data_folder, stop_after, start_from, minutes)
 
 
 def _train(
-    config: Config, out: Path, everyone: Processes, folder: Path | None, stop_after: int | None, start_from: Path | None
+    config: Config,
+    out: Path,
+    everyone: Processes,
+    folder: Path | None,
+    stop_after: int | None,
+    start_from: Path | None,
+    minutes: float | None,
 ) -> Path:
     run, device = config.run, everyone.device
     arithmetic = Arithmetic(run.precision, device)
     torch.manual_seed(run.seed)
     network = AutofocusCore.build_network(**config.model.architecture).to(device).train()
-    network.to(memory_format=torch.channels_last_3d)
-    drawing = Drawing.of(config.segments, config.augmentation, network.margin)
+    if config.segments is not None:
+        network.to(memory_format=torch.channels_last_3d)
     average = copy.deepcopy(network).eval()
     if run.batch_norm == "all":
         share_batch_norm(network, device)
@@ -107,7 +114,8 @@ def _train(
     state = State(network, average, build_optimizer(network, config.optimizer), arithmetic.scaler)
     data = load_data(config, folder)
 
-    together = config.segments.per_step * everyone.count  # segments that are computed at the same time
+    each = config.segments.per_step if config.segments is not None else 1
+    together = each * everyone.count  # segments or scans that are computed at the same time
     batch = together * run.accumulate
     course = course_of(run, len(data.train), batch)
     checkpoint, text = out / "checkpoint.pt", as_toml(config)
@@ -126,61 +134,60 @@ def _train(
         else:
             print(f"going on after step {state.step}", flush=True)
         record = Record(out, state.step, course.steps, text)
-    spread, loss_of = everyone.spread(Answers(network)), build_loss(run.loss, run.background_weight)
+    task: Task
+    if config.segments is not None:
+        task = SegmentTask(config, network, data.train, course, arithmetic)
+    else:
+        task = ScanTask(config, network, data.train, course, arithmetic, stride=everyone.count)
+    spread, began = everyone.spread(task.answering), time.monotonic()
 
     while state.step < min(course.steps, stop_after or course.steps):
         torch.manual_seed(run.seed * 1_000_003 + state.step * everyone.count + everyone.rank)
         rate = learning_rate(config.optimizer, state.step, course.steps, course.epoch)
         set_rates(state.optimizer, rate)
         state.optimizer.zero_grad()
-        total, names = 0.0, []
+        total, names, facts = 0.0, [], {}
         for part in range(run.accumulate):
-            first = state.step * batch + part * together + everyone.rank * config.segments.per_step
-            numbers = range(first, first + config.segments.per_step)
-            images, labels, mine = draw_batch(data.train, drawing, course, numbers)
-            images, labels = images.to(device, memory_format=torch.channels_last_3d), labels.to(device)
+            first = state.step * batch + part * together + everyone.rank * each
             last = part == run.accumulate - 1
             with nullcontext() if last or everyone.count == 1 else spread.no_sync():
-                loss = add_gradients(spread, images, labels, loss_of, arithmetic, 1 / run.accumulate)
-            names += [name for others in everyone.gathered(mine) for name in others]
-            if not torch.isfinite(loss):
+                learned = task.learn(spread, first, 1 / run.accumulate)
+            names += [name for others in everyone.gathered(learned.names) for name in others]
+            if not torch.isfinite(learned.loss):
                 raise SettingError(
-                    f"The loss of step {state.step + 1} is {loss.item()}, on segments of {', '.join(names)}",
+                    f"The loss of step {state.step + 1} is {learned.loss.item()}, on {', '.join(names)}",
                     "look at these cases, or lower optimizer.learning_rate; the checkpoint before is kept",
                 )
-            total += loss.item() / run.accumulate
+            total += learned.loss.item() / run.accumulate
+            facts = learned.facts
         state.scaler.unscale_(state.optimizer)
         add_penalties(network, config.optimizer.l1, config.optimizer.l2)
+        if config.optimizer.clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.clip)
         state.scaler.step(state.optimizer)
         state.scaler.update()
         update_average(average, network, run.average, state.step)
         state.step += 1
 
+        out_of_time = minutes is not None and any(everyone.gathered(time.monotonic() - began > 60 * minutes))
         done = state.step == course.steps
         watched = None
         if run.watch_every and data.watch and (done or state.step % run.watch_every == 0):
-            watched = watch(average, data, len(config.model.structures), everyone)
-        if record is None:
-            continue
-        record.add(state.step, total, rate, names, watched)
-        kept = {"config": text, "data_sha256": data.checksum, "segments": batch}
-        if watched is not None and np.nanmean(watched) > state.best:
-            state.best = float(np.nanmean(watched))
-            save(out / "best.pt", {**state.as_dict(), **kept, "score": state.best})
-        if done or state.step % run.checkpoint_every == 0 or state.step == stop_after:
-            save(checkpoint, {**state.as_dict(), **kept})
+            watched = watch(average, data, len(config.model.structures), everyone, arithmetic)
+        if record is not None:
+            record.add(state.step, total, rate, names, watched, facts)
+            kept = {"config": text, "data_sha256": data.checksum, "segments": batch}
+            if watched is not None and np.nanmean(watched) > state.best:
+                state.best = float(np.nanmean(watched))
+                save(out / "best.pt", {**state.as_dict(), **kept, "score": state.best})
+            if done or out_of_time or state.step % run.checkpoint_every == 0 or state.step == stop_after:
+                save(checkpoint, {**state.as_dict(), **kept})
+        if out_of_time:
+            break
+    task.close()
     if record is not None:
         record.close()
     return checkpoint
-
-
-def watch(average: nn.Module, data: DataSet, structures: int, everyone: Processes) -> list[float]:
-    """Mean Dice of each structure over the watched cases, which the processes share among them."""
-    everyone.agree(average)
-    own = data.watch[everyone.rank :: everyone.count]
-    mine = [dice_per_structure(average, source.case, structures) for source in own]
-    scores = [score for part in everyone.gathered(mine) for score in part]
-    return [float(np.nanmean(of_one)) if np.isfinite(of_one).any() else float("nan") for of_one in np.transpose(scores)]
 
 
 def main() -> int:
@@ -190,13 +197,14 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>); a run in it is continued")
     add_data(parser)
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt of another run: begin with its averaged weights")
+    parser.add_argument("--minutes", type=float, help="stop after so many, with a checkpoint that the run goes on from")
     add_overrides(parser, "run.seed=2")
     add_threads(parser)
     options = parse(parser)
     try:
         config = load_config(options.config, options.overrides)
         out = options.out or run_folder(options.config)
-        print(train(config, out, options.data, start_from=options.start_from))
+        print(train(config, out, options.data, start_from=options.start_from, minutes=options.minutes))
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import Any, TypeVar, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 from AutofocusCore.errors import SettingError
 from Training.configuration.settings import require
@@ -39,7 +40,7 @@ def build(cls: type[Part], values: Any, where: str, readers: Mapping[type, Reade
         require(name in values or not missing, f"{where} field {name}", None, "it cannot be left out")
     ready = {}
     for name, value in values.items():
-        kind = hints[name]
+        kind = _wanted(hints[name])
         if isinstance(value, Mapping) and kind in readers:
             value = readers[kind](value)
         elif dataclasses.is_dataclass(kind) and not isinstance(value, kind):  # type: ignore[arg-type]
@@ -58,3 +59,9 @@ def build(cls: type[Part], values: Any, where: str, readers: Mapping[type, Reade
         return cls(**ready)
     except TypeError as error:  # within a list or a table, a text where a number belongs
         raise SettingError(f"The configuration's {where} cannot be used ({error})", "correct its types") from None
+
+
+def _wanted(hint: Any) -> Any:
+    """The dataclass of "a dataclass or None", any other hint as it is."""
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType] if isinstance(hint, UnionType) else []
+    return kinds[0] if len(kinds) == 1 and dataclasses.is_dataclass(kinds[0]) else hint

@@ -13,7 +13,7 @@ from AutofocusCore.models import Channel, ModelSpec, Normalization, Structure
 from AutofocusCore.models.parts import from_mapping
 from AutofocusCore.models.terminology import KNOWN, structure
 from Training.configuration.building import build
-from Training.configuration.settings import Augmentation, Optimizer, Run, Segments, require
+from Training.configuration.settings import Augmentation, Optimizer, Run, Scans, Segments, require
 from Training.configuration.toml_files import read_values, toml_text
 
 
@@ -30,6 +30,12 @@ class Data:
             nothing is ever chosen by it.
         fold: of cross-validation, from 0: its cases are the test part, and all other training cases are trained on.
             Left out, the test part is the one that the folder names.
+        watch_from: "train", or "test": the cases to watch are then some of the test part, and trained on are all others.
+            Only for data whose test part is not what the model's figures come from.
+        unknown: names of structures whose contours are not to be used, by case: wrong ones, for example. They are
+            unknown there, not absent.
+        volume_ml: for a structure, by its name, the least and the largest volume in mL that its contour is used with;
+            where it is smaller or larger, it follows another convention and is unknown.
         folds: into how many folds a "folder" has its training cases dealt, by their sorted names. A prepared folder
             holds its folds.
     """
@@ -41,6 +47,9 @@ class Data:
     test: int = 0
     fold: int | None = None
     folds: int = 0
+    watch_from: str = "train"
+    unknown: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    volume_ml: dict[str, tuple[float, float]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         known = ("prepared", "folder", "phantom")
@@ -49,6 +58,12 @@ class Data:
         require(self.source != "phantom" or self.train > 0, "data.train", self.train, "give the number of phantoms")
         require(self.watch >= 0, "data.watch", self.watch, "give 0 or more cases")
         require(self.test >= 0, "data.test", self.test, "give 0 or more cases")
+        for name in ("unknown", "volume_ml"):
+            object.__setattr__(self, name, {key: tuple(value) for key, value in getattr(self, name).items()})
+        require(self.watch_from in ("train", "test"), "data.watch_from", self.watch_from, "use train or test")
+        for structure, limits in self.volume_ml.items():
+            fits = len(limits) == 2 and 0 <= limits[0] < limits[1]
+            require(fits, f"data.volume_ml.{structure}", limits, "give the least and the largest volume in mL")
         whole = self.fold is None or (isinstance(self.fold, int) and not isinstance(self.fold, bool) and self.fold >= 0)
         require(whole, "data.fold", self.fold, "give a whole number from 0")
         if self.source == "folder" and self.fold is not None:
@@ -61,17 +76,38 @@ class Data:
 
 @dataclass(frozen=True)
 class Config:
-    """An experiment: what the model is to be (the card of its bundle, but for the figures), and how it gets there."""
+    """An experiment: what the model is to be (the card of its bundle, but for the figures), and how it gets there.
+
+    Either `segments` or `scans` says what the network learns from: crops, or whole scans in the ROI domain.
+    """
 
     model: ModelSpec
     data: Data
-    segments: Segments
     run: Run
+    segments: Segments | None = None
+    scans: Scans | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: Optimizer = field(default_factory=Optimizer)
 
     def __post_init__(self) -> None:
-        structures, swap, shares = len(self.model.structures), self.augmentation.swap, self.segments.shares
+        one = (self.segments is None) != (self.scans is None)
+        require(one, "segments", self.segments, "give one of the tables [segments] and [scans]")
+        domain = self.model.architecture.get("domain", "box")
+        fits = (domain == "roi") == (self.scans is not None)
+        require(fits, "model.architecture.domain", domain, 'use "roi" with [scans], "box" with [segments]')
+        augmentation, cycles = self.augmentation, self.optimizer.cycles
+        for name in ("elastic", "gamma", "streaks", "cut"):
+            value = getattr(augmentation, name)
+            require(not value or self.scans is not None, f"augmentation.{name}", value, "leave it 0 for [segments]")
+        fits = not augmentation.monai or self.scans is None
+        require(fits, "augmentation.monai", augmentation.monai, "leave it out for [scans]")
+        remedy = f"make them {self.run.steps} steps together, as run.steps says, or leave them out"
+        require(not cycles or sum(cycles) == self.run.steps, "optimizer.cycles", cycles, remedy)
+        names = {structure.name for structure in self.model.structures}
+        named = {*self.data.volume_ml, *(name for listed in self.data.unknown.values() for name in listed)}
+        require(named <= names, "data.unknown and data.volume_ml", sorted(named - names), f"use {', '.join(names)}")
+        structures, swap = len(self.model.structures), self.augmentation.swap
+        shares = self.segments.shares if self.segments is not None else ()
         fits = all(label <= structures for pair in swap for label in pair)
         require(fits, "augmentation.swap", swap, f"use labels from 1 to {structures}, the number of structures")
         remedy = f"give {structures + 1} shares, the background's first, or none"

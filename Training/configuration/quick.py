@@ -65,7 +65,8 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
         config,
         model=model,
         data=Data(source, folder=str(data), watch=0),
-        segments=replace(config.segments, size=SEGMENT, per_step=1, shares=()),
+        segments=None if config.segments is None else replace(config.segments, size=SEGMENT, per_step=1, shares=()),
+        optimizer=replace(config.optimizer, cycles=()),
         run=replace(config.run, **SHORT),
         augmentation=Augmentation(),
     )

@@ -58,8 +58,25 @@ class Segments:
 
 
 @dataclass(frozen=True)
+class Scans:
+    """Training on whole scans in the ROI domain: each step takes one, and supervises all its active voxels.
+
+    Args:
+        ahead: scans that are made in the background while the network learns from another.
+        cache: scans are kept in memory once they were read; without it, each is read or made anew, as phantoms are that
+            serve for one step only.
+    """
+
+    ahead: int = 2
+    cache: bool = True
+
+    def __post_init__(self) -> None:
+        require(self.ahead >= 0, "scans.ahead", self.ahead, "give 0 or more scans")
+
+
+@dataclass(frozen=True)
 class Augmentation:
-    """Random changes of every segment.
+    """Random changes of every segment or scan.
 
     Args:
         flip: axes (0 z, 1 y, 2 x) turned round half of the time; never one that swaps left and right structures,
@@ -74,6 +91,11 @@ class Augmentation:
             each axis: what resampling from other grids does to images.
         monai: MONAI's transforms, applied in this order after all others: tables with the `name` of one in SPATIAL or
             INTENSITY and its arguments but `keys`, such as {name = "RandBiasFieldd", prob = 0.3}.
+        elastic: whole scans only, as are the following: standard deviation in mm of a smooth random displacement.
+        gamma: standard deviation of the logarithm of an exponent that values from 0 to 1 are raised to.
+        coarser: a third of the scans lose detail, as if their voxels were up to so many times as large; 1 for none.
+        streaks: share of the scans that get bright and dark streaks round a point, as from metal in CT.
+        cut: share of the scans that end early: at the head's or the feet's side, or at the sides of the field of view.
     """
 
     flip: tuple[int, ...] = ()
@@ -86,6 +108,11 @@ class Augmentation:
     probability: float = 1.0
     blur: float = 0.0
     monai: tuple[dict[str, Any], ...] = ()
+    elastic: float = 0.0
+    gamma: float = 0.0
+    coarser: float = 1.0
+    streaks: float = 0.0
+    cut: float = 0.0
 
     def __post_init__(self) -> None:
         require(set(self.flip) <= {0, 1, 2}, "augmentation.flip", self.flip, "list axes among 0 (z), 1 (y) and 2 (x)")
@@ -95,10 +122,13 @@ class Augmentation:
         fits = fits and len(set(labels)) == len(labels)
         require(fits, "augmentation.swap", self.swap, "give pairs of labels, none of them twice: [[3, 4]]")
         require(not self.swap or 2 in self.flip, "augmentation.swap", self.swap, "flip axis 2 (x), or leave it out")
-        for name in ("rotation", "contrast", "brightness", "noise", "blur"):
+        for name in ("rotation", "contrast", "brightness", "noise", "blur", "elastic", "gamma"):
             require(getattr(self, name) >= 0, f"augmentation.{name}", getattr(self, name), "give 0 or more")
         require(0 <= self.scaling < 1, "augmentation.scaling", self.scaling, "give a share from 0 to below 1")
-        require(0 <= self.probability <= 1, "augmentation.probability", self.probability, "give 0 to 1")
+        require(self.coarser >= 1, "augmentation.coarser", self.coarser, "give a factor from 1 up")
+        for name in ("probability", "streaks", "cut"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"augmentation.{name}", value, "give a share from 0 to 1")
         for entry in self.monai:
             fits = isinstance(entry, dict) and "keys" not in entry and isinstance(entry.get("name"), str)
             require(fits, "augmentation.monai", entry, 'give a table such as {name = "RandGaussianNoised", prob = 0.3}')
@@ -110,7 +140,7 @@ class Optimizer:
     """How the weights move.
 
     Args:
-        name: "adam", "sgd", "rmsprop" (PyTorch's, as released) or "deepmedic-rmsprop" (as DeepMedic defines it).
+        name: "adam", "adamw", "sgd", "rmsprop" (PyTorch's, as released) or "deepmedic-rmsprop" (as DeepMedic defines it).
         learning_rate: at the start.
         momentum: of RMSprop and SGD.
         nesterov: Nesterov's momentum, for SGD and DeepMedic's RMSprop.
@@ -126,6 +156,9 @@ class Optimizer:
         attention: how many times as fast the layers that attention is computed by learn. They have no BatchNorm: where
             steps are large, as Adam's are, their scores grow until the softmax chooses one rate everywhere, and for
             good; with 0.1 they have been seen to stay free.
+        clip: largest norm of all gradients together, to which larger ones are scaled down; 0 for no limit.
+        cycles: lengths in steps of the parts of a run, in each of which the schedule begins anew, warm-up included: a
+            good model after each of them. None: the run is one part.
     """
 
     name: str = "adam"
@@ -144,9 +177,11 @@ class Optimizer:
     divide_by: float = 10.0
     warm_up: int = 0
     attention: float = 1.0
+    clip: float = 0.0
+    cycles: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
-        require_known(self.name, "optimizer.name", ("adam", "sgd", "rmsprop", "deepmedic-rmsprop"))
+        require_known(self.name, "optimizer.name", ("adam", "adamw", "sgd", "rmsprop", "deepmedic-rmsprop"))
         for name in ("learning_rate", "attention"):
             require(getattr(self, name) > 0, f"optimizer.{name}", getattr(self, name), "give a positive number")
         require_known(self.schedule, "optimizer.schedule", ("poly", "step", "cosine", "constant"))
@@ -154,8 +189,8 @@ class Optimizer:
         require(ascending, "optimizer.drops", self.drops, "give positive numbers in ascending order")
         require(self.divide_by >= 1, "optimizer.divide_by", self.divide_by, "give at least 1")
         require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "give 0 to below 1")
-        has = self.momentum == 0 or self.name != "adam"
-        require(has, "optimizer.momentum", self.momentum, "leave it 0 with adam, which has its own")
+        has = self.momentum == 0 or self.name not in ("adam", "adamw")
+        require(has, "optimizer.momentum", self.momentum, f"leave it 0 with {self.name}, which has its own")
         has = self.weight_decay == 0 or self.name != "deepmedic-rmsprop"
         require(
             has, "optimizer.weight_decay", self.weight_decay, "use l1 and l2 with deepmedic-rmsprop, as DeepMedic does"
@@ -165,7 +200,8 @@ class Optimizer:
         require(able or not self.nesterov, "optimizer.nesterov", self.nesterov, remedy)
         able = self.name == "deepmedic-rmsprop"
         require(able or not self.normalized, "optimizer.normalized", self.normalized, "use it with deepmedic-rmsprop")
-        for name in ("weight_decay", "l1", "l2", "epsilon", "warm_up"):
+        require(all(n > 0 for n in self.cycles), "optimizer.cycles", self.cycles, "give positive numbers of steps")
+        for name in ("weight_decay", "l1", "l2", "epsilon", "warm_up", "clip"):
             require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
 
 

@@ -17,6 +17,7 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images.preparing import prepare
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
+from Training.configuration.config import Data
 from Training.loop.sampling import Case
 
 SHOWN_PROBLEMS = 8
@@ -156,6 +157,22 @@ def split_watched(names: Sequence[str], count: int, where: str) -> tuple[list[st
         raise InputError(f"{where} has {len(names)} training cases", f"have more than data.watch={count}")
     watched = set(names[:: max(1, len(names) // max(count, 1))][:count])
     return [n for n in names if n not in watched], [n for n in names if n in watched]
+
+
+def parts_to_use(
+    train: Sequence[str], test: Sequence[str], data: Data, where: str
+) -> tuple[list[str], list[str], list[str]]:
+    """The names to train on, to watch and to report on, as a configuration says.
+
+    Raises:
+        InputError: nothing would be left to train on, or too few are there to watch.
+    """
+    test = list(test)[: data.test or None]
+    if data.watch_from == "train":
+        return (*split_watched(train, data.watch, where), test)
+    if data.watch > len(test):
+        raise InputError(f"{where} has {len(test)} test cases", f"have at least data.watch={data.watch}")
+    return list(train), test[:: max(1, len(test) // max(data.watch, 1))][: data.watch], test
 
 
 def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int]) -> tuple[str, ...]:

@@ -5,7 +5,6 @@ Every problem with the data is named before training starts, not hours into it.
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import json
 import logging
@@ -20,13 +19,14 @@ from AutofocusCore.phantom import make_phantom
 from Training.configuration.config import Config
 from Training.loop.cases import (
     DataSet,
+    Shelf,
     Source,
     case_of,
     names_of,
+    parts_to_use,
     refuse,
     remark_on_lost,
     remark_on_small,
-    split_watched,
 )
 from Training.loop.prepared import load_prepared
 from Training.preparing.found import ImageFile
@@ -35,6 +35,8 @@ __all__ = ["DataSet", "Source", "case_of", "load_data", "names_of"]
 
 FIRST_TEST_PHANTOM = 1000
 FIRST_WATCHED_PHANTOM = 900
+LEFT_OUT = 1100
+"""Phantoms from the first watched one on that are never trained on."""
 
 
 def load_data(config: Config, folder: Path | None = None) -> DataSet:
@@ -58,17 +60,23 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
 def _phantoms(config: Config) -> DataSet:
     def source(seed: int) -> Source:
         name = f"phantom-{seed}"
-        return Source(name, functools.cache(lambda: case_of(name, *make_phantom(seed), config.model)))  # made once
+        return Source(name, lambda: case_of(name, *make_phantom(seed), config.model), shelf)
 
     def sources(first: int, count: int) -> list[Source]:
         return [source(first + i) for i in range(count)]
+
+    # A phantom that serves for one step only is not kept.
+    shelf = Shelf(float("inf") if config.scans is None or config.scans.cache else 0.0)
 
     train, watch, test = config.data.train, config.data.watch, config.data.test
     example, truth = make_phantom(0)
     digest = hashlib.sha256(sitk.GetArrayViewFromImage(example).tobytes())
     digest.update(sitk.GetArrayViewFromImage(truth).tobytes())
     return DataSet(
-        sources(0, train), sources(FIRST_WATCHED_PHANTOM, watch), sources(FIRST_TEST_PHANTOM, test), digest.hexdigest()
+        [source(i if i < FIRST_WATCHED_PHANTOM else i + LEFT_OUT) for i in range(train)],
+        sources(FIRST_WATCHED_PHANTOM, watch),
+        sources(FIRST_TEST_PHANTOM, test),
+        digest.hexdigest(),
     )
 
 
@@ -91,15 +99,16 @@ def _folder(config: Config, folder: Path) -> DataSet:
             problems.append(f"{name}: {error}")
     if problems:
         refuse(problems, folder)
-    train, watch = split_watched(train, config.data.watch, str(folder / "split.json"))
+    train, watch, test = parts_to_use(train, test, config.data, str(folder / "split.json"))
     shapes = {name: sources[name].case.labels.shape for name in train}
     lost = {name: source.case.lost for name, source in sources.items()}
     return DataSet(
         [sources[n] for n in train],
         [sources[n] for n in watch],
-        [sources[n] for n in test[: config.data.test or None]],
+        [sources[n] for n in test],
         digest.hexdigest(),
-        remark_on_small(shapes, config.segments.size) + remark_on_lost(lost, config.model),
+        remark_on_small(shapes, config.segments.size if config.segments is not None else (1, 1, 1))
+        + remark_on_lost(lost, config.model),
     )
 
 
@@ -122,7 +131,7 @@ def _split(config: Config, folder: Path) -> tuple[list[str], list[str]]:
         test = [name for i, name in enumerate(every) if i % config.data.folds == config.data.fold]
         if not test:
             raise InputError(f"{split} lists {len(every)} training cases", f"use fewer folds than {config.data.folds}")
-    split_watched(train, config.data.watch, str(split))  # refuses at once, before anything is read
+    parts_to_use(train, test, config.data, str(split))  # refuses at once, before anything is read
     return train, test
 
 

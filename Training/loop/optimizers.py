@@ -73,6 +73,8 @@ def build_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optim
     parameters, rate, decay = _groups(network, options.attention), options.learning_rate, options.weight_decay
     if options.name == "adam":
         return torch.optim.Adam(parameters, lr=rate, eps=options.epsilon, weight_decay=decay)
+    if options.name == "adamw":
+        return torch.optim.AdamW(parameters, lr=rate, eps=options.epsilon, weight_decay=decay)
     if options.name == "sgd":
         return torch.optim.SGD(
             parameters, lr=rate, momentum=options.momentum, nesterov=options.nesterov, weight_decay=decay

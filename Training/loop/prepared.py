@@ -23,11 +23,12 @@ from Training.loop.cases import (
     case_of,
     each_or_all,
     lost_labels,
+    parts_to_use,
     refuse,
     remark_on_lost,
     remark_on_small,
-    split_watched,
 )
+from Training.loop.known import contoured_structures, known_labels, with_known
 from Training.loop.sampling import Case
 from Training.preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
 
@@ -42,13 +43,13 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     check_fits(listed, config.model, folder)
     by_name = {case.name: case for case in listed.cases}
     train, test = _parts(listed, config.data.fold, folder)
-    train, watch = split_watched(train, config.data.watch, str(folder))
-    test = test[: config.data.test or None]
+    train, watch, test = parts_to_use(train, test, config.data, str(folder))
 
     problems: list[str] = []
     lost: dict[str, tuple[int, ...]] = {}
     digest = hashlib.sha256()
-    for part, names in (("train", train), ("watch", watch), ("test", test)):
+    parts = {"train": train, "watch": watch, "test": [name for name in test if name not in watch]}
+    for part, names in parts.items():
         for name in names:
             case = by_name[name]
             faults, lost[name] = _examine(case, folder, config)
@@ -58,13 +59,15 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
         refuse(problems, folder)
     grids = {name: _grid_of(folder / by_name[name].images[0]) for name in train}
     shapes = {n: model_grid(g, config.model.orientation, config.model.spacing).shape for n, g in grids.items()}
-    shelf = Shelf()
+    shelf = Shelf(None if config.scans is None or config.scans.cache else 0.0)
+    contoured = contoured_structures(folder)
     normalised = listed.preparation.get("normalization") is not None
 
     def sources(names: Sequence[str]) -> list[Source]:
-        return [Source(n, lambda case=by_name[n]: _load(case, folder, config.model, normalised), shelf) for n in names]
+        return [Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, contoured.get(n)), shelf) for n in names]
 
-    remarks = remark_on_small(shapes, config.segments.size) + remark_on_lost(lost, config.model)
+    size = config.segments.size if config.segments is not None else (1, 1, 1)
+    remarks = remark_on_small(shapes, size) + remark_on_lost(lost, config.model)
     return DataSet(sources(train), sources(watch), sources(test), digest.hexdigest(), remarks)
 
 
@@ -158,13 +161,17 @@ def _grid_of(path: Path) -> Grid:
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
 
 
-def _load(case: CaseEntry, folder: Path, model: ModelSpec, normalised: bool) -> Case:
+def _load(
+    case: CaseEntry, folder: Path, config: Config, normalised: bool, contoured: Sequence[str] | None
+) -> Case:
+    model = config.model
     try:
         images = [read_image(folder / path).image for path in case.images]
         labels = read_image(folder / str(case.labels)).image
         roi = read_image(folder / case.roi).image if case.roi else None
+        known = known_labels(case.name, contoured, labels, config.data, model)
         if not normalised:
-            return case_of(case.name, images, labels, model, roi)
+            return with_known(case_of(case.name, images, labels, model, roi), known)
     except AutofocusError as error:
         raise InputError(f"{case.name}: {error.cause}", error.remedy) from None
     grid = model_grid(Grid.of(images[0]), model.orientation, model.spacing)
@@ -172,4 +179,5 @@ def _load(case: CaseEntry, folder: Path, model: ModelSpec, normalised: bool) -> 
     volume = np.stack([sample(image, grid, value) for image, value in zip(images, background, strict=True)])
     within = np.ones(grid.shape, dtype=bool) if roi is None else sample(roi, grid, 0.0, nearest=True) > 0
     truth = sample(labels, grid, 0.0, nearest=True).astype(np.uint8)
-    return Case(case.name, volume, truth, within, each_or_all(background), lost=lost_labels(labels, truth))
+    ready = Case(case.name, volume, truth, within, each_or_all(background), lost=lost_labels(labels, truth))
+    return with_known(ready, known)

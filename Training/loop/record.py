@@ -7,6 +7,7 @@ import math
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -102,20 +103,30 @@ class Record:
         partial.write_text("".join(kept), encoding="utf-8")
         partial.replace(self.log)
 
-    def add(self, step: int, loss: float, rate: float, cases: list[str], watched: list[float] | None = None) -> None:
-        """Record a step, counted from 1, and perhaps the Dice of each structure on the watched cases.
+    def add(
+        self,
+        step: int,
+        loss: float,
+        rate: float,
+        cases: list[str],
+        watched: list[float] | None = None,
+        facts: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Record a step, counted from 1, perhaps the Dice of each structure on the watched cases, and further facts.
 
         A Dice that is NaN, of a structure that none of these cases has, is null in the log: JSON has no NaN.
         """
         now = time.monotonic()
         line: dict[str, Any] = {"step": step, "loss": round(loss, 5), "learning_rate": float(f"{rate:.4g}")}
-        line |= {"seconds": round(now - self.began, 2), "cases": cases}
+        line |= {"seconds": round(now - self.began, 2), "cases": cases, **(facts or {})}
         scalars = {"loss": loss, "learning_rate": rate}
         if watched is not None:
             line["watched_dice"] = [None if math.isnan(score) else round(score, 4) for score in watched]
             scalars |= {f"watched_dice/{label}": score for label, score in enumerate(watched, start=1)}
         with self.log.open("a", encoding="utf-8") as log:
             log.write(json.dumps(line, allow_nan=False) + "\n")
+        for place, spread in enumerate(line.get("attention_sd", ()), start=1):
+            scalars[f"attention_sd/{place}"] = spread
         if self.events is not None:
             for name, value in scalars.items():
                 self.events.add_scalar(name, value, step)

@@ -40,6 +40,7 @@ class Case:
         background: normalised value of what lies outside the image, for all channels or for each.
         box: (z, y, x) from and to, what the product predicts of it, as round the body; None for all.
         lost: label values that the case has, but not on this grid, where they are smaller than a voxel.
+        known: label values of the structures that were contoured; of the others it is unknown where they are. None: all.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Case:
     background: float | tuple[float, ...]
     box: Region | None = None
     lost: tuple[int, ...] = ()
+    known: tuple[int, ...] | None = None
 
 
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:

@@ -57,6 +57,11 @@ def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math
     Args:
         epoch: steps of an epoch, for drops that are given in epochs.
     """
+    for length in options.cycles[:-1]:  # the schedule begins anew
+        if step < length:
+            steps = length
+            break
+        step, steps = step - length, steps - length
     if step < options.warm_up:
         return options.learning_rate * (step + 1) / options.warm_up
     done = step / steps

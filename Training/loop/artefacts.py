@@ -1,0 +1,103 @@
+"""Random changes of a whole scan's intensities: contrast, detail, noise, streaks, and a field of view that ends early."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from Training.configuration.settings import Augmentation
+from Training.loop.augmenting import smooth
+
+Chance = np.random.Generator
+
+SHARE_COARSER = 1 / 3
+SMALLEST_CUT, LARGEST_CUT = 0.1, 0.45
+"""Shares of a scan's length that it can end early by."""
+WIDEST_FIELD, NARROWEST_FIELD = 0.95, 0.6
+"""Radius of a field of view that is cut off at the sides, as shares of half the patient's width."""
+STREAK_MM = 150.0
+"""Distance over which streaks fade."""
+
+
+def cut_off(mask: Tensor, augmentation: Augmentation, rng: Chance) -> Tensor:
+    """The mask (D, H, W) of a scan that ends early, or, in a third of these cases, is cut off at its sides."""
+    cut, sides, share, top = rng.random() < augmentation.cut, rng.random() < 1 / 3, rng.random(), rng.random() < 0.5
+    centre = rng.uniform(-0.1, 0.1, 2)
+    if not cut:
+        return mask
+    found = mask.nonzero()
+    low, high = found.amin(0).tolist(), (found.amax(0) + 1).tolist()
+    result = mask.clone()
+    if not sides:
+        away = round((SMALLEST_CUT + share * (LARGEST_CUT - SMALLEST_CUT)) * (high[0] - low[0]))
+        if top:
+            result[high[0] - away :] = False
+        else:
+            result[: low[0] + away] = False
+        return result
+    width = high[2] - low[2]
+    radius = (NARROWEST_FIELD + share * (WIDEST_FIELD - NARROWEST_FIELD)) * width / 2
+    y, x = (torch.arange(n, dtype=torch.float32) for n in mask.shape[1:])
+    y = y - (low[1] + high[1] - 1) / 2 - float(centre[0]) * width
+    x = x - (low[2] + high[2] - 1) / 2 - float(centre[1]) * width
+    return result & (y[:, None] ** 2 + x[None] ** 2 < radius**2)
+
+
+def change_values(
+    image: Tensor, mask: Tensor, augmentation: Augmentation, spacing: tuple[float, float, float], rng: Chance
+) -> Tensor:
+    """The image (C, D, H, W) with other contrast, detail and noise, and perhaps with streaks.
+
+    Args:
+        image: normalised.
+        mask: (D, H, W), where the patient is: streaks begin there.
+        spacing: (z, y, x) in mm.
+    """
+    if rng.random() < SHARE_COARSER and augmentation.coarser > 1:
+        image = _coarser(image, rng.uniform(1, augmentation.coarser, 3))
+    elif augmentation.blur and rng.random() < 0.5:
+        image = smooth(image, augmentation.blur * rng.uniform(0.1, 1, 3))
+    factors, offsets, exponents = rng.standard_normal((3, image.shape[0], 1, 1, 1)).astype(np.float32)
+    if augmentation.gamma:
+        image = image.clamp(0, 1) ** torch.from_numpy(np.exp(augmentation.gamma * exponents))
+    image = image * torch.from_numpy(np.exp(augmentation.contrast * factors))
+    image = image + augmentation.brightness * torch.from_numpy(offsets)
+    if rng.random() < augmentation.streaks and bool(mask.any()):
+        image = image + _streaks(image, mask, spacing, rng)
+    if augmentation.noise:
+        level = augmentation.noise * float(rng.random())
+        image = image + level * torch.from_numpy(rng.standard_normal(tuple(image.shape), dtype=np.float32))
+    return image
+
+
+def _coarser(image: Tensor, factors: NDArray[np.float64]) -> Tensor:
+    """The image as if its voxels had been so many times as large along z, y and x."""
+    shape = tuple(image.shape[1:])
+    size = [max(1, round(n / f)) for n, f in zip(shape, factors, strict=True)]
+    small = interpolate(image[None], size=size, mode="trilinear", align_corners=False)
+    return interpolate(small, size=shape, mode="trilinear", align_corners=False)[0]
+
+
+def _streaks(image: Tensor, mask: Tensor, spacing: tuple[float, float, float], rng: Chance) -> Tensor:
+    """What streaks add to an image (C, D, H, W): rays from one bright point, in the few slices that the metal fills."""
+    bright = float(np.quantile(image[0][mask].numpy(), 0.99))  # metal is in teeth and bones
+    places = ((image[0] >= bright) & mask).nonzero()
+    z0, y0, x0 = places[int(rng.integers(len(places)))].tolist()
+    half = max(1, round(rng.uniform(2, 10) / spacing[0]))  # slices
+    first, last = max(0, z0 - half), min(image.shape[1], z0 + half + 1)
+    y = (torch.arange(image.shape[2], dtype=torch.float32) - y0) * spacing[1]
+    x = (torch.arange(image.shape[3], dtype=torch.float32) - x0) * spacing[2]
+    distance = (y[:, None] ** 2 + x[None] ** 2).sqrt()
+    angle = torch.atan2(y[:, None], x[None].expand(len(y), -1))
+    rays = torch.from_numpy(rng.standard_normal(180).astype(np.float32))
+    rays = rays.roll(90) + rays  # a ray goes both ways
+    ray = rays[((angle + np.pi) / (2 * np.pi) * 180).long().clamp(max=179)]
+    fading = torch.exp(-distance / STREAK_MM) * (distance > 0)
+    level = rng.uniform(0.1, 0.4)
+    height = 1 - ((torch.arange(first, last, dtype=torch.float32) - z0).abs() / (half + 1))
+    result = torch.zeros_like(image)
+    result[:, first:last] = level * height[None, :, None, None] * (ray * fading)[None, None]
+    return result

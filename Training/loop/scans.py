@@ -1,0 +1,138 @@
+"""Whole scans to learn from: a case changed at random, as the active voxels of its mask with a label for each.
+
+From a case's number in the run follows all that is random about it, so that it can be made ahead, in the background,
+and made again when a run is continued.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.body import bounding_region
+from Training.configuration.settings import Augmentation
+from Training.loop.artefacts import change_values, cut_off
+from Training.loop.augmenting import swap_labels
+from Training.loop.sampling import Case, HasCase
+from Training.loop.schedule import Course
+from Training.loop.warping import random_warp, sample_image, sample_labels, sample_mask
+
+AROUND = 4
+"""Voxels of room on each side of the patient, into which a turned scan may reach."""
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan to learn from.
+
+    Args:
+        name: of its case.
+        image: (C, D, H, W) float32.
+        mask: (D, H, W) bool: its N active voxels.
+        labels: (N,) long, of the active voxels in raster order.
+        known: label values of the structures that are known; None for all.
+    """
+
+    name: str
+    image: Tensor
+    mask: Tensor
+    labels: Tensor
+    known: tuple[int, ...] | None
+
+
+@dataclass(frozen=True)
+class ScanDrawing:
+    """How a case becomes a scan to learn from.
+
+    Args:
+        augmentation: the settings.
+        spacing: (z, y, x) in mm, of the model's grid.
+        bounds: least and largest normalised value that inference can meet, where the model clips values.
+    """
+
+    augmentation: Augmentation
+    spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    bounds: tuple[float, float] | None = None
+
+    def scan(self, case: Case, rng: np.random.Generator) -> Scan:
+        """A changed scan. The same state of `rng` draws the same one.
+
+        Raises:
+            InputError: the case's mask is empty.
+        """
+        if not case.roi.any():
+            raise InputError(f"{case.name} has no active voxel", "check its image, or take it out of the data")
+        box = tuple(slice(low, high) for low, high in bounding_region(case.roi, (0, 0, 0)))
+        labels = case.labels[box]
+        extents = labels.shape
+        shape = (extents[0], extents[1] + 2 * AROUND, extents[2] + 2 * AROUND)
+        warp = random_warp(self.augmentation, self.spacing, shape, rng)
+        places = warp.places(shape, extents)
+        mask = sample_mask(torch.from_numpy(case.roi[box]), places)
+        mask = cut_off(mask, self.augmentation, rng)
+        if not mask.any():
+            raise InputError(f"{case.name} has no active voxel once it is changed", "make augmentation.scaling smaller")
+        kept = tuple(slice(low, high) for low, high in bounding_region(mask.numpy(), (0, 0, 0)))
+        mask, places = mask[kept], places[kept]
+        background = torch.tensor(case.background, dtype=torch.float32).reshape(-1, 1, 1, 1)
+        image = sample_image(torch.from_numpy(case.image[(slice(None), *box)]), places, background)
+        image = change_values(image, mask, self.augmentation, self.spacing, rng)
+        if self.bounds is not None:
+            image = image.clamp(*self.bounds)
+        found, known = sample_labels(labels, places[mask]), case.known
+        if warp.mirrored:
+            found = swap_labels(found, self.augmentation.swap)
+            known = swap_known(known, self.augmentation.swap)
+        return Scan(case.name, image, mask.contiguous(), found, known)
+
+
+def swap_known(known: tuple[int, ...] | None, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...] | None:
+    """What is known of the mirror image of a patient: of a pair, the other one."""
+    if known is None:
+        return None
+    other = {label: partner for one, two in pairs for label, partner in ((one, two), (two, one))}
+    return tuple(sorted(other.get(label, label) for label in known))
+
+
+class Ahead:
+    """Results by number, computed in a background thread before they are asked for.
+
+    The heavy parts of a scan's making, and of a step, run outside Python's lock, so that a thread is enough.
+
+    Args:
+        make: result of a number. It is called for one at a time.
+        count: how many to be ahead; 0: each is made when it is asked for.
+        end: no number from this on is made ahead.
+        stride: from one number that will be asked for to the next.
+    """
+
+    def __init__(self, make: Callable[[int], Scan], count: int, end: int, stride: int = 1) -> None:
+        self._make, self._count, self._end, self._stride = make, count, end, stride
+        self._pool = ThreadPoolExecutor(1, "scans", initializer=torch.set_num_threads, initargs=(1,))
+        self._waiting: OrderedDict[int, Future[Scan]] = OrderedDict()
+
+    def get(self, number: int) -> Scan:
+        """The result of a number; raises what making it raised."""
+        if not self._count:
+            return self._make(number)
+        for wanted in range(number, min(number + (self._count + 1) * self._stride, self._end), self._stride):
+            if wanted not in self._waiting:
+                self._waiting[wanted] = self._pool.submit(self._make, wanted)
+        return self._waiting.pop(number).result()
+
+    def close(self) -> None:
+        """End the thread; what it has not begun is dropped."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+
+
+def draw_scan(cases: Sequence[HasCase], drawing: ScanDrawing, course: Course, number: int) -> Scan:
+    """The scan of a number, counted from the run's start: it follows from the number alone."""
+    rng = course.chance_of(number)
+    return drawing.scan(cases[course.case_of(number, rng)].case, rng)

@@ -1,0 +1,152 @@
+"""What a step learns from, behind one interface: segments in the box domain, or whole scans in the ROI domain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from AutofocusCore.kernels import ActiveVoxels
+from Training.configuration.config import Config
+from Training.loop.data import Source
+from Training.loop.losses import build_loss, build_row_loss
+from Training.loop.sampling import Drawing, draw_batch
+from Training.loop.scans import Ahead, ScanDrawing, draw_scan
+from Training.loop.schedule import Course
+from Training.loop.step import Arithmetic, add_gradients
+from Training.loop.supervision import Answers
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What became of one batch.
+
+    Args:
+        loss: a number, perhaps not a finite one: no gradients were then added.
+        names: of the cases.
+        facts: for the record of the step.
+    """
+
+    loss: Tensor
+    names: list[str]
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+class Task(Protocol):
+    """What a step learns from.
+
+    Args:
+        batch: how many segments or scans pass through the network at once, in each process.
+        answering: the network in a module whose `forward` gives what the loss is of.
+    """
+
+    batch: int
+    answering: nn.Module
+
+    def learn(self, network: nn.Module, first: int, share: float) -> Learned:
+        """Add the gradients of a batch's loss, times a share.
+
+        Args:
+            network: `answering`, perhaps within DistributedDataParallel.
+            first: number of the batch's first segment or scan, from the run's start.
+            share: of the batch in its step.
+        """
+
+    def close(self) -> None:
+        """End what works in the background."""
+
+
+class SegmentTask:
+    """Learning from segments."""
+
+    def __init__(
+        self, config: Config, network: nn.Module, cases: Sequence[Source], course: Course, arithmetic: Arithmetic
+    ) -> None:
+        assert config.segments is not None
+        self.batch, self.answering = config.segments.per_step, Answers(network)
+        self._drawing = Drawing.of(config.segments, config.augmentation, network.margin)
+        self._loss = build_loss(config.run.loss, config.run.background_weight)
+        self._cases, self._course, self._arithmetic = cases, course, arithmetic
+
+    def learn(self, network: nn.Module, first: int, share: float) -> Learned:
+        numbers = range(first, first + self.batch)
+        images, labels, names = draw_batch(self._cases, self._drawing, self._course, numbers)
+        device = self._arithmetic.device
+        images, labels = images.to(device, memory_format=torch.channels_last_3d), labels.to(device)
+        return Learned(add_gradients(network, images, labels, self._loss, self._arithmetic, share), names)
+
+    def close(self) -> None:
+        """Nothing works in the background."""
+
+
+class RowAnswers(nn.Module):
+    """A network of the ROI domain as a module whose `forward` takes rows: (N, C) to logits (N, classes) and attention."""
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
+        return self.network.forward_rows(rows, voxels)
+
+
+class ScanTask:
+    """Learning from whole scans: one at a time, all its active voxels supervised."""
+
+    batch = 1
+
+    def __init__(
+        self,
+        config: Config,
+        network: nn.Module,
+        cases: Sequence[Source],
+        course: Course,
+        arithmetic: Arithmetic,
+        *,
+        stride: int = 1,
+    ) -> None:
+        assert config.scans is not None
+        self.answering = RowAnswers(network)
+        spacing, normalization = config.model.spacing or (1.0, 1.0, 1.0), config.model.normalization
+        bounds = (0.0, 1.0) if normalization.method == "window" else None
+        drawing = ScanDrawing(config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds)
+        self._ahead = Ahead(
+            lambda number: draw_scan(cases, drawing, course, number),
+            config.scans.ahead,
+            course.steps * course.batch,
+            stride,
+        )
+        self._rates = tuple(config.model.architecture.get("dilation_rates", network.options["dilation_rates"]))
+        self._loss, self._arithmetic = build_row_loss(config.run.loss, config.run.background_weight), arithmetic
+
+    def learn(self, network: nn.Module, first: int, share: float) -> Learned:
+        scan, device = self._ahead.get(first), self._arithmetic.device
+        voxels = ActiveVoxels.from_mask(scan.mask[None].to(device))
+        rows = voxels.gather(scan.image[None].to(device))
+        logits, attention = network(rows.to(self._arithmetic.type) if self._arithmetic.low else rows, voxels)
+        loss = self._loss(logits, scan.labels.to(device), scan.known)
+        if torch.isfinite(loss):
+            self._arithmetic.scaler.scale(loss * share).backward()
+        facts: dict[str, Any] = {"voxels": voxels.count}
+        if attention:
+            facts["attention_sd"] = [round(spread(maps, self._rates), 3) for maps in attention]
+        return Learned(loss.detach(), [scan.name], facts)
+
+    def close(self) -> None:
+        self._ahead.close()
+
+
+def spread(attention: Tensor, rates: Sequence[int]) -> float:
+    """Standard deviation over the voxels of the effective dilation, sum over k of attention[k] · rate[k], in voxels.
+
+    Near 0, an autofocus layer has settled: it looks equally far everywhere.
+
+    Args:
+        attention: (N, K).
+        rates: K dilation rates.
+    """
+    maps = attention.detach().float()
+    return float((maps @ maps.new_tensor(list(rates), dtype=maps.dtype)).std())

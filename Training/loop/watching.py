@@ -1,0 +1,61 @@
+"""A look at set-aside cases while a run goes on: Dice of each structure that is known in them."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from AutofocusCore.images.body import bounding_region
+from AutofocusCore.kernels import ActiveVoxels
+from Training.evaluate import dice_per_structure
+from Training.loop.data import DataSet
+from Training.loop.distributed import Processes
+from Training.loop.sampling import Case
+from Training.loop.step import Arithmetic
+
+
+def watch(
+    average: nn.Module, data: DataSet, structures: int, everyone: Processes, arithmetic: Arithmetic
+) -> list[float]:
+    """Mean Dice of each structure over the watched cases, which the processes share among them.
+
+    NaN for one that is known in none of them.
+    """
+    everyone.agree(average)
+    own = data.watch[everyone.rank :: everyone.count]
+    mine = [_dice(average, source.case, structures, arithmetic) for source in own]
+    scores = [score for part in everyone.gathered(mine) for score in part]
+    return [float(np.nanmean(of_one)) if np.isfinite(of_one).any() else float("nan") for of_one in np.transpose(scores)]
+
+
+def _dice(average: nn.Module, case: Case, structures: int, arithmetic: Arithmetic) -> NDArray[np.float64]:
+    if hasattr(average, "forward_rows"):
+        return dice_of_scan(average, case, structures, arithmetic)
+    return dice_per_structure(average, case, structures)
+
+
+@torch.no_grad()
+def labels_of_scan(network: nn.Module, case: Case, arithmetic: Arithmetic) -> NDArray[np.uint8]:
+    """Labels (D, H, W) of a case by a network of the ROI domain, in the arithmetic of the run."""
+    box = tuple(slice(low, high) for low, high in bounding_region(case.roi, (0, 0, 0)))
+    voxels = ActiveVoxels.from_mask(torch.from_numpy(case.roi[box].copy())[None].to(arithmetic.device))
+    rows = voxels.gather(torch.from_numpy(case.image[(slice(None), *box)].copy())[None].to(arithmetic.device))
+    logits, _ = network.forward_rows(rows.to(arithmetic.type) if arithmetic.low else rows, voxels)
+    labels = np.zeros(case.labels.shape, dtype=np.uint8)
+    labels[case.roi] = logits.float().argmax(1).cpu().numpy()
+    return labels
+
+
+def dice_of_scan(network: nn.Module, case: Case, structures: int, arithmetic: Arithmetic) -> NDArray[np.float64]:
+    """Dice of structures 1 to n; NaN where the case has none, or it is not known. `network` is in evaluation mode."""
+    found = labels_of_scan(copy.deepcopy(network).eval(), case, arithmetic)
+    scores = np.full(structures, np.nan)
+    for label in range(1, structures + 1):
+        truth, guess = case.labels == label, found == label
+        if truth.any() and (case.known is None or label in case.known):
+            scores[label - 1] = 2 * (truth & guess).sum() / (truth.sum() + guess.sum())
+    return scores
