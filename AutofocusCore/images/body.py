@@ -20,13 +20,18 @@ AIR_TO_TISSUE_HU = 500.0
 DARK = 0.1
 """MR values below this share of the bright tissue's value are background."""
 SHARE_KEPT = 0.5
+CUT_OUT = 0.9
+"""If more than this share of the air has one single value, the image was cut out along the patient before."""
+WIDE_MM = 150.0
+"""A sheet is wider than this along two axes."""
 MARGIN_MM = 6.0
 
 
 def body_mask(values: Floats, grid: Grid) -> Mask:
     """The largest compact object: in CT voxels above -500 HU, in other images voxels that are not dark.
 
-    Holes (lungs, bowel gas, sinuses) are filled slice by slice; thin objects beside the body are removed by opening.
+    Holes (lungs, bowel gas, sinuses) are filled slice by slice; thin objects beside the body are removed by opening. If
+    a CT was cut out along the patient before (its air has one single value), the body may be in pieces: all are kept.
 
     Args:
         values: the image (z, y, x), not yet normalised.
@@ -47,7 +52,10 @@ def body_mask(values: Floats, grid: Grid) -> Mask:
     if dense.mean() > 0.95 or not dense.any():
         return np.ones(values.shape, dtype=bool)
     spacing = [s * n for s, n in zip(reversed(grid.spacing), step, strict=True)]
-    body = _filled(_largest(dense, spacing, sheets), _axis_to_head(grid))
+    body = _largest(dense, spacing, sheets)
+    if seen.air is not None and np.mean(coarse[~dense] == coarse.min()) > CUT_OUT:
+        body |= _pieces(dense & ~body, spacing, sheets)
+    body = _filled(body, _axis_to_head(grid))
     fine = body
     for axis in range(3):
         fine = np.repeat(fine, step[axis], axis=axis)
@@ -92,6 +100,24 @@ def _largest(dense: Mask, spacing: list[float], sheets: float) -> Mask:
         if compact.sum() > SHARE_KEPT * largest.sum():
             largest = compact
     return largest.astype(bool)
+
+
+def _pieces(rest: Mask, spacing: list[float], sheets: float) -> Mask:
+    """What is no sheet of the things beside the largest object: compact, or wide along one axis at most."""
+    image = sitk.GetImageFromArray(rest.astype(np.uint8))
+    parts = sitk.ConnectedComponent(image)
+    radius = [min(round(sheets / s), n // 8) for s, n in zip(reversed(spacing), reversed(rest.shape), strict=True)]
+    numbers = sitk.GetArrayFromImage(parts)
+    core = sitk.GetArrayFromImage(sitk.BinaryErode(image, radius, sitk.sitkBall, 0.0, 1.0)) > 0
+    compact = set(np.unique(numbers[core]).tolist())
+    shapes = sitk.LabelShapeStatisticsImageFilter()
+    shapes.Execute(parts)
+    kept = []
+    for number in shapes.GetLabels():
+        extents = [n * s for n, s in zip(shapes.GetBoundingBox(number)[3:], reversed(spacing), strict=True)]
+        if number in compact or sorted(extents)[1] < WIDE_MM:
+            kept.append(number)
+    return np.isin(numbers, kept)
 
 
 def _first_part(image: sitk.Image) -> sitk.Image:

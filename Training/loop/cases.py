@@ -113,7 +113,7 @@ def case_of(
     within = np.ones(values.shape, dtype=bool)
     if roi is not None:
         within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
-    elif spec.normalization.mask == "body" and prepared.patient is not None:
+    elif prepared.patient is not None and (spec.normalization.mask == "body" or spec.roi_domain):
         within = prepared.patient
     lost = lost_labels(labels, values)
     return Case(name, prepared.volume, values, within, each_or_all(prepared.background), prepared.region, lost)

@@ -168,7 +168,7 @@ def _load(
     try:
         images = [read_image(folder / path).image for path in case.images]
         labels = read_image(folder / str(case.labels)).image
-        roi = read_image(folder / case.roi).image if case.roi else None
+        roi = read_image(folder / case.roi).image if case.roi and config.scans is None else None
         known = known_labels(case.name, contoured, labels, config.data, model)
         if not normalised:
             return with_known(case_of(case.name, images, labels, model, roi), known)
