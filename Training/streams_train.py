@@ -101,7 +101,7 @@ def train_streams(
     network = ScaleStreams(**config.architecture).to(device).train()
     optimizer = build_descent(network, config.descent)
     checkpoint, start, text = out / "checkpoint.pt", 0, streams_toml(config)
-    state = own_checkpoint(checkpoint, text.__eq__, data, config.crops.per_step, device)
+    state = own_checkpoint(checkpoint, lambda recorded, _: recorded == text, data, config.crops.per_step, device)
     if state is not None:
         network.load_state_dict(state["network"])
         optimizer.load_state_dict(state["optimizer"])

@@ -120,7 +120,9 @@ def _train(
     course = course_of(run, len(data.train), batch)
     checkpoint, text = out / "checkpoint.pt", as_toml(config)
     origin: dict[str, str] = {}
-    saved = own_checkpoint(checkpoint, lambda recorded: same_experiment(recorded, config), data.checksum, batch, device)
+    saved = own_checkpoint(
+        checkpoint, lambda recorded, step: same_experiment(recorded, config, step), data.checksum, batch, device
+    )
     if saved is not None:
         state.take(saved)
     elif start_from is not None:

@@ -65,13 +65,17 @@ class Scans:
         ahead: scans that are made in the background while the network learns from another.
         cache: scans are kept in memory once they were read; without it, each is read or made anew, as phantoms are that
             serve for one step only.
+        most_voxels: of a scan with more active voxels, a part along the axis from feet to head is taken, another one
+            each time: more steps in the same hours. 0: always the whole scan.
     """
 
     ahead: int = 2
     cache: bool = True
+    most_voxels: int = 0
 
     def __post_init__(self) -> None:
         require(self.ahead >= 0, "scans.ahead", self.ahead, "give 0 or more scans")
+        require(self.most_voxels >= 0, "scans.most_voxels", self.most_voxels, "give 0 or more voxels")
 
 
 @dataclass(frozen=True)
@@ -153,6 +157,8 @@ class Optimizer:
         drops: when "step" lowers the rate: shares of the run below 1, epochs from 1 on.
         divide_by: what "step" divides the rate by.
         warm_up: steps over which the rate rises from 0.
+        cool_down: with "constant", steps at the end over which the rate falls to 0 along half a cosine. How long a run
+            is to be can then be decided while it goes on.
         attention: how many times as fast the layers that attention is computed by learn. They have no BatchNorm: where
             steps are large, as Adam's are, their scores grow until the softmax chooses one rate everywhere, and for
             good; with 0.1 they have been seen to stay free.
@@ -176,6 +182,7 @@ class Optimizer:
     drops: tuple[float, ...] = (2 / 3,)
     divide_by: float = 10.0
     warm_up: int = 0
+    cool_down: int = 0
     attention: float = 1.0
     clip: float = 0.0
     cycles: tuple[int, ...] = ()
@@ -187,6 +194,8 @@ class Optimizer:
         require_known(self.schedule, "optimizer.schedule", ("poly", "step", "cosine", "constant"))
         ascending = list(self.drops) == sorted(set(self.drops)) and all(drop > 0 for drop in self.drops)
         require(ascending, "optimizer.drops", self.drops, "give positive numbers in ascending order")
+        able = not self.cool_down or self.schedule == "constant"
+        require(able, "optimizer.cool_down", self.cool_down, 'use it with schedule = "constant"')
         require(self.divide_by >= 1, "optimizer.divide_by", self.divide_by, "give at least 1")
         require(0 <= self.momentum < 1, "optimizer.momentum", self.momentum, "give 0 to below 1")
         has = self.momentum == 0 or self.name not in ("adam", "adamw")
@@ -201,7 +210,7 @@ class Optimizer:
         able = self.name == "deepmedic-rmsprop"
         require(able or not self.normalized, "optimizer.normalized", self.normalized, "use it with deepmedic-rmsprop")
         require(all(n > 0 for n in self.cycles), "optimizer.cycles", self.cycles, "give positive numbers of steps")
-        for name in ("weight_decay", "l1", "l2", "epsilon", "warm_up", "clip"):
+        for name in ("weight_decay", "l1", "l2", "epsilon", "warm_up", "cool_down", "clip"):
             require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
 
 

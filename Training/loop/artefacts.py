@@ -46,6 +46,27 @@ def cut_off(mask: Tensor, augmentation: Augmentation, rng: Chance) -> Tensor:
     return result & (y[:, None] ** 2 + x[None] ** 2 < radius**2)
 
 
+def part_of(mask: Tensor, most: int, rng: Chance) -> Tensor:
+    """The mask (D, H, W) of a run of slices with no more than `most` active voxels, or of one slice; 0: all of it."""
+    place = rng.random()
+    counts = mask.sum((1, 2)).tolist()
+    if not most or sum(counts) <= most:
+        return mask
+    length = len(counts)
+    first = last = min(int(place * length), length - 1)
+    total = counts[first]
+    grown = True
+    while grown:  # to both sides in turn, as long as there is room
+        grown = False
+        for step in (first - 1, last + 1):
+            if 0 <= step < length and total + counts[step] <= most:
+                total += counts[step]
+                first, last, grown = min(first, step), max(last, step), True
+    result = torch.zeros_like(mask)
+    result[first : last + 1] = mask[first : last + 1]
+    return result
+
+
 def change_values(
     image: Tensor, mask: Tensor, augmentation: Augmentation, spacing: tuple[float, float, float], rng: Chance
 ) -> Tensor:

@@ -110,10 +110,10 @@ def case_of(
     channels = [images] if isinstance(images, sitk.Image) else list(images)
     prepared = prepare(channels, spec)
     values = sample(labels, prepared.grid, 0.0, nearest=True).astype(np.uint8)
-    within = np.ones(values.shape, dtype=bool)
+    within, domain = np.ones(values.shape, dtype=bool), spec.architecture.get("domain")
     if roi is not None:
         within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
-    elif prepared.patient is not None and (spec.normalization.mask == "body" or spec.roi_domain):
+    elif prepared.patient is not None and (spec.normalization.mask == "body" or domain == "roi"):
         within = prepared.patient
     lost = lost_labels(labels, values)
     return Case(name, prepared.volume, values, within, each_or_all(prepared.background), prepared.region, lost)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from torch import nn
 from AutofocusCore.errors import AutofocusError, OutputError, SettingError
 from Training.configuration.config import Config, config_of
 from Training.configuration.toml_files import values_of
+from Training.loop.schedule import learning_rate
 
 State = dict[str, Any]
 
@@ -59,21 +61,39 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     return {"scaler": {}, "best": -1.0, **state}  # which earlier versions did not keep
 
 
-def same_experiment(recorded: str, config: Config) -> bool:
-    """Whether a recorded configuration, the text of :func:`Training.configuration.config.as_toml`, is this one."""
+def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
+    """Whether a recorded configuration is this one, but for what may change while a run goes on.
+
+    That is how often it is watched and saved, and its length, as long as the learning rates so far stay what they were.
+
+    Args:
+        recorded: the text of :func:`Training.configuration.config.as_toml`.
+        config: of the run that is to go on.
+        step: up to which it has come.
+    """
     try:
-        return config_of(values_of(recorded, "The run's configuration")) == config
+        other = config_of(values_of(recorded, "The run's configuration"))
     except AutofocusError:
         return False
+    if other == config:
+        return True
+    if not (other.run.steps and config.run.steps):
+        return False
+    rates = [[learning_rate(c.optimizer, i, c.run.steps) for i in range(step)] for c in (other, config)]
+    free = {name: getattr(config.run, name) for name in ("steps", "watch_every", "checkpoint_every")}
+    alike = replace(
+        other, run=replace(other.run, **free), optimizer=replace(other.optimizer, cycles=config.optimizer.cycles)
+    )
+    return rates[0] == rates[1] and alike == config
 
 
 def own_checkpoint(
-    path: Path, same: Callable[[str], bool], data_sha256: str, segments: int, device: torch.device
+    path: Path, same: Callable[[str, int], bool], data_sha256: str, segments: int, device: torch.device
 ) -> State | None:
     """The checkpoint that a run goes on from; None where there is none yet.
 
     Args:
-        same: whether a recorded configuration, as TOML, is that of the run.
+        same: whether a recorded configuration, as TOML, is that of a run that has come to a step.
         segments: of a step, those of all processes together.
 
     Raises:
@@ -82,7 +102,7 @@ def own_checkpoint(
     if not path.exists():
         return None
     state = load(path, device)
-    if not same(state.get("config", "")) or state.get("data_sha256") != data_sha256:
+    if not same(state.get("config", ""), state["step"]) or state.get("data_sha256") != data_sha256:
         raise SettingError(f"{path.parent} holds a run of another configuration or other data", "give another --out")
     if state.get("segments", segments) != segments:
         raise SettingError(

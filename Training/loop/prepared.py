@@ -64,7 +64,9 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     normalised = listed.preparation.get("normalization") is not None
 
     def sources(names: Sequence[str]) -> list[Source]:
-        return [Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, contoured.get(n)), shelf) for n in names]
+        return [
+            Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, contoured.get(n)), shelf) for n in names
+        ]
 
     size = config.segments.size if config.segments is not None else (1, 1, 1)
     remarks = remark_on_small(shapes, size) + remark_on_lost(lost, config.model)
@@ -161,9 +163,7 @@ def _grid_of(path: Path) -> Grid:
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
 
 
-def _load(
-    case: CaseEntry, folder: Path, config: Config, normalised: bool, contoured: Sequence[str] | None
-) -> Case:
+def _load(case: CaseEntry, folder: Path, config: Config, normalised: bool, contoured: Sequence[str] | None) -> Case:
     model = config.model
     try:
         images = [read_image(folder / path).image for path in case.images]

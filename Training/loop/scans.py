@@ -18,7 +18,7 @@ from torch import Tensor
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.body import bounding_region
 from Training.configuration.settings import Augmentation
-from Training.loop.artefacts import change_values, cut_off
+from Training.loop.artefacts import change_values, cut_off, part_of
 from Training.loop.augmenting import swap_labels
 from Training.loop.sampling import Case, HasCase
 from Training.loop.schedule import Course
@@ -55,11 +55,13 @@ class ScanDrawing:
         augmentation: the settings.
         spacing: (z, y, x) in mm, of the model's grid.
         bounds: least and largest normalised value that inference can meet, where the model clips values.
+        most_voxels: see :class:`Training.configuration.settings.Scans`.
     """
 
     augmentation: Augmentation
     spacing: tuple[float, float, float] = (1.0, 1.0, 1.0)
     bounds: tuple[float, float] | None = None
+    most_voxels: int = 0
 
     def scan(self, case: Case, rng: np.random.Generator) -> Scan:
         """A changed scan. The same state of `rng` draws the same one.
@@ -76,7 +78,7 @@ class ScanDrawing:
         warp = random_warp(self.augmentation, self.spacing, shape, rng)
         places = warp.places(shape, extents)
         mask = sample_mask(torch.from_numpy(case.roi[box]), places)
-        mask = cut_off(mask, self.augmentation, rng)
+        mask = part_of(cut_off(mask, self.augmentation, rng), self.most_voxels, rng)
         if not mask.any():
             raise InputError(f"{case.name} has no active voxel once it is changed", "make augmentation.scaling smaller")
         kept = tuple(slice(low, high) for low, high in bounding_region(mask.numpy(), (0, 0, 0)))

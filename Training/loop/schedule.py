@@ -73,6 +73,9 @@ def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math
     elif options.schedule == "step":
         passed = sum(done >= drop if drop < 1 else step >= drop * epoch for drop in options.drops)
         factor = options.divide_by**-passed
+    elif options.cool_down:
+        left = (steps - step) / options.cool_down
+        factor = 0.5 * (1 - math.cos(math.pi * min(left, 1)))
     return options.learning_rate * factor
 
 

@@ -112,7 +112,9 @@ class ScanTask:
         self.answering = RowAnswers(network)
         spacing, normalization = config.model.spacing or (1.0, 1.0, 1.0), config.model.normalization
         bounds = (0.0, 1.0) if normalization.method == "window" else None
-        drawing = ScanDrawing(config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds)
+        drawing = ScanDrawing(
+            config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds, config.scans.most_voxels
+        )
         self._ahead = Ahead(
             lambda number: draw_scan(cases, drawing, course, number),
             config.scans.ahead,

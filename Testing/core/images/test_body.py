@@ -12,7 +12,7 @@ AIR = -1024.0
 
 
 def grid_of(values: NDArray[np.float32]) -> Grid:
-    return Grid(values.shape[::-1], (4.0, 4.0, 2.5), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
+    return Grid(values.shape[::-1], (4.0, 4.0, 3.0), (0.0, 0.0, 0.0), (1.0, 0, 0, 0, 1.0, 0, 0, 0, 1.0))
 
 
 def cut_out_patient() -> NDArray[np.float32]:
@@ -46,5 +46,5 @@ def test_where_air_has_noise_thin_things_beside_the_body_fall_off() -> None:
     noise = np.random.default_rng(0).normal(0, 20, values.shape).astype(np.float32)
     values = np.where(values <= -500, -1000 + noise, values)
     mask = body_mask(values, grid_of(values))
-    assert mask[2:20, 5:35, 2:48].all()
+    assert mask[3:19, 8:32, 6:44].all()
     assert not mask[50:].any()
