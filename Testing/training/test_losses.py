@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy, one_hot
 
-from Training.loop.losses import build_loss
+from Training.loop.losses import build_loss, build_row_loss, marginal_log_probabilities
 
 
 @pytest.fixture
@@ -47,3 +47,46 @@ def test_a_structure_that_the_batch_does_not_hold_does_not_count(labels: torch.T
     expected = 1 - float(2 * (p * t).sum() / (p.sum() + t.sum()))
     assert build_loss("dice")(logits, without) == pytest.approx(expected, abs=1e-5)
     assert build_loss("dice")(logits, torch.zeros_like(labels)) == 0
+
+
+@pytest.fixture
+def rows() -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits (200, 4) and labels (200,) without the label 2."""
+    generator = torch.Generator().manual_seed(4)
+    return torch.randn(200, 4, generator=generator), torch.tensor([0, 1, 3])[torch.randint(0, 3, (200,))]
+
+
+def test_where_all_is_known_the_loss_of_rows_is_that_of_a_volume(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, labels = rows
+    volume = logits.T.reshape(1, 4, 10, 5, 4)
+    for name in ("dice", "cross-entropy", "both"):
+        whole = build_loss(name)(volume, labels.reshape(1, 10, 5, 4))
+        assert build_row_loss(name)(logits, labels, None) == pytest.approx(float(whole), abs=0.02)  # another smoothing
+
+
+def test_background_is_the_sum_of_background_and_all_that_is_unknown(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, labels = rows
+    p = logits.softmax(1)
+    chosen = torch.where(labels == 0, p[:, 0] + p[:, 2], p[torch.arange(200), labels])
+    assert torch.allclose(build_row_loss("cross-entropy")(logits, labels, (1, 3)), -chosen.log().mean())
+    assert torch.allclose(marginal_log_probabilities(logits, (1, 3)).exp().sum(1), torch.ones(200))
+
+
+def test_a_network_is_free_to_find_what_is_unknown_in_the_background(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, labels = rows
+    for name in ("dice", "cross-entropy", "both"):
+        moved = logits.clone()
+        background = labels == 0
+        moved[background] = moved[background][:, [2, 1, 0, 3]]  # it says 2 where it said background, and the reverse
+        loss = build_row_loss(name)
+        assert torch.allclose(loss(logits, labels, (1, 3)), loss(moved, labels, (1, 3)), atol=1e-5)
+        assert not torch.allclose(loss(logits, labels, None), loss(moved, labels, None), atol=1e-3) or name == "dice"
+
+
+def test_gradients_are_finite_with_unknown_structures_and_with_none_in_the_scan() -> None:
+    logits = torch.randn(50, 4, requires_grad=True)
+    for labels in (torch.zeros(50, dtype=torch.long), torch.arange(50) % 2):
+        loss = build_row_loss("both")(logits, labels, (1,))
+        (gradient,) = torch.autograd.grad(loss, logits)
+        assert torch.isfinite(loss)
+        assert torch.isfinite(gradient).all()

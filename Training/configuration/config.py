@@ -30,8 +30,8 @@ class Data:
             nothing is ever chosen by it.
         fold: of cross-validation, from 0: its cases are the test part, and all other training cases are trained on.
             Left out, the test part is the one that the folder names.
-        watch_from: "train", or "test": the cases to watch are then some of the test part, and trained on are all others.
-            Only for data whose test part is not what the model's figures come from.
+        watch_from: "train", or "test": the cases to watch are then some of the test part, and the whole training part
+            is trained on. Only for data whose test part is not what the model's figures come from.
         unknown: names of structures whose contours are not to be used, by case: wrong ones, for example. They are
             unknown there, not absent.
         volume_ml: for a structure, by its name, the least and the largest volume in mL that its contour is used with;
@@ -61,9 +61,9 @@ class Data:
         for name in ("unknown", "volume_ml"):
             object.__setattr__(self, name, {key: tuple(value) for key, value in getattr(self, name).items()})
         require(self.watch_from in ("train", "test"), "data.watch_from", self.watch_from, "use train or test")
-        for structure, limits in self.volume_ml.items():
+        for name, limits in self.volume_ml.items():
             fits = len(limits) == 2 and 0 <= limits[0] < limits[1]
-            require(fits, f"data.volume_ml.{structure}", limits, "give the least and the largest volume in mL")
+            require(fits, f"data.volume_ml.{name}", limits, "give the least and the largest volume in mL")
         whole = self.fold is None or (isinstance(self.fold, int) and not isinstance(self.fold, bool) and self.fold >= 0)
         require(whole, "data.fold", self.fold, "give a whole number from 0")
         if self.source == "folder" and self.fold is not None:

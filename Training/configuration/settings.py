@@ -144,7 +144,7 @@ class Optimizer:
     """How the weights move.
 
     Args:
-        name: "adam", "adamw", "sgd", "rmsprop" (PyTorch's, as released) or "deepmedic-rmsprop" (as DeepMedic defines it).
+        name: "adam", "adamw", "sgd", "rmsprop" (PyTorch's, as released) or "deepmedic-rmsprop" (as DeepMedic has it).
         learning_rate: at the start.
         momentum: of RMSprop and SGD.
         nesterov: Nesterov's momentum, for SGD and DeepMedic's RMSprop.

@@ -1,4 +1,4 @@
-"""Random changes of a whole scan's intensities: contrast, detail, noise, streaks, and a field of view that ends early."""
+"""Random changes of a whole scan: contrast, detail, noise, streaks, and a field of view that ends early."""
 
 from __future__ import annotations
 

@@ -40,7 +40,7 @@ class Case:
         background: normalised value of what lies outside the image, for all channels or for each.
         box: (z, y, x) from and to, what the product predicts of it, as round the body; None for all.
         lost: label values that the case has, but not on this grid, where they are smaller than a voxel.
-        known: label values of the structures that were contoured; of the others it is unknown where they are. None: all.
+        known: label values of the structures that are known; where the others are, it is not. None: all are.
     """
 
     name: str

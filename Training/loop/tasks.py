@@ -83,7 +83,7 @@ class SegmentTask:
 
 
 class RowAnswers(nn.Module):
-    """A network of the ROI domain as a module whose `forward` takes rows: (N, C) to logits (N, classes) and attention."""
+    """A network of the ROI domain, its `forward` from rows (N, C) to logits (N, classes) and attention."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()

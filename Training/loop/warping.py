@@ -119,7 +119,7 @@ def sample_mask(mask: Tensor, places: Tensor) -> Tensor:
 
 
 def sample_labels(labels: NDArray[np.uint8], places: Tensor) -> Tensor:
-    """The labels (D, H, W) at places (N, 3): each label's indicator is interpolated, and the largest wins; (N,) long."""
+    """The labels (D, H, W) at places (N, 3), (N,) long: each label's indicator is interpolated, the largest wins."""
     present = [int(v) for v in np.flatnonzero(np.bincount(labels.ravel())) if v]
     if not present:
         return torch.zeros(len(places), dtype=torch.long)
