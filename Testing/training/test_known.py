@@ -51,9 +51,7 @@ def test_a_volume_beyond_a_structures_convention_makes_it_unknown(model: ModelSp
     assert known_labels("a", None, labels, data, model) == (1, 3)
 
 
-def test_contours_that_are_named_as_wrong_are_unknown_in_their_case_alone(
-    model: ModelSpec, labels: sitk.Image
-) -> None:
+def test_contours_that_are_named_as_wrong_are_unknown_in_their_case_alone(model: ModelSpec, labels: sitk.Image) -> None:
     data = Data("folder", "x", unknown={"a": ("Prostate",)})
     assert known_labels("a", None, labels, data, model) == (1, 3)
     assert known_labels("b", None, labels, data, model) is None

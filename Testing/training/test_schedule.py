@@ -22,6 +22,22 @@ def test_schedules_end_where_they_should() -> None:
     assert {learning_rate(Optimizer(learning_rate=3.0, schedule="constant"), s, 9) for s in range(9)} == {3.0}
 
 
+def test_each_part_of_a_run_begins_anew() -> None:
+    parts = Optimizer(learning_rate=1.0, schedule="cosine", warm_up=2, cycles=(10, 20))
+    alone = Optimizer(learning_rate=1.0, schedule="cosine", warm_up=2)
+    rates = [learning_rate(parts, step, 30) for step in range(30)]
+    assert rates == [learning_rate(alone, s, 10) for s in range(10)] + [learning_rate(alone, s, 20) for s in range(20)]
+
+
+def test_a_constant_rate_cools_down_at_the_end_wherever_that_will_be() -> None:
+    options = Optimizer(learning_rate=2.0, schedule="constant", cool_down=4)
+    short, long = ([learning_rate(options, step, steps) for step in range(steps)] for steps in (10, 16))
+    assert short[:7] == long[:7] == [2.0] * 7
+    assert short[6:] == long[12:]
+    assert short[8] == pytest.approx(1.0)
+    assert 0 < short[9] < 0.5
+
+
 def test_the_papers_pelvic_rate_falls_to_a_tenth_after_epoch_200_of_300() -> None:
     options = Optimizer(schedule="step", drops=(200,))
     course = course_of(Run(epochs=300), cases=70, batch=7)
