@@ -34,9 +34,9 @@ from Training.configuration.experiments import Member, experiments, members, ref
 from Training.configuration.quick import LABEL, quick_config, quick_data
 from Training.configuration.shared_options import add_data, add_overrides, add_precision, add_threads, parse
 from Training.evaluate import measure_run
-from Training.evaluation.measures import Measures, mean_of
+from Training.evaluation.measures import Measures
 from Training.evaluation.reports import write_evaluation, write_models
-from Training.evaluation.tables import ALL, cases_csv, markdown, read_cases, structures_of, values_by_case
+from Training.evaluation.tables import cases_csv, markdown, mean_of_structures, read_cases
 from Training.loop.data import load_data
 from Training.parameters import write_parameters
 from Training.train import train
@@ -203,9 +203,8 @@ def _by_seed(models: dict[str, list[Measures]]) -> str:
         return ""
     rows = []
     for model, results in models.items():
-        whole = ALL if ALL in structures_of(results) else structures_of(results)[0]
         parts = [[one for one in results if one.run.split(",")[0] == seed] for seed in seeds]
-        means = [mean_of(list(values_by_case(part, whole, "dice").values())) for part in parts]
+        means = [mean_of_structures(part, "dice") for part in parts]
         rows.append([model, *("–" if math.isnan(mean) else f"{mean:.4f}" for mean in means)])
     return markdown(["mean Dice", *seeds], rows)
 

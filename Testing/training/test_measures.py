@@ -114,3 +114,17 @@ def test_two_grids_are_refused() -> None:
 def test_an_unknown_state_is_refused() -> None:
     with pytest.raises(SettingError, match="The state of B is 'lost'"):
         Measures("a", "B", "lost", *[0.0] * 7)
+
+
+def test_what_was_not_contoured_is_neither_missed_nor_a_false_positive() -> None:
+    truth, found = np.zeros((4, 5, 6), int), np.zeros((4, 5, 6), int)
+    truth[1:3, 1:3, 1:3] = 1
+    found[1:3, 1:3, 1:4] = 1
+    found[1:3, 3:5, 1:3] = 2  # may well be right
+    labels = {"Cord": (1,), "Larynx": (2,), "Oesophagus": (3,), "neck": (1, 2)}
+    cord, larynx, oesophagus, neck = measure_case("a", truth, found, labels, (2.0, 1.0, 1.0), known=[1])
+    assert cord == measure_case("a", truth, found, labels, (2.0, 1.0, 1.0))[0]
+    assert [one.state for one in (larynx, oesophagus, neck)] == ["unknown"] * 3
+    assert np.isnan([larynx.dice, larynx.hd95_mm, larynx.sensitivity, larynx.specificity, larynx.volume_true_ml]).all()
+    assert larynx.volume_found_ml == pytest.approx(0.016)
+    assert neck.volume_found_ml == pytest.approx(0.016 + 0.024)

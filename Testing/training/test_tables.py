@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from AutofocusCore.errors import InputError
+from Training.evaluation.comparing import interval
 from Training.evaluation.measures import Measures
 from Training.evaluation.tables import (
     ALL,
@@ -49,8 +51,37 @@ def test_undefined_values_leave_the_mean_and_enter_the_counts() -> None:
     assert math.isnan(bladder.sd["hd95_mm"])
     assert rectum.sd["dice"] == pytest.approx(0.1290994)  # n - 1
     assert whole.structure == ALL
-    assert whole.mean["dice"] == pytest.approx((0.8 + 0.4 + 0.6 + 0.5) / 4)
+    assert whole.mean["dice"] == pytest.approx((0.45 + 0.65) / 2)  # each structure counts the same
+    assert whole.sd["dice"] == pytest.approx(np.std([0.8, 0.4, 0.6, 0.5], ddof=1))  # between the cases' own means
+    assert whole.low < whole.mean["dice"] < whole.high
     assert whole.missed is None
+
+
+def test_what_was_not_contoured_enters_no_figure_and_is_counted() -> None:
+    known = [one("a", "Bladder", 0.9), one("b", "Bladder", 0.5), one("a", "Rectum", 0.6)]
+    bladder, rectum, whole = summarise([*known, one("b", "Rectum", NAN, "unknown", hd95=NAN)])
+    assert (rectum.cases, rectum.unknown, rectum.missed, rectum.false_positive) == (1, 1, 0, 0)
+    assert (bladder.cases, bladder.unknown, whole.cases) == (2, 0, 2)
+    assert rectum.mean["dice"] == 0.6
+    assert whole.mean["dice"] == pytest.approx((0.7 + 0.6) / 2)
+    table = summary_markdown([bladder, rectum, whole]).splitlines()
+    assert table[0].endswith("| absent | unknown |")
+    assert table[3].startswith("| Rectum | 1 |")
+    assert table[3].endswith("| 0 | 0 | 0 | 1 |")
+    assert "unknown" not in summary_markdown(summarise(known))
+
+
+def test_the_interval_of_all_structures_is_that_of_the_mean_of_their_means() -> None:
+    dice = np.random.default_rng(0).uniform(0.4, 0.9, (40, 2))
+    results = [one(f"{i}", s, float(d)) for i, row in enumerate(dice) for s, d in zip("AB", row, strict=True)]
+    whole = summarise(results)[-1]
+    assert (whole.low, whole.high) == pytest.approx(interval(list(dice.mean(axis=1))))  # nothing is unknown
+    partial = [o for o in results if o.structure == "A" or int(o.case) < 10]
+    partial += [one(f"{i}", "B", NAN, "unknown") for i in range(10, 40)]
+    half = summarise(partial)[-1]
+    assert half.mean["dice"] == pytest.approx((dice[:, 0].mean() + dice[:10, 1].mean()) / 2)
+    assert half.low < half.mean["dice"] < half.high
+    assert half.high - half.low > whole.high - whole.low  # of fewer contours
 
 
 def test_a_case_that_several_seeds_measured_counts_once() -> None:

@@ -8,17 +8,20 @@ true, nothing found     "missed"                    Dice 0, sensitivity 0; dista
 true, but too small     "missed"                    the same, whatever was found: see ``lost``
 not true, but found     "false positive"            specificity, volumes; the rest is undefined
 neither                 "absent"                    specificity 1, volumes 0; the rest is undefined
+not contoured           "unknown"                   the volume that was found; the rest is undefined
 ======================  ==========================  =======================================================
 
 What is undefined is NaN. It enters no mean, and the tables count every case by its state, so that none is lost.
-Distances run between the outermost voxels of both (MONAI's definition), in millimetres.
+What was not contoured is neither missed nor a false positive: nobody knows. A structure that is known is measured in
+full, whatever else is unknown in the case. Distances run between the outermost voxels of both (MONAI's definition), in
+millimetres.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
@@ -28,7 +31,8 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError, SettingError
 
-STATES = ("found", "missed", "false positive", "absent")
+UNKNOWN = "unknown"
+STATES = ("found", "missed", "false positive", "absent", UNKNOWN)
 PERCENTILE = 95
 
 Labels = Mapping[str, tuple[int, ...]]
@@ -44,7 +48,7 @@ class Measures:
 
     Args:
         case, structure: their names.
-        state: "found", "missed", "false positive" or "absent".
+        state: "found", "missed", "false positive", "absent" or "unknown".
         dice: 0 to 1.
         hd95_mm: 95 % Hausdorff distance, the larger of both directions.
         asd_mm: average surface distance over the surface voxels of both.
@@ -125,8 +129,9 @@ def measure_case(
     labels: Labels,
     spacing: Sequence[float],
     lost: Sequence[int] = (),
+    known: Collection[int] | None = None,
 ) -> list[Measures]:
-    """Measure every structure of a case.
+    """Measure every structure of a case that is known in it.
 
     Args:
         case: its name.
@@ -134,9 +139,15 @@ def measure_case(
         labels: the structures' label values.
         spacing: z, y, x in mm.
         lost: label values that the case has, though not on this grid, whose voxels are too large for them.
+        known: label values of the structures that were contoured; None for all. A union of several is known where all
+            of them are.
     """
     results = []
     for name, values in labels.items():
+        if known is not None and not set(values) <= set(known):
+            volume_ml = float(np.isin(found, values).sum()) * math.prod(spacing) / 1000
+            results.append(Measures(case, name, UNKNOWN, *[math.nan] * (len(NUMBERS) - 1), volume_ml))
+            continue
         one = measure(case, name, np.isin(truth, values), np.isin(found, values), spacing)
         if one.volume_true_ml == 0 and set(values) & set(lost):
             one = replace(one, state="missed", dice=0.0, sensitivity=0.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from AutofocusCore.errors import SettingError
 from AutofocusCore.io.atomic import Staging
 from Training.evaluation.comparing import Comparison, compare_models
-from Training.evaluation.measures import Measures
+from Training.evaluation.measures import UNKNOWN, Measures
 from Training.evaluation.plots import plot_models
 from Training.evaluation.tables import (
     cases_csv,
@@ -28,12 +28,14 @@ from Training.evaluation.tables import (
 DEFINITIONS = """\
 Mean (SD between cases). Undefined values enter no mean and are counted instead: *missed*: the case has the structure, \
 the model found none of it (Dice 0 enters the mean, distances are undefined); *false positive*: found where there is \
-none (Dice undefined); *absent*: rightly not found (Dice undefined). HD95: 95 % Hausdorff distance, ASD: average \
+none (Dice undefined); *absent*: rightly not found (Dice undefined); *unknown*: not contoured there, and nothing is \
+said of it. *Cases* counts those that know a structure. *Mean of structures*: of the rows above it, each counting the \
+same; its SD is between the cases' own means. HD95: 95 % Hausdorff distance, ASD: average \
 surface distance, both directions. CI: percentile bootstrap over cases.
 """
 TESTS = """\
-Differences of Dice over the same cases; CI: percentile bootstrap over cases; p: Wilcoxon's signed-rank test, \
-two-sided; Holm's correction is for all rows of the table. *Unpaired*: cases that only one of both could measure.
+Differences of Dice over the same cases, of *mean of structures* between the cases' own means; CI: percentile \
+bootstrap over cases; p: Wilcoxon's signed-rank test, two-sided; Holm's correction is for all rows of the table. *Unpaired*: cases that only one of both could measure.
 """
 
 
@@ -114,10 +116,12 @@ def write_models(
 
 
 def _counted(results: Sequence[Measures]) -> str:
-    """`40 × 3 runs (missed 2)`: cases, runs, and how often a structure was missed, invented or absent."""
+    """`40 × 3 runs (missed 2)`: cases, runs, and how often a structure was missed, invented, absent or unknown."""
     runs = len({(one.run, one.case) for one in results}) / len({one.case for one in results})
     states = [one.state for one in results]
-    odd = [f"{state} {states.count(state)}" for state in ("missed", "false positive", "absent") if state in states]
+    odd = [
+        f"{state} {states.count(state)}" for state in ("missed", "false positive", "absent", UNKNOWN) if state in states
+    ]
     times = f" × {runs:g} runs" if runs != 1 else ""
     return f"{len({one.case for one in results})}{times}" + (f" ({', '.join(odd)})" if odd else "")
 

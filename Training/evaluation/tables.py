@@ -1,7 +1,7 @@
 """The tables of an evaluation: every case as CSV, a summary for each structure as CSV and Markdown.
 
 A case that several runs measured (seeds) counts once, with its mean over them. Means leave out what is undefined (see
-measures.py), and the columns found, missed, false_positive and absent count what they leave out.
+measures.py), and the columns found, missed, false_positive, absent and unknown count what they leave out.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError, SettingError
 from Training.evaluation.comparing import Comparison, Values, interval
-from Training.evaluation.measures import NUMBERS, STATES, Measures, mean_of, mean_over_structures
+from Training.evaluation.measures import NUMBERS, STATES, UNKNOWN, Measures, mean_of, mean_over_structures
 
 CASE_COLUMNS = tuple(f.name for f in fields(Measures))
 SUMMARY_COLUMNS = (
@@ -25,7 +26,9 @@ SUMMARY_COLUMNS = (
     *(f"{number}_{part}" for number in NUMBERS for part in ("mean", "sd")), "dice_low", "dice_high",
 )  # fmt: skip
 ALL = "mean of structures"
-"""The row in which each case counts with the mean over its structures."""
+"""The row of all structures together: the mean of their means, so that each counts the same however many cases know it.
+Its standard deviation is between the cases' own means, over the structures that each defines; these are also compared
+between models."""
 
 UNITS = {"hd95_mm": "HD95 (mm)", "asd_mm": "ASD (mm)", "dice": "Dice"}
 
@@ -36,8 +39,8 @@ class Summary:
 
     Attributes:
         structure: its name, or `ALL`.
-        cases: how many, whatever their state.
-        found, missed, false_positive, absent: how often, over all runs; None for `ALL`.
+        cases: how many know it, whatever their state else.
+        found, missed, false_positive, absent, unknown: how often, over all runs; None for `ALL`.
         mean, sd: of each measure by its name; the standard deviation is between cases (n - 1), NaN for one.
         low, high: 95 % bootstrap interval of the mean Dice.
     """
@@ -48,6 +51,7 @@ class Summary:
     missed: int | None
     false_positive: int | None
     absent: int | None
+    unknown: int | None
     mean: dict[str, float]
     sd: dict[str, float]
     low: float
@@ -77,18 +81,46 @@ def summarise(results: Sequence[Measures]) -> list[Summary]:
     """A summary of each structure, and of `ALL` where there are several."""
     summaries = []
     for structure in structures_of(results):
-        own = [one for one in results if one.structure == structure]
-        mean, sd, dice = {}, {}, []
+        own = [one for one in results if structure in (one.structure, ALL)]
+        mean, sd = {}, {}
         for number in NUMBERS:
-            values = values_by_case(results, structure, number)
-            defined = [value for value in values.values() if not math.isnan(value)]
-            mean[number] = mean_of(defined)
+            defined = _defined(values_by_case(results, structure, number))
+            mean[number] = mean_of(defined) if structure != ALL else mean_of_structures(results, number)
             sd[number] = float(np.std(defined, ddof=1)) if len(defined) > 1 else math.nan
-            dice = defined if number == "dice" else dice
         counts = [sum(one.state == state for one in own) if structure != ALL else None for state in STATES]
-        cases = len({one.case for one in (results if structure == ALL else own)})
-        summaries.append(Summary(structure, cases, *counts, mean, sd, *interval(dice)))
+        cases = len({one.case for one in own if one.state != UNKNOWN})
+        summaries.append(Summary(structure, cases, *counts, mean, sd, *_interval(results, structure)))
     return summaries
+
+
+def mean_of_structures(results: Sequence[Measures], number: str) -> float:
+    """The mean of the structures' means of a measure, over those that are defined in some case; NaN without any."""
+    structures = dict.fromkeys(one.structure for one in results)
+    return mean_of([mean_of(list(values_by_case(results, s, number).values())) for s in structures])
+
+
+def _defined(values: Values) -> list[float]:
+    return [value for value in values.values() if not math.isnan(value)]
+
+
+def _interval(results: Sequence[Measures], structure: str) -> tuple[float, float]:
+    """95 % interval over cases of a structure's mean Dice; of `ALL`, of the mean of the structures' means."""
+    if structure != ALL:
+        return interval(_defined(values_by_case(results, structure, "dice")))
+    columns = [values_by_case(results, one, "dice") for one in structures_of(results) if one != ALL]
+    cases = list(dict.fromkeys(case for column in columns for case in column))
+    table = np.array([[column.get(case, math.nan) for column in columns] for case in cases])
+    table = table[~np.isnan(table).all(axis=1)]
+    table = table[:, ~np.isnan(table).all(axis=0)]
+
+    def statistic(drawn: NDArray[np.float64], axis: int = -1) -> NDArray[np.float64]:
+        chosen = table[np.moveaxis(drawn, axis, -1).astype(int)]  # (..., cases, structures)
+        there = ~np.isnan(chosen)
+        count = there.sum(axis=-2)
+        means = np.where(there, chosen, 0).sum(axis=-2) / np.where(count, count, math.nan)
+        return np.nanmean(means, axis=-1)
+
+    return interval(range(len(table)), statistic)
 
 
 def csv_text(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -145,18 +177,21 @@ def models_csv(models: Mapping[str, Sequence[Measures]]) -> str:
 
 def _summary_row(s: Summary) -> list[object]:
     numbers = [part[number] for number in NUMBERS for part in (s.mean, s.sd)]
-    return [s.structure, s.cases, s.found, s.missed, s.false_positive, s.absent, *numbers, s.low, s.high]
+    return [s.structure, s.cases, s.found, s.missed, s.false_positive, s.absent, s.unknown, *numbers, s.low, s.high]
 
 
 def summary_markdown(summaries: Sequence[Summary]) -> str:
     """Mean (SD) of each measure by structure, as the paper's Table 2 has them, and what the means leave out."""
     header = ["structure", "cases", "Dice", "95 % CI", "HD95 (mm)", "ASD (mm)", "sensitivity", "specificity"]
     header += ["true (mL)", "found (mL)", "missed", "false positive", "absent"]
+    partial = any(s.unknown for s in summaries)
+    header += ["unknown"] if partial else []
     rows = []
     for s in summaries:
         cells = [mean_sd(s, number) for number in NUMBERS]
         span = "–" if math.isnan(s.low) else f"{s.low:.3f} to {s.high:.3f}"
-        counts = ["" if n is None else str(n) for n in (s.missed, s.false_positive, s.absent)]
+        states = (s.missed, s.false_positive, s.absent, *((s.unknown,) if partial else ()))
+        counts = ["" if n is None else str(n) for n in states]
         rows.append([s.structure, str(s.cases), cells[0], span, *cells[1:], *counts])
     return markdown(header, rows)
 
