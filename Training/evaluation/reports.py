@@ -30,12 +30,13 @@ Mean (SD between cases). Undefined values enter no mean and are counted instead:
 the model found none of it (Dice 0 enters the mean, distances are undefined); *false positive*: found where there is \
 none (Dice undefined); *absent*: rightly not found (Dice undefined); *unknown*: not contoured there, and nothing is \
 said of it. *Cases* counts those that know a structure. *Mean of structures*: of the rows above it, each counting the \
-same; its SD is between the cases' own means. HD95: 95 % Hausdorff distance, ASD: average \
-surface distance, both directions. CI: percentile bootstrap over cases.
+same; its SD is between the cases' own means. HD95: 95 % Hausdorff distance, ASD: average surface distance, both \
+directions. CI: percentile bootstrap over cases.
 """
 TESTS = """\
 Differences of Dice over the same cases, of *mean of structures* between the cases' own means; CI: percentile \
-bootstrap over cases; p: Wilcoxon's signed-rank test, two-sided; Holm's correction is for all rows of the table. *Unpaired*: cases that only one of both could measure.
+bootstrap over cases; p: Wilcoxon's signed-rank test, two-sided; Holm's correction is for all rows of the table. \
+*Unpaired*: cases that only one of both could measure.
 """
 
 
