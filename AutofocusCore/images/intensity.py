@@ -87,7 +87,7 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
         evidence = (
             f"its values ({low:g} to {high:g}) hold neither air nor fat, so that they may not be Hounsfield units"
         )
-    elif stated is None and wanted == "MR" and seen is not None:
+    elif stated is None and wanted == "MR" and seen is not None and not (seen == "CT+1024" and _is_stripped(values)):
         evidence = "its values look like CT in Hounsfield units"
     else:
         return None
@@ -118,6 +118,11 @@ def offset_to_model(seen: Look, how: Normalization, name: str) -> tuple[float, s
         f"{name} looks like CT stored as {found}, but the model wants {wanted}: {abs(offset):g} was "
         f"{'subtracted' if offset < 0 else 'added'}. Check the result with care."
     )
+
+
+def _is_stripped(values: Numbers) -> bool:
+    """Whether most of an image is exactly 0, and the rest above: skull-stripped MR, whose tissue may be near 1024."""
+    return bool(values.min() == 0 and np.mean(values == 0) > EMPTY_SHARE)
 
 
 def outside_value(values: Numbers, modality: str) -> float:

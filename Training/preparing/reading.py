@@ -110,9 +110,10 @@ def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
     for image, scan in zip(images, scans, strict=True):
         image = _shifted(image, settings.offset)
         values = sitk.GetArrayViewFromImage(image)
-        if look(values).kind == "CT+1024":
+        stripped = settings.roi == "brain"  # then it is MR, whatever its values look like
+        if look(values).kind == "CT+1024" and not stripped:
             remarks.append(f"{scan.path} looks like CT stored as HU + 1024: --offset -1024 makes it HU.")
-        outside = _outside(values)
+        outside = _outside(values, stripped)
         if grid == own and Grid.of(image).same_as(own):
             made.images.append(values.copy())
         else:
@@ -124,7 +125,7 @@ def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
         made.background = []
         for i, values in enumerate(made.images):
             scaled = values.astype(np.float32)
-            outside = _outside(values)
+            outside = _outside(values, settings.roi == "brain")
             mask = empty[i] if empty[i] is not None else made.roi
             everywhere = np.ones(scaled.shape, dtype=bool)
             how = settings.normalization
@@ -154,8 +155,8 @@ def _checked(image: sitk.Image, name: str) -> sitk.Image:
     return image
 
 
-def _outside(values: NDArray[np.generic]) -> float:
-    air = look(values).air
+def _outside(values: NDArray[np.generic], stripped: bool) -> float:
+    air = None if stripped else look(values).air
     return air if air is not None else outside_value(values, "MR")
 
 
