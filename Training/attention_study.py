@@ -4,8 +4,10 @@ The paper says that autofocus layers adapt the receptive field to the size of st
 Spearman's correlation over the cases between the effective dilation inside each true structure and the structure's size
 (the diameter of a sphere of the same volume): over all structures together, and within each structure, because
 different structures differ in more than size. It also relates the dilation to the distance to the structure's border.
-Intervals are percentile bootstraps over cases. `--untrained` does the same with random weights, for comparison. Output:
-attention.csv, correlations.csv, attention.md, attention.png.
+Intervals are percentile bootstraps over cases. `--untrained` does the same with random weights, for comparison. The
+first table tells whether attention has settled: the standard deviation of the effective dilation within the patient, as
+a share of the span of the rates, for each layer. Output: attention.csv, spreads.csv, correlations.csv, attention.md,
+attention.png.
 """
 
 from __future__ import annotations
@@ -33,7 +35,15 @@ from Training.configuration.config import load_config
 from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
 from Training.evaluate import grid_spacing, labels_of, with_model
 from Training.evaluation.comparing import interval
-from Training.evaluation.looking import MEAN_OF_LAYERS, Look, effective_dilations, looks, rank_correlation
+from Training.evaluation.looking import (
+    MEAN_OF_LAYERS,
+    Look,
+    Spread,
+    effective_dilations,
+    looks,
+    rank_correlation,
+    spreads,
+)
 from Training.evaluation.measures import mean_of
 from Training.evaluation.plots import COLOURS
 from Training.evaluation.tables import csv_text, markdown
@@ -42,6 +52,8 @@ from Training.loop.runs import load_run, refuse_trained_on
 
 RESAMPLES = 2_000
 TOGETHER = "all structures"
+LEAST_SHARE = 0.15
+"""Of the rates' span: what the SD of the effective dilation should be in half of the layers, or more of them."""
 
 
 @dataclass(frozen=True)
@@ -68,20 +80,22 @@ class Correlation:
 
 def study(
     network: Any, spec: ModelSpec, cases: Sequence[Source], device: str = "auto", precision: str = "float32"
-) -> list[Look]:
-    """The effective dilation of every layer in every structure of the cases.
+) -> tuple[list[Look], list[Spread]]:
+    """The effective dilation of every layer in every structure of the cases, and its spread within each case.
 
     Raises:
         InputError: the network has no autofocus layer, or no case has a structure.
     """
-    labels, spacing, found = labels_of(spec), grid_spacing(spec), []
+    labels, spacing, found, differing = labels_of(spec), grid_spacing(spec), [], []
     for number, source in enumerate(cases, start=1):
         case = source.case
-        found += looks(case, effective_dilations(network, case, spacing, device, precision), labels, spacing)
+        dilations = effective_dilations(network, case, spacing, device, precision, spec)
+        found += looks(case, dilations, labels, spacing)
+        differing += spreads(case, dilations, network.dilation_rates, spacing)
         print(f"{case.name} ({number} of {len(cases)})", flush=True)
     if not found:
         raise InputError(f"None of the {len(cases)} cases has a structure to look at", "give cases with labels")
-    return found
+    return found, differing
 
 
 def correlations(found: Sequence[Look]) -> list[Correlation]:
@@ -122,8 +136,29 @@ def _with_border(found: Sequence[Look]) -> tuple[float, float, float]:
     return mean_of(means), *interval(means)
 
 
-def write_study(out: Path, found: Sequence[Look], title: str, voxel_mm: float) -> str:
-    """Write attention.csv, correlations.csv, attention.md and attention.png into a folder; returns the Markdown."""
+def spread_text(differing: Sequence[Spread]) -> str:
+    """A table of how much each layer's effective dilation differs within the patient, and whether that is enough."""
+    rows, free = [], 0
+    layers = sorted({one.layer for one in differing})
+    for layer in layers:
+        own = [one for one in differing if one.layer == layer]
+        shares, sd = np.array([one.share for one in own]), np.array([one.sd_mm for one in own])
+        free += bool(shares.mean() >= LEAST_SHARE)
+        rows.append([_layer(layer), str(len(own)), f"{sd.mean():.2f}", f"{shares.mean():.1%} ({shares.std():.1%})"])
+    table = markdown(["layer", "cases", "SD within the patient, mm", "share of the rates' span (SD over cases)"], rows)
+    said = "attention says something" if 2 * free >= len(layers) else "attention has settled in most of them"
+    return f"{table}\n{free} of {len(layers)} layers reach {LEAST_SHARE:.0%}: {said}.\n"
+
+
+def write_study(out: Path, found: Sequence[Look], differing: Sequence[Spread], title: str, voxel_mm: float) -> str:
+    """Write attention.csv, spreads.csv, correlations.csv, attention.md and attention.png; returns the Markdown.
+
+    Args:
+        out: the folder, made if need be.
+        found, differing: of `study`.
+        title: what was studied.
+        voxel_mm: the bins of distance.
+    """
     results = correlations(found)
     columns = ["case", "structure", "layer", "diameter_mm", "dilation_mm", "border_correlation"]
     rows = [[_layer(o.layer) if c == "layer" else getattr(o, c) for c in columns] for o in found]
@@ -145,15 +180,17 @@ def write_study(out: Path, found: Sequence[Look], title: str, voxel_mm: float) -
         ],
     )
     text = (
-        f"# {title}\n\nThe effective dilation inside a structure, its Spearman correlation with the structure's size, "
-        "over cases, and with the distance to its border, over the voxels inside, mean of the cases (95 % bootstrap "
-        f"interval over cases, for each row by itself).\n\n{table}"
+        f"# {title}\n\nThe effective dilation's standard deviation over the voxels of a patient, mean over cases.\n\n"
+        f"{spread_text(differing)}\nThe effective dilation inside a structure, its Spearman correlation with the "
+        "structure's size, over cases, and with the distance to its border, over the voxels inside, mean of the cases "
+        f"(95 % bootstrap interval over cases, for each row by itself).\n\n{table}"
     )
     with Staging() as staging:
         folder = staging.folder(out)
         for name, content in (
             ("attention.csv", csv_text(columns, rows)),
             ("correlations.csv", csv_text(header, cells)),
+            ("spreads.csv", csv_text(list(vars(differing[0])), [list(vars(one).values()) for one in differing])),
             ("attention.md", text),
         ):
             staging.aside(folder / name).write_text(content, encoding="utf-8", newline="")
@@ -229,9 +266,9 @@ def main() -> int:
         cases = load_data(with_model(config, model.spec), options.data).test
         if options.run is not None:
             refuse_trained_on(options.run, names_of(cases))
-        found = study(network, model.spec, cases, options.device, options.precision)
+        found, differing = study(network, model.spec, cases, options.device, options.precision)
         title = f"Attention of {model.spec.name}{', untrained' if options.untrained else ''}, {len(cases)} cases"
-        print(write_study(options.out, found, title, min(grid_spacing(model.spec))))
+        print(write_study(options.out, found, differing, title, min(grid_spacing(model.spec))))
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1

@@ -6,14 +6,14 @@
     python Training/evaluate.py --compare A/cases.csv B/cases.csv -o OUT
 
 A run or a model is measured on the model's own grid, with exact whole-volume prediction in float32; label maps are
-measured on the truth's grid. Output: cases.csv, summary.csv, summary.md, plot.png; with `--compare`: comparison.csv,
+measured on the truth's grid. A structure that was not contoured in a case (data.json of prepared data, contoured.json
+beside true label maps) counts as unknown there, neither as missed nor as a false positive. Output: cases.csv, summary.csv, summary.md, plot.png; with `--compare`: comparison.csv,
 comparison.md, plot.png.
 """
 
 from __future__ import annotations
 
 import argparse
-import copy
 import dataclasses
 import sys
 from collections.abc import Callable, Sequence
@@ -23,50 +23,22 @@ if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import nn
 
-import AutofocusCore
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
 from AutofocusCore.models import Model, ModelSpec, find_model
 from Training.configuration.config import Config, load_config
+from Training.configuration.settings import Augmentation, Scans, Segments
 from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
+from Training.evaluation.label_maps import Known, measure_label_maps
 from Training.evaluation.measures import BRATS_REGIONS, Labels, Measures, measure_case
+from Training.evaluation.predicting import predicted_labels
 from Training.loop.data import Source, load_data, names_of
+from Training.loop.known import contoured_structures, known_labels
 from Training.loop.runs import WEIGHTS, load_run, refuse_trained_on
-from Training.loop.sampling import Case
+from Training.preparing.contoured import CONTOURED
 
 Say = Callable[[str], None]
-
-
-def predicted_labels(
-    network: nn.Module, case: Case, *, device: str = "cpu", precision: str = "float32"
-) -> NDArray[np.uint8]:
-    """Labels (D, H, W) of a case as `autofocus segment` finds them: exact, and background outside the case's box.
-
-    Args:
-        network: the network, in evaluation mode.
-        case: a case on the model's grid.
-        device, precision: as for `AutofocusCore.predict_volume`.
-    """
-    prediction = AutofocusCore.predict_volume(
-        network, case.image, background=case.background, device=device, precision=precision, region=case.box
-    )
-    labels = np.zeros(case.labels.shape, dtype=np.uint8)
-    box = case.box or tuple((0, extent) for extent in labels.shape)
-    labels[tuple(slice(*ends) for ends in box)] = prediction.logits.argmax(0).numpy()
-    return labels
-
-
-def dice_per_structure(network: nn.Module, case: Case, structures: int) -> NDArray[np.float64]:
-    """Dice of structures 1 to n; NaN for structures that the case does not have. `network` is in evaluation mode."""
-    found = predicted_labels(copy.deepcopy(network).cpu(), case, precision="auto")
-    scores = []
-    for label in range(1, structures + 1):
-        truth, guess = case.labels == label, found == label
-        total = truth.sum() + guess.sum()
-        scores.append(2 * (truth & guess).sum() / total if truth.any() else np.nan)
-    return np.array(scores)
 
 
 def labels_of(spec: ModelSpec, regions: str | None = None) -> Labels:
@@ -128,8 +100,8 @@ def measure_network(
     results = []
     for source in cases:
         case = source.case
-        found = predicted_labels(network, case, device=device, precision=precision)
-        measured = measure_case(case.name, case.labels, found, labels, spacing, case.lost)
+        found = predicted_labels(network, case, spec, device=device, precision=precision)
+        measured = measure_case(case.name, case.labels, found, labels, spacing, case.lost, case.known)
         say(f"{case.name}: Dice " + "  ".join(f"{one.structure} {_shown(one)}" for one in measured))
         results += [dataclasses.replace(one, run=run) for one in measured]
     return results
@@ -191,7 +163,11 @@ def with_model(config: Config, spec: ModelSpec) -> Config:
             f"The model {spec.name} knows {', '.join(there)}, the data {', '.join(wanted)}",
             "choose a model of the data",
         )
-    return dataclasses.replace(config, model=spec)
+    roi = spec.architecture.get("domain") == "roi"
+    if roi == (config.scans is not None):
+        return dataclasses.replace(config, model=spec)
+    learning = {"scans": Scans(), "segments": None} if roi else {"scans": None, "segments": Segments((1, 1, 1), 1)}
+    return dataclasses.replace(config, model=spec, augmentation=Augmentation(), **learning)  # none of it is used
 
 
 def _test_cases(config: Config, folder: Path | None) -> list[Source]:
@@ -202,6 +178,23 @@ def _test_cases(config: Config, folder: Path | None) -> list[Source]:
             "choose a fold with data.fold, prepare the data with a test part, or set data.test of phantoms",
         )
     return cases
+
+
+def _known_in(truth: Path, config: Config | None) -> Known | None:
+    """What is known in true label maps: as a contoured.json in their folder, or above it, and a configuration say.
+
+    Raises:
+        SettingError: there is such a file, and no configuration that says which structures the labels are.
+    """
+    contoured = contoured_structures(truth) or contoured_structures(truth.parent)
+    if config is None:
+        if contoured:
+            raise SettingError(
+                f"{CONTOURED} beside {truth} names structures, and nothing says which labels they have",
+                "name a configuration of these structures before --predictions",
+            )
+        return None
+    return lambda case, labels: known_labels(case, contoured.get(case), labels, config.data, config.model)
 
 
 def _shown(one: Measures) -> str:
@@ -235,7 +228,6 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(options: argparse.Namespace) -> str:
     """Carry out the options; returns the text of the table."""
-    from Training.evaluation.label_maps import measure_label_maps
     from Training.evaluation.reports import write_comparison, write_evaluation
 
     if options.compare is not None:
@@ -245,7 +237,8 @@ def run(options: argparse.Namespace) -> str:
         labels = None if config is None else labels_of(config.model, options.regions)
         if labels is None and options.regions:
             labels = BRATS_REGIONS
-        results = measure_label_maps(options.predictions, options.truth, labels, say=print)
+        known = _known_in(options.truth, config)
+        results = measure_label_maps(options.predictions, options.truth, labels, say=print, known=known)
         return write_evaluation(options.out, results, f"Label maps of {options.predictions.name}", "the truth's grid")
     assert config is not None
     shared = {"regions": options.regions, "device": options.device, "precision": options.precision}

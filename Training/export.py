@@ -26,7 +26,7 @@ from Training.evaluate import measure_run
 from Training.evaluation.measures import Measures, mean_of
 from Training.evaluation.tables import Summary, read_cases, summarise, values_by_case
 from Training.loop.checkpoints import run_folder
-from Training.loop.runs import WEIGHTS, load_run, log_summary
+from Training.loop.runs import WEIGHTS, cases_known, hours_of_training, load_run, log_summary
 
 ROOT = Path(__file__).resolve().parents[1]
 LICENCES = Path(__file__).with_name("licences")
@@ -60,7 +60,8 @@ def licence_text(spec: ModelSpec, file: Path | None = None) -> str:
 def figures_of(results: Sequence[Measures], spec: ModelSpec) -> dict[str, Any]:
     """A model's accuracy for its card: a table of the structures, and Dice of each case.
 
-    Undefined figures are left out, because JSON has no value for them; the table has the number of cases.
+    Undefined figures are left out, because JSON has no value for them; the table has the number of cases. The mean Dice
+    is the mean of the structures' means: each structure has the same weight, however many cases know it.
     """
     summaries = {summary.structure: summary for summary in summarise(results)}
     names = [structure.name for structure in spec.structures]
@@ -88,8 +89,9 @@ def _row(summary: Summary) -> dict[str, Any]:
         "ASD SD": summary.sd["asd_mm"],
     }
     counts = {"missed": summary.missed, "false positive": summary.false_positive, "absent": summary.absent}
+    counts |= {"unknown": summary.unknown} if summary.unknown else {}
     shown = {name: _rounded(value) for name, value in numbers.items() if not math.isnan(value)}
-    return {"structure": summary.structure, **shown, **counts}
+    return {"structure": summary.structure, "cases": summary.cases, **shown, **counts}
 
 
 def _rounded(value: float) -> float:
@@ -147,7 +149,16 @@ def export(
     figures = figures_of(results, config.model)
     mean = {row["structure"]: row["Dice"] for row in figures["structures"] if "Dice" in row}
     about = {"measured": note} if note else {}
-    figures = {**about, **figures, "steps_trained": model.step, "log_of_training": log_summary(run)}
+    trained = {"steps_trained": model.step, "hours_of_training": round(hours_of_training(run), 2)}
+    if known := cases_known(run):
+        rows = [{"structure": s.name, "cases trained on": known.get(s.name, 0)} for s in config.model.structures]
+        trained["known_in_training"] = rows
+    if config.data.volume_ml:
+        trained["conventions"] = [
+            {"structure": name, "used from mL": low, "to mL": high}
+            for name, (low, high) in config.data.volume_ml.items()
+        ]
+    figures = {**about, **figures, **trained, "log_of_training": log_summary(run)}
     write_bundle(out, replace(config.model, dice=mean, figures=figures), model.network.state_dict(), text)
     return mean
 

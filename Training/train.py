@@ -131,7 +131,8 @@ def _train(
     if everyone.first:
         if saved is None:
             parts = {"train": names_of(data.train), "watch": names_of(data.watch), "test": names_of(data.test)}
-            facts = {"data_sha256": data.checksum, **parts, "processes": everyone.count, **origin}
+            facts = {"data_sha256": data.checksum, **parts, "known": dict(data.known)}
+            facts |= {"processes": everyone.count, **origin}
             write_environment(out, text, device, facts)
         else:
             print(f"going on after step {state.step}", flush=True)

@@ -6,6 +6,7 @@ import csv
 import math
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +16,17 @@ import torch
 import Training.attention_study
 from AutofocusCore.errors import InputError
 from AutofocusCore.networks.build import build_network
-from Training.attention_study import TOGETHER, correlations, study, write_study
+from Training.attention_study import TOGETHER, correlations, spread_text, study, write_study
 from Training.configuration.config import load_config
 from Training.evaluation.looking import (
     MEAN_OF_LAYERS,
     Look,
+    Spread,
     effective_dilations,
     looks,
     rank_correlation,
     signed_distance,
+    spreads,
 )
 from Training.loop.cases import Source
 from Training.loop.data import load_data
@@ -36,13 +39,14 @@ def ball(radius: float) -> Case:
     z, y, x = np.mgrid[:20, :30, :60]
     labels = ((3 * (z - 10)) ** 2 + (2 * (y - 15)) ** 2 + (x - 30) ** 2 < radius**2).astype(np.uint8)
     image = np.random.default_rng(0).normal(0, 1, (1, *labels.shape)).astype(np.float32)
-    return Case("ball", image, labels, labels == 0, 0.0)
+    return Case("ball", image, labels, np.ones(labels.shape, bool), 0.0)
 
 
-def loud_network() -> torch.nn.Module:
+def loud_network(domain: str = "box") -> torch.nn.Module:
     """An AFN-2 whose random weights are large enough for its attention to differ from place to place."""
     torch.manual_seed(0)
-    network = build_network("afn-2", in_channels=1, num_classes=2).eval()
+    norm = "fused" if domain == "roi" else "branch"
+    network = build_network("afn-2", in_channels=1, num_classes=2, domain=domain, norm=norm).eval()
     for weight in network.parameters():
         if weight.ndim > 1:
             torch.nn.init.kaiming_normal_(weight)
@@ -95,19 +99,40 @@ def test_equal_attention_is_the_mean_rate_times_the_voxel_size() -> None:
         assert np.allclose(dilation[np.isfinite(dilation)], 2 * (2 + 6 + 10 + 14) / 4)
 
 
-def test_dilations_are_computed_near_structures_alone_and_are_there_those_of_the_whole_volume() -> None:
-    network, case = loud_network(), ball(4.0)
-    part = effective_dilations(network, case, SPACING, "cpu")
-    case.labels[0, 0, 0] = case.labels[-1, -1, -1] = 1
-    whole = effective_dilations(network, case, SPACING, "cpu")
-    for layer, dilation in part.items():
-        there = np.isfinite(dilation)
-        assert not there.all()
-        assert there[signed_distance(ball(4.0).labels == 1, SPACING) >= -20].all()
-        assert np.isfinite(whole[layer]).all()
-        np.testing.assert_allclose(dilation[there], whole[layer][there], atol=1e-4)
-    case.labels[:] = 0
-    assert effective_dilations(network, case, SPACING, "cpu") == {}
+@pytest.mark.parametrize("domain", ["box", "roi"])
+def test_dilations_are_those_of_the_patients_voxels_alone(domain: str) -> None:
+    network, whole = loud_network(domain), ball(8.0)
+    patient = np.zeros(whole.labels.shape, bool)
+    patient[3:17, 4:26, 6:54] = True
+    case = replace(whole, roi=patient, box=((2, 18), (3, 27), (5, 55)))
+    x, mask = torch.from_numpy(case.image), torch.from_numpy(patient)
+    with torch.no_grad():
+        if domain == "roi":
+            attention = network.forward_with_attention(x[None], mask[None])[1]
+        else:
+            attention = network.forward_with_attention(torch.nn.functional.pad(x[None], 6 * [network.margin]))[1]
+    rates = torch.tensor(network.dilation_rates, dtype=torch.float32).reshape(-1, 1, 1, 1)
+    dilations = effective_dilations(network, case, SPACING, "cpu")
+    for layer, maps in enumerate(attention, start=1):
+        wide = (maps[0] * rates).sum(0).numpy() * 6 ** (1 / 3)
+        border = [(n - m) // 2 for n, m in zip(wide.shape, patient.shape, strict=True)]
+        inner = wide[tuple(slice(b, b + n) for b, n in zip(border, patient.shape, strict=True))]
+        np.testing.assert_allclose(dilations[layer][patient], inner[patient], atol=1e-3)
+        assert np.isnan(dilations[layer][~patient]).all()
+
+
+def test_the_spread_is_a_share_of_the_span_of_the_rates() -> None:
+    case = ball(8.0)
+    halves = np.where(np.arange(60) < 30, 2.0, 14.0) * np.ones(case.labels.shape)
+    dilations = {1: halves, 2: np.full(case.labels.shape, 6.0), MEAN_OF_LAYERS: halves}
+    dilations[1][0] = np.nan  # outside the patient
+    first, second = spreads(case, dilations, (2, 6, 10, 14), (1.0, 1.0, 1.0))
+    assert (first.layer, first.sd_mm, first.share) == (1, pytest.approx(6.0), pytest.approx(0.5))  # the most there is
+    assert (second.layer, second.sd_mm, second.share) == (2, 0.0, 0.0)
+    text = spread_text([first, second, replace(first, case="b"), replace(second, case="b")])
+    assert "| layer 1 | 2 | 6.00 | 50.0% (0.0%) |" in text
+    assert "1 of 2 layers reach 15%: attention says something." in text
+    assert "0 of 1 layers reach 15%: attention has settled" in spread_text([second])
 
 
 def test_the_study_may_run_in_bfloat16_which_moves_the_dilations_little() -> None:
@@ -160,9 +185,15 @@ def test_ranks_of_what_does_not_vary_have_no_correlation() -> None:
 
 
 def test_tables_and_figure_are_written_whole(tmp_path: Path) -> None:
-    text = write_study(tmp_path / "out", made_up(np.random.default_rng(0), 1.0), "Attention of a test", 1.0)
+    text = write_study(
+        tmp_path / "out",
+        made_up(np.random.default_rng(0), 1.0),
+        [Spread("a", 1, 3.0, 0.25)],
+        "Attention of a test",
+        1.0,
+    )
     assert {p.name for p in (tmp_path / "out").iterdir()} == {
-        "attention.csv", "correlations.csv", "attention.md", "attention.png",
+        "attention.csv", "spreads.csv", "correlations.csv", "attention.md", "attention.png",
     }  # fmt: skip
     assert re.search(r"\| layer 1 \| small \| 12 \| \d\.\d\d \(\d\.\d\d\) \| \+", text)
     assert len(list(csv.DictReader((tmp_path / "out" / "attention.csv").open(encoding="utf-8")))) == 24

@@ -18,7 +18,8 @@ from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import find_model
 from Training.configuration.config import load_config
 from Training.configuration.quick import quick_data
-from Training.evaluate import dice_per_structure, labels_of, measure_model, measure_run, predicted_labels, with_model
+from Training.evaluate import labels_of, measure_model, measure_run, with_model
+from Training.evaluation.predicting import dice_per_structure, predicted_labels
 from Training.evaluation.tables import read_cases
 from Training.export import export
 from Training.loop.data import load_data

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.models import ModelSpec
 from Testing.training.conftest import TINY
 from Training.configuration.config import Data, load_config
-from Training.loop.known import contoured_structures, known_labels, with_known
+from Training.loop.known import contoured_in, contoured_structures, known_labels, remark_on_suspects, with_known
 from Training.loop.sampling import Case
+from Training.preparing.data_list import CaseEntry, DataList
 
 STRUCTURES = ("Bladder", "Prostate", "Rectum")
 
@@ -73,3 +75,19 @@ def test_a_folder_lists_what_was_contoured(tmp_path: Path) -> None:
     (tmp_path / "contoured.json").write_text("[", encoding="utf-8")
     with pytest.raises(InputError, match="cannot be used"):
         contoured_structures(tmp_path)
+
+
+def test_a_contour_that_looked_wrong_and_is_trained_on_is_named() -> None:
+    wrong = [{"case": case, "structure": "Prostate", "volume_ml": 900.0, "why": "large"} for case in ("a", "b", "c")]
+    listed = DataList("x", ("CT",), {"1": "Bladder", "2": "Prostate"}, (), suspects=tuple(wrong))
+    (remark,) = remark_on_suspects(listed, {"a": None, "b": (1,)})  # c is not trained on
+    assert remark.startswith("1 contours that looked wrong when they were prepared are trained on: Prostate of a.")
+    assert remark_on_suspects(listed, {"b": (1,)}) == ()
+
+
+def test_what_data_json_and_contoured_json_say_counts_together(model: ModelSpec) -> None:
+    listed = DataList("x", ("CT",), {"1": "bladder", "2": "prostate", "3": "rectum"}, ())
+    case = CaseEntry("a", ("i.nii",), None, None, None, "train", {"i.nii": ""}, unknown=("rectum",))
+    assert contoured_in(case, listed, {}, model) == ("Bladder", "Prostate")
+    assert contoured_in(case, listed, {"a": ["Bladder", "Rectum"]}, model) == ("Bladder",)
+    assert contoured_in(replace(case, unknown=()), listed, {}, model) is None

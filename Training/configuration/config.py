@@ -11,6 +11,7 @@ from typing import Any
 from AutofocusCore import build_network
 from AutofocusCore.models import Channel, ModelSpec, Normalization, Structure
 from AutofocusCore.models.parts import from_mapping
+from AutofocusCore.models.spec import ROI_MASKS
 from AutofocusCore.models.terminology import KNOWN, structure
 from Training.configuration.building import build
 from Training.configuration.settings import Augmentation, Optimizer, Run, Scans, Segments, require
@@ -132,6 +133,8 @@ def model_of(values: dict[str, Any]) -> ModelSpec:
         "normalization": build(Normalization, values["normalization"], "model.normalization"),
         "architecture": {**architecture, **counts},
     }
+    if architecture.get("domain") == "roi":  # where statistics are taken over is where the patient is
+        ready.setdefault("roi", next(roi for roi, mask in ROI_MASKS.items() if mask == ready["normalization"].mask))
     spec = build(ModelSpec, ready, "model")
     build_network(**spec.architecture)  # says at once which option makes no sense
     return spec

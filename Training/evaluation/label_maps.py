@@ -16,6 +16,9 @@ from Training.evaluation.measures import Labels, Measures, measure_case
 
 SHOWN = 5
 
+Known = Callable[[str, sitk.Image], tuple[int, ...] | None]
+"""The label values that are known in a case, None for all, by its name and its true label map."""
+
 
 def label_maps(folder: Path) -> dict[str, list[Path]]:
     """The label maps of a folder by case, the file's name without its ending.
@@ -53,7 +56,11 @@ def pairs(predictions: Path, truth: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def measure_label_maps(
-    predictions: Path, truth: Path, labels: Labels | None = None, say: Callable[[str], None] = print
+    predictions: Path,
+    truth: Path,
+    labels: Labels | None = None,
+    say: Callable[[str], None] = print,
+    known: Known | None = None,
 ) -> list[Measures]:
     """Measure every pair on the truth's own grid, in millimetres.
 
@@ -61,6 +68,7 @@ def measure_label_maps(
         predictions, truth: folders with files of the same names, whatever their formats.
         labels: label values by structure; None: every value that occurs, as "label 1" and so on.
         say: is told of each case, and of predictions without a truth.
+        known: the label values that are known in a case, from its name and true label map; None: all in all cases.
 
     Raises:
         InputError: what `pairs` says; a file that cannot be read or holds no labels; nothing but background; two grids
@@ -82,7 +90,8 @@ def measure_label_maps(
             raise InputError(f"Prediction and truth of {case} are not on the same grid", "resample the prediction")
         if grid.sheared:
             raise InputError(f"The axes of {case} are not perpendicular", "resample both onto perpendicular axes")
-        measured = measure_case(case, true, found, labels, tuple(reversed(grid.spacing)))
+        there = known(case, read_image(files[1]).image) if known is not None else None
+        measured = measure_case(case, true, found, labels, tuple(reversed(grid.spacing)), known=there)
         say(f"{case}: " + "  ".join(f"{one.structure} {one.state} {one.dice:.3f}" for one in measured))
         results += measured
     return results

@@ -1,4 +1,4 @@
-"""How far a network looked in each structure: effective dilation beside the structure's size and its border.
+"""How far a network looked: within the patient, and in each structure, beside the structure's size and its border.
 
 The effective dilation of an autofocus layer at a voxel is the mean of its dilation rates under the attention weights
 there, in millimetres (paper, section 2; `AutofocusCore.segmentation.AttentionMap`).
@@ -19,9 +19,10 @@ from scipy.stats import spearmanr
 import AutofocusCore
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
-from AutofocusCore.images.body import bounding_region, margins_of
+from AutofocusCore.models import ModelSpec
 from AutofocusCore.segmentation import AttentionMap
 from Training.evaluation.measures import Labels
+from Training.evaluation.predicting import roi_of
 from Training.loop.sampling import Case
 
 FARTHEST_MM = 20.0
@@ -56,31 +57,53 @@ class Look:
     profile: Mapping[int, float]
 
 
+@dataclass(frozen=True)
+class Spread:
+    """How much a layer's effective dilation differs from voxel to voxel within one patient.
+
+    Attributes:
+        case: its name.
+        layer: autofocus layer, from 1.
+        sd_mm: standard deviation of the effective dilation over the patient's voxels.
+        share: the same as a share of the span of the rates, from the smallest to the largest. 0 is a layer that has
+            settled on one look for all voxels; 0.5 is the most there can be.
+    """
+
+    case: str
+    layer: int
+    sd_mm: float
+    share: float
+
+
 def effective_dilations(
-    network: Any, case: Case, spacing: Sequence[float], device: str = "auto", precision: str = "float32"
+    network: Any,
+    case: Case,
+    spacing: Sequence[float],
+    device: str = "auto",
+    precision: str = "float32",
+    spec: ModelSpec | None = None,
 ) -> dict[int, Floats]:
     """Effective dilation (D, H, W) in mm of every autofocus layer, from 1, and of `MEAN_OF_LAYERS` if several.
 
-    Where no structure of the case is near (`FARTHEST_MM`), nothing is computed, and it is NaN; a case without any gives
-    nothing.
+    It is that of the patient's voxels, and NaN elsewhere: outside the case's box, and outside its ROI.
 
     Args:
         network: in evaluation mode.
         case: on the model's grid.
         spacing: z, y, x in mm.
         device, precision: as for `AutofocusCore.predict_volume`.
+        spec: of the model, which says where a network of the ROI domain computes.
 
     Raises:
         InputError: the network has no autofocus layer.
     """
+    grid = _grid_of(case, spacing)
     z, y, x = case.labels.shape
-    grid = Grid((x, y, z), (spacing[2], spacing[1], spacing[0]), (0.0,) * 3, tuple(np.eye(3).ravel()))
-    if not case.labels.any():
-        return {}
-    box = bounding_region(case.labels > 0, margins_of(grid, FARTHEST_MM))
+    box = case.box or ((0, z), (0, y), (0, x))
     prediction = AutofocusCore.predict_volume(
-        network, case.image, background=case.background, device=device, precision=precision, attention="all", region=box
-    )
+        network, case.image, background=case.background, device=device, precision=precision, attention="all",
+        region=box, mask=roi_of(network, case, spec),
+    )  # fmt: skip
     if not prediction.attention:
         raise InputError("The network has no autofocus layer, so that there is nothing to study", "choose an AFN")
     rates = tuple(int(rate) for rate in network.dilation_rates)
@@ -89,7 +112,33 @@ def effective_dilations(
     for layer, weights in prediction.attention.items():
         maps[layer + 1] = np.full(case.labels.shape, np.nan)
         maps[layer + 1][where] = AttentionMap(weights.numpy(), rates, inner).effective_dilation_mm()
+        maps[layer + 1][~case.roi] = np.nan
     return {**maps, MEAN_OF_LAYERS: np.mean(list(maps.values()), axis=0)} if len(maps) > 1 else maps
+
+
+def spreads(
+    case: Case, dilations: Mapping[int, Floats], rates: Sequence[float], spacing: Sequence[float]
+) -> list[Spread]:
+    """How much each layer's effective dilation differs within the patient.
+
+    Args:
+        case: whose `roi` is the patient.
+        dilations: effective dilation by layer, in mm, NaN outside the patient.
+        rates: the dilation rates in voxels; between fewer than two there is nothing to choose.
+        spacing: z, y, x in mm.
+    """
+    span = (max(rates) - min(rates)) * _grid_of(case, spacing).voxel_mm3 ** (1 / 3)
+    found = []
+    for layer, dilation in dilations.items():
+        if layer != MEAN_OF_LAYERS and span > 0:
+            sd = float(np.nanstd(dilation))
+            found.append(Spread(case.name, layer, sd, sd / span))
+    return found
+
+
+def _grid_of(case: Case, spacing: Sequence[float]) -> Grid:
+    z, y, x = case.labels.shape
+    return Grid((x, y, z), (spacing[2], spacing[1], spacing[0]), (0.0,) * 3, tuple(np.eye(3).ravel()))
 
 
 def signed_distance(mask: NDArray[np.bool_], spacing: Sequence[float]) -> Floats:
@@ -112,9 +161,13 @@ def looks(case: Case, dilations: Mapping[int, Floats], labels: Labels, spacing: 
         if not mask.any() or mask.all():
             continue
         distance = signed_distance(mask, spacing)
-        near = np.abs(distance) <= FARTHEST_MM
-        bins = np.round(distance[near] / min(spacing)).astype(int)
+        computed = ~np.isnan(next(iter(dilations.values())))
         diameter = (6 * mask.sum() * math.prod(spacing) / math.pi) ** (1 / 3)
+        near = (np.abs(distance) <= FARTHEST_MM) & computed
+        mask = mask & computed
+        if not mask.any():
+            continue
+        bins = np.round(distance[near] / min(spacing)).astype(int)
         for layer, dilation in dilations.items():
             found.append(
                 Look(

@@ -73,6 +73,7 @@ class DataSet:
     Args:
         checksum: identifies files and parts together.
         remarks: what is to be known before a training starts, though it does not stop one.
+        known: by structure, in how many of the cases to train on it is known; empty for all in all.
     """
 
     train: list[Source]
@@ -80,6 +81,7 @@ class DataSet:
     test: list[Source]
     checksum: str
     remarks: tuple[str, ...] = ()
+    known: Mapping[str, int] = field(default_factory=dict)
 
 
 def names_of(sources: Sequence[Source]) -> list[str]:
@@ -138,7 +140,7 @@ def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[
         return ()
     return (
         f"{len(affected)} of {len(lost)} cases have structures that are lost on the model's grid, being smaller than "
-        f"its voxels; they are not trained on, and count as missed: {_some(affected)}.",
+        f"its voxels; they are not trained on, and count as missed: {some(affected)}.",
     )
 
 
@@ -185,7 +187,7 @@ def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int])
     small = [name for name, shape in shapes.items() if any(n < s for n, s in zip(shape, segment, strict=True))]
     if not small:
         return ()
-    shown = _some([f"{name} ({' × '.join(map(str, shapes[name]))})" for name in small])
+    shown = some([f"{name} ({' × '.join(map(str, shapes[name]))})" for name in small])
     size = " × ".join(map(str, segment))
     return (
         f"{len(small)} of {len(shapes)} cases are smaller than a segment's {size} voxels (z, y, x) along an axis, and "
@@ -193,7 +195,7 @@ def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int])
     )
 
 
-def _some(items: Sequence[str]) -> str:
+def some(items: Sequence[str]) -> str:
     """The first few, and how many more there are."""
     more = len(items) - SHOWN_PROBLEMS
     return ", ".join(items[:SHOWN_PROBLEMS]) + (f" and {more} more" if more > 0 else "")

@@ -12,11 +12,17 @@ import torch
 from torch import nn
 
 from AutofocusCore.errors import AutofocusError, OutputError, SettingError
+from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Config, config_of
 from Training.configuration.toml_files import values_of
 from Training.loop.schedule import learning_rate
 
 State = dict[str, Any]
+CARD = (
+    "name", "title", "description", "version", "licence", "training_data", "training_command", "intended_use",
+    "authors", "references", "changelog",
+)  # fmt: skip
+"""Fields of a model that only people read."""
 
 
 def run_folder(configuration: Path) -> Path:
@@ -64,7 +70,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
 def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
     """Whether a recorded configuration is this one, but for what may change while a run goes on.
 
-    That is how often it is watched and saved, and its length, as long as the learning rates so far stay what they were.
+    That is how often it is watched and saved, what the model's card says, and the run's length, as long as the learning
+    rates so far stay what they were.
 
     Args:
         recorded: the text of :func:`Training.configuration.config.as_toml`.
@@ -75,6 +82,7 @@ def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
         other = config_of(values_of(recorded, "The run's configuration"))
     except AutofocusError:
         return False
+    other = replace(other, model=_with_card_of(config.model, other.model))
     if other == config:
         return True
     if not (other.run.steps and config.run.steps):
@@ -85,6 +93,14 @@ def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
         other, run=replace(other.run, **free), optimizer=replace(other.optimizer, cycles=config.optimizer.cycles)
     )
     return rates[0] == rates[1] and alike == config
+
+
+def _with_card_of(card: ModelSpec, model: ModelSpec) -> ModelSpec:
+    """A model with what another's card says of it, where that changes no weight: texts, colours, islands."""
+    kept = {name: getattr(card, name) for name in CARD}
+    names = [one.structures for one in (card, model)]
+    alike = [s.name for s in names[0]] == [s.name for s in names[1]]
+    return replace(model, **kept, **({"structures": card.structures} if alike else {}))
 
 
 def own_checkpoint(

@@ -28,7 +28,17 @@ from Training.loop.cases import (
     remark_on_lost,
     remark_on_small,
 )
+from Training.loop.known import (
+    Unused,
+    contoured_structures,
+    count_known,
+    known_labels,
+    remark_on_unused,
+    unused_contours,
+    with_known,
+)
 from Training.loop.prepared import load_prepared
+from Training.preparing.contoured import CONTOURED
 from Training.preparing.found import ImageFile
 
 __all__ = ["DataSet", "Source", "case_of", "load_data", "names_of"]
@@ -52,7 +62,10 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
         return _phantoms(config)
     load = load_prepared if config.data.source == "prepared" else _folder
     data = load(config, folder or Path(config.data.folder))
-    for remark in data.remarks:
+    remarks = data.remarks
+    if config.segments is not None and any(count < len(data.train) for count in data.known.values()):
+        remarks += ("Not every structure is known in every case, and segments take what is unknown for background.",)
+    for remark in remarks:
         logging.getLogger(__name__).warning(remark)
     return data
 
@@ -82,6 +95,8 @@ def _phantoms(config: Config) -> DataSet:
 
 def _folder(config: Config, folder: Path) -> DataSet:
     train, test = _split(config, folder)
+    contoured = contoured_structures(folder)
+    unused: list[Unused] = []
     problems: list[str] = []
     digest = hashlib.sha256()
     sources: dict[str, Source] = {}
@@ -89,7 +104,11 @@ def _folder(config: Config, folder: Path) -> DataSet:
         try:
             image, labels, content = _read_pair(folder, name, config.model.num_classes)
             digest.update(content)
-            case = case_of(name, image, labels, config.model)
+            if contoured and name not in contoured:
+                raise InputError(f"{CONTOURED} does not list it", "list what was contoured in it")
+            known = known_labels(name, contoured.get(name), labels, config.data, config.model)
+            unused += unused_contours(name, labels, config.data, config.model).values()
+            case = with_known(case_of(name, image, labels, config.model), known)
             if not case.labels.any():
                 raise InputError(
                     "It has no foreground on the model's grid", "use smaller voxels, or take it off the split"
@@ -108,7 +127,9 @@ def _folder(config: Config, folder: Path) -> DataSet:
         [sources[n] for n in test],
         digest.hexdigest(),
         remark_on_small(shapes, config.segments.size if config.segments is not None else (1, 1, 1))
-        + remark_on_lost(lost, config.model),
+        + remark_on_lost(lost, config.model)
+        + remark_on_unused(unused),
+        count_known([sources[n].case.known for n in train], config.model),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -28,7 +28,17 @@ from Training.loop.cases import (
     remark_on_lost,
     remark_on_small,
 )
-from Training.loop.known import contoured_structures, known_labels, with_known
+from Training.loop.known import (
+    Unused,
+    contoured_in,
+    contoured_structures,
+    count_known,
+    known_labels,
+    remark_on_suspects,
+    remark_on_unused,
+    unused_contours,
+    with_known,
+)
 from Training.loop.sampling import Case
 from Training.preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
 
@@ -45,32 +55,39 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     train, test = _parts(listed, config.data.fold, folder)
     train, watch, test = parts_to_use(train, test, config.data, str(folder))
 
+    beside = contoured_structures(folder)
+    contoured = {name: contoured_in(case, listed, beside, config.model) for name, case in by_name.items()}
     problems: list[str] = []
-    lost: dict[str, tuple[int, ...]] = {}
+    looked: dict[str, _Examined] = {}
     digest = hashlib.sha256()
     parts = {"train": train, "watch": watch, "test": [name for name in test if name not in watch]}
     for part, names in parts.items():
         for name in names:
             case = by_name[name]
-            faults, lost[name] = _examine(case, folder, config)
-            problems += [f"{name}: {' '.join(faults)}"] if faults else []
-            digest.update(f"{part} {name} {' '.join(case.sha256[path] for path in case.files)}\n".encode())
+            looked[name] = _examine(case, folder, config, contoured[name])
+            problems += [f"{name}: {' '.join(looked[name].faults)}"] if looked[name].faults else []
+            told = f" unknown {case.unknown}" if case.unknown else ""
+            digest.update(f"{part} {name} {' '.join(case.sha256[path] for path in case.files)}{told}\n".encode())
     if problems:
         refuse(problems, folder)
     grids = {name: _grid_of(folder / by_name[name].images[0]) for name in train}
     shapes = {n: model_grid(g, config.model.orientation, config.model.spacing).shape for n, g in grids.items()}
     shelf = Shelf(None if config.scans is None or config.scans.cache else 0.0)
-    contoured = contoured_structures(folder)
     normalised = listed.preparation.get("normalization") is not None
 
     def sources(names: Sequence[str]) -> list[Source]:
         return [
-            Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, contoured.get(n)), shelf) for n in names
+            Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, looked[n].known), shelf) for n in names
         ]
 
     size = config.segments.size if config.segments is not None else (1, 1, 1)
-    remarks = remark_on_small(shapes, size) + remark_on_lost(lost, config.model)
-    return DataSet(sources(train), sources(watch), sources(test), digest.hexdigest(), remarks)
+    known = {name: looked[name].known for name in train}
+    remarks = remark_on_small(shapes, size)
+    remarks += remark_on_lost({name: one.lost for name, one in looked.items()}, config.model)
+    remarks += remark_on_unused([contour for one in looked.values() for contour in one.unused])
+    remarks += remark_on_suspects(listed, known)
+    counts = count_known(list(known.values()), config.model)
+    return DataSet(sources(train), sources(watch), sources(test), digest.hexdigest(), remarks, counts)
 
 
 def check_fits(listed: DataList, model: ModelSpec, folder: Path) -> None:
@@ -123,16 +140,32 @@ def _parts(listed: DataList, fold: int | None, folder: Path) -> tuple[list[str],
     return [c.name for c in train if c.fold != fold], [c.name for c in train if c.fold == fold]
 
 
-def _examine(case: CaseEntry, folder: Path, config: Config) -> tuple[list[str], tuple[int, ...]]:
-    """All that would stop or spoil a training, one sentence each; and the labels that are lost on the model's grid."""
+@dataclass(frozen=True)
+class _Examined:
+    """What a look at a case's files tells.
+
+    Args:
+        faults: all that would stop or spoil a training, one sentence each.
+        known: labels of the structures that are known; None for all.
+        lost: labels of these that are not there on the model's grid.
+        unused: contours that are there and not used.
+    """
+
+    faults: tuple[str, ...]
+    known: tuple[int, ...] | None = None
+    lost: tuple[int, ...] = ()
+    unused: tuple[Unused, ...] = ()
+
+
+def _examine(case: CaseEntry, folder: Path, config: Config, contoured: Sequence[str] | None) -> _Examined:
     if case.labels is None:
-        return ["It has no labels; take it off data.json, or make it part of the tests."], ()
+        return _Examined(("It has no labels; take it off data.json, or make it part of the tests.",))
     missing = [path for path in case.files if not (folder / path).is_file()]
     if missing:
-        return [f"{missing[0]} is not there; run prepare.py again."], ()
+        return _Examined((f"{missing[0]} is not there; run prepare.py again.",))
     changed = [path for path in case.files if sha256_of(folder / path) != case.sha256[path]]
     if changed:
-        return [f"{changed[0]} is not what data.json says (checksum); run prepare.py again."], ()
+        return _Examined((f"{changed[0]} is not what data.json says (checksum); run prepare.py again.",))
     problems = []
     try:
         grids = {path: _grid_of(folder / path) for path in case.files}
@@ -140,19 +173,25 @@ def _examine(case: CaseEntry, folder: Path, config: Config) -> tuple[list[str], 
         problems += [f"{p} is not on the grid of {case.images[0]}." for p, g in grids.items() if not g.same_as(grid)]
         labels = sitk.ReadImage(str(folder / case.labels))
     except RuntimeError:
-        return [*problems, "A file of it cannot be read; run prepare.py again."], ()
+        return _Examined((*problems, "A file of it cannot be read; run prepare.py again."))
     values = np.unique(sitk.GetArrayViewFromImage(labels))
-    unknown = [f"{v:g}" for v in values if v not in range(config.model.num_classes)]
-    if unknown:
-        problems.append(f"Its labels hold {', '.join(unknown[:5])}; use 0 to {config.model.num_classes - 1}.")
+    strange = [f"{v:g}" for v in values if v not in range(config.model.num_classes)]
+    if strange:
+        problems.append(f"Its labels hold {', '.join(strange[:5])}; use 0 to {config.model.num_classes - 1}.")
     if not values.any():
         problems.append("It has no foreground; take it out.")
     if problems:
-        return problems, ()
+        return _Examined(tuple(problems))
+    model = config.model
+    known = known_labels(case.name, contoured, labels, config.data, model)
+    unused = tuple(unused_contours(case.name, labels, config.data, model).values())
     on_grid = sample(labels, model_grid(grid, config.model.orientation, config.model.spacing), 0.0, nearest=True)
     if not on_grid.any():
         problems.append("It has no foreground on the model's grid; use smaller voxels, or take it out.")
-    return problems, lost_labels(labels, on_grid)
+    elif known is not None and not np.isin(on_grid, known).any():
+        problems.append("None of its contours is used, as data.unknown and data.volume_ml say; take it out.")
+    lost = tuple(label for label in lost_labels(labels, on_grid) if known is None or label in known)
+    return _Examined(tuple(problems), known, lost, unused)
 
 
 def _grid_of(path: Path) -> Grid:
@@ -163,13 +202,12 @@ def _grid_of(path: Path) -> Grid:
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
 
 
-def _load(case: CaseEntry, folder: Path, config: Config, normalised: bool, contoured: Sequence[str] | None) -> Case:
+def _load(case: CaseEntry, folder: Path, config: Config, normalised: bool, known: tuple[int, ...] | None) -> Case:
     model = config.model
     try:
         images = [read_image(folder / path).image for path in case.images]
         labels = read_image(folder / str(case.labels)).image
         roi = read_image(folder / case.roi).image if case.roi and config.scans is None else None
-        known = known_labels(case.name, contoured, labels, config.data, model)
         if not normalised:
             return with_known(case_of(case.name, images, labels, model, roi), known)
     except AutofocusError as error:

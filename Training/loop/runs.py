@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -100,8 +101,37 @@ def log_summary(run: Path, rows: int = 5) -> list[dict[str, Any]]:
     return result
 
 
+def hours_of_training(run: Path) -> float:
+    """How long a run's steps took, in hours, all its starts together.
+
+    Args:
+        run: its folder. In log.jsonl a step's seconds count from the last start; where they fall, it was started again.
+
+    Raises:
+        InputError: there is no log, or it is damaged.
+    """
+    path = run / "log.jsonl"
+    try:
+        seconds = [float(json.loads(line)["seconds"]) for line in path.read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be used ({error!r})", "train again") from None
+    ends = [now for now, later in pairwise([*seconds, 0.0]) if later < now]
+    return sum(ends) / 3600
+
+
+def cases_known(run: Path) -> dict[str, int]:
+    """By structure, in how many of the cases that a run was trained on it is known; nothing where it does not say."""
+    try:
+        facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
+        return {str(name): int(count) for name, count in facts.get("known", {}).items()}
+    except (OSError, ValueError, AttributeError, TypeError):
+        return {}
+
+
 def refuse_trained_on(run: Path, names: list[str]) -> None:
-    """Refuse to report on cases that a run trained on or watched: the figures would flatter.
+    """Refuse to report on cases that a run trained on, or set aside from these to watch: the figures would flatter.
+
+    Cases of the test part that were watched (`data.watch_from`) are reported on, as the configuration wants it.
 
     Raises:
         InputError: one of the names is among them, or the run's record cannot be read.
@@ -109,7 +139,7 @@ def refuse_trained_on(run: Path, names: list[str]) -> None:
     record = run / "environment.json"
     try:
         facts = json.loads(record.read_text(encoding="utf-8"))
-        seen = {*facts["train"], *facts["watch"]}
+        seen = {*facts["train"], *facts["watch"]} - set(facts.get("test", ()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{record} does not say what was trained on ({error!r})", "train again") from None
     both = [name for name in names if name in seen]

@@ -11,7 +11,7 @@ from torch import nn
 
 from AutofocusCore.images.body import bounding_region
 from AutofocusCore.kernels import ActiveVoxels
-from Training.evaluate import dice_per_structure
+from Training.evaluation.predicting import dice_per_structure
 from Training.loop.data import DataSet
 from Training.loop.distributed import Processes
 from Training.loop.sampling import Case
