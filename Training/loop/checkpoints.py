@@ -20,9 +20,9 @@ from Training.loop.schedule import learning_rate
 State = dict[str, Any]
 CARD = (
     "name", "title", "description", "version", "licence", "training_data", "training_command", "intended_use",
-    "authors", "references", "changelog",
+    "authors", "references", "changelog", "roi",
 )  # fmt: skip
-"""Fields of a model that only people read."""
+"""Fields of a model that training does not read: its ROI is where the normalisation takes its statistics."""
 
 
 def run_folder(configuration: Path) -> Path:
@@ -96,7 +96,7 @@ def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
 
 
 def _with_card_of(card: ModelSpec, model: ModelSpec) -> ModelSpec:
-    """A model with what another's card says of it, where that changes no weight: texts, colours, islands."""
+    """A model with what another says, where that changes no weight: texts, colours, islands."""
     kept = {name: getattr(card, name) for name in CARD}
     names = [one.structures for one in (card, model)]
     alike = [s.name for s in names[0]] == [s.name for s in names[1]]
