@@ -7,8 +7,8 @@
 
 A run or a model is measured on the model's own grid, with exact whole-volume prediction in float32; label maps are
 measured on the truth's grid. A structure that was not contoured in a case (data.json of prepared data, contoured.json
-beside true label maps) counts as unknown there, neither as missed nor as a false positive. Output: cases.csv, summary.csv, summary.md, plot.png; with `--compare`: comparison.csv,
-comparison.md, plot.png.
+beside true label maps) counts as unknown there, neither as missed nor as a false positive. Output: cases.csv,
+summary.csv, summary.md, plot.png; with `--compare`: comparison.csv, comparison.md, plot.png.
 """
 
 from __future__ import annotations
