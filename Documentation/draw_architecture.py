@@ -26,7 +26,7 @@ SLICER_ROOMS = {
 }
 TRAINING_ROOMS = {
     "scripts": "train, evaluate, predict, export, …",
-    "preparing · evaluation · photographs": "labelled scans in, tables out",
+    "preparing · evaluation · calibrating": "labelled scans in, tables out",
     "loop": "data, losses, optimisers, steps",
     "configuration": "one TOML file per experiment",
 }

@@ -151,6 +151,15 @@ def test_every_part_of_the_core_imports_only_from_below() -> None:
     assert not wrong
 
 
+def test_every_room_of_the_core_is_in_the_description_of_the_architecture_and_its_picture() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    picture = (ROOT / "Documentation" / "Pictures" / "architecture.svg").read_text(encoding="utf-8")
+    rooms = set(LEVEL) - {"_version"}
+    assert {room for room in rooms if not re.search(rf"^\| `{room}(/|\.py)` \|", text, flags=re.M)} == set()
+    missing = {room for room in rooms if f">{room}</text>" not in picture}
+    assert not missing, f"draw it again: python -m Documentation.draw_architecture ({missing})"
+
+
 def test_no_two_files_of_the_core_import_each_other() -> None:
     graph = {}
     for path in core_files():
