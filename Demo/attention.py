@@ -9,13 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
-import slicerio
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.body import body_mask
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample
+from AutofocusCore.io.slicer_nrrd import read_keys
 from AutofocusCore.models import ModelSpec
 
 LEGEND_TITLE = "Effective dilation (mm)"
@@ -74,7 +74,6 @@ def inside_body(layer: Layer, scan: Path, spec: ModelSpec) -> NDArray[np.bool_] 
 def _rates(path: Path) -> tuple[float, ...]:
     """The dilation rates in voxels, which are the index values of the sequence of weights."""
     try:
-        values = slicerio.read_volume(str(path), skip_voxels=True)["sequence"]["indexValues"]
-        return tuple(float(value) for value in values)
+        return tuple(float(value) for value in read_keys(path)["axis 3 index values"].split())
     except (OSError, KeyError, ValueError) as error:
         raise InputError(f"{path} holds no attention ({error})", "write it again with: autofocus segment") from error

@@ -1,7 +1,7 @@
 """NRRD, with its voxels within (.nrrd) or beside it (.nhdr): what a header says, checked word for word.
 
 The format: https://teem.sourceforge.net/nrrd/format.html. A fourth axis is a list of volumes, first or last, as in
-Slicer's .seq.nrrd. `AutofocusCore.io.nrrd` is another thing: it reads and writes quickly what processes hand over.
+Slicer's .seq.nrrd. `AutofocusCore.io.nrrd` writes such files.
 """
 
 from __future__ import annotations
@@ -21,10 +21,19 @@ from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.nifti_axes import no_orientation
 from AutofocusCore.images.patterns import listed, numbered
 from AutofocusCore.images.voxels import Packing, Part, Stored
-from AutofocusCore.io.nrrd_header import SYNONYMS
 
 LONGEST_HEADER = 4 * 1024**2
 MOST_LINES = 50_000
+SYNONYMS = {
+    "i1": ("signed char", "int8", "int8_t"),
+    "u1": ("uchar", "unsigned char", "uint8", "uint8_t"),
+    "i2": ("short", "short int", "signed short", "signed short int", "int16", "int16_t"),
+    "u2": ("ushort", "unsigned short", "unsigned short int", "uint16", "uint16_t"),
+    "i4": ("int", "signed int", "int32", "int32_t"),
+    "u4": ("uint", "unsigned int", "uint32", "uint32_t"),
+    "f4": ("float",),
+    "f8": ("double",),
+}
 TYPES = {word: kind for kind, words in SYNONYMS.items() for word in words}
 TYPES |= dict.fromkeys(("longlong", "long long", "long long int", "signed long long", "int64", "int64_t"), "i8")
 TYPES |= dict.fromkeys(("ulonglong", "unsigned long long", "unsigned long long int", "uint64", "uint64_t"), "u8")

@@ -1,8 +1,7 @@
-"""Volumes that pass from one process to another: NRRD files without compression, with numpy alone.
+"""NRRD files (https://teem.sourceforge.net/nrrd/format.html), written with numpy alone.
 
-Writing and reading are as fast as the disk (gzip and ITK's copies are not), and neither holds Python's lock meanwhile,
-so that an application goes on drawing. In memory an array is (z, y, x), or (k, z, y, x) for k maps on one grid. In the
-file the axes are i, j, k and then the list of maps, which ITK reads as a vector image and Slicer as a sequence:
+In memory an array is (z, y, x), or (k, z, y, x) for k maps on one grid. In the file the axes are i, j, k and then the
+list of maps, which ITK reads as a vector image and Slicer as a sequence:
 
     NRRD0004
     type: float
@@ -12,20 +11,25 @@ file the axes are i, j, k and then the list of maps, which ITK reads as a vector
     space directions: (1,0,0) (0,1,0) (0,0,2.5) none      millimetres, LPS; none: that axis is not in space
     kinds: domain domain domain list
     endian: little
-    encoding: raw
+    encoding: raw                                         or gzip
+    labels: "" "" "" "dilation rate"                      of the list, if it has a name
+    units: "" "" "" "voxels"
     space origin: (-32,-32,10)
     any key:=any text
+
+Writing without compression is as fast as the disk and does not hold Python's lock, so an application goes on drawing.
 """
 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import numpy.typing as npt
@@ -33,31 +37,30 @@ import numpy.typing as npt
 from AutofocusCore.errors import InputError
 from AutofocusCore.io.aside import aside_name
 from AutofocusCore.io.atomic import cannot_write
-from AutofocusCore.io.nrrd_header import NRRD_TYPES, parse_header, read_header
 
 CHUNK = 16 * 1024**2  # bytes that are written at a time
-EXPORT_AGAIN = "export the volume again"
+NRRD_TYPES = {
+    "i1": "signed char", "u1": "unsigned char", "i2": "short", "u2": "unsigned short",
+    "i4": "int", "u4": "unsigned int", "f4": "float", "f8": "double",
+}  # fmt: skip
+"""The format's words for numpy's types, without byte order."""
 
 
 @dataclass(frozen=True)
-class Nrrd:
-    """A volume, or k maps on one grid.
+class ListAxis:
+    """What tells the maps of a 4-D file apart: "dilation rate", in "voxels"."""
 
-    Attributes:
-        array: (z, y, x) or (k, z, y, x), in the machine's own byte order.
-        index_to_lps: 4×4, from voxel indices (i, j, k, 1) to millimetres (x, y, z, 1), LPS; array index is [k, j, i].
-        fields: the file's own keys and texts.
-    """
-
-    array: npt.NDArray[Any]
-    index_to_lps: npt.NDArray[np.float64]
-    fields: dict[str, str]
+    name: str
+    unit: str
 
 
 def grid_matrix(
     spacing: Sequence[float], origin: Sequence[float], direction: Sequence[float]
 ) -> npt.NDArray[np.float64]:
-    """The 4×4 matrix of a grid in SimpleITK's words: spacing and origin in mm, nine direction cosines, row by row."""
+    """The 4×4 matrix of a grid in SimpleITK's words: spacing and origin in mm, nine direction cosines, row by row.
+
+    It leads from voxel indices (i, j, k, 1) to millimetres (x, y, z, 1), LPS; the array's index is [k, j, i].
+    """
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(np.asarray(direction, dtype=np.float64), (3, 3)) * np.asarray(spacing)
     matrix[:3, 3] = origin
@@ -71,7 +74,7 @@ def write_nrrd(
     *,
     fields: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write an array; the file has its name only when all of it is there.
+    """Write an array without compression; the file has its name only when all of it is there.
 
     Args:
         path: final name.
@@ -84,13 +87,9 @@ def write_nrrd(
         OutputError: the file system refused.
     """
     path = Path(path)
-    header = _header(array, np.asarray(index_to_lps, dtype=np.float64), fields or {})
     part = aside_name(path, ".nrrd")
     try:
-        with part.open("wb", buffering=0) as stream:
-            _write_all(stream.fileno(), memoryview(header))
-            for block in _blocks(array):
-                _write_all(stream.fileno(), block)
+        write_nrrd_to(part, array, index_to_lps, fields=fields)
         part.replace(path)
     except BaseException as error:
         with contextlib.suppress(OSError):
@@ -101,36 +100,46 @@ def write_nrrd(
     return path
 
 
-def read_nrrd(path: str | os.PathLike[str]) -> Nrrd:
-    """Read a volume that `write_nrrd`, or Slicer without compression, wrote.
+def write_nrrd_to(
+    path: Path,
+    array: npt.NDArray[Any],
+    index_to_lps: npt.ArrayLike,
+    *,
+    fields: Mapping[str, str] | None = None,
+    list_axis: ListAxis | None = None,
+    compression: int | None = None,
+) -> None:
+    """Write an array under this very name, which is one aside.
+
+    Args:
+        path, array, index_to_lps, fields: as for `write_nrrd`.
+        list_axis: name and unit of the first axis of a (k, z, y, x) array.
+        compression: gzip's level, 1 to 9; None: raw.
 
     Raises:
-        InputError: missing, cut short, or another kind of file: compressed, with its data elsewhere, 2-D, of a type or
-            space that is not used here.
+        InputError: as `write_nrrd`.
+        OSError: the file system refused.
     """
-    path = Path(path)
-    try:
-        with path.open("rb") as stream:
-            text = read_header(stream, path)
-            offset, size = stream.tell(), os.fstat(stream.fileno()).st_size
-        header = parse_header(text, path)
-        if size - offset != header.nbytes:
-            short = "is cut short" if size - offset < header.nbytes else "has bytes too many"
-            raise InputError(f"{path} {short}: {size - offset} bytes of voxels, not {header.nbytes}", EXPORT_AGAIN)
-        array: npt.NDArray[Any] = np.fromfile(path, header.dtype, count=header.count, offset=offset)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror or error})", "check its name and place") from None
-    if array.size != header.count:  # somebody cut it while it was read
-        raise InputError(f"{path} is cut short", EXPORT_AGAIN)
-    if not header.dtype.isnative:
-        array = array.byteswap(inplace=True).view(header.dtype.newbyteorder("="))
-    array = array.reshape(header.sizes[::-1])
-    if header.list_axis is not None:  # of the file; the array's axes are the other way round
-        array = np.moveaxis(array, len(header.sizes) - 1 - header.list_axis, 0)
-    return Nrrd(array, header.index_to_lps, header.fields)
+    matrix = np.asarray(index_to_lps, dtype=np.float64)
+    header = _header(array, matrix, fields or {}, list_axis, "raw" if compression is None else "gzip")
+    with path.open("wb", buffering=0) as stream:
+        _write_all(stream, memoryview(header))
+        if compression is None:
+            for block in _blocks(array):
+                _write_all(stream, block)
+        else:  # without a name and a time, so that equal results are equal files
+            with gzip.GzipFile("", "wb", compression, stream, mtime=0) as packed:
+                for block in _blocks(array):
+                    packed.write(block)
 
 
-def _header(array: npt.NDArray[Any], matrix: npt.NDArray[np.float64], fields: Mapping[str, str]) -> bytes:
+def _header(
+    array: npt.NDArray[Any],
+    matrix: npt.NDArray[np.float64],
+    fields: Mapping[str, str],
+    list_axis: ListAxis | None,
+    encoding: str,
+) -> bytes:
     kind = NRRD_TYPES.get(array.dtype.newbyteorder("=").str[1:]) if isinstance(array, np.ndarray) else None
     if kind is None:
         what = getattr(array, "dtype", type(array).__name__)
@@ -154,9 +163,11 @@ def _header(array: npt.NDArray[Any], matrix: npt.NDArray[np.float64], fields: Ma
         f"space directions: {' '.join(directions)}{' none' * several}",
         f"kinds: domain domain domain{' list' * several}",
         f"endian: {sys.byteorder}",
-        "encoding: raw",
-        f"space origin: {_vector(matrix[:3, 3])}",
+        f"encoding: {encoding}",
     ]
+    if list_axis is not None:
+        lines += [f'labels: "" "" "" "{list_axis.name}"', f'units: "" "" "" "{list_axis.unit}"']
+    lines.append(f"space origin: {_vector(matrix[:3, 3])}")
     for key, value in fields.items():
         if not key or key != key.strip() or key.startswith("#") or ":" in key or not key.isprintable():
             raise InputError(f"{key!r} is no key for a NRRD header", "use a word")
@@ -184,6 +195,6 @@ def _blocks(array: npt.NDArray[Any]) -> Iterator[memoryview]:
             yield planes.reshape(-1).data.cast("B")
 
 
-def _write_all(descriptor: int, data: memoryview) -> None:
+def _write_all(stream: BinaryIO, data: memoryview) -> None:
     while data:
-        data = data[os.write(descriptor, data) :]
+        data = data[os.write(stream.fileno(), data) :]

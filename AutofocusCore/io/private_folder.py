@@ -27,14 +27,16 @@ class PrivateFolder:
     """A temporary folder, made when it is first asked for, locked, and removed by `remove`.
 
     Args:
-        given: a folder that the caller has made for this purpose (or a place for it); None: a new one among the
-            system's temporary files. A given one is removed as well.
+        given: a folder that the caller has made for this purpose, or a place for it; None: a new one among the
+            system's temporary files. A given one is removed as well if it was new or empty, or if its name begins with
+            "autofocus-"; of any other, only what was written since.
     """
 
     def __init__(self, given: Path | None = None) -> None:
         self._given = given
         self._folder: Path | None = None
         self._held: Any = None
+        self._there_before: list[Path] = []
         self._guard = threading.Lock()
 
     def path(self) -> Path:
@@ -51,8 +53,13 @@ class PrivateFolder:
             if self._held is not None:
                 self._held.release(force=True)  # an open file could not be removed on Windows
                 self._held = None
-            if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+            if folder is None:
+                return
+            for entry in () if folder.name.startswith(NAME) else self._there_before:
+                if entry.exists():  # a mistake: a folder that holds something else
+                    _remove_all_but(folder, self._there_before)
+                    return
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _made(self) -> Path:
         if self._given is None:
@@ -60,11 +67,22 @@ class PrivateFolder:
         else:
             folder = self._given.absolute()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._there_before = list(folder.iterdir())
         with contextlib.suppress(ImportError):  # before torch is installed, which brings filelock, there are no scans
             self._held = _lock(folder)
             self._held.acquire(timeout=LOCK_SECONDS)
             (folder / OWNER).write_text(str(os.getpid()), encoding="ascii")
         return folder
+
+
+def _remove_all_but(folder: Path, kept: list[Path]) -> None:
+    for entry in folder.iterdir():
+        if entry in kept:
+            continue
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
 
 
 def remove_abandoned(*places: Path) -> int:

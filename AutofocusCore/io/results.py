@@ -25,6 +25,7 @@ from AutofocusCore.errors import OutputError
 from AutofocusCore.io.atomic import Staging, cannot_write, joined, stem_of, suffix_of
 from AutofocusCore.io.image_files import write_image
 from AutofocusCore.io.names import check_name
+from AutofocusCore.io.nrrd import ListAxis
 from AutofocusCore.io.slicer_nrrd import (
     AttentionLike,
     GridLike,
@@ -245,9 +246,9 @@ def write_recalibration(
 ) -> Path:
     """Write the factors (classes, D, H, W) of the classes' scores into an existing folder. Returns the final name."""
     final = Path(folder) / recalibration_name(stem)
-    index = {"indexName": "class", "indexUnit": "", "indexValues": [str(label) for label in range(len(factors))]}
+    values = [str(label) for label in range(len(factors))]
     with joined(staging) as group:
-        write_sequence(group.aside(final), factors, grid, index, provenance)
+        write_sequence(group.aside(final), factors, grid, ListAxis("class", ""), values, provenance)
     return final
 
 

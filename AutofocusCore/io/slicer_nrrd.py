@@ -1,4 +1,13 @@
-"""The two NRRD files of Slicer that carry more than voxels: segmentations and sequences, written through slicerio."""
+"""The two NRRD files of Slicer that carry more than voxels: segmentations and sequences.
+
+The keys are those of Slicer (vtkMRMLSegmentationStorageNode, vtkMRMLVolumeSequenceStorageNode); texts are UTF-8.
+
+    Segment0_ID:=Segment_1                   Segment0_LabelValue:=1       Segment0_Layer:=0
+    Segment0_Name:=Left femur                Segment0_Color:=0.5 0.8 0.8  Segment0_Extent:=0 511 0 511 0 79
+    Segment0_Tags:=Segmentation.Status:completed|TerminologyEntry:<terminology>|
+
+    <terminology>  context~category~type~modifier~anatomic context~region~region modifier; a code: scheme^value^meaning
+"""
 
 from __future__ import annotations
 
@@ -8,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from AutofocusCore.errors import OutputError
+from AutofocusCore.io.nrrd import ListAxis, grid_matrix, write_nrrd_to
 
 if TYPE_CHECKING:
     import numpy as np
@@ -18,6 +27,8 @@ if TYPE_CHECKING:
 
 PROVENANCE_KEY = "AutofocusSegmentation"
 GENERAL_ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy list"
+MOST_SEGMENTS = 100_000
+LONGEST_HEADER = 4 * 1024**2
 ANATOMIC_CODES = "Anatomic codes - DICOM master list"
 
 
@@ -46,25 +57,28 @@ class AttentionLike(Protocol):
 
 def write_weights(path: Path, attention: AttentionLike, provenance: Mapping[str, Any] | None) -> None:
     """Write the attention weights of one layer as a sequence, one scalar volume per dilation rate."""
-    index = {"indexName": "dilation rate", "indexUnit": "voxels", "indexValues": [str(r) for r in attention.rates]}
-    write_sequence(path, attention.weights, attention.grid, index, provenance)
+    axis = ListAxis("dilation rate", "voxels")
+    write_sequence(path, attention.weights, attention.grid, axis, [str(r) for r in attention.rates], provenance)
 
 
 def write_sequence(
-    path: Path, maps: np.ndarray, grid: GridLike, index: Mapping[str, Any], provenance: Mapping[str, Any] | None
+    path: Path,
+    maps: np.ndarray,
+    grid: GridLike,
+    axis: ListAxis,
+    values: Sequence[str],
+    provenance: Mapping[str, Any] | None,
 ) -> None:
-    """Write maps (N, D, H, W) as a sequence of N scalar volumes; ``index`` says what tells one from another."""
-    slicerio = _slicerio()
-    volume: dict[str, Any] = {
-        "voxels": maps.transpose(3, 2, 1, 0),  # (N, z, y, x) -> the file's (i, j, k, N)
-        "ijkToLPS": _index_to_lps(grid),
-        "spaceDimension": 3,
-        "sequence": {"indexType": "numeric", **index},
+    """Write maps (N, D, H, W) as a sequence of N scalar volumes, each with its value on the axis."""
+    fields = {
+        "axis 3 index type": "numeric",
+        "axis 3 index values": " ".join(values),
         "DataNodeClassName": "vtkMRMLScalarVolumeNode",
+        **_record(provenance),
     }
-    if provenance is not None:
-        volume[PROVENANCE_KEY] = header_json(provenance)
-    slicerio.write_volume(str(path), volume, compression_level=1)  # noise-like floats: more effort gains nothing
+    matrix = grid_matrix(grid.spacing, grid.origin, grid.direction)
+    # Noise-like floats: more effort gains nothing.
+    write_nrrd_to(path, maps, matrix, fields=fields, list_axis=axis, compression=1)
 
 
 def write_seg_nrrd(
@@ -73,97 +87,109 @@ def write_seg_nrrd(
     """Write a labelmap as a segmentation; segment `Segment_<label>` is bound to the label value."""
     import SimpleITK as sitk
 
-    slicerio = _slicerio()
-    voxels = sitk.GetArrayViewFromImage(labels).transpose(2, 1, 0)  # (z, y, x) -> the file's (i, j, k)
-    segmentation: dict[str, Any] = {
-        "voxels": voxels,
-        "ijkToLPS": _index_to_lps(_GridOf(labels)),
-        "containedRepresentationNames": ["Binary labelmap"],
-        "masterRepresentation": "Binary labelmap",
-        "segments": [_segment(structure, voxels.shape) for structure in structures],
+    voxels = sitk.GetArrayViewFromImage(labels)
+    extent = " ".join(f"0 {size - 1}" for size in labels.GetSize())
+    fields = {
+        "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
+        "Segmentation_MasterRepresentation": "Binary labelmap",
+        "Segmentation_ReferenceImageExtentOffset": "0 0 0",
+        **_record(provenance),
     }
-    if provenance is not None:
-        segmentation[PROVENANCE_KEY] = header_json(provenance)
-    slicerio.write_segmentation(str(path), segmentation, compression_level=6)
-    if any(not structure.name.isascii() for structure in structures):
-        _restore_unicode(path)
+    for number, structure in enumerate(structures):
+        fields |= {f"Segment{number}_{key}": value for key, value in _segment(structure, extent).items()}
+    matrix = grid_matrix(labels.GetSpacing(), labels.GetOrigin(), labels.GetDirection())
+    write_nrrd_to(path, voxels, matrix, fields=fields, compression=6)
 
 
-def _slicerio() -> Any:
-    """The library, which Slicer's own Python need not have.
-
-    Raises:
-        OutputError: it is not installed.
-    """
-    try:
-        import slicerio
-    except ImportError as error:
-        raise OutputError(
-            f"This file needs the Python package slicerio, which cannot be loaded ({error})",
-            "install it, or write another format, such as .nii.gz",
-        ) from None
-    return slicerio
-
-
-def _segment(structure: Structure, shape: tuple[int, ...]) -> dict[str, Any]:
-    terminology: dict[str, Any] = {
-        "contextName": GENERAL_ANATOMY,
-        "category": _triplet(structure.category),
-        "type": _triplet(structure.type),
-        "anatomicContextName": ANATOMIC_CODES,
-    }
-    if structure.modifier is not None:
-        terminology["typeModifier"] = _triplet(structure.modifier)
-    if structure.region is not None:
-        terminology["anatomicRegion"] = _triplet(structure.region)
-        if structure.region_modifier is not None:
-            terminology["anatomicRegionModifier"] = _triplet(structure.region_modifier)
+def _segment(structure: Structure, extent: str) -> dict[str, str]:
+    codes = (structure.category, structure.type, structure.modifier)
+    region = (structure.region, structure.region_modifier if structure.region is not None else None)
+    entry = "~".join([GENERAL_ANATOMY, *map(_code, codes), ANATOMIC_CODES, *map(_code, region)])
     return {
-        "id": f"Segment_{structure.label}",
-        "labelValue": structure.label,
-        "layer": 0,
-        "name": _ascii(structure.name),
-        "nameAutoGenerated": False,
-        "color": [round(c / 255, 6) for c in structure.color],
-        "colorAutoGenerated": False,
-        "extent": [0, shape[0] - 1, 0, shape[1] - 1, 0, shape[2] - 1],
-        "status": "completed",
-        "terminology": terminology,
+        "ID": f"Segment_{structure.label}",
+        "LabelValue": str(structure.label),
+        "Layer": "0",
+        "Name": structure.name,
+        "NameAutoGenerated": "0",
+        "Color": " ".join(f"{part / 255:.6g}" for part in structure.color),
+        "ColorAutoGenerated": "0",
+        "Extent": extent,
+        "Tags": f"Segmentation.Status:completed|TerminologyEntry:{entry}|",
     }
 
 
-def _triplet(code: Code) -> list[str]:
-    return [code.scheme, code.value, _ascii(code.meaning)]
+def _code(code: Code | None) -> str:
+    return "^^" if code is None else f"{code.scheme}^{code.value}^{code.meaning}"
 
 
-class _GridOf:
-    """The grid of a SimpleITK image."""
-
-    def __init__(self, image: sitk.Image) -> None:
-        self.spacing, self.origin, self.direction = image.GetSpacing(), image.GetOrigin(), image.GetDirection()
-
-
-def _index_to_lps(grid: GridLike) -> np.ndarray:
-    """4×4 matrix from (i, j, k) voxel indices to (x, y, z) millimetres, LPS."""
-    from AutofocusCore.io.nrrd import grid_matrix
-
-    return grid_matrix(grid.spacing, grid.origin, grid.direction)
+def _record(provenance: Mapping[str, Any] | None) -> dict[str, str]:
+    if provenance is None:
+        return {}
+    return {PROVENANCE_KEY: json.dumps(dict(provenance), separators=(",", ":"), ensure_ascii=False)}
 
 
 def header_json(provenance: Mapping[str, Any]) -> str:
-    """Provenance as one line of ASCII, as NRRD headers want it."""
+    """Provenance as one line of ASCII, as ITK's writers want it."""
     return json.dumps(dict(provenance), separators=(",", ":"))
 
 
-# pynrrd writes ASCII headers only, while Slicer reads and writes UTF-8 in them. Characters beyond ASCII go through
-# pynrrd as <U+XXXX> and are put back in the file.
+def read_keys(path: Path) -> dict[str, str]:
+    """The keys and texts (key:=text) in the header of a NRRD file.
+
+    Raises:
+        OSError: it cannot be read.
+        ValueError: it is no NRRD file, or has no end to its header.
+    """
+    keys: dict[str, str] = {}
+    length = 0
+    with path.open("rb") as stream:
+        while line := stream.readline(LONGEST_HEADER):
+            length += len(line)
+            if length > LONGEST_HEADER or (not keys and length == len(line) and not line.startswith(b"NRRD000")):
+                break
+            text = line.decode("utf-8", errors="replace").rstrip("\r\n")
+            if not text:
+                return keys
+            key, sign, value = text.partition(":=")
+            if sign and not text.startswith("#"):
+                keys[key] = re.sub(r"\\(\\|n)", lambda found: "\n" if found[1] == "n" else "\\", value)
+    raise ValueError("it is no NRRD file with a whole header")
 
 
-def _ascii(text: str) -> str:
-    return "".join(c if c.isascii() else f"<U+{ord(c):04X}>" for c in text)
+def segments_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
+    """The segments that the keys of a segmentation's header describe, in their order.
+
+    Returns:
+        For each "name", "label", "layer", "color" (three shares of 1) and "codes": (scheme, value, meaning) by
+        "category", "type", "modifier", "region", "region_modifier", as far as they are there.
+
+    Raises:
+        ValueError: a key is missing, or its value makes no sense.
+    """
+    found = []
+    for number in range(MOST_SEGMENTS):
+        own = {key: fields.get(f"Segment{number}_{key}", "") for key in ("ID", "Name", "LabelValue", "Layer", "Color")}
+        if not own["ID"]:
+            break
+        red, green, blue = (float(part) for part in (own["Color"] or "0.5 0.5 0.5").split())
+        entry = re.search(r"TerminologyEntry:([^|]*)", fields.get(f"Segment{number}_Tags", ""))
+        found.append(
+            {
+                "name": own["Name"] or own["ID"],
+                "label": int(own["LabelValue"] or number + 1),
+                "layer": int(own["Layer"] or 0),
+                "color": (red, green, blue),
+                "codes": _codes_of(entry[1] if entry else ""),
+            }
+        )
+    return found
 
 
-def _restore_unicode(path: Path) -> None:
-    header, gap, data = path.read_bytes().partition(b"\n\n")
-    header = re.sub(rb"<U\+([0-9A-F]{4,6})>", lambda m: chr(int(m[1], 16)).encode(), header)
-    path.write_bytes(header + gap + data)
+def _codes_of(entry: str) -> dict[str, tuple[str, str, str]]:
+    parts = entry.split("~")
+    codes = {}
+    for name, at in (("category", 1), ("type", 2), ("modifier", 3), ("region", 5), ("region_modifier", 6)):
+        words = parts[at].split("^") if at < len(parts) else []
+        if len(words) == 3 and all(words):
+            codes[name] = (words[0], words[1], words[2])
+    return codes

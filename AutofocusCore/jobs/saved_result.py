@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.io.atomic import suffix_of
 from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_format, legend_in, legend_path
-from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY
+from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY, read_keys, segments_of
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from AutofocusCore.models.parts import Code, Structure
+    from AutofocusCore.models.parts import Structure
 
 MOST_LABELS = 255
 
@@ -86,59 +86,43 @@ def _read_labels(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
             f"{path} has voxels from {values.min():g} to {values.max():g}, which are no labels",
             f"give a labelmap, whose voxels are whole numbers from 0 to {MOST_LABELS}",
         )
-    text = image.GetMetaData(PROVENANCE_KEY) if image.HasMetaDataKey(PROVENANCE_KEY) else None
-    return sitk.Cast(image, sitk.sitkUInt8), _provenance(text)
+    keys = read_keys(path) if suffix_of(path) in (".nrrd", ".seg.nrrd") else {}
+    return sitk.Cast(image, sitk.sitkUInt8), _provenance(keys.get(PROVENANCE_KEY))
 
 
 def _read_seg_nrrd(path: Path) -> SavedResult:
-    import numpy as np
-    import SimpleITK as sitk
-
     try:
-        import slicerio
-    except ImportError as error:
-        raise InputError(
-            f"Reading {path.name} needs the Python package slicerio, which cannot be loaded ({error})", "install it"
-        ) from None
-    try:
-        found = slicerio.read_segmentation(str(path))
-        voxels, matrix = np.asarray(found["voxels"]), np.asarray(found["ijkToLPS"], dtype=np.float64)
-        segments = found["segments"]
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+        keys = read_keys(path)
+        segments = segments_of(keys)
+        structures = tuple(_structure(segment) for segment in segments)
+    except (OSError, ValueError) as error:
         raise InputError(f"{path} is no segmentation of Slicer, or damaged ({error})", "save it again") from None
-    if voxels.ndim != 3:
+    layers = 1 + max((segment["layer"] for segment in segments), default=0)
+    if layers > 1:
         raise InputError(
-            f"The segments of {path} overlap (they are stored in {voxels.shape[0]} layers)",
+            f"The segments of {path} overlap (they are stored in {layers} layers)",
             "export it from Slicer as a labelmap, or save the segments that overlap as files of their own",
         )
-    from AutofocusCore.images import Grid
-
-    grid = Grid.from_matrix(voxels.shape, matrix[:3, :3], matrix[:3, 3])
-    labels = sitk.GetImageFromArray(np.ascontiguousarray(voxels.transpose(2, 1, 0).astype(np.uint8)))
-    grid.stamp(labels)
-    structures = tuple(_structure(segment) for segment in segments)
-    return SavedResult(path, labels, structures, _provenance(found.get(PROVENANCE_KEY)))
+    labels, provenance = _read_labels(path)
+    return SavedResult(path, labels, structures, provenance)
 
 
 def _structure(segment: Mapping[str, Any]) -> Structure:
     """A segment of Slicer's; one without a code is tissue, as Slicer itself says of new segments."""
     from AutofocusCore.models.parts import Code, Structure
 
-    def code(name: str) -> Code | None:
-        triplet = (segment.get("terminology") or {}).get(name)
-        return Code(*triplet) if triplet and all(triplet) else None
-
+    codes = {name: Code(*triplet) for name, triplet in segment["codes"].items()}
     tissue = Code("SCT", "85756007", "Tissue")
-    red, green, blue = (round(255 * float(part)) for part in segment.get("color") or (0.5, 0.5, 0.5))
+    red, green, blue = (round(255 * part) for part in segment["color"])
     return Structure(
-        label=int(segment["labelValue"]),
-        name=str(segment.get("name") or segment.get("id") or segment["labelValue"])[:64],
+        label=segment["label"],
+        name=segment["name"][:64],
         color=(red, green, blue),
-        category=code("category") or tissue,
-        type=code("type") or tissue,
-        modifier=code("typeModifier"),
-        region=code("anatomicRegion"),
-        region_modifier=code("anatomicRegionModifier"),
+        category=codes.get("category") or tissue,
+        type=codes.get("type") or tissue,
+        modifier=codes.get("modifier"),
+        region=codes.get("region"),
+        region_modifier=codes.get("region_modifier"),
     )
 
 

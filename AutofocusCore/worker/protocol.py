@@ -6,7 +6,7 @@ request (any JSON value), and the answers repeat it. Requests are queued, except
 answered at once.
 
     {"id": 1, "request": "hello"}
-    {"id": 1, "type": "result", "protocol": 1, "version": "0.2.0", "pid": 4711, "folder": "/tmp/autofocus-x1"}
+    {"id": 1, "type": "result", "protocol": 2, "version": "0.2.0", "pid": 4711, "folder": "/tmp/autofocus-x1"}
 
     {"id": 2, "request": "devices"}        -> "devices": [{"id", "name", "free_bytes", "total_bytes", "precisions"}, …]
     {"id": 3, "request": "models"}         -> "models": [{"name", "title", "channels", …, "path", "sha256"}, …],
@@ -40,21 +40,22 @@ files too) belong together.
 Without "outputs", "segment" writes into a new folder below "folder", which only the user may read and which is removed
 when the process ends. "attention": true and "probabilities": true request those. The result then also has these fields:
 
-    "labels": path, 8-bit, on the grid of the first image
-    "probabilities": path, (class, z, y, x) on that grid, background first; or null
-    "attention": [{"layer": 0, "rates": [2, 6, 10, 14], "rates_mm": [8.0, …], "weights": path, "dilation": path,
-                   "air_is_zero": true}, …]
+    "labels": volume, 8-bit (z, y, x), on the grid of the first image
+    "probabilities": volume, (class, z, y, x) on that grid, background first; or null
+    "attention": [{"layer": 0, "rates": [2, 6, 10, 14], "rates_mm": [8.0, …], "weights": volume,
+                   "dilation": volume, "air_is_zero": true}, …]
                  layers count from 0, as in the settings; weights (rate, z, y, x) and effective dilation (z, y, x) in mm
                  on the model's grid, cropped to the predicted region; the dilation is 0 in the air around the
                  patient, if the model distinguishes it from the patient
-    "recalibration": path, (class, z, y, x) on that grid, background first, 0 to 1; null except for scale streams
-    "reach": path, (z, y, x) in mm on the attention's grid: how far the network looked, all layers together; 0 in the
-             air, as the dilation; null where the attention of some layer was not asked for, or there is none
+    "recalibration": volume, (class, z, y, x) on that grid, background first, 0 to 1; null except for scale streams
+    "reach": volume, (z, y, x) in mm on the attention's grid: how far the network looked, all layers together; 0 in
+             the air, as the dilation; null where the attention of some layer was not asked for, or there is none
     "structures": [{"label", "name", "color", "type", …}, …], as in the model's metadata
     "provenance": {…}, how it was made
 
-The files are NRRD without compression, for `AutofocusCore.io.nrrd.read_nrrd`. With "keep": false the folder is removed
-when the next such job begins, otherwise with the process, or with
+A volume is {"path": "….npy", "index_to_lps": 4 x 4 numbers, row by row}: an array for `numpy.load`, and the matrix from
+voxel indices (i, j, k, 1) to millimetres (x, y, z, 1), LPS; the array's index is [k, j, i]. With "keep": false the
+folder is removed when the next such job begins, otherwise with the process, or with
 
     {"id": 8, "request": "forget", "job": 7}   -> "forgotten": whether there was such a folder
 
@@ -105,7 +106,7 @@ from AutofocusCore.worker.environment import prepare_process
 from AutofocusCore.worker.handlers import RequestHandlers
 from AutofocusCore.worker.json_lines import BadLine, Lines, take_standard_streams
 
-PROTOCOL = 1
+PROTOCOL = 2
 WARM_UP: dict[str, Any] = {}
 """Queued after "hello": torch is loaded before the first request needs it."""
 
@@ -236,13 +237,6 @@ def end_at_once(folder: PrivateFolder) -> NoReturn:
     os._exit(0)
 
 
-def _may_be_removed(folder: Path) -> bool:
-    """Whether a given folder is new, or contains only input that the parent has written (run-1, ...)."""
-    return not folder.exists() or (
-        folder.is_dir() and all(entry.name.startswith((".", "run-")) for entry in folder.iterdir())
-    )
-
-
 def limit_threads(count: int) -> None:
     """Limit the threads of libraries that are imported afterwards."""
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS"):
@@ -252,12 +246,10 @@ def limit_threads(count: int) -> None:
 def main() -> None:
     """Reserve the standard streams and run the worker."""
     parser = argparse.ArgumentParser(prog="python -m AutofocusCore.worker", description="Compute for another process.")
-    parser.add_argument("--folder", type=Path, help="private folder, empty or new; it is removed at the end")
+    parser.add_argument("--folder", type=Path, help="private folder, new or named autofocus-...; removed at the end")
     parser.add_argument("--threads", type=int, help="number of threads")
     parser.add_argument("--memory-share", type=float, default=1.0, help="share of the free memory, up to 1")
     args = parser.parse_args()
-    if args.folder is not None and not _may_be_removed(args.folder):
-        parser.error(f"the folder {args.folder} holds files of others; give an empty or a new one")
     lines = take_standard_streams()
     if args.threads:
         limit_threads(args.threads)

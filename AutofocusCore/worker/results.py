@@ -1,4 +1,4 @@
-"""Results for another process on this computer: uncompressed volumes in a folder, and their description as JSON.
+"""Results for another process on this computer: .npy files in a folder, and their place in the patient as JSON.
 
 They are temporary files for Slicer, so speed matters more than size. For result files that users keep, see
 io/results.py.
@@ -6,11 +6,14 @@ io/results.py.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from AutofocusCore.io.nrrd import grid_matrix, write_nrrd
+from AutofocusCore.io.aside import aside_name
+from AutofocusCore.io.atomic import cannot_write
+from AutofocusCore.io.nrrd import grid_matrix
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -38,8 +41,9 @@ def write_exchange_files(
             work.
 
     Returns:
-        "labels", "probabilities" (or None), "recalibration" (or None), "reach" (or None): paths; "attention": see
-        `protocol.py`; "files": all paths; "structures": as in the model's metadata; "provenance".
+        "labels", "probabilities" (or None), "recalibration" (or None), "reach" (or None): volumes, each with "path"
+        and "index_to_lps"; "attention": see `protocol.py`; "files": all paths; "structures": as in the model's
+        metadata; "provenance".
 
     Raises:
         OutputError: a file cannot be written.
@@ -48,25 +52,25 @@ def write_exchange_files(
     extras = (result.probabilities, result.recalibration, result.reach)
     total = 1 + 2 * len(result.attention) + sum(extra is not None for extra in extras)
 
-    def write(name: str, array: Any, matrix: Any, **fields: str) -> str:
+    def write(name: str, array: Any, matrix: Any) -> dict[str, Any]:
         report("write", len(files), total)
-        files.append(str(write_nrrd(folder / name, array, matrix, fields=fields)))
-        return files[-1]
+        files.append(str(write_array(folder / name, array)))
+        return {"path": files[-1], "index_to_lps": matrix.tolist()}
 
     matrix = _matrix_of(result.labels)
-    labels = write("labels.nrrd", _array_of(result.labels), matrix)
+    labels = write("labels.npy", _array_of(result.labels), matrix)
     probabilities = None
     if result.probabilities is not None:
-        probabilities = write("probabilities.nrrd", _array_of(result.probabilities), matrix)
+        probabilities = write("probabilities.npy", _array_of(result.probabilities), matrix)
     attention = [_write_attention(layer, result.attention[layer], write) for layer in sorted(result.attention)]
     recalibration = None
     if result.recalibration is not None:
         recalibration = write(
-            "recalibration.nrrd", result.recalibration.factors, _matrix_of_grid(result.recalibration.grid)
+            "recalibration.npy", result.recalibration.factors, _matrix_of_grid(result.recalibration.grid)
         )
     reach = None
     if result.reach is not None:
-        reach = write("reach.nrrd", result.reach.values, _matrix_of_grid(result.reach.grid), units="mm")
+        reach = write("reach.npy", result.reach.values, _matrix_of_grid(result.reach.grid))
     report("write", total, total)
     return {
         "labels": labels,
@@ -80,7 +84,27 @@ def write_exchange_files(
     }
 
 
-def _write_attention(layer: int, found: AttentionMap, write: Callable[..., str]) -> dict[str, Any]:
+def write_array(path: Path, array: Any) -> Path:
+    """Write an array as .npy; the file has its name only when all of it is there.
+
+    Raises:
+        OutputError: the file system refused.
+    """
+    import numpy as np
+
+    part = aside_name(path, ".npy")
+    try:
+        np.save(part, array, allow_pickle=False)
+        part.replace(path)
+    except OSError as error:
+        raise cannot_write(path, error) from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return path
+
+
+def _write_attention(layer: int, found: AttentionMap, write: Callable[..., dict[str, Any]]) -> dict[str, Any]:
     matrix = _matrix_of_grid(found.grid)
     edge = found.grid.voxel_mm3 ** (1 / 3)
     dilation = found.effective_dilation_mm()
@@ -90,8 +114,8 @@ def _write_attention(layer: int, found: AttentionMap, write: Callable[..., str])
         "layer": layer,
         "rates": list(found.rates),
         "rates_mm": [rate * edge for rate in found.rates],
-        "weights": write(f"attention-{layer + 1}.nrrd", found.weights, matrix),
-        "dilation": write(f"dilation-{layer + 1}.nrrd", dilation, matrix, units="mm"),
+        "weights": write(f"attention-{layer + 1}.npy", found.weights, matrix),
+        "dilation": write(f"dilation-{layer + 1}.npy", dilation, matrix),
         "air_is_zero": found.patient is not None,
     }
 

@@ -219,10 +219,10 @@ def in_words(value: Any, names: dict[str, str]) -> Any:
 
 
 def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
-    labels = read_volume(Path(message["labels"]))
+    labels = read_volume(message["labels"])
     layers = []
     for entry in message.get("attention") or []:
-        weights, dilation = read_volume(Path(entry["weights"])), read_volume(Path(entry["dilation"]))
+        weights, dilation = read_volume(entry["weights"]), read_volume(entry["dilation"])
         layers.append(
             Layer(
                 index=int(entry["layer"]),
@@ -236,7 +236,7 @@ def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
         )
     factors = None
     if message.get("recalibration"):
-        volume = read_volume(Path(message["recalibration"]))
+        volume = read_volume(message["recalibration"])
         classes = (BACKGROUND, *(structure["name"] for structure in message["structures"]))
         factors = Recalibration(classes, volume.array, volume.index_to_lps)
     return Result(

@@ -25,6 +25,7 @@ from AutofocusCore.io.results import (
     write_probabilities,
     write_segmentation,
 )
+from AutofocusCore.io.slicer_nrrd import read_keys, segments_of
 from AutofocusCore.jobs.measure import measure, volumes_ml, write_statistics
 from AutofocusCore.models import Code, Structure
 
@@ -298,11 +299,23 @@ def test_a_full_disk_is_a_sentence_in_every_format(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_slicerio_the_file_that_needs_it_is_named_with_another_way(
-    tmp_path: Path, labels: sitk.Image, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("name", ["slicerio", "nrrd"])
+def test_what_slicers_python_lacks_is_not_needed(
+    tmp_path: Path, labels: sitk.Image, attention: Attention, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
-    monkeypatch.setitem(sys.modules, "slicerio", None)
-    with pytest.raises(OutputError, match=r"needs the Python package slicerio.*; install it, or write another format"):
-        write_segmentation(tmp_path / "out.seg.nrrd", labels, STRUCTURES)
-    assert list(tmp_path.iterdir()) == []
-    assert write_segmentation(tmp_path / "out.nii.gz", labels, STRUCTURES)[0].is_file()
+    monkeypatch.setitem(sys.modules, name, None)
+    assert write_segmentation(tmp_path / "out.seg.nrrd", labels, STRUCTURES)[0].is_file()
+    assert len(write_attention(tmp_path, "out", {0: attention})) == 2
+
+
+def test_the_segments_of_a_file_are_read_back_with_names_beyond_ascii(tmp_path: Path, labels: sitk.Image) -> None:
+    write_segmentation(tmp_path / "out.seg.nrrd", labels, STRUCTURES, provenance={"model": "Prüfling", "path": "a\\b"})
+    keys = read_keys(tmp_path / "out.seg.nrrd")
+    found = segments_of(keys)
+    assert [(one["label"], one["name"]) for one in found] == [(one.label, one.name) for one in STRUCTURES]
+    for one, structure in zip(found, STRUCTURES, strict=True):
+        np.testing.assert_allclose(one["color"], np.array(structure.color) / 255, atol=1e-5)
+        for name in ("category", "type", "modifier", "region", "region_modifier"):
+            code = getattr(structure, name)
+            assert one["codes"].get(name) == (None if code is None else (code.scheme, code.value, code.meaning))
+    assert json.loads(keys["AutofocusSegmentation"]) == {"model": "Prüfling", "path": "a\\b"}

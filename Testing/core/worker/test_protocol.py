@@ -18,7 +18,6 @@ import psutil
 import pytest
 import SimpleITK as sitk
 
-from AutofocusCore.io.nrrd import read_nrrd
 from AutofocusCore.phantom import make_phantom
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -113,7 +112,7 @@ running.run_job = noisy
 def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callable[..., Path], tmp_path: Path) -> None:
     worker = talk(prelude=NOISE)
     hello = worker.ask(id=1, request="hello")
-    assert (hello["type"], hello["protocol"], hello["pid"]) == ("result", 1, worker.process.pid)
+    assert (hello["type"], hello["protocol"], hello["pid"]) == ("result", 2, worker.process.pid)
     folder = Path(hello["folder"])
     assert folder.is_dir()
     if os.name == "posix":
@@ -151,7 +150,7 @@ def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callab
         (p["stage"] for p in progress), key=["read", "prepare", "predict", "resample", "write"].index
     )
     assert all(0 <= p["done"] <= p["total"] for p in progress)
-    names = ["attention-1.nrrd", "dilation-1.nrrd", "labels.nrrd", "probabilities.nrrd", "reach.nrrd"]
+    names = ["attention-1.npy", "dilation-1.npy", "labels.npy", "probabilities.npy", "reach.npy"]
     assert sorted(Path(file).name for file in first["files"]) == names
     assert all(folder in Path(file).parents for file in first["files"])
 
@@ -159,7 +158,7 @@ def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callab
     second = worker.ask(id={"any": ["id"]}, **job, settings=settings, outputs=outputs)
     assert second["model"]["name"] == "tiny"
     np.testing.assert_array_equal(
-        read_nrrd(first["labels"]).array, sitk.GetArrayFromImage(sitk.ReadImage(outputs["segmentation"]))
+        np.load(first["labels"]["path"]), sitk.GetArrayFromImage(sitk.ReadImage(outputs["segmentation"]))
     )
     assert b"printed" in worker.errors
     assert b"by C" in worker.errors
@@ -307,9 +306,10 @@ def test_what_slicers_python_lacks_is_not_needed(talk: Talk, tmp_path: Path) -> 
         assert worker.ask(id=5, request="card", model="pelvis-phantom")["text"].startswith("#")
         result = worker.ask(id=6, **job)
         assert result["type"] == "result", result
-        volumes = [read_nrrd(path) for path in result["files"]]
-        results.append([volumes, result["volumes_ml"], result["structures"], names])
-        folder = Path(result["labels"]).parent
+        volumes = [np.load(path) for path in result["files"]]
+        places = [result["labels"]["index_to_lps"], result["attention"][0]["weights"]["index_to_lps"]]
+        results.append([volumes, result["volumes_ml"], result["structures"], names, places])
+        folder = Path(result["labels"]["path"]).parent
         assert worker.ask(id=7, request="forget", job=6)["forgotten"] is True
         assert not folder.exists()
         bundle = ROOT / "AutofocusCore" / "bundles" / "pelvis-phantom"
@@ -318,8 +318,7 @@ def test_what_slicers_python_lacks_is_not_needed(talk: Talk, tmp_path: Path) -> 
         worker.end()
     (volumes, *others), (volumes_without, *others_without) = results
     assert others == others_without
-    assert len(np.unique(volumes[0].array)) > 3
+    assert len(np.unique(volumes[0])) > 3
     for one, other in zip(volumes, volumes_without, strict=True):
-        np.testing.assert_allclose(one.array, other.array, atol=1e-5)
-        np.testing.assert_array_equal(one.index_to_lps, other.index_to_lps)
-    np.testing.assert_array_equal(volumes[0].array, volumes_without[0].array)
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    np.testing.assert_array_equal(volumes[0], volumes_without[0])

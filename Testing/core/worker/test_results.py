@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -14,7 +15,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.io.nrrd import grid_matrix, read_nrrd
+from AutofocusCore.io.nrrd import grid_matrix
 from AutofocusCore.io.private_folder import PrivateFolder
 from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
 from AutofocusCore.segmentation import AttentionMap, Recalibration
@@ -24,6 +25,16 @@ from AutofocusCore.worker.results import write_exchange_files
 SETTINGS = {"device": "cpu", "precision": "float32"}
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 Job = Callable[..., dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Volume:
+    array: np.ndarray
+    index_to_lps: np.ndarray
+
+
+def read(told: dict[str, Any]) -> Volume:
+    return Volume(np.load(told["path"]), np.array(told["index_to_lps"]))
 
 
 @pytest.fixture
@@ -53,13 +64,13 @@ def test_labels_attention_and_probabilities_are_those_of_the_files_for_people(
 
     scan = sitk.ReadImage(job()["images"][0])
     grid = grid_matrix(scan.GetSpacing(), scan.GetOrigin(), scan.GetDirection())
-    labels = read_nrrd(result["labels"])
+    labels = read(result["labels"])
     assert labels.array.dtype == np.uint8
     assert len(np.unique(labels.array)) == 3
     np.testing.assert_array_equal(labels.array, sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "o.nrrd"))))
     np.testing.assert_allclose(labels.index_to_lps, grid, atol=1e-12)
 
-    probabilities = read_nrrd(result["probabilities"])
+    probabilities = read(result["probabilities"])
     wanted = sitk.GetArrayFromImage(sitk.ReadImage(str(tmp_path / "p.nrrd")))
     np.testing.assert_array_equal(np.moveaxis(probabilities.array, 0, -1), wanted)
     np.testing.assert_allclose(probabilities.array.sum(axis=0), 1, atol=1e-5)
@@ -67,7 +78,7 @@ def test_labels_attention_and_probabilities_are_those_of_the_files_for_people(
     (attention,) = result["attention"]
     assert (attention["layer"], attention["rates"]) == (0, [2, 6])
     np.testing.assert_allclose(attention["rates_mm"], [2, 6])  # the model's voxels are of 1 mm
-    weights, dilation = read_nrrd(attention["weights"]), read_nrrd(attention["dilation"])
+    weights, dilation = read(attention["weights"]), read(attention["dilation"])
     image = sitk.ReadImage(str(tmp_path / "maps" / "o_attention-1.seq.nrrd"))
     np.testing.assert_array_equal(np.moveaxis(weights.array, 0, -1), sitk.GetArrayFromImage(image))
     matrix = grid_matrix(image.GetSpacing(), image.GetOrigin(), image.GetDirection())
@@ -77,7 +88,7 @@ def test_labels_attention_and_probabilities_are_those_of_the_files_for_people(
     np.testing.assert_allclose(dilation.array, effective, rtol=1e-5)
 
     reach = sitk.ReadImage(str(tmp_path / "maps" / "o_reach.nrrd"))
-    np.testing.assert_array_equal(read_nrrd(result["reach"]).array, sitk.GetArrayFromImage(reach))
+    np.testing.assert_array_equal(read(result["reach"]).array, sitk.GetArrayFromImage(reach))
     assert sitk.GetArrayFromImage(reach).min() > 10, "every layer adds to it"
 
 
@@ -93,12 +104,12 @@ def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_
         result.labels = sitk.Image(9, 8, 6, sitk.sitkUInt8)
         answer = write_exchange_files(tmp_path, Mock(structures=()), result, {}, lambda *_: None)
         (told,) = answer["attention"]
-        shown = read_nrrd(told["dilation"]).array
+        shown = read(told["dilation"]).array
         assert told["air_is_zero"] == (known is not None)
         np.testing.assert_array_equal(shown, np.where(patient, 4, 0) if known is not None else 4)
-        np.testing.assert_array_equal(read_nrrd(told["weights"]).array, weights)
+        np.testing.assert_array_equal(read(told["weights"]).array, weights)
         if known is None:
-            np.testing.assert_array_equal(read_nrrd(answer["recalibration"]).array, factors)
+            np.testing.assert_array_equal(read(answer["recalibration"]).array, factors)
         else:
             assert answer["recalibration"] is None
 
@@ -107,14 +118,14 @@ def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: R
     result = json.loads(json.dumps(services.segment(job())))
     model = find_model(job()["model"])
     assert (result["attention"], result["probabilities"]) == ([], None)
-    assert result["files"] == [result["labels"]]
+    assert result["files"] == [result["labels"]["path"]]
     assert result["structures"] == model.spec.to_metadata()["autofocus"]["structures"]
     assert result["model"] == {"name": "tiny", "sha256": model.checksum, "identity": model.identity}
     record = result["provenance"]
     assert result["result_id"] == record["result_id"] != services.segment(job())["result_id"]
     assert (record["inputs"], record["device"], record["precision"]) == ({"MR": "scan.nrrd"}, "cpu", "float32")
     assert record["model"]["sha256"] == model.checksum
-    counts = np.bincount(read_nrrd(result["labels"]).array.ravel(), minlength=3)
+    counts = np.bincount(read(result["labels"]).array.ravel(), minlength=3)
     assert [m["voxels"] for m in result["measurements"]] == list(counts[1:])
 
 
