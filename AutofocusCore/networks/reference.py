@@ -123,7 +123,18 @@ def _conv(conv: Any, x: Tensor, rate: int, *, with_bias: bool = True) -> Tensor:
 
 
 def _norm(norm: nn.Module, x: Tensor, roi: Tensor) -> Tensor:
-    """BatchNorm with the statistics of the active voxels; zero elsewhere."""
-    active = roi[:, 0] > 0
-    rows = norm(x.movedim(1, -1)[active].T[None, :, :, None, None])[0, :, :, 0, 0].T
-    return torch.zeros_like(x.movedim(1, -1)).index_put(active.nonzero(as_tuple=True), rows).movedim(-1, 1)
+    """BatchNorm, in its own plain arithmetic, with the statistics of the active voxels; zero elsewhere."""
+    norm = cast(nn.BatchNorm3d, norm)
+    axes, spread = (0, 2, 3, 4), (None, slice(None), None, None, None)
+    mean, variance = cast(Tensor, norm.running_mean), cast(Tensor, norm.running_var)
+    if norm.training:
+        count = roi.sum()
+        mean = (x * roi).sum(axes) / count
+        variance = ((x - mean[spread]) ** 2 * roi).sum(axes) / count
+        with torch.no_grad():
+            share = 0.1 if norm.momentum is None else norm.momentum
+            norm.running_mean.lerp_(mean, share)  # type: ignore[union-attr]
+            norm.running_var.lerp_(variance * count / (count - 1), share)  # type: ignore[union-attr]
+            norm.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+    scale = norm.weight * (variance + norm.eps).rsqrt()
+    return ((x - mean[spread]) * scale[spread] + norm.bias[spread]) * roi

@@ -159,5 +159,15 @@ def pointwise(conv: nn.Module, rows: Tensor) -> Tensor:
 
 def normalise(norm: nn.Module, rows: Tensor) -> Tensor:
     """BatchNorm over rows, its statistics those of the active voxels alone."""
-    # The module's own forward pass, so that its statistics are kept in one way; rows are channels-last already.
-    return norm(rows.t()[None, :, :, None, None])[0, :, :, 0, 0].t()
+    if type(norm) is not nn.BatchNorm3d:  # one whose statistics go over several processes
+        return norm(rows.t()[None, :, :, None, None])[0, :, :, 0, 0].t()
+    # Rows stay two-dimensional: as (1, C, N, 1, 1) their gradient comes out wrong on the CPU (seen with torch 2.13).
+    training = norm.training or norm.running_mean is None
+    momentum = 0.0 if norm.momentum is None else norm.momentum
+    if norm.training and norm.num_batches_tracked is not None:
+        norm.num_batches_tracked.add_(1)
+        if norm.momentum is None:
+            momentum = 1.0 / float(norm.num_batches_tracked)
+    return functional.batch_norm(
+        rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, training, momentum, norm.eps
+    )
