@@ -32,11 +32,11 @@ from Training.configuration.config import Config, as_toml, load_config
 from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
 from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
 from Training.loop.data import load_data, names_of
-from Training.loop.distributed import Processes, processes, share_batch_norm
+from Training.loop.distributed import ProcessGroup, process_group, synchronise_batch_norm
 from Training.loop.optimizers import add_penalties, build_optimizer, set_rates
 from Training.loop.recompute import recompute_hidden_layers
 from Training.loop.record import Record, write_environment
-from Training.loop.schedule import course_of, learning_rate, update_average
+from Training.loop.schedule import build_schedule, learning_rate, update_average
 from Training.loop.step import Arithmetic
 from Training.loop.tasks import ScanTask, SegmentTask, Task
 from Training.loop.watching import watch
@@ -87,20 +87,20 @@ def train(
         SettingError: the folder holds another experiment, or the loss is no longer a number.
         DeviceError: fewer GPUs than processes.
     """
-    with processes() as everyone:
-        return _train(config, out, everyone, data_folder, stop_after, start_from, minutes)
+    with process_group() as group:
+        return _train(config, out, group, data_folder, stop_after, start_from, minutes)
 
 
 def _train(
     config: Config,
     out: Path,
-    everyone: Processes,
+    group: ProcessGroup,
     folder: Path | None,
     stop_after: int | None,
     start_from: Path | None,
     minutes: float | None,
 ) -> Path:
-    run, device = config.run, everyone.device
+    run, device = config.run, group.device
     arithmetic = Arithmetic(run.precision, device)
     torch.manual_seed(run.seed)
     network = AutofocusCore.build_network(**config.model.architecture).to(device).train()
@@ -108,16 +108,16 @@ def _train(
         network.to(memory_format=torch.channels_last_3d)
     average = copy.deepcopy(network).eval()
     if run.batch_norm == "all":
-        share_batch_norm(network, device)
+        synchronise_batch_norm(network, device)
     if run.recompute:
         recompute_hidden_layers(network)
     state = State(network, average, build_optimizer(network, config.optimizer), arithmetic.scaler)
     data = load_data(config, folder)
 
     each = config.segments.per_step if config.segments is not None else 1
-    together = each * everyone.count  # segments or scans that are computed at the same time
-    batch = together * run.accumulate
-    course = course_of(run, len(data.train), batch)
+    at_once = each * group.count  # segments or scans that are computed at the same time
+    batch = at_once * run.accumulate
+    schedule = build_schedule(run, len(data.train), batch)
     checkpoint, text = out / "checkpoint.pt", as_toml(config)
     origin: dict[str, str] = {}
     saved = own_checkpoint(
@@ -128,34 +128,34 @@ def _train(
     elif start_from is not None:
         origin = {"started_from_sha256": start_from_weights(start_from, network, average)}
     record = None
-    if everyone.first:
+    if group.is_main:
         if saved is None:
             parts = {"train": names_of(data.train), "watch": names_of(data.watch), "test": names_of(data.test)}
             facts = {"data_sha256": data.checksum, **parts, "known": dict(data.known)}
-            facts |= {"processes": everyone.count, **origin}
+            facts |= {"processes": group.count, **origin}
             write_environment(out, text, device, facts)
         else:
             print(f"going on after step {state.step}", flush=True)
-        record = Record(out, state.step, course.steps, text)
+        record = Record(out, state.step, schedule.steps, text)
     task: Task
     if config.segments is not None:
-        task = SegmentTask(config, network, data.train, course, arithmetic)
+        task = SegmentTask(config, network, data.train, schedule, arithmetic)
     else:
-        task = ScanTask(config, network, data.train, course, arithmetic, stride=everyone.count)
-    spread, began = everyone.spread(task.answering), time.monotonic()
+        task = ScanTask(config, network, data.train, schedule, arithmetic, stride=group.count)
+    model, began = group.wrap(task.outputs), time.monotonic()
 
-    while state.step < min(course.steps, stop_after or course.steps):
-        torch.manual_seed(run.seed * 1_000_003 + state.step * everyone.count + everyone.rank)
-        rate = learning_rate(config.optimizer, state.step, course.steps, course.epoch)
+    while state.step < min(schedule.steps, stop_after or schedule.steps):
+        torch.manual_seed(run.seed * 1_000_003 + state.step * group.count + group.rank)
+        rate = learning_rate(config.optimizer, state.step, schedule.steps, schedule.epoch)
         set_rates(state.optimizer, rate)
         state.optimizer.zero_grad()
         total, names, facts = 0.0, [], {}
         for part in range(run.accumulate):
-            first = state.step * batch + part * together + everyone.rank * each
+            first = state.step * batch + part * at_once + group.rank * each
             last = part == run.accumulate - 1
-            with nullcontext() if last or everyone.count == 1 else spread.no_sync():
-                learned = task.learn(spread, first, 1 / run.accumulate)
-            names += [name for others in everyone.gathered(learned.names) for name in others]
+            with nullcontext() if last or group.count == 1 else model.no_sync():
+                learned = task.learn(model, first, 1 / run.accumulate)
+            names += [name for others in group.all_gather(learned.names) for name in others]
             if not torch.isfinite(learned.loss):
                 raise SettingError(
                     f"The loss of step {state.step + 1} is {learned.loss.item()}, on {', '.join(names)}",
@@ -172,11 +172,11 @@ def _train(
         update_average(average, network, run.average, state.step)
         state.step += 1
 
-        out_of_time = minutes is not None and any(everyone.gathered(time.monotonic() - began > 60 * minutes))
-        done = state.step == course.steps
+        out_of_time = minutes is not None and any(group.all_gather(time.monotonic() - began > 60 * minutes))
+        done = state.step == schedule.steps
         watched = None
         if run.watch_every and data.watch and (done or state.step % run.watch_every == 0):
-            watched = watch(average, data, len(config.model.structures), everyone, arithmetic)
+            watched = watch(average, data, len(config.model.structures), group, arithmetic)
         if record is not None:
             record.add(state.step, total, rate, names, watched, facts)
             kept = {"config": text, "data_sha256": data.checksum, "segments": batch}

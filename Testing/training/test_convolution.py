@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 import AutofocusCore
-from Training.loop.convolution import trusted_convolutions, weight_gradient
+from Training.loop.convolution import accurate_convolutions, weight_gradient
 
 
 @pytest.mark.parametrize(("dilation", "padding"), [(1, 0), (1, 1), (2, 0), (3, 2), (6, 4), (14, 12)])
@@ -53,7 +53,7 @@ def test_a_layer_under_autocast_has_that_gradient(dilation: int, padding: int) -
     found = []
     for low in (False, True):
         layer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=low), trusted_convolutions():
+        with torch.autocast("cpu", torch.bfloat16, enabled=low), accurate_convolutions():
             layer(x).square().mean().backward()
         assert layer.weight.grad is not None
         found.append(layer.weight.grad.clone())
@@ -70,7 +70,7 @@ def test_training_in_bfloat16_follows_the_gradient_of_float32(norm: str) -> None
 
     def gradients(low: bool) -> dict[str, torch.Tensor]:
         network.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16, enabled=low), trusted_convolutions():
+        with torch.autocast("cpu", torch.bfloat16, enabled=low), accurate_convolutions():
             y = network(x)
         (y.float() * target).mean().backward()
         return {name: p.grad.clone() for name, p in network.named_parameters() if p.grad is not None}

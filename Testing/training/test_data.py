@@ -16,7 +16,7 @@ from AutofocusCore.models import Channel, Normalization
 from Testing.small_models import small_spec
 from Testing.training.conftest import TINY
 from Training.configuration.config import Config, load_config
-from Training.loop.cases import Shelf, case_of, names_of
+from Training.loop.cases import CaseCache, case_of, names_of
 from Training.loop.data import load_data
 from Training.loop.sampling import Case, cut_segment
 from Training.prepare import main
@@ -252,12 +252,12 @@ def test_cases_that_were_not_used_for_longest_make_room() -> None:
         return Case(name, cube[None].astype(np.float32), cube.astype(np.uint8), cube > 0, 0.0)
 
     loaded: list[str] = []
-    shelf = Shelf(limit=2 * (32 + 8 + 8))
+    cache = CaseCache(limit=2 * (32 + 8 + 8))
     for name in ("a", "b", "a", "c", "a", "b"):
-        assert shelf.get(name, lambda name=name: load(name)).name == name
+        assert cache.get(name, lambda name=name: load(name)).name == name
     assert loaded == ["a", "b", "c", "b"]
     for _ in range(2):
-        assert Shelf(limit=0).get("a", lambda: load("a")).name == "a"
+        assert CaseCache(limit=0).get("a", lambda: load("a")).name == "a"
 
 
 @pytest.fixture

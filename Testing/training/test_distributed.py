@@ -16,7 +16,7 @@ from torch import nn
 from AutofocusCore.errors import SettingError
 from Testing.training.conftest import TINY
 from Training.configuration.config import load_config
-from Training.loop.distributed import Processes, SharedBatchNorm3d, processes
+from Training.loop.distributed import ProcessGroup, SyncBatchNorm3d, process_group
 from Training.train import train
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -114,7 +114,7 @@ def test_two_processes_follow_the_losses_of_one_with_the_doubled_batch(tmp_path:
 
 def test_batch_norm_of_one_process_is_torchs(tmp_path: Path) -> None:
     torch.manual_seed(0)
-    plain, shared = nn.BatchNorm3d(4).train(), SharedBatchNorm3d(4).train()
+    plain, shared = nn.BatchNorm3d(4).train(), SyncBatchNorm3d(4).train()
     nn.init.normal_(plain.weight)
     shared.load_state_dict(plain.state_dict())
     meeting = (tmp_path / "meeting").as_uri()
@@ -140,9 +140,9 @@ def test_batch_norm_of_one_process_is_torchs(tmp_path: Path) -> None:
 def test_a_process_alone_is_the_first_and_gathers_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("WORLD_SIZE", "RANK", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    with processes() as alone:
-        assert isinstance(alone, Processes)
-        assert alone.first
-        assert alone.gathered("it") == ["it"]
+    with process_group() as alone:
+        assert isinstance(alone, ProcessGroup)
+        assert alone.is_main
+        assert alone.all_gather("it") == ["it"]
         network = nn.Linear(1, 1)
-        assert alone.spread(network) is network
+        assert alone.wrap(network) is network

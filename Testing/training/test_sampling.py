@@ -8,8 +8,8 @@ import torch
 
 from AutofocusCore.errors import SettingError
 from Training.configuration.settings import Augmentation, Run, Segments
-from Training.loop.sampling import Case, Drawing, choose_centre, cut_segment, draw_batch
-from Training.loop.schedule import course_of
+from Training.loop.sampling import Case, CropSampler, choose_centre, cut_segment, draw_batch
+from Training.loop.schedule import build_schedule
 
 BACKGROUND = -3.5
 MARGIN = 2
@@ -84,8 +84,8 @@ def test_a_flip_turns_image_and_labels_alike(case: Case) -> None:
     assert torch.equal(labels_flipped, labels.flip(2))
 
 
-def drawing(case: Case, **settings: object) -> Drawing:
-    return Drawing.of(Segments(size=(4, 4, 4), per_step=3), Augmentation(**settings), MARGIN)  # type: ignore[arg-type]
+def sampler(case: Case, **settings: object) -> CropSampler:
+    return CropSampler.of(Segments(size=(4, 4, 4), per_step=3), Augmentation(**settings), MARGIN)  # type: ignore[arg-type]
 
 
 ALL_CHANGES = {
@@ -96,11 +96,11 @@ ALL_CHANGES = {
 
 
 def test_the_same_numbers_draw_the_same_segments_in_one_batch_or_in_parts(case: Case) -> None:
-    course, cases = course_of(Run(steps=9), 1, 3), [Held(case)]
-    whole = draw_batch(cases, drawing(case, **ALL_CHANGES), course, range(3, 6))
-    other = drawing(case, **ALL_CHANGES)  # its transforms have drawn nothing yet, or other things
-    draw_batch(cases, other, course, [8])
-    parts = [draw_batch(cases, other, course, [number]) for number in (5, 3, 4)]
+    schedule, cases = build_schedule(Run(steps=9), 1, 3), [Held(case)]
+    whole = draw_batch(cases, sampler(case, **ALL_CHANGES), schedule, range(3, 6))
+    other = sampler(case, **ALL_CHANGES)  # its transforms have drawn nothing yet, or other things
+    draw_batch(cases, other, schedule, [8])
+    parts = [draw_batch(cases, other, schedule, [number]) for number in (5, 3, 4)]
     assert whole[0].shape == (3, 1, 8, 8, 8)
     assert whole[1].shape == (3, 4, 4, 4)
     assert whole[2] == ["a case"] * 3
@@ -112,21 +112,21 @@ def test_the_same_numbers_draw_the_same_segments_in_one_batch_or_in_parts(case: 
 
 def test_in_each_epoch_every_case_gives_one_segment_in_an_order_of_its_own(case: Case) -> None:
     cases = [Held(Case(str(i), case.image, case.labels, case.roi, BACKGROUND)) for i in range(5)]
-    course = course_of(Run(epochs=3), 5, 2)
-    assert course.steps == 8  # of two segments each: three times five, and one more
-    names = [draw_batch(cases, drawing(case), course, [number])[2][0] for number in range(15)]
+    schedule = build_schedule(Run(epochs=3), 5, 2)
+    assert schedule.steps == 8  # of two segments each: three times five, and one more
+    names = [draw_batch(cases, sampler(case), schedule, [number])[2][0] for number in range(15)]
     epochs = [names[i : i + 5] for i in (0, 5, 10)]
     assert [sorted(epoch) for epoch in epochs] == [list("01234")] * 3
     assert epochs[0] != epochs[1] or epochs[1] != epochs[2]
 
 
 def test_cases_are_drawn_where_an_epoch_has_a_number_of_steps_of_its_own() -> None:
-    course = course_of(Run(epochs=3, epoch_steps=20), 5, 2)
-    assert (course.steps, course.epoch, course.in_turn) == (60, 20, False)
+    schedule = build_schedule(Run(epochs=3, epoch_steps=20), 5, 2)
+    assert (schedule.steps, schedule.epoch, schedule.in_turn) == (60, 20, False)
 
 
 def test_labels_change_places_where_left_became_right_and_nowhere_else(case: Case) -> None:
-    still, swapping = drawing(case, flip=(0, 2)), drawing(case, flip=(0, 2), swap=((1, 2),))
+    still, swapping = sampler(case, flip=(0, 2)), sampler(case, flip=(0, 2), swap=((1, 2),))
     swapped = []
     for seed in range(30):
         first = still.segment(case, np.random.default_rng(seed))
@@ -142,7 +142,7 @@ def test_labels_change_places_where_left_became_right_and_nowhere_else(case: Cas
 def test_labels_follow_the_image_through_a_transform_of_space(case: Case) -> None:
     shown = Case("shown", case.labels[None].astype(np.float32), case.labels, case.roi, 0.0)
     entry = {"name": "RandRotated", "prob": 1.0, "range_x": [1.5, 1.6], "mode": ["nearest", "nearest"]}
-    turning = Drawing.of(Segments(size=(8, 8, 8), per_step=1, foreground=1.0), Augmentation(monai=(entry,)), MARGIN)
+    turning = CropSampler.of(Segments(size=(8, 8, 8), per_step=1, foreground=1.0), Augmentation(monai=(entry,)), MARGIN)
     image, labels = turning.segment(shown, np.random.default_rng(0))
     inside = tuple(slice(MARGIN, -MARGIN) for _ in range(3))
     assert labels.shape == (8, 8, 8)
@@ -155,7 +155,7 @@ def test_labels_follow_the_image_through_a_transform_of_space(case: Case) -> Non
 )
 def test_an_argument_that_monai_refuses_is_named(entry: dict) -> None:
     with pytest.raises(SettingError, match=rf"augmentation\.monai has .*{entry['name']}.* which MONAI refuses"):
-        Drawing.of(Segments(size=(4, 4, 4), per_step=1), Augmentation(monai=(entry,)), MARGIN)
+        CropSampler.of(Segments(size=(4, 4, 4), per_step=1), Augmentation(monai=(entry,)), MARGIN)
 
 
 def test_every_class_is_as_likely_a_centre_as_another_or_as_its_share_says(case: Case) -> None:
@@ -198,6 +198,6 @@ def test_a_small_structure_is_chosen_as_often_as_a_large_one(case: Case) -> None
 
 
 def test_a_transform_that_fails_on_a_segment_is_named(case: Case) -> None:
-    failing = drawing(case, monai=({"name": "RandZoomd", "prob": 1.0, "mode": ["no way", "nearest"]},))
+    failing = sampler(case, monai=({"name": "RandZoomd", "prob": 1.0, "mode": ["no way", "nearest"]},))
     with pytest.raises(SettingError, match=r"RandZoomd.* failed on a segment"):
         failing.segment(case, np.random.default_rng(0))

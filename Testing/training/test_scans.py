@@ -12,7 +12,7 @@ import torch
 from AutofocusCore.errors import InputError
 from Training.configuration.settings import Augmentation
 from Training.loop.sampling import Case
-from Training.loop.scans import Ahead, Scan, ScanDrawing, swap_known
+from Training.loop.scans import Prefetcher, Scan, ScanSampler, swap_known
 
 MIRRORED = Augmentation(flip=(2,), swap=((1, 2),))
 
@@ -30,7 +30,7 @@ def case() -> Case:
 
 
 def drawn(case: Case, augmentation: Augmentation, seed: int, **options: object) -> Scan:
-    return ScanDrawing(augmentation, **options).scan(case, np.random.default_rng(seed))  # type: ignore[arg-type]
+    return ScanSampler(augmentation, **options).scan(case, np.random.default_rng(seed))  # type: ignore[arg-type]
 
 
 def test_without_augmentation_a_scan_is_the_case_itself_within_its_mask(case: Case) -> None:
@@ -90,7 +90,7 @@ def test_what_comes_ahead_is_made_once_each_in_another_thread_and_no_further_tha
         threads.add(threading.current_thread().name)
         return Scan(str(number), torch.zeros(1), torch.zeros(1), torch.zeros(1), None)
 
-    ahead = Ahead(make, 2, 5)
+    ahead = Prefetcher(make, 2, 5)
     before = torch.get_num_threads()
     assert [ahead.get(number).name for number in range(5)] == ["0", "1", "2", "3", "4"]
     ahead.close()
@@ -103,7 +103,7 @@ def test_an_error_in_the_background_reaches_the_step_that_asks_for_the_scan() ->
     def make(number: int) -> Scan:
         raise InputError("It is cut off", "mend it")
 
-    ahead = Ahead(make, 1, 3)
+    ahead = Prefetcher(make, 1, 3)
     with pytest.raises(InputError, match="cut off"):
         ahead.get(0)
     ahead.close()

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from Training.configuration.settings import Optimizer, Run
-from Training.loop.schedule import course_of, learning_rate, update_average
+from Training.loop.schedule import build_schedule, learning_rate, update_average
 
 
 def test_schedules_end_where_they_should() -> None:
@@ -40,22 +40,22 @@ def test_a_constant_rate_cools_down_at_the_end_wherever_that_will_be() -> None:
 
 def test_the_papers_pelvic_rate_falls_to_a_tenth_after_epoch_200_of_300() -> None:
     options = Optimizer(schedule="step", drops=(200,))
-    course = course_of(Run(epochs=300), cases=70, batch=7)
-    assert course.steps == 3000
-    rates = [learning_rate(options, s, course.steps, course.epoch) for s in (0, 1999, 2000, 2999)]
+    schedule = build_schedule(Run(epochs=300), cases=70, batch=7)
+    assert schedule.steps == 3000
+    rates = [learning_rate(options, s, schedule.steps, schedule.epoch) for s in (0, 1999, 2000, 2999)]
     assert rates == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4])
 
 
 def test_deepmedics_rate_is_halved_after_each_epoch_of_its_list() -> None:
     options = Optimizer(schedule="step", drops=(17, 22, 27, 30, 33), divide_by=2)
-    course = course_of(Run(epochs=35, epoch_steps=2000), cases=50, batch=10)
-    rates = [learning_rate(options, 2000 * e, course.steps, course.epoch) / 1e-3 for e in (16, 17, 22, 27, 30, 33)]
+    schedule = build_schedule(Run(epochs=35, epoch_steps=2000), cases=50, batch=10)
+    rates = [learning_rate(options, 2000 * e, schedule.steps, schedule.epoch) / 1e-3 for e in (16, 17, 22, 27, 30, 33)]
     assert rates == pytest.approx([1, 1 / 2, 1 / 4, 1 / 8, 1 / 16, 1 / 32])
 
 
 def test_an_epoch_may_end_within_a_step() -> None:
-    course = course_of(Run(epochs=4), cases=5, batch=2)
-    assert (course.steps, course.epoch) == (10, 2.5)
+    schedule = build_schedule(Run(epochs=4), cases=5, batch=2)
+    assert (schedule.steps, schedule.epoch) == (10, 2.5)
 
 
 def test_the_average_forgets_the_first_weights_and_then_moves_by_its_decay() -> None:

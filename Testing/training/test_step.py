@@ -8,7 +8,7 @@ import AutofocusCore
 from AutofocusCore.networks.scale_streams import scale_streams_loss
 from Training.loop.losses import build_loss
 from Training.loop.step import Arithmetic, add_gradients
-from Training.loop.supervision import Answers
+from Training.loop.supervision import DeepSupervisionOutputs
 
 
 def test_the_gradients_of_accumulated_batches_are_the_mean_of_theirs() -> None:
@@ -40,7 +40,7 @@ def test_every_stream_of_scale_streams_answers_for_the_labels_beside_the_predict
     size = [n + 2 * network.margin for n in (4, 4, 4)]
     images, labels = torch.randn(1, 1, *size), torch.randint(0, 3, (1, 4, 4, 4))
     loss_of, arithmetic = build_loss("cross-entropy"), Arithmetic("float32", torch.device("cpu"))
-    found = add_gradients(Answers(network), images, labels, loss_of, arithmetic)
+    found = add_gradients(DeepSupervisionOutputs(network), images, labels, loss_of, arithmetic)
     fused, streams = network.forward_training(images)
     assert len(streams) == 2
     torch.testing.assert_close(found, scale_streams_loss(fused, streams, labels, loss_of))

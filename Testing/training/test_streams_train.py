@@ -16,7 +16,7 @@ from AutofocusCore import build_network
 from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.scale_streams import VARIANTS, ScaleStreams
 from Testing.training.test_streams_data import write_ade, write_voc
-from Training.loop.supervision import Answers
+from Training.loop.supervision import DeepSupervisionOutputs
 from Training.photographs.measures import Counts
 from Training.photographs.settings import load_streams_config, streams_toml
 from Training.streams_evaluate import FIVE_SCALES, classes_of, evaluate
@@ -171,12 +171,12 @@ def test_one_scale_without_mirror_is_the_networks_own_answer(voc: Path) -> None:
 def test_a_network_answers_for_its_prediction_and_for_each_stream() -> None:
     streams = ScaleStreams(in_channels=1, num_classes=2, encoder="resnet34", width=8).eval()
     x = torch.randn(1, 1, 32, 32)
-    answers = Answers(streams)(x)
+    answers = DeepSupervisionOutputs(streams)(x)
     assert len(answers) == 3
     torch.testing.assert_close(answers[0], streams(x))
     basic = build_network("basic", in_channels=1, num_classes=2).eval()
     volume = torch.randn(1, 1, 30, 30, 30)
-    (only,) = Answers(basic)(volume)
+    (only,) = DeepSupervisionOutputs(basic)(volume)
     torch.testing.assert_close(only, basic(volume))
 
 

@@ -69,7 +69,7 @@ def change_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.G
     return image
 
 
-class MonaiChain:
+class MonaiTransforms:
     """MONAI's random transforms, one after the other, seeded anew for each segment.
 
     Args:

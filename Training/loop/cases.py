@@ -24,7 +24,7 @@ SHOWN_PROBLEMS = 8
 SHARE_OF_MEMORY = 0.5
 
 
-class Shelf:
+class CaseCache:
     """Cases that are kept in memory up to a limit; those that were not used for longest make room.
 
     Args:
@@ -58,12 +58,12 @@ class Source:
 
     name: str
     load: Callable[[], Case]
-    shelf: Shelf = field(default_factory=lambda: Shelf(float("inf")), repr=False)
+    cache: CaseCache = field(default_factory=lambda: CaseCache(float("inf")), repr=False)
 
     @property
     def case(self) -> Case:
         """The case, ready for the network."""
-        return self.shelf.get(self.name, self.load)
+        return self.cache.get(self.name, self.load)
 
 
 @dataclass(frozen=True)

@@ -55,7 +55,7 @@ def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, padding: int, dila
     return result[:, :, :channels].permute(1, 2, 0, 3, 4)
 
 
-class _TrustedConvolution(torch.autograd.Function):
+class _AccurateConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, dilation: int) -> Tensor:
         ctx.save_for_backward(x, weight)
@@ -76,7 +76,7 @@ class _TrustedConvolution(torch.autograd.Function):
         return x_gradient, found, bias_gradient, None, None
 
 
-class _Trusted(TorchFunctionMode):
+class _AccurateGradients(TorchFunctionMode):
     def __torch_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
@@ -87,7 +87,7 @@ class _Trusted(TorchFunctionMode):
             if cubic and (dilation[0] > 1 or padding[0] > 0):
                 low = torch.get_autocast_dtype("cpu")
                 parts = [None if t is None else t.to(low) for t in (x, weight, bias)]
-                return _TrustedConvolution.apply(*parts, padding[0], dilation[0])
+                return _AccurateConvolution.apply(*parts, padding[0], dilation[0])
         return function(*args, **kwargs)
 
 
@@ -99,6 +99,6 @@ def _conv3d_arguments(  # the names and the order of torch.conv3d
     return input, weight, bias, triples[0], triples[1], triples[2], groups
 
 
-def trusted_convolutions() -> TorchFunctionMode:
+def accurate_convolutions() -> TorchFunctionMode:
     """A context in which dilated and padded convolutions under CPU autocast have the right gradient."""
-    return _Trusted()
+    return _AccurateGradients()

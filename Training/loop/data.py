@@ -18,8 +18,8 @@ from AutofocusCore.images import Grid
 from AutofocusCore.phantom import make_phantom
 from Training.configuration.config import Config
 from Training.loop.cases import (
+    CaseCache,
     DataSet,
-    Shelf,
     Source,
     case_of,
     names_of,
@@ -73,13 +73,13 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
 def _phantoms(config: Config) -> DataSet:
     def source(seed: int) -> Source:
         name = f"phantom-{seed}"
-        return Source(name, lambda: case_of(name, *make_phantom(seed), config.model), shelf)
+        return Source(name, lambda: case_of(name, *make_phantom(seed), config.model), cache)
 
     def sources(first: int, count: int) -> list[Source]:
         return [source(first + i) for i in range(count)]
 
     # A phantom that serves for one step only is not kept.
-    shelf = Shelf(float("inf") if config.scans is None or config.scans.cache else 0.0)
+    cache = CaseCache(float("inf") if config.scans is None or config.scans.cache else 0.0)
 
     train, watch, test = config.data.train, config.data.watch, config.data.test
     example, truth = make_phantom(0)

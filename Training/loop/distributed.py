@@ -1,8 +1,8 @@
-"""Several processes, one for each GPU or processor, that train as one with a batch as large as theirs together.
+"""Distributed training: several processes, one for each GPU or processor, compute parts of one global batch.
 
-Started by ``torchrun --nproc-per-node 2 Training/train.py ...``. Each process draws its own part of the same global
-batch. Gradients are averaged by PyTorch's DistributedDataParallel. The loss is taken over the whole of the global batch
-in every process, because soft Dice of a batch is not the mean of its parts.
+They are started by ``torchrun --nproc-per-node 2 Training/train.py ...``. Each process draws its own part of the batch.
+Gradients are averaged by PyTorch's DistributedDataParallel. Every process computes the loss of the whole global batch,
+because soft Dice of a batch is not the mean over its parts.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ from AutofocusCore.errors import DeviceError
 
 
 @dataclass(frozen=True)
-class Processes:
-    """This process among those of the run.
+class ProcessGroup:
+    """The processes of a run, as seen by this one.
 
     Args:
-        rank: of this one, 0 to count - 1; rank 0 alone writes and prints.
-        count: of all.
-        device: that this one computes on.
+        rank: rank of this process, 0 to count - 1; only rank 0 writes and prints.
+        count: number of processes.
+        device: device of this process.
     """
 
     rank: int
@@ -36,11 +36,11 @@ class Processes:
     device: torch.device
 
     @property
-    def first(self) -> bool:
+    def is_main(self) -> bool:
         """Whether this is the process that writes and prints."""
         return self.rank == 0
 
-    def gathered(self, value: Any) -> list[Any]:
+    def all_gather(self, value: Any) -> list[Any]:
         """The values of all processes, in the order of their ranks."""
         if self.count == 1:
             return [value]
@@ -48,20 +48,20 @@ class Processes:
         dist.all_gather_object(values, value)
         return values
 
-    def agree(self, network: nn.Module) -> None:
-        """Give the network of every process the weights and statistics of the first one's."""
+    def broadcast(self, network: nn.Module) -> None:
+        """Copy weights and statistics of the network from rank 0 to all processes."""
         if self.count > 1:
             for value in network.state_dict().values():
                 dist.broadcast(value, 0)
 
-    def spread(self, network: nn.Module) -> nn.Module:
-        """The network, its gradients averaged over all processes."""
-        # Rank 0's running statistics are the ones that are kept: no need to send them round before every step.
+    def wrap(self, network: nn.Module) -> nn.Module:
+        """The network in DistributedDataParallel, which averages gradients over all processes."""
+        # Only rank 0's running statistics are kept, so buffers need not be broadcast before every step.
         return DistributedDataParallel(network, broadcast_buffers=False) if self.count > 1 else network
 
 
 @contextmanager
-def processes() -> Iterator[Processes]:
+def process_group() -> Iterator[ProcessGroup]:
     """The processes that torchrun started, or this one alone.
 
     Raises:
@@ -78,21 +78,21 @@ def processes() -> Iterator[Processes]:
     else:
         device = torch.device("cpu")
     if count == 1:
-        yield Processes(0, 1, device)
+        yield ProcessGroup(0, 1, device)
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
-        yield Processes(rank, count, device)
+        yield ProcessGroup(rank, count, device)
     finally:
         dist.destroy_process_group()
 
 
-def _several() -> bool:
+def _is_distributed() -> bool:
     return dist.is_available() and dist.is_initialized()
 
 
-class _Joined(torch.autograd.Function):
-    """The parts of a batch that all processes hold, as one. Every process must compute the same loss of it."""
+class _GatheredBatch(torch.autograd.Function):
+    """Gathers the parts of a batch from all processes. Every process must compute the same loss of the whole."""
 
     @staticmethod
     def forward(ctx: Any, part: Tensor) -> Tensor:
@@ -104,16 +104,16 @@ class _Joined(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
         start = dist.get_rank() * ctx.size
-        # DistributedDataParallel takes the mean over processes of what is a sum over the parts of the batch.
+        # DistributedDataParallel averages over processes, but the gradient is a sum over the parts of the batch.
         return gradient[start : start + ctx.size] * dist.get_world_size()
 
 
-def joined(part: Tensor) -> Tensor:
-    """The whole batch, in the order of the ranks, of which each process holds a part (B, ...) of the same size."""
-    return _Joined.apply(part.contiguous()) if _several() else part
+def gather_batch(part: Tensor) -> Tensor:
+    """The whole batch, in the order of the ranks, from parts (B, ...) of equal size in each process."""
+    return _GatheredBatch.apply(part.contiguous()) if _is_distributed() else part
 
 
-class _Summed(torch.autograd.Function):
+class _AllReducedSum(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, value: Tensor) -> Tensor:
         total = value.clone()
@@ -127,15 +127,15 @@ class _Summed(torch.autograd.Function):
         return total
 
 
-def _summed(value: Tensor) -> Tensor:
-    return _Summed.apply(value) if _several() else value
+def _all_reduce_sum(value: Tensor) -> Tensor:
+    return _AllReducedSum.apply(value) if _is_distributed() else value
 
 
-class SharedBatchNorm3d(nn.BatchNorm3d):
-    """BatchNorm with the statistics of all processes' batches, also where PyTorch's SyncBatchNorm is not: on the CPU.
+class SyncBatchNorm3d(nn.BatchNorm3d):
+    """BatchNorm with statistics over all processes, also on the CPU, where PyTorch has no SyncBatchNorm.
 
-    Its weights have the names of those of PyTorch's. It is slower, and more exact: PyTorch (seen with 2.13) adds up the
-    voxels of a channels-last tensor on the CPU one by one in float32, which leaves errors of 1e-4 in the means.
+    Its weights have PyTorch's names. It is slower but more accurate: PyTorch 2.13 sums the voxels of a channels-last
+    tensor on the CPU one by one in float32, which causes errors of 1e-4 in the means.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -144,11 +144,11 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
             return super().forward(x)
         values = x.float()
         axes, count = (0, 2, 3, 4), values.numel() / values.shape[1]
-        if _several():
+        if _is_distributed():
             count *= dist.get_world_size()
-        mean = _summed(values.sum(axes, dtype=torch.float64)).float() / count
+        mean = _all_reduce_sum(values.sum(axes, dtype=torch.float64)).float() / count
         centred = values - mean[:, None, None, None]
-        variance = _summed(centred.square().sum(axes, dtype=torch.float64)).float() / count
+        variance = _all_reduce_sum(centred.square().sum(axes, dtype=torch.float64)).float() / count
         if self.track_running_stats:
             with torch.no_grad():
                 assert self.running_mean is not None and self.running_var is not None  # noqa: PT018
@@ -160,11 +160,11 @@ class SharedBatchNorm3d(nn.BatchNorm3d):
         return (centred * scale[:, None, None, None] + self.bias[:, None, None, None]).to(x.dtype)
 
 
-def share_batch_norm(network: nn.Module, device: torch.device) -> None:
-    """Let every BatchNorm within the network go over all processes: PyTorch's way on GPUs, ours elsewhere."""
+def synchronise_batch_norm(network: nn.Module, device: torch.device) -> None:
+    """Make every BatchNorm of the network use all processes: PyTorch's SyncBatchNorm on GPUs, ours elsewhere."""
     if device.type == "cuda":
         nn.SyncBatchNorm.convert_sync_batchnorm(network)
         return
     for module in network.modules():
         if type(module) is nn.BatchNorm3d:
-            module.__class__ = SharedBatchNorm3d
+            module.__class__ = SyncBatchNorm3d

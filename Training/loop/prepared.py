@@ -17,8 +17,8 @@ from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Config
 from Training.loop.cases import (
+    CaseCache,
     DataSet,
-    Shelf,
     Source,
     case_of,
     each_or_all,
@@ -72,12 +72,12 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
         refuse(problems, folder)
     grids = {name: _grid_of(folder / by_name[name].images[0]) for name in train}
     shapes = {n: model_grid(g, config.model.orientation, config.model.spacing).shape for n, g in grids.items()}
-    shelf = Shelf(None if config.scans is None or config.scans.cache else 0.0)
+    cache = CaseCache(None if config.scans is None or config.scans.cache else 0.0)
     normalised = listed.preparation.get("normalization") is not None
 
     def sources(names: Sequence[str]) -> list[Source]:
         return [
-            Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, looked[n].known), shelf) for n in names
+            Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, looked[n].known), cache) for n in names
         ]
 
     size = config.segments.size if config.segments is not None else (1, 1, 1)

@@ -24,8 +24,8 @@ from torch.nn.functional import grid_sample
 
 from AutofocusCore.images.geometry import Region
 from Training.configuration.settings import Augmentation, Segments
-from Training.loop.augmenting import MonaiChain, change_intensity, random_map, swap_labels
-from Training.loop.schedule import Course
+from Training.loop.augmenting import MonaiTransforms, change_intensity, random_map, swap_labels
+from Training.loop.schedule import TrainingSchedule
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ def _resampled(
 
 
 class HasCase(Protocol):
-    """Anything that gives a case when it is asked to."""
+    """An object with a case."""
 
     @property
     def case(self) -> Case:
@@ -152,24 +152,24 @@ class HasCase(Protocol):
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """How segments are drawn.
+class CropSampler:
+    """Draws random training crops (segments) from cases.
 
     Args:
         segments, augmentation: the settings.
-        margin: of the network, in voxels.
+        margin: the network's margin in voxels.
         monai: transforms built from the settings.
     """
 
     segments: Segments
     augmentation: Augmentation
     margin: int
-    monai: MonaiChain | None = None
+    monai: MonaiTransforms | None = None
 
     @classmethod
-    def of(cls, segments: Segments, augmentation: Augmentation, margin: int) -> Drawing:
-        """As the settings say; raises SettingError for arguments that MONAI refuses."""
-        return cls(segments, augmentation, margin, MonaiChain(augmentation.monai) if augmentation.monai else None)
+    def of(cls, segments: Segments, augmentation: Augmentation, margin: int) -> CropSampler:
+        """The sampler for these settings; raises SettingError for arguments that MONAI refuses."""
+        return cls(segments, augmentation, margin, MonaiTransforms(augmentation.monai) if augmentation.monai else None)
 
     def segment(self, case: Case, rng: np.random.Generator) -> tuple[Tensor, Tensor]:
         """Input (C, *size + 2 margin) and labels (*size). The same state of `rng` draws the same segment."""
@@ -189,17 +189,17 @@ class Drawing:
 
 
 def draw_batch(
-    cases: Sequence[HasCase], drawing: Drawing, course: Course, numbers: Sequence[int]
+    cases: Sequence[HasCase], sampler: CropSampler, schedule: TrainingSchedule, numbers: Sequence[int]
 ) -> tuple[Tensor, Tensor, list[str]]:
-    """Inputs (B, C, ...), labels (B, ...) and the cases' names of segments, by their numbers from the run's start.
+    """Inputs (B, C, ...), labels (B, ...) and case names of segments, by their numbers from the run's start.
 
-    Each follows from its own number alone, so that a batch can be drawn in parts, by whom and whenever one likes.
+    Each segment depends only on its number, so parts of a batch can be drawn in any process and order.
     """
     images, labels, names = [], [], []
     for number in numbers:
-        rng = course.chance_of(number)
-        case = cases[course.case_of(number, rng)].case
-        image, label = drawing.segment(case, rng)
+        rng = schedule.generator_of(number)
+        case = cases[schedule.case_of(number, rng)].case
+        image, label = sampler.segment(case, rng)
         images.append(image)
         labels.append(label)
         names.append(case.name)

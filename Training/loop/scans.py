@@ -21,7 +21,7 @@ from Training.configuration.settings import Augmentation
 from Training.loop.artefacts import change_values, cut_off, part_of
 from Training.loop.augmenting import swap_labels
 from Training.loop.sampling import Case, HasCase
-from Training.loop.schedule import Course
+from Training.loop.schedule import TrainingSchedule
 from Training.loop.warping import random_warp, sample_image, sample_labels, sample_mask
 
 AROUND = 4
@@ -48,7 +48,7 @@ class Scan:
 
 
 @dataclass(frozen=True)
-class ScanDrawing:
+class ScanSampler:
     """How a case becomes a scan to learn from.
 
     Args:
@@ -103,7 +103,7 @@ def swap_known(known: tuple[int, ...] | None, pairs: Sequence[tuple[int, int]]) 
     return tuple(sorted(other.get(label, label) for label in known))
 
 
-class Ahead:
+class Prefetcher:
     """Results by number, computed in a background thread before they are asked for.
 
     The heavy parts of a scan's making, and of a step, run outside Python's lock, so that a thread is enough.
@@ -134,7 +134,7 @@ class Ahead:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def draw_scan(cases: Sequence[HasCase], drawing: ScanDrawing, course: Course, number: int) -> Scan:
+def draw_scan(cases: Sequence[HasCase], sampler: ScanSampler, schedule: TrainingSchedule, number: int) -> Scan:
     """The scan of a number, counted from the run's start: it follows from the number alone."""
-    rng = course.chance_of(number)
-    return drawing.scan(cases[course.case_of(number, rng)].case, rng)
+    rng = schedule.generator_of(number)
+    return sampler.scan(cases[schedule.case_of(number, rng)].case, rng)

@@ -1,4 +1,4 @@
-"""How long a run is, how the learning rate goes, and how the averaged weights follow."""
+"""Length of a run, its learning rate, and the update of averaged weights."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from Training.configuration.settings import Optimizer, Run
 
 
 @dataclass(frozen=True)
-class Course:
-    """A run's course in steps, and which case each of its segments, counted from 0 on, comes from.
+class TrainingSchedule:
+    """The steps of a run, and the case of each of its segments, counted from 0.
 
     Args:
-        steps: of the whole run.
-        batch: segments of a step, those of all processes together.
+        steps: number of steps of the run.
+        batch: segments of a step, in all processes together.
         cases: number of training cases.
-        epoch: steps of an epoch; may be fractional, where the batch does not divide the number of cases.
-        in_turn: whether every case gives one segment in each epoch, rather than being drawn.
-        seed: of everything random.
+        epoch: steps of an epoch; a fraction if the batch does not divide the number of cases.
+        in_turn: whether every case gives one segment in each epoch, instead of random cases.
+        seed: seed of all random numbers.
     """
 
     steps: int
@@ -32,8 +32,8 @@ class Course:
     in_turn: bool
     seed: int
 
-    def chance_of(self, number: int) -> np.random.Generator:
-        """The source of all that is random about a segment: it follows from seed and number alone."""
+    def generator_of(self, number: int) -> np.random.Generator:
+        """The random generator of a segment, which depends only on the seed and the segment's number."""
         return np.random.default_rng([self.seed, *divmod(number, self.batch)])
 
     def case_of(self, number: int, rng: np.random.Generator) -> int:
@@ -44,11 +44,11 @@ class Course:
         return int(np.random.default_rng([self.seed, epoch, self.cases, 0]).permutation(self.cases)[place])
 
 
-def course_of(run: Run, cases: int, batch: int) -> Course:
-    """The course of a run on so many cases, with so many segments in a step."""
+def build_schedule(run: Run, cases: int, batch: int) -> TrainingSchedule:
+    """The schedule of a run with this number of cases and segments in a step."""
     epoch = float(run.epoch_steps or cases / batch)
     in_turn = run.epochs > 0 and not run.epoch_steps
-    return Course(run.steps or math.ceil(run.epochs * epoch), batch, cases, epoch, in_turn, run.seed)
+    return TrainingSchedule(run.steps or math.ceil(run.epochs * epoch), batch, cases, epoch, in_turn, run.seed)
 
 
 def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math.inf) -> float:
@@ -81,7 +81,7 @@ def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights towards the current ones; faster in the first steps, which should be forgotten."""
+    """Move the averaged weights towards the current ones; faster in the first steps, whose weights should not last."""
     decay = min(decay, (step + 1) / (step + 10))
     current = network.state_dict()
     for name, value in average.state_dict().items():

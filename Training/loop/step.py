@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from AutofocusCore.errors import SettingError
-from Training.loop.convolution import trusted_convolutions
-from Training.loop.distributed import joined
+from Training.loop.convolution import accurate_convolutions
+from Training.loop.distributed import gather_batch
 from Training.loop.losses import Loss
 
 
@@ -40,7 +40,7 @@ class Arithmetic:
 
     def trusted(self) -> AbstractContextManager[object]:
         """A context in which their weight gradients are right."""
-        return trusted_convolutions() if self.low and self.device.type == "cpu" else nullcontext()
+        return accurate_convolutions() if self.low and self.device.type == "cpu" else nullcontext()
 
 
 def add_gradients(
@@ -58,9 +58,9 @@ def add_gradients(
     with arithmetic.trusted():  # in the backward pass too: recomputed layers pass forward once more
         with arithmetic.lowered():
             answers = network(images)
-        truth = joined(labels)
+        truth = gather_batch(labels)
         several = [answers] if isinstance(answers, Tensor) else answers
-        loss = torch.stack([loss_of(joined(logits.float()), truth) for logits in several]).sum()
+        loss = torch.stack([loss_of(gather_batch(logits.float()), truth) for logits in several]).sum()
         if torch.isfinite(loss):
             arithmetic.scaler.scale(loss * share).backward()
     return loss.detach()

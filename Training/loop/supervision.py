@@ -1,4 +1,4 @@
-"""Deep supervision in any training loop: what a network answers for, as one list of logits."""
+"""Deep supervision: all outputs of a network that have a loss, as one list of logits."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from torch import Tensor, nn
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
 
-class Answers(nn.Module):
-    """All logits of a network that its loss is to be the sum over, the prediction's first.
+class DeepSupervisionOutputs(nn.Module):
+    """All outputs of a network that have a loss, the prediction first.
 
-    A network of scale streams answers for the prediction and for every stream alone, others for the prediction. As it
-    is a module whose `forward` does it, it can stand between a network and DistributedDataParallel, which watches no
-    other method. The network keeps its weights, under its own names.
+    Scale streams have the prediction and one output per stream, other networks only the prediction. This is a module,
+    because DistributedDataParallel supports only `forward`. The network keeps its weights and their names.
 
     Args:
         network: from :func:`AutofocusCore.build_network`.

@@ -13,11 +13,11 @@ from AutofocusCore.kernels import ActiveVoxels
 from Training.configuration.config import Config
 from Training.loop.data import Source
 from Training.loop.losses import build_loss, build_row_loss
-from Training.loop.sampling import Drawing, draw_batch
-from Training.loop.scans import Ahead, ScanDrawing, draw_scan
-from Training.loop.schedule import Course
+from Training.loop.sampling import CropSampler, draw_batch
+from Training.loop.scans import Prefetcher, ScanSampler, draw_scan
+from Training.loop.schedule import TrainingSchedule
 from Training.loop.step import Arithmetic, add_gradients
-from Training.loop.supervision import Answers
+from Training.loop.supervision import DeepSupervisionOutputs
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Task(Protocol):
     """
 
     batch: int
-    answering: nn.Module
+    outputs: nn.Module
 
     def learn(self, network: nn.Module, first: int, share: float) -> Learned:
         """Add the gradients of a batch's loss, times a share.
@@ -63,17 +63,22 @@ class SegmentTask:
     """Learning from segments."""
 
     def __init__(
-        self, config: Config, network: nn.Module, cases: Sequence[Source], course: Course, arithmetic: Arithmetic
+        self,
+        config: Config,
+        network: nn.Module,
+        cases: Sequence[Source],
+        schedule: TrainingSchedule,
+        arithmetic: Arithmetic,
     ) -> None:
         assert config.segments is not None
-        self.batch, self.answering = config.segments.per_step, Answers(network)
-        self._drawing = Drawing.of(config.segments, config.augmentation, network.margin)
+        self.batch, self.outputs = config.segments.per_step, DeepSupervisionOutputs(network)
+        self._sampler = CropSampler.of(config.segments, config.augmentation, network.margin)
         self._loss = build_loss(config.run.loss, config.run.background_weight)
-        self._cases, self._course, self._arithmetic = cases, course, arithmetic
+        self._cases, self._schedule, self._arithmetic = cases, schedule, arithmetic
 
     def learn(self, network: nn.Module, first: int, share: float) -> Learned:
         numbers = range(first, first + self.batch)
-        images, labels, names = draw_batch(self._cases, self._drawing, self._course, numbers)
+        images, labels, names = draw_batch(self._cases, self._sampler, self._schedule, numbers)
         device = self._arithmetic.device
         images, labels = images.to(device, memory_format=torch.channels_last_3d), labels.to(device)
         return Learned(add_gradients(network, images, labels, self._loss, self._arithmetic, share), names)
@@ -82,7 +87,7 @@ class SegmentTask:
         """Nothing works in the background."""
 
 
-class RowAnswers(nn.Module):
+class RowOutputs(nn.Module):
     """A network of the ROI domain, its `forward` from rows (N, C) to logits (N, classes) and attention."""
 
     def __init__(self, network: nn.Module) -> None:
@@ -103,22 +108,22 @@ class ScanTask:
         config: Config,
         network: nn.Module,
         cases: Sequence[Source],
-        course: Course,
+        schedule: TrainingSchedule,
         arithmetic: Arithmetic,
         *,
         stride: int = 1,
     ) -> None:
         assert config.scans is not None
-        self.answering = RowAnswers(network)
+        self.outputs = RowOutputs(network)
         spacing, normalization = config.model.spacing or (1.0, 1.0, 1.0), config.model.normalization
         bounds = (0.0, 1.0) if normalization.method == "window" else None
-        drawing = ScanDrawing(
+        sampler = ScanSampler(
             config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds, config.scans.most_voxels
         )
-        self._ahead = Ahead(
-            lambda number: draw_scan(cases, drawing, course, number),
+        self._ahead = Prefetcher(
+            lambda number: draw_scan(cases, sampler, schedule, number),
             config.scans.ahead,
-            course.steps * course.batch,
+            schedule.steps * schedule.batch,
             stride,
         )
         self._rates = tuple(config.model.architecture.get("dilation_rates", network.options["dilation_rates"]))

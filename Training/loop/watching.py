@@ -13,22 +13,22 @@ from AutofocusCore.images.body import bounding_region
 from AutofocusCore.kernels import ActiveVoxels
 from Training.evaluation.predicting import dice_per_structure
 from Training.loop.data import DataSet
-from Training.loop.distributed import Processes
+from Training.loop.distributed import ProcessGroup
 from Training.loop.sampling import Case
 from Training.loop.step import Arithmetic
 
 
 def watch(
-    average: nn.Module, data: DataSet, structures: int, everyone: Processes, arithmetic: Arithmetic
+    average: nn.Module, data: DataSet, structures: int, group: ProcessGroup, arithmetic: Arithmetic
 ) -> list[float]:
     """Mean Dice of each structure over the watched cases, which the processes share among them.
 
     NaN for one that is known in none of them.
     """
-    everyone.agree(average)
-    own = data.watch[everyone.rank :: everyone.count]
+    group.broadcast(average)
+    own = data.watch[group.rank :: group.count]
     mine = [_dice(average, source.case, structures, arithmetic) for source in own]
-    scores = [score for part in everyone.gathered(mine) for score in part]
+    scores = [score for part in group.all_gather(mine) for score in part]
     return [float(np.nanmean(of_one)) if np.isfinite(of_one).any() else float("nan") for of_one in np.transpose(scores)]
 
 
