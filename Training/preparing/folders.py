@@ -92,7 +92,7 @@ def _matching(files: Sequence[str], pattern: str) -> dict[str, list[str]]:
         if stem is None:
             continue
         bare = file[: len(file) - (len(Path(file).name) - len(stem))]
-        for text in (bare, file):
+        for text in (bare.removesuffix(".seg"), bare, file):  # labels/anna.seg.nrrd is labels/{case}
             if match := re.fullmatch(f"{before}(?P<case>[^/]+){after}", text):
                 found.setdefault(match["case"], []).append(file)
                 break

@@ -19,6 +19,7 @@ from AutofocusCore.images.resampling import inside, sample, to_image
 from AutofocusCore.models import Normalization
 from Training.preparing.contours import rasterise
 from Training.preparing.found import Contours, Found, FoundCase
+from Training.preparing.segments import segments_by_name
 
 ROIS = {"all": "all", "brain": "nonzero", "body": "body"}
 """Kinds of ROI, and the mask of the model's normalisation that means the same."""
@@ -208,7 +209,8 @@ def _labels(
         if not Grid.of(scan.image).same_as(grid):
             raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")
         values = sitk.GetArrayViewFromImage(scan.image)
-        given = {float(v): found.relabelled.get(int(v), int(v)) for v in np.unique(values)}
+        relabelled = segments_by_name(case.labels.path, found.structures) or found.relabelled
+        given = {float(v): relabelled.get(int(v), int(v)) for v in np.unique(values)}
         known = {0, *found.structures}
         strange = [f"{v:g}" for v, label in given.items() if v != int(v) or label not in known]
         if strange:
