@@ -1,7 +1,4 @@
-"""Memory and cores of the computer, from psutil if it is installed, otherwise from the operating system.
-
-Slicer's Python does not bring psutil.
-"""
+"""Memory, cores and load of the computer, as the operating system tells them: Slicer's Python does not bring psutil."""
 
 from __future__ import annotations
 
@@ -18,21 +15,19 @@ VM_STAT = "/usr/bin/vm_stat"
 
 def memory() -> tuple[int, int]:
     """(available, total) memory in bytes; available is what a program can get without swapping."""
-    try:
-        import psutil
-    except ImportError:
-        return own_memory()
-    found = psutil.virtual_memory()
-    return int(found.available), int(found.total)
+    system = platform.system()
+    if system == "Windows":
+        return _windows_memory()
+    page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
+    total = page * pages
+    if system == "Darwin":
+        return min(_mac_available(_output_of(VM_STAT)) or total // 2, total), total
+    return min(_linux_available(_text_of("/proc/meminfo")) or total // 2, total), total
 
 
 def cores() -> int:
-    """Cores of the processor; with psutil, without counting hyperthreads twice."""
-    try:
-        import psutil
-    except ImportError:
-        return os.cpu_count() or 1
-    return int(psutil.cpu_count(logical=False) or psutil.cpu_count() or 1)
+    """Cores of the processor, as the system counts them."""
+    return os.cpu_count() or 1
 
 
 def load_factor(own_threads: float = 0) -> float:
@@ -49,18 +44,6 @@ def load_factor(own_threads: float = 0) -> float:
         return 1.0
     count = os.cpu_count() or 1
     return max(1.0, (max(0.0, load - own_threads) + count) / count)
-
-
-def own_memory() -> tuple[int, int]:
-    """(available, total) memory in bytes, with the standard library alone."""
-    system = platform.system()
-    if system == "Windows":
-        return _windows_memory()
-    page, pages = os.sysconf("SC_PAGE_SIZE"), os.sysconf("SC_PHYS_PAGES")
-    total = page * pages
-    if system == "Darwin":
-        return min(_mac_available(_output_of(VM_STAT)) or total // 2, total), total
-    return min(_linux_available(_text_of("/proc/meminfo")) or total // 2, total), total
 
 
 def _linux_available(meminfo: str) -> int:

@@ -66,16 +66,26 @@ def _is_running(process: int) -> bool:
     """Whether there is a process of that number; in doubt, yes."""
     if process == os.getpid():
         return True
+    if sys.platform == "win32":  # where signal 0 would be Ctrl-C
+        return _is_running_on_windows(process)
     try:
-        import psutil
-    except ImportError:
-        if sys.platform == "win32":  # where signal 0 would be Ctrl-C
-            return True
-        try:
-            os.kill(process, 0)
-        except ProcessLookupError:
-            return False
-        except OSError:
-            return True
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
         return True
-    return bool(psutil.pid_exists(process))
+    return True
+
+
+def _is_running_on_windows(process: int) -> bool:
+    import ctypes
+
+    query, still_active, code = 0x1000, 259, ctypes.c_ulong()
+    kernel = getattr(ctypes, "windll").kernel32  # noqa: B009  (the type checker knows it on Windows only)
+    handle = kernel.OpenProcess(query, False, process)
+    if not handle:
+        return bool(kernel.GetLastError() == 5)  # access denied: somebody's
+    try:
+        return not kernel.GetExitCodeProcess(handle, ctypes.byref(code)) or code.value == still_active
+    finally:
+        kernel.CloseHandle(handle)

@@ -1,4 +1,4 @@
-"""Reads safetensors files without the library of that name, which Slicer's Python need not have.
+"""Safetensors files, read and written with torch alone: Slicer's Python need not have the library of that name.
 
     8 bytes      length n of the header, little-endian
     n bytes      JSON: {"name": {"dtype": "F32", "shape": [40, 30], "data_offsets": [0, 4800]}, …, "__metadata__": {…}}
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from AutofocusCore.errors import ModelError
@@ -26,6 +27,33 @@ DTYPES = {
 }  # fmt: skip
 LARGEST_HEADER = 100_000_000
 METADATA = "__metadata__"
+
+
+# The library's order of types in a file, largest first; within a type tensors are sorted by name.
+ORDER = ("I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
+
+
+def write_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
+    """The bytes of a file with these tensors, which lie on the CPU: those that the library would write.
+
+    Raises:
+        ModelError: a type that networks have no weights of.
+    """
+    import torch
+
+    words = {getattr(torch, name): word for word, (name, _) in DTYPES.items()}
+    for name, tensor in tensors.items():
+        if tensor.dtype not in words:
+            raise ModelError(f"The weights' {name} is of type {tensor.dtype}", "convert it to float32")
+    header, blocks, end = {}, [], 0
+    for name in sorted(tensors, key=lambda name: (ORDER.index(words[tensors[name].dtype]), name)):
+        tensor = tensors[name].contiguous()
+        blocks.append(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+        start, end = end, end + len(blocks[-1])
+        header[name] = {"dtype": words[tensor.dtype], "shape": list(tensor.shape), "data_offsets": [start, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + b"".join(blocks)
 
 
 def read_safetensors(data: bytes) -> dict[str, Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import AutofocusError, ModelError
-from AutofocusCore.models.safetensors_reader import read_safetensors
+from AutofocusCore.models.safetensors_reader import read_safetensors, write_safetensors
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,14 +57,13 @@ def check_shapes(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -
 def pack_weights(state: Mapping[str, Tensor]) -> bytes:
     """Tensors as safetensors bytes: floating-point ones as float32, on the CPU, without shared memory."""
     import torch
-    from safetensors.torch import save
 
     copies = {}
     for name in sorted(state):
         tensor = state[name].detach().to("cpu")
         tensor = tensor.to(torch.float32) if tensor.is_floating_point() else tensor
         copies[name] = tensor.clone().contiguous()
-    return save(copies)
+    return write_safetensors(copies)
 
 
 def check_header(data: bytes) -> None:
@@ -98,15 +97,7 @@ def unpack_weights(data: bytes) -> dict[str, Tensor]:
         ModelError: the bytes have another format, are incomplete or damaged.
     """
     check_header(data)
-    try:
-        from safetensors import SafetensorError
-        from safetensors.torch import load
-    except ImportError:
-        return read_safetensors(data)
-    try:
-        return load(data)
-    except (SafetensorError, ValueError, KeyError, RuntimeError) as error:
-        raise ModelError(f"The weights are damaged ({error})", GET_ANOTHER) from None
+    return read_safetensors(data)
 
 
 def check_weights(state: Mapping[str, Tensor], network: nn.Module) -> None:

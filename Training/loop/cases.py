@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 import numpy as np
-import psutil
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.preparing import prepare
 from AutofocusCore.images.resampling import sample
+from AutofocusCore.inference.computer import memory
 from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Data
 from Training.loop.sampling import Case
@@ -34,7 +34,7 @@ class CaseCache:
     def __init__(self, limit: float | None = None) -> None:
         if limit is None:
             processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))  # torchrun says how many there are here
-            limit = psutil.virtual_memory().available * SHARE_OF_MEMORY / processes
+            limit = memory()[0] * SHARE_OF_MEMORY / processes
         self.limit = limit
         self._kept: OrderedDict[str, Case] = OrderedDict()
 

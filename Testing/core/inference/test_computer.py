@@ -1,8 +1,6 @@
-"""Memory and cores, with psutil and without it."""
+"""Memory and cores as the system tells them: those that psutil finds."""
 
 from __future__ import annotations
-
-import sys
 
 import psutil
 import pytest
@@ -19,19 +17,14 @@ Pages speculative:                         6789.
 
 
 def test_the_systems_own_numbers_are_those_of_psutil() -> None:
-    available, total = computer.own_memory()
+    available, total = computer.memory()
     known = psutil.virtual_memory()
     assert total == known.total
     assert abs(available - known.available) < 0.1 * known.total  # others allocate meanwhile
 
 
-def test_without_psutil_there_are_memory_and_cores_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    _, total = computer.memory()
-    cores = computer.cores()
-    monkeypatch.setitem(sys.modules, "psutil", None)
-    assert computer.memory()[1] == total
-    assert 0 < computer.memory()[0] <= total
-    assert computer.cores() >= cores
+def test_cores_are_those_of_psutil() -> None:
+    assert computer.cores() == psutil.cpu_count()
 
 
 def test_reports_of_linux_and_macos_are_read() -> None:
@@ -49,5 +42,5 @@ def test_a_system_that_does_not_say_what_is_available_counts_as_half_full(
         pytest.skip("This system has no sysconf.")
     monkeypatch.setattr(computer.platform, "system", lambda: system)
     monkeypatch.setattr(computer, report, lambda _: "")
-    available, total = computer.own_memory()
+    available, total = computer.memory()
     assert available == total // 2

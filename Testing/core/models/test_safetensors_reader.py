@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.models.safetensors_reader import DTYPES, read_safetensors
+from AutofocusCore.models.safetensors_reader import DTYPES, read_safetensors, write_safetensors
 from AutofocusCore.models.weights import pack_weights, unpack_weights
 
 TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
@@ -135,3 +135,18 @@ def test_no_flipped_byte_of_the_header_passes_as_another_network() -> None:
             except ModelError:
                 continue
             assert same(ours, load(bytes(spoiled)))  # a letter of the name, or blanks
+
+
+def test_files_are_written_as_the_library_writes_them() -> None:
+    torch.manual_seed(0)
+    tensors = {
+        f"z.{number}.{name}": (torch.rand(3, 4) * 100 - 20).to(getattr(torch, word))
+        for number, (name, (word, _)) in enumerate(DTYPES.items())
+    }
+    tensors |= {"scalar": torch.tensor(7), "empty": torch.zeros(0, 3), "ü": torch.ones(1), "a": torch.ones(5).half()}
+    tensors["turned"] = torch.rand(4, 5).T
+    data = write_safetensors(tensors)
+    assert data == save({name: tensor.contiguous() for name, tensor in tensors.items()})
+    assert same(load(data), tensors)
+    with pytest.raises(ModelError, match="complex64"):
+        write_safetensors({"a": torch.zeros(1, dtype=torch.complex64)})
