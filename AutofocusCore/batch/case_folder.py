@@ -16,7 +16,7 @@ from AutofocusCore.batch import skipped as left_out
 from AutofocusCore.batch.bids import case_of, images_of, is_bids, subjects_in, visit_of
 from AutofocusCore.batch.case import Case
 from AutofocusCore.batch.file_names import channel_of, without
-from AutofocusCore.batch.label_maps import label_maps, other_images, with_legends
+from AutofocusCore.batch.label_maps import label_maps, other_images, with_sidecars
 from AutofocusCore.batch.manifest import STATE_FOLDER
 from AutofocusCore.batch.skipped import LeftOut, some
 from AutofocusCore.errors import InputError
@@ -61,9 +61,9 @@ def read_folder(
     maps = label_maps([*files, *folders], channels)
     left.add(left_out.LABEL_NAMES, *maps)
     files, folders = _besides(files, maps), _besides(folders, maps)
-    legends = with_legends(files)
-    left.add(left_out.LEGENDS, *legends)
-    files = _besides(files, legends)
+    sidecars = with_sidecars(files)
+    left.add(left_out.SIDECARS, *sidecars)
+    files = _besides(files, sidecars)
     if files:
         empty = [one for one in folders if not _holds_image(one)]
         left.add(left_out.NO_IMAGES, *empty)

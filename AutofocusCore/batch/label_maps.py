@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from AutofocusCore.batch.file_names import channel_of, without
 from AutofocusCore.io.atomic import stem_of
-from AutofocusCore.io.results import legend_in
+from AutofocusCore.io.results import read_sidecar
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel
@@ -58,7 +58,7 @@ def other_images(entries: Sequence[Path], channel: Channel) -> list[Path]:
     ]
 
 
-def with_legends(files: Sequence[Path]) -> list[Path]:
+def with_sidecars(files: Sequence[Path]) -> list[Path]:
     """The label maps that this program wrote: those with a sidecar file that belongs to no other file here."""
     count = collections.Counter(stem_of(file) for file in files)
     return [file for file in files if count[stem_of(file)] == 1 and _has_legend(file)]
@@ -90,7 +90,7 @@ class _Related:
 
 
 def _has_legend(file: Path) -> bool:
-    return "provenance" in (legend_in(file.with_name(f"{stem_of(file)}.json")) or {})
+    return "provenance" in (read_sidecar(file.with_name(f"{stem_of(file)}.json")) or {})
 
 
 def _patient(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:

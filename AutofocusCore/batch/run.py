@@ -18,7 +18,7 @@ from AutofocusCore.batch.tables import write_tables
 from AutofocusCore.errors import AutofocusError, Cancelled, InputError, OutputError
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.kinds import is_folder
-from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_folder, check_legend, legend_path
+from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_folder, check_sidecar, sidecar_path
 from AutofocusCore.jobs.job import Job, Outputs, Settings
 
 if TYPE_CHECKING:
@@ -190,7 +190,7 @@ def _problem_of(case: Case, job: Job) -> AutofocusError | None:
     if case.problem is not None:
         return InputError(*case.problem)
     try:
-        check_legend(job.outputs.segmentation)
+        check_sidecar(job.outputs.segmentation)
     except OutputError as error:
         return error
     files = filter(None, (job.outputs.segmentation, job.outputs.probabilities))
@@ -230,8 +230,8 @@ def _check_files(batch: Batch, model: Model) -> None:
     owners: dict[str, str] = {}
     for case in batch.cases:
         outputs = batch.job(case, model).outputs
-        legend = legend_path(outputs.segmentation)
-        wanted = (outputs.segmentation, outputs.attention, outputs.probabilities, legend)
+        sidecar = sidecar_path(outputs.segmentation)
+        wanted = (outputs.segmentation, outputs.attention, outputs.probabilities, sidecar)
         for path in (Path(path) for path in wanted if path is not None):
             key = os.path.realpath(path).casefold()
             if key in owners:

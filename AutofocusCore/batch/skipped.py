@@ -15,9 +15,9 @@ LABEL_NAMES = (
     "its name says that it is a label map or the like of other images",
     "their names say that they are label maps or the like of other images",
 )
-LEGENDS = (
-    "the legend beside it says that it is a label map",
-    "the legends beside them say that they are label maps",
+SIDECARS = (
+    "the sidecar beside it says that it is a label map",
+    "the sidecars beside them say that they are label maps",
 )
 RESULTS = ("it holds the results of a batch", "they hold the results of batches")
 NO_FILES = (

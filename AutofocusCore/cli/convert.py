@@ -20,13 +20,13 @@ def add_parser(commands: Any) -> None:
         help="turn a segmentation into RTSTRUCT or DICOM SEG",
         description="Turn a segmentation into an RTSTRUCT or DICOM SEG object that refers to a DICOM series.",
     )
-    parser.add_argument("result", metavar="RESULT", help=".seg.nrrd, or .nii.gz, .nii, .nrrd, .mha with its legend")
+    parser.add_argument("result", metavar="RESULT", help=".seg.nrrd, or .nii.gz, .nii, .nrrd, .mha with its sidecar")
     parser.add_argument("--format", choices=DICOM_FORMATS, required=True, help="rtstruct: outlines; seg: voxels")
     parser.add_argument("--dicom", required=True, metavar="SERIES", help="DICOM folder that it was made from")
     parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the object, .dcm")
     parser.add_argument("--series", metavar="S", help="number, UID or description of the series in the folder")
     parser.add_argument("--frame", type=options.natural, metavar="N", help="volume of a 4-D series, from 0")
-    parser.add_argument("-m", "--model", help="the model that made it, for a labelmap without a legend")
+    parser.add_argument("-m", "--model", help="the model that made it, for a labelmap without a sidecar")
 
 
 def run(args: argparse.Namespace, signals: Signals) -> int:

@@ -15,9 +15,9 @@ from AutofocusCore.io.results import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
     check_format,
-    check_legend,
+    check_sidecar,
     check_writable,
-    legend_path,
+    sidecar_path,
     write_segmentation,
 )
 
@@ -39,11 +39,11 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     files = [scan]
     if args.labels is not None:
         check_format(args.labels, SEGMENTATION_FORMATS, "The segmentation")
-        legend = legend_path(args.labels)
-        files += [Path(args.labels), *([legend] if legend else [])]
+        sidecar = sidecar_path(args.labels)
+        files += [Path(args.labels), *([sidecar] if sidecar else [])]
     check_writable(files)
     if args.labels is not None:
-        check_legend(args.labels)
+        check_sidecar(args.labels)
 
     from AutofocusCore.models.terminology import structures
     from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom

@@ -102,18 +102,18 @@ def check_folder(folder: Path, wanted: Path | None = None) -> None:
         raise _ProbeDone
 
 
-def check_legend(path: str | os.PathLike[str]) -> None:
-    """Refuse a segmentation whose legend would replace a `.json` of others, such as what dcm2niix writes of a scan."""
-    legend = legend_path(path)
-    if legend is not None and legend.exists() and legend_in(legend) is None:
+def check_sidecar(path: str | os.PathLike[str]) -> None:
+    """Refuse a segmentation whose label sidecar would replace another `.json` file, such as the one dcm2niix writes."""
+    sidecar = sidecar_path(path)
+    if sidecar is not None and sidecar.exists() and read_sidecar(sidecar) is None:
         raise OutputError(
-            f"The legend of {Path(path).name} would replace {legend}, which is no such legend",
+            f"The label sidecar of {Path(path).name} would replace {sidecar}, which is not a label sidecar",
             "rename that file, or give the segmentation another name or the format .seg.nrrd",
         )
 
 
-def legend_in(path: Path) -> dict[str, Any] | None:
-    """The content of a file that is a legend such as this program writes beside label maps; None of any other."""
+def read_sidecar(path: Path) -> dict[str, Any] | None:
+    """The content of a label sidecar written by this program; None for other files."""
     try:
         content = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -133,7 +133,7 @@ def write_segmentation(
     provenance: Mapping[str, Any] | None = None,
     staging: Staging | None = None,
 ) -> list[Path]:
-    """Write a labelmap in the format that the file name asks for, with its legend where the format has no room for it.
+    """Write a labelmap in the format of the file name, with a label sidecar for formats without label names.
 
     Args:
         path: final name.
@@ -150,20 +150,20 @@ def write_segmentation(
     """
     path = Path(path)
     check_format(path, SEGMENTATION_FORMATS, "The segmentation")
-    legend = legend_path(path)
+    sidecar = sidecar_path(path)
     with joined(staging) as group:
-        if legend is None:
+        if sidecar is None:
             write_seg_nrrd(group.aside(path), labels, structures, provenance)
             return [path]
         write_image(group.aside(path), labels, provenance=provenance)
         entries = [structure.to_dict() for structure in structures]
         text = json.dumps({"structures": entries, "provenance": provenance}, indent=2, ensure_ascii=False)
-        group.aside(legend).write_text(text + "\n", encoding="utf-8", newline="")
-        return [path, legend]
+        group.aside(sidecar).write_text(text + "\n", encoding="utf-8", newline="")
+        return [path, sidecar]
 
 
-def legend_path(path: str | os.PathLike[str]) -> Path | None:
-    """Where the legend of a segmentation file goes; None for `.seg.nrrd`, which needs none."""
+def sidecar_path(path: str | os.PathLike[str]) -> Path | None:
+    """Path of a segmentation file's label sidecar; None for `.seg.nrrd`, which needs none."""
     return None if suffix_of(path) == ".seg.nrrd" else Path(path).with_name(f"{stem_of(path)}.json")
 
 

@@ -21,9 +21,9 @@ from AutofocusCore.io.results import (
     VOLUME_FORMATS,
     check_folder,
     check_format,
-    check_legend,
+    check_sidecar,
     check_writable,
-    legend_path,
+    sidecar_path,
 )
 
 if TYPE_CHECKING:
@@ -222,12 +222,12 @@ class Job:
             if path is not None:
                 check_format(path, formats, what)
                 files.append(path)
-        legend = legend_path(out.segmentation) if out.dicom is None else None
+        sidecar = sidecar_path(out.segmentation) if out.dicom is None else None
         maps = [] if out.attention is None else [Path(out.attention) / name for name in attention_files]
         inputs = [*self.images, *_given(self.settings.roi_mask)]
-        check_writable([*files, *([legend] if legend else [])], inputs, maps)
+        check_writable([*files, *([sidecar] if sidecar else [])], inputs, maps)
         if out.dicom is None:
-            check_legend(out.segmentation)
+            check_sidecar(out.segmentation)
         if out.attention is not None:
             folder = Path(out.attention)
             check_name(folder, OutputError)

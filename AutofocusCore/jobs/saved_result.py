@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.io.atomic import suffix_of
-from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_format, legend_in, legend_path
+from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_format, read_sidecar, sidecar_path
 from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY, read_keys, segments_of
 
 if TYPE_CHECKING:
@@ -39,11 +39,11 @@ class SavedResult:
 
 
 def read_result(path: str | Path, structures: Sequence[Structure] | None = None) -> SavedResult:
-    """Read a segmentation: `.seg.nrrd` of this program or of Slicer, or a labelmap with its legend beside it.
+    """Read a segmentation: `.seg.nrrd` of this program or of Slicer, or a labelmap with its sidecar beside it.
 
     Args:
         path: the file.
-        structures: what the labels mean, for a labelmap without a legend.
+        structures: what the labels mean, for a labelmap without a sidecar.
 
     Raises:
         InputError: missing, damaged, overlapping segments, or labels whose meaning is not known.
@@ -58,16 +58,16 @@ def read_result(path: str | Path, structures: Sequence[Structure] | None = None)
     if suffix_of(path) == ".seg.nrrd":
         return _read_seg_nrrd(path)
     labels, provenance = _read_labels(path)
-    legend = legend_path(path)
-    content = legend_in(legend) if legend is not None else None
+    sidecar = sidecar_path(path)
+    content = read_sidecar(sidecar) if sidecar is not None else None
     if content is not None:
         from AutofocusCore.models.parts import Structure, from_mapping
 
-        listed = tuple(from_mapping(Structure, entry, f"{legend} entry") for entry in content["structures"])
+        listed = tuple(from_mapping(Structure, entry, f"{sidecar} entry") for entry in content["structures"])
         return SavedResult(path, labels, listed, content.get("provenance") or provenance)
     if structures is None:
         raise InputError(
-            f"{path} does not say what its labels mean, and there is no legend {legend} beside it",
+            f"{path} does not say what its labels mean, and there is no sidecar {sidecar} beside it",
             "name the model that made it (--model), or give the .seg.nrrd",
         )
     return SavedResult(path, labels, tuple(structures), provenance)

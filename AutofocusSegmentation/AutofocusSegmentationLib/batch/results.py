@@ -12,7 +12,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.results import legend_path
+from AutofocusCore.io.results import sidecar_path
 from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY
 from AutofocusSegmentationLib.scene.attention_layer import rates_of
 from AutofocusSegmentationLib.scene.attention_nodes import Layer
@@ -76,14 +76,14 @@ def _view(image: sitk.Image) -> Any:
 
 
 def _provenance(path: Path, image: sitk.Image) -> dict[str, Any]:
-    legend = legend_path(path)
+    sidecar = sidecar_path(path)
     try:
-        if legend is not None:
-            record = json.loads(legend.read_text(encoding="utf-8"))["provenance"]
+        if sidecar is not None:
+            record = json.loads(sidecar.read_text(encoding="utf-8"))["provenance"]
         else:
             record = json.loads(image.GetMetaData(PROVENANCE_KEY)) if image.HasMetaDataKey(PROVENANCE_KEY) else {}
     except (OSError, ValueError, KeyError) as error:
-        raise InputError(f"{legend or path} cannot be read ({error})", "run the batch again") from None
+        raise InputError(f"{sidecar or path} cannot be read ({error})", "run the batch again") from None
     return dict(record or {})
 
 

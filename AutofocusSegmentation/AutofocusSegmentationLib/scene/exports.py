@@ -26,7 +26,7 @@ from vtkmodules.vtkIOGeometry import vtkSTLWriter
 from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.image_files import write_image
-from AutofocusCore.io.results import check_legend, legend_path
+from AutofocusCore.io.results import check_sidecar, sidecar_path
 from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS, as_array
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 
@@ -46,7 +46,7 @@ def export(node: Any, path: str | os.PathLike[str], extension: str) -> list[Path
 
     Raises:
         InputError: no segment has a voxel.
-        OutputError: another extension, a .json of others that the legend would replace, or the file system refused.
+        OutputError: another extension, a .json of others that the sidecar would replace, or the file system refused.
     """
     writers: dict[str, Callable[[Any, Path, list[str], Staging], None]] = {
         ".seg.nrrd": _write_seg_nrrd,
@@ -93,7 +93,7 @@ def _write_seg_nrrd(node: Any, path: Path, filled: list[str], staging: Staging) 
 
 def _write_labelmap(node: Any, path: Path, filled: list[str], staging: Staging) -> None:
     """One labelmap of all segments; where segments overlap, the later one has the voxel."""
-    check_legend(path)
+    check_sidecar(path)
     values = label_values(node)
     keys, numbers = vtkStringArray(), vtkIntArray()
     for key, value in values.items():
@@ -105,8 +105,8 @@ def _write_labelmap(node: Any, path: Path, filled: list[str], staging: Staging) 
     extent = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
     logic.GenerateMergedLabelmapInReferenceGeometry(node, reference, keys, extent, merged, numbers)
     write_image(staging.aside(path), _as_image(merged))
-    legend = legend_path(path)
-    assert legend is not None
+    sidecar = sidecar_path(path)
+    assert sidecar is not None
     segmentation = node.GetSegmentation()
     entries = [
         {
@@ -117,7 +117,7 @@ def _write_labelmap(node: Any, path: Path, filled: list[str], staging: Staging) 
         for key, value in values.items()
     ]
     text = json.dumps({"structures": entries}, indent=2, ensure_ascii=False) + "\n"
-    staging.aside(legend).write_text(text, encoding="utf-8", newline="")
+    staging.aside(sidecar).write_text(text, encoding="utf-8", newline="")
 
 
 def _write_stl(node: Any, path: Path, filled: list[str], staging: Staging) -> None:

@@ -69,7 +69,7 @@ def test_a_label_map_of_an_earlier_run_is_known_by_its_legend(tmp_path: Path) ->
     cases, lines = read(tmp_path, CT)
     assert [case.name for case in cases] == ["anna", "bert"]
     assert lines == [
-        f"1 file is left out, for the legend beside it says that it is a label map: result.nii.gz{IN_A_TABLE}"
+        f"1 file is left out, for the sidecar beside it says that it is a label map: result.nii.gz{IN_A_TABLE}"
     ]
 
 

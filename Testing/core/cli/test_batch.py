@@ -10,7 +10,7 @@ from pathlib import Path
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
-def test_a_case_whose_legend_would_replace_a_sidecar_fails_alone(
+def test_a_case_whose_label_sidecar_would_replace_a_sidecar_fails_alone(
     autofocus_here: Autofocus, tiny_model: Path, write_random_image: Callable[..., Path], tmp_path: Path
 ) -> None:
     (tmp_path / "scans").mkdir()
@@ -21,7 +21,7 @@ def test_a_case_whose_legend_would_replace_a_sidecar_fails_alone(
     (tmp_path / "cohort.csv").write_text("case,MR\na,scans/a.nii.gz\nb,scans/b.nii.gz\n", encoding="utf-8")
     run = autofocus_here("batch", "cohort.csv", "-m", tiny_model, "-o", "scans", "--format", ".mha")
     assert run.returncode == 1, run.stderr
-    assert "a: The legend of a.mha would replace" in run.stderr
+    assert "a: The label sidecar of a.mha would replace" in run.stderr
     assert sidecar.read_text(encoding="utf-8") == '{"Modality": "MR"}'
     rows = list(csv.DictReader((tmp_path / "scans" / "results.csv").open(encoding="utf-8")))
     assert [row["status"] for row in rows] == ["failed", "done"]

@@ -167,13 +167,13 @@ def test_a_sidecar_of_the_scan_is_kept(
     scan = write_random_image("scan.nii.gz")
     (tmp_path / "scan.json").write_text('{"Modality": "MR"}', encoding="utf-8")
     run = autofocus_here("segment", scan, "-m", tiny_model, "-o", "scan.mha")
-    assert "scan.json, which is no such legend" in error(run)
+    assert "scan.json, which is not a label sidecar" in error(run)
     assert (tmp_path / "scan.json").read_text(encoding="utf-8") == '{"Modality": "MR"}'
-    for _ in range(2):  # a legend of ours is replaced
+    for _ in range(2):  # a sidecar of ours is replaced
         assert autofocus_here("segment", scan, "-m", tiny_model, "-o", "o.mha", "--quiet").returncode == 0
     write_frames(tmp_path / "two.nrrd", count=2)
     run = autofocus_here("segment", "two.nrrd", "-m", tiny_model, "-o", "scan.mha", "--frame", "all")
-    assert run.returncode == 0, run.stderr  # the legends are scan_frame-0.json and scan_frame-1.json
+    assert run.returncode == 0, run.stderr  # the sidecars are scan_frame-0.json and scan_frame-1.json
 
 
 def test_layers_are_counted_as_the_option_counts_them(

@@ -71,9 +71,9 @@ def test_every_format_keeps_voxels_and_geometry(tmp_path: Path, labels: sitk.Ima
     assert all(path.is_file() for path in written)
     assert not parts_in(tmp_path)
     if suffix != ".seg.nrrd":
-        legend = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
-        assert [entry["name"] for entry in legend["structures"]] == [s.name for s in STRUCTURES]
-        assert legend["provenance"] == {"model": "Prüfling"}
+        sidecar = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
+        assert [entry["name"] for entry in sidecar["structures"]] == [s.name for s in STRUCTURES]
+        assert sidecar["provenance"] == {"model": "Prüfling"}
 
 
 def test_seg_nrrd_binds_names_colours_and_codes_to_label_values(tmp_path: Path, labels: sitk.Image) -> None:

@@ -78,10 +78,10 @@ def test_a_json_file_of_others_is_never_replaced_by_a_legend(tmp_path: Path) -> 
     sidecar = tmp_path / "o.json"
     for text in ('{"Modality": "MR"}', "[1, 2]", "no JSON", "", '{"structures": "many"}'):
         sidecar.write_text(text, encoding="utf-8")
-        with pytest.raises(OutputError, match=r"would replace .*o\.json, which is no such legend; rename that file"):
+        with pytest.raises(OutputError, match=r"replace .*o\.json, which is not a label sidecar; rename that file"):
             job(tmp_path).check_outputs()
         assert sidecar.read_text(encoding="utf-8") == text
-        job(tmp_path, "o.seg.nrrd").check_outputs()  # has no legend
+        job(tmp_path, "o.seg.nrrd").check_outputs()  # has no sidecar
     sidecar.write_text('{"structures": [], "provenance": null}', encoding="utf-8")
     job(tmp_path).check_outputs()
 

@@ -60,8 +60,8 @@ def test_nifti_lies_on_the_volumes_own_grid(
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), labels)
     expected = (snapshot(scene.node("CT")).index_to_lps @ [3, 4, 5, 1])[:3]
     np.testing.assert_allclose(image.TransformIndexToPhysicalPoint((3, 4, 5)), expected, atol=1e-3)
-    legend = json.loads(written[1].read_text("utf-8"))["structures"]
-    assert legend[2] == {"label": 5, "name": "Left femur", "color": [80, 150, 240]}
+    sidecar = json.loads(written[1].read_text("utf-8"))["structures"]
+    assert sidecar[2] == {"label": 5, "name": "Left femur", "color": [80, 150, 240]}
 
 
 def test_a_json_file_of_others_beside_the_labelmap_is_kept(segmentation: Any, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_a_json_file_of_others_beside_the_labelmap_is_kept(segmentation: Any, tm
     assert [path.name for path in tmp_path.iterdir()] == ["out.json"]
     (tmp_path / "out.json").unlink()
     export(segmentation, tmp_path / "out.nii.gz", ".nii.gz")
-    export(segmentation, tmp_path / "out.nii.gz", ".nii.gz")  # its own legend may be replaced
+    export(segmentation, tmp_path / "out.nii.gz", ".nii.gz")  # its own sidecar may be replaced
 
 
 def test_segments_of_the_users_with_the_same_label_value_get_a_free_one(segmentation: Any, tmp_path: Path) -> None:
