@@ -14,7 +14,7 @@ from pathlib import Path
 
 from AutofocusCore.errors import SettingError
 
-ABI = 1
+ABI = 2
 """Version of the C interface, AF_ABI in native/kernel.h; a library with another one is not used."""
 VARIABLE = "AUTOFOCUS_KERNEL"
 """Environment variable that forces an instruction set, or "fallback" for PyTorch."""
@@ -64,8 +64,7 @@ _SIGNATURES = {
     "af_weight_columns": (_int, (_int, _int, _int)),
     "af_weight_rows": (_int, (_int, _int, _int, _int)),
     "af_weight_order": (None, (_int, _int, _int, _int, _pointer)),
-    "af_weight_gradient": (_int, (_int, _int, _layer, _long, _long, _pointer)),
-    "af_attention_gradient": (_int, (_int, _int, _layer, _long, _long, _pointer)),
+    "af_gradients": (_int, (_int, _int, _layer, _long, _long, _pointer, _pointer)),
 }
 
 

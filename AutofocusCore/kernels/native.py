@@ -6,7 +6,7 @@ Tensors go to C as addresses. Every tensor whose address is in a :class:`Layer` 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -78,13 +78,12 @@ class _Call:
         self.layer.weight = _address(packed)
         return packed
 
-    def run(self, function: str, count: int, sums: Tensor | None = None, *, private: bool = False) -> None:
-        """Call a C function for all voxels, in chunks, with ``sums`` or, where private, each worker's part of it."""
+    def run(self, function: str, count: int, *more: Callable[[int], int | None]) -> None:
+        """Call a C function for ``count`` voxels in chunks; ``more`` are further addresses, given a worker's number."""
         call = getattr(self.library, function)
 
         def work(worker: int, first: int, last: int) -> None:
-            more = () if sums is None else (_address(sums[worker] if private else sums),)
-            if call(*self.which, ctypes.byref(self.layer), first, last, *more):
+            if call(*self.which, ctypes.byref(self.layer), first, last, *(address(worker) for address in more)):
                 raise MemoryError(f"{function} found no memory for its block")
 
         in_chunks(count, work)
@@ -162,18 +161,24 @@ def parameter_gradients(
     gradient = _rows(gradient)
     call = _Call.on(features, domain, attention, outputs)
     call.layer.gradient, call.layer.gradient_stride = _address(gradient), gradient.stride(0)
-    of_kernel, of_attention = None, None
-    if wanted[0]:
+    sums, of_attention, packed = None, None, None
+    if wanted[0]:  # each thread sums in its own memory
         columns = call.library.af_weight_columns(*call.which, outputs)
         rows = call.library.af_weight_rows(*call.which, channels, outputs)
         sums = torch.zeros(threads(), 27, rows, columns)
-        call.run("af_weight_gradient", domain.voxels.count, sums, private=True)
-        order = torch.empty(channels, dtype=torch.int32)
-        call.library.af_weight_order(*call.which, channels, int(attention is not None), _address(order))
-        of_kernel = sums.sum(0).index_select(1, order.long())[..., :outputs]
     if wanted[1] and attention is not None:
         packed = call.pack(kernel.transpose(1, 2), blended=False)
         of_attention = torch.empty(attention.shape)
-        call.run("af_attention_gradient", domain.voxels.count, of_attention)
-        del packed
-    return of_kernel, of_attention
+    if sums is not None or of_attention is not None:
+        call.run(
+            "af_gradients",
+            domain.voxels.count,
+            lambda worker: None if sums is None else _address(sums[worker]),
+            lambda _: _address(of_attention),
+        )
+    del packed  # C has read it by now
+    if sums is None:
+        return None, of_attention
+    order = torch.empty(channels, dtype=torch.int32)
+    call.library.af_weight_order(*call.which, channels, int(attention is not None), _address(order))
+    return sums.sum(0).index_select(1, order.long())[..., :outputs], of_attention

@@ -122,12 +122,7 @@ AF_EXPORT void af_weight_order(int32_t set, int32_t bfloat16, int32_t channels, 
     functions(set, bfloat16)->weight_order(channels, blended, rows);
 }
 
-AF_EXPORT int32_t af_weight_gradient(int32_t set, int32_t bfloat16, const af_layer *layer, int64_t first, int64_t last,
-                                     float *sum) {
-    return functions(set, bfloat16)->weight_gradient(layer, first, last, sum);
-}
-
-AF_EXPORT int32_t af_attention_gradient(int32_t set, int32_t bfloat16, const af_layer *layer, int64_t first,
-                                        int64_t last, float *out) {
-    return functions(set, bfloat16)->attention_gradient(layer, first, last, out);
+AF_EXPORT int32_t af_gradients(int32_t set, int32_t bfloat16, const af_layer *layer, int64_t first, int64_t last,
+                               float *sum, float *of_attention) {
+    return functions(set, bfloat16)->gradients(layer, first, last, sum, of_attention);
 }

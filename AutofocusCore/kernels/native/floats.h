@@ -5,6 +5,7 @@ static void FN(blend)(const af_layer *layer, int64_t first, int count, int tap, 
     const int rates = layer->rates, channels = layer->channels;
     const int32_t *steps = layer->steps + tap * rates;
     const element *attention = (const element *)layer->attention;
+    const FN(reader) reader = FN(reader_of)(layer);
     for (int v = 0; v < count; v++) {
         const int32_t *at = layer->table + layer->places[first + v];
         float *out = (float *)block + v * stride;
@@ -12,7 +13,7 @@ static void FN(blend)(const af_layer *layer, int64_t first, int count, int tap, 
         float weights[AF_MAX_RATES];
         for (int k = 0; k < rates; k++) {
             const int32_t row = at[steps[k]];
-            rows[k] = FN(row)(layer, row);
+            rows[k] = FN(read)(reader, row);
             if (!attention) weights[k] = 1.0f;
             else if (!layer->neighbours_attention) weights[k] = element_to_float(attention[(first + v) * rates + k]);
             else weights[k] = row < 0 ? 0.0f : element_to_float(attention[(int64_t)row * rates + k]);
@@ -72,19 +73,23 @@ static const uint32_t *FN(blended_by_voxel)(int channels, int depth, const uint3
     return block;
 }
 
-/* dots[v][k] += features of the neighbour at rate k times the gradient of the blended input, which is in sums. */
-static void FN(dot)(const af_layer *layer, int64_t first, int count, int tap, const float *sums, int columns,
-                    uint32_t *scratch, float *dots) {
-    const int rates = layer->rates, channels = layer->channels;
+/* Lanes of a sum that is added up at the end. */
+#define DOT_LANES LANES
+
+AF_INLINE float FN(total)(const float *dot) { return vec_sum(vec_load(dot)); }
+
+/* dots[v][k] += features of the neighbour at rate k times the gradient of the blended input. */
+static void FN(dot)(const af_layer *layer, int64_t first, int count, int tap, const float *sums, float *dots) {
+    const int rates = layer->rates, channels = layer->channels, columns = FN(weight_columns)(channels);
     const int32_t *steps = layer->steps + tap * rates;
-    (void)scratch;
+    const FN(reader) reader = FN(reader_of)(layer);
     for (int v = 0; v < count; v++) {
         const int32_t *at = layer->table + layer->places[first + v];
         const float *g = sums + (ptrdiff_t)v * columns;
         for (int k = 0; k < rates; k++) {
             const int32_t index = at[steps[k]];
             if (index < 0) continue;
-            const element *row = FN(row)(layer, index);
+            const element *row = FN(read)(reader, index);
             float *dot = dots + ((ptrdiff_t)v * rates + k) * LANES;
             vec s = vec_load(dot);
             int c = 0;
@@ -92,5 +97,15 @@ static void FN(dot)(const af_layer *layer, int64_t first, int count, int tap, co
             if (c < channels) s = vec_fma(elements_load_some(row + c, channels - c), vec_load(g + c), s);
             vec_store(dot, s);
         }
+    }
+}
+
+/* For a group of taps from `tap` on: blended inputs into block, and the share of the attention's gradient added to
+ * dots, where the gradients of the blended inputs are given in sums, tap after tap. Either may be NULL. */
+static void FN(blend_and_dot)(const af_layer *layer, int64_t first, int count, int tap, uint32_t *block,
+                              ptrdiff_t stride, const float *sums, ptrdiff_t tap_sums, float *dots) {
+    for (int t = 0; t < TAP_GROUP; t++) {
+        if (block) FN(blend)(layer, first, count, tap + t, block + t * FN(units)(layer->channels), stride);
+        if (sums) FN(dot)(layer, first, count, tap + t, sums + t * tap_sums, dots);
     }
 }

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Raised whenever the structure below or the meaning of a function changes; the caller refuses any other. */
-#define AF_ABI 1
+#define AF_ABI 2
 
 #define AF_TAPS 27
 #define AF_MAX_RATES 16
@@ -72,10 +72,9 @@ typedef struct {
     int32_t (*weight_rows)(int32_t channels, int32_t outputs);
     /* The row in which the gradient of each channel's weights stands. */
     void (*weight_order)(int32_t channels, int32_t blended, int32_t *rows);
-    /* Adds to a private sum of the weight's gradient. */
-    int (*weight_gradient)(const af_layer *layer, int64_t first, int64_t last, float *sum);
-    /* Gradient of the attention, (N, K) floats; the layer's weight is packed transposed: (27, outputs, channels). */
-    int (*attention_gradient)(const af_layer *layer, int64_t first, int64_t last, float *out);
+    /* Gradients of the weight, added to a private sum, and of the attention, (N, K) floats; either may be NULL. For the
+     * attention's the layer's weight is packed transposed, as (27, outputs, channels), and plain. */
+    int (*gradients)(const af_layer *layer, int64_t first, int64_t last, float *sum, float *of_attention);
 } af_functions;
 
 extern const af_functions af_portable_float32, af_portable_bfloat16;

@@ -19,16 +19,19 @@
 
 /* Voxels of a block: enough to use each weight often while its tap's weights lie in the first-level cache. */
 #ifndef BLOCK
-#define BLOCK 60
+#define BLOCK 40
 #endif
 /* Taps that are blended before they are multiplied: the three along a line, which share most of their rows. */
 #ifndef TAP_GROUP
 #define TAP_GROUP 3
 #endif
-/* Voxels of a block of the weight's gradient, even. */
+/* Voxels of a block of the gradients, even. */
 #ifndef GRADIENT_BLOCK
-#define GRADIENT_BLOCK 128
+#define GRADIENT_BLOCK 120
 #endif
+#define GRADIENT_ROWS (GRADIENT_BLOCK + SLACK)
+/* Voxels of the larger block, and what a vector may touch beyond them. */
+#define MOST_VOXELS ((GRADIENT_BLOCK > BLOCK ? GRADIENT_BLOCK : BLOCK) + SLACK)
 /* Rows beyond a block that a tile may touch, and units beyond a row that a vector may touch. */
 #define SLACK 16
 
@@ -74,8 +77,22 @@ static void *FN(arena_take)(FN(arena) *arena, size_t bytes) {
     return part;
 }
 
-AF_INLINE const element *FN(row)(const af_layer *layer, int32_t row) {
-    return row < 0 ? (const element *)layer->empty : (const element *)layer->features + row * layer->feature_stride;
+/* Where the features' rows are, copied out of the layer so that a compiler keeps it in registers. */
+typedef struct {
+    const char *features;
+    int64_t stride, to_empty; /* in bytes; to_empty: from the features to the row of zeros */
+} FN(reader);
+
+AF_INLINE FN(reader) FN(reader_of)(const af_layer *layer) {
+    FN(reader) reader = {layer->features, layer->feature_stride * (int64_t)sizeof(element), 0};
+    reader.to_empty = (int64_t)((intptr_t)layer->empty - (intptr_t)layer->features);
+    return reader;
+}
+
+/* A row, or the row of zeros for a negative number; without a branch, which at the mask's border nobody can predict. */
+AF_INLINE const element *FN(read)(const FN(reader) reader, int32_t row) {
+    const int64_t missing = (int64_t)row >> 63;
+    return (const element *)(reader.features + ((row * reader.stride & ~missing) | (reader.to_empty & missing)));
 }
 
 #ifdef PAIRS
@@ -158,67 +175,62 @@ static int32_t FN(weight_rows)(int32_t channels, int32_t outputs) {
     return (int32_t)FN(round_up)(channels, 32) + SLACK;
 }
 
-static int FN(weight_gradient)(const af_layer *layer, int64_t first, int64_t last, float *sum) {
+/* Adds a block's share of the weight's gradient for one tap: blended inputs, turned, times the output's gradient. */
+static void FN(add_weight_gradient)(const af_layer *layer, int depth, const uint32_t *block, ptrdiff_t stride,
+                                    uint32_t *turned, const uint32_t *gradient, float *sum) {
     const int outputs = layer->outputs, channels = layer->channels, columns = FN(weight_columns)(outputs);
     const int widest = FN(tile_width)(outputs), all = (int)FN(round_up)(outputs, GRAIN);
-    const ptrdiff_t stride = FN(units)(channels) + SLACK, across = FN(weight_rows)(channels, outputs);
-    FN(arena) arena;
-    if (FN(arena_open)(&arena, sizeof(float) * GRADIENT_BLOCK * (stride + across + columns))) return 1;
-    uint32_t *block = FN(arena_take)(&arena, sizeof(uint32_t) * GRADIENT_BLOCK * stride);
-    uint32_t *turned = FN(arena_take)(&arena, sizeof(uint32_t) * GRADIENT_BLOCK * across);
-    uint32_t *gradient = FN(arena_take)(&arena, sizeof(uint32_t) * GRADIENT_BLOCK * columns);
-    memset(turned, 0, sizeof(uint32_t) * GRADIENT_BLOCK * across);
-    for (int64_t start = first; start < last; start += GRADIENT_BLOCK) {
-        const int count = last - start < GRADIENT_BLOCK ? (int)(last - start) : GRADIENT_BLOCK;
-        const int depth = FN(gradient_by_voxel)(layer, start, count, gradient, columns);
-        if (count < GRADIENT_BLOCK) memset(block, 0, sizeof(uint32_t) * GRADIENT_BLOCK * stride);
-        for (int tap = 0; tap < AF_TAPS; tap++) {
-            ptrdiff_t between = across;
-            FN(blend)(layer, start, count, tap, block, stride);
-            const uint32_t *by_voxel = FN(blended_by_voxel)(channels, depth, block, stride, turned, &between);
-            for (int column = 0; column < all; column += widest) {
-                const int width = all - column < widest ? all - column : widest, rows = FN(rows_of)(width);
-                for (int c = 0; c < channels; c += rows)
-                    FN(tile_by_columns)(width, by_voxel + c, between, depth, gradient + column, columns,
-                                        sum + (tap * across + c) * columns + column, columns);
-            }
-        }
+    ptrdiff_t between = FN(weight_rows)(channels, outputs);
+    const uint32_t *by_voxel = FN(blended_by_voxel)(channels, depth, block, stride, turned, &between);
+    for (int column = 0; column < all; column += widest) {
+        const int width = all - column < widest ? all - column : widest, rows = FN(rows_of)(width);
+        for (int c = 0; c < channels; c += rows)
+            FN(tile_by_columns)(width, by_voxel + c, between, depth, gradient + column, columns,
+                                sum + (ptrdiff_t)c * columns + column, columns);
     }
-    free(arena.memory);
-    return 0;
 }
 
-static int FN(attention_gradient)(const af_layer *layer, int64_t first, int64_t last, float *out) {
-    const int units = FN(units)(layer->outputs), rates = layer->rates, channels = layer->channels;
-    const int columns = FN(weight_columns)(channels);
-    const ptrdiff_t stride = units + SLACK;
+static int FN(gradients)(const af_layer *layer, int64_t first, int64_t last, float *sum, float *of_attention) {
+    const int units = FN(units)(layer->channels), out_units = FN(units)(layer->outputs), rates = layer->rates;
+    const int columns = FN(weight_columns)(layer->outputs), in_columns = FN(weight_columns)(layer->channels);
+    const ptrdiff_t stride = FN(round_up)(TAP_GROUP * units + SLACK, 2), out_stride = out_units + SLACK;
+    const ptrdiff_t across = FN(weight_rows)(layer->channels, layer->outputs), tap_sums = (ptrdiff_t)GRADIENT_ROWS * in_columns;
     FN(arena) arena;
-    if (FN(arena_open)(&arena, sizeof(float) * ((BLOCK + SLACK) * (stride + 2 * columns) + BLOCK * rates * LANES)))
+    if (FN(arena_open)(&arena, sizeof(float) * GRADIENT_ROWS *
+                                   (stride + across + columns + out_stride + TAP_GROUP * in_columns + rates * DOT_LANES)))
         return 1;
-    uint32_t *gradient = FN(arena_take)(&arena, sizeof(uint32_t) * (BLOCK + SLACK) * stride);
-    float *sums = FN(arena_take)(&arena, sizeof(float) * (BLOCK + SLACK) * columns);
-    uint32_t *rows = FN(arena_take)(&arena, sizeof(uint32_t) * (BLOCK + SLACK) * columns);
-    float *dots = FN(arena_take)(&arena, sizeof(float) * BLOCK * rates * LANES);
-    memset(gradient, 0, sizeof(uint32_t) * (BLOCK + SLACK) * stride);
-    memset(sums, 0, sizeof(float) * (BLOCK + SLACK) * columns); /* zeros beyond the last tile, too */
-    memset(rows, 0, sizeof(uint32_t) * (BLOCK + SLACK) * columns);
-    for (int64_t start = first; start < last; start += BLOCK) {
-        const int count = last - start < BLOCK ? (int)(last - start) : BLOCK;
-        FN(gradient_rows)(layer, start, count, gradient, stride);
-        memset(dots, 0, sizeof(float) * BLOCK * rates * LANES);
-        for (int tap = 0; tap < AF_TAPS; tap++) {
-            FN(multiply)(channels, count, gradient, stride, units, layer->weight + (ptrdiff_t)tap * units * columns, sums, 1);
-            FN(dot)(layer, start, count, tap, sums, columns, rows, dots);
+    uint32_t *block = FN(arena_take)(&arena, sizeof(uint32_t) * GRADIENT_ROWS * stride);
+    uint32_t *turned = FN(arena_take)(&arena, sizeof(uint32_t) * GRADIENT_ROWS * across);
+    uint32_t *by_voxel = FN(arena_take)(&arena, sizeof(uint32_t) * GRADIENT_ROWS * columns);
+    uint32_t *by_row = FN(arena_take)(&arena, sizeof(uint32_t) * GRADIENT_ROWS * out_stride);
+    float *sums = FN(arena_take)(&arena, sizeof(float) * TAP_GROUP * tap_sums);
+    float *dots = FN(arena_take)(&arena, sizeof(float) * GRADIENT_ROWS * rates * DOT_LANES);
+    memset(arena.memory, 0, arena.next - arena.memory); /* what lies beyond rows and columns must be numbers, and zero */
+    for (int64_t start = first; start < last; start += GRADIENT_BLOCK) {
+        const int count = last - start < GRADIENT_BLOCK ? (int)(last - start) : GRADIENT_BLOCK;
+        int depth = 0;
+        if (sum) depth = FN(gradient_by_voxel)(layer, start, count, by_voxel, columns);
+        if (count < GRADIENT_BLOCK) memset(block, 0, sizeof(uint32_t) * GRADIENT_ROWS * stride);
+        if (of_attention) FN(gradient_rows)(layer, start, count, by_row, out_stride);
+        memset(dots, 0, sizeof(float) * GRADIENT_ROWS * rates * DOT_LANES);
+        for (int tap = 0; tap < AF_TAPS; tap += TAP_GROUP) {
+            for (int t = 0; of_attention && t < TAP_GROUP; t++)
+                FN(multiply)(layer->channels, count, by_row, out_stride, out_units,
+                             layer->weight + (ptrdiff_t)(tap + t) * out_units * in_columns, sums + t * tap_sums, 1);
+            FN(blend_and_dot)(layer, start, count, tap, sum ? block : NULL, stride, of_attention ? sums : NULL, tap_sums, dots);
+            for (int t = 0; sum && t < TAP_GROUP; t++)
+                FN(add_weight_gradient)(layer, depth, block + t * units, stride, turned, by_voxel,
+                                        sum + (tap + t) * across * columns);
         }
-        for (int i = 0; i < count * rates; i++) out[start * rates + i] = vec_sum(vec_load(dots + (ptrdiff_t)i * LANES));
+        for (int i = 0; of_attention && i < count * rates; i++)
+            of_attention[start * rates + i] = FN(total)(dots + (ptrdiff_t)i * DOT_LANES);
     }
     free(arena.memory);
     return 0;
 }
 
 const af_functions TABLE = {
-    FN(packed_units), FN(pack),         FN(product),         FN(weight_columns),
-    FN(weight_rows),  FN(weight_order), FN(weight_gradient), FN(attention_gradient),
+    FN(packed_units), FN(pack), FN(product), FN(weight_columns), FN(weight_rows), FN(weight_order), FN(gradients),
 };
 
 #undef GRAIN

@@ -6,66 +6,89 @@
  * packed weight has the same order, so nothing is ever sorted.
  */
 
-typedef struct {
-    int count;
-    struct {
-        int channel, kind; /* kind: 32, 16 or 8 channels */
-        __mmask32 mask;    /* the channels that are there */
-    } part[8];
-} FN(segments);
+/* Keeps a compiler from loading a vector twice, once for each instruction that takes it: loads are what is scarce. */
+#if defined(__GNUC__)
+#define LOADED_ONCE(x) __asm__("" : "+v"(x))
+#else
+#define LOADED_ONCE(x)
+#endif
 
-/* Segments of a row: as many of 32 as fit (a last one may lack up to 3), then 16, then 8. No gap in the units. */
-static FN(segments) FN(cut)(int channels, int offset) {
-    FN(segments) s = {0};
-    while (channels > 0 && s.count < 8) {
-        const int kind = channels > 28 ? 32 : channels > 12 ? 16 : 8, some = channels < kind ? channels : kind;
-        s.part[s.count].channel = offset;
-        s.part[s.count].kind = kind;
-        s.part[s.count].mask = some == 32 ? 0xffffffffu : (1u << some) - 1;
-        s.count++;
-        offset += kind;
-        channels -= some;
+/* How a row of channels is cut: parts of 32, at most one of 16, parts of 8; the last may be partial. */
+typedef struct {
+    int n32, n16, n8, partial;
+    __mmask32 last; /* the channels that are there in the last part */
+} FN(parts);
+
+/* No part but the last has a gap, so the units of a row follow one another. */
+static FN(parts) FN(cut)(int channels) {
+    FN(parts) p = {channels / 32, 0, 0, 0, 0xffffffffu};
+    int rest = channels % 32, kind = 32;
+    if (rest > 28) {
+        p.n32++;
+    } else {
+        if (rest > 12) p.n16 = 1, kind = 16, rest -= 16;
+        if (rest > 0) p.n8 = (rest + 7) / 8, kind = 8, rest = (rest - 1) % 8 + 1;
+        else if (rest < 0) rest += 16;
     }
-    return s;
+    if (rest > 0 && rest < kind) p.partial = 1, p.last = (1u << rest) - 1;
+    return p;
 }
 
-/* Channels that one round of segments covers. */
-#define SEGMENTS_CHANNELS 128
+/* Elements of a row from p on; the last part of a row must not be read beyond its end. */
+AF_INLINE __m512i FN(load32)(const element *p, const int partial, __mmask32 mask) {
+    return partial ? _mm512_maskz_loadu_epi16(mask, p) : _mm512_loadu_si512(p);
+}
+AF_INLINE __m256i FN(load16)(const element *p, const int partial, __mmask32 mask) {
+    return partial ? _mm256_maskz_loadu_epi16((__mmask16)mask, p) : _mm256_loadu_si256((const __m256i *)p);
+}
+AF_INLINE __m128i FN(load8)(const element *p, const int partial, __mmask32 mask) {
+    return partial ? _mm_maskz_loadu_epi16((__mmask8)mask, p) : _mm_loadu_si128((const __m128i *)p);
+}
 
-AF_INLINE __m512i FN(load32)(const element *p, __mmask32 mask) { return _mm512_maskz_loadu_epi16(mask, p); }
-AF_INLINE __m256i FN(load16)(const element *p, __mmask32 mask) { return _mm256_maskz_loadu_epi16((__mmask16)mask, p); }
-AF_INLINE __m128i FN(load8)(const element *p, __mmask32 mask) { return _mm_maskz_loadu_epi16((__mmask8)mask, p); }
-
-/* One segment of a blended row. rows: two for each of `pairs` pairs of rates. */
-AF_INLINE void FN(blend_segment)(const int pairs, int kind, int channel, __mmask32 mask, const element *const *rows,
-                                 const uint32_t *weights, element *out) {
-    if (kind == 32) {
+/* One blended row. rows: two for each of `pairs` pairs of rates; weights: a pair of attention values for each. */
+AF_INLINE void FN(blend_row)(const int pairs, const FN(parts) p, const element *const *rows, const uint32_t *weights,
+                             element *out) {
+    int c = 0;
+    for (int i = 0; i < p.n32; i++, c += 32) {
+        const int partial = p.partial && i == p.n32 - 1 && !p.n16 && !p.n8;
         __m512 low = _mm512_setzero_ps(), high = low;
-        for (int p = 0; p < pairs; p++) {
-            const __m512i a = FN(load32)(rows[2 * p] + channel, mask), b = FN(load32)(rows[2 * p + 1] + channel, mask);
-            const __m512bh w = (__m512bh)_mm512_set1_epi32((int)weights[p]);
+        for (int k = 0; k < pairs; k++) {
+            __m512i a = FN(load32)(rows[2 * k] + c, partial, p.last);
+            __m512i b = FN(load32)(rows[2 * k + 1] + c, partial, p.last);
+            LOADED_ONCE(a);
+            LOADED_ONCE(b);
+            const __m512bh w = (__m512bh)_mm512_set1_epi32((int)weights[k]);
             low = _mm512_dpbf16_ps(low, (__m512bh)_mm512_unpacklo_epi16(a, b), w);
             high = _mm512_dpbf16_ps(high, (__m512bh)_mm512_unpackhi_epi16(a, b), w);
         }
-        _mm512_storeu_si512(out, (__m512i)_mm512_cvtne2ps_pbh(high, low));
-    } else if (kind == 16) {
+        _mm512_storeu_si512(out + c, (__m512i)_mm512_cvtne2ps_pbh(high, low));
+    }
+    if (p.n16) {
+        const int partial = p.partial && !p.n8;
         __m256 low = _mm256_setzero_ps(), high = low;
-        for (int p = 0; p < pairs; p++) {
-            const __m256i a = FN(load16)(rows[2 * p] + channel, mask), b = FN(load16)(rows[2 * p + 1] + channel, mask);
-            const __m256bh w = (__m256bh)_mm256_set1_epi32((int)weights[p]);
+        for (int k = 0; k < pairs; k++) {
+            __m256i a = FN(load16)(rows[2 * k] + c, partial, p.last);
+            __m256i b = FN(load16)(rows[2 * k + 1] + c, partial, p.last);
+            LOADED_ONCE(a);
+            LOADED_ONCE(b);
+            const __m256bh w = (__m256bh)_mm256_set1_epi32((int)weights[k]);
             low = _mm256_dpbf16_ps(low, (__m256bh)_mm256_unpacklo_epi16(a, b), w);
             high = _mm256_dpbf16_ps(high, (__m256bh)_mm256_unpackhi_epi16(a, b), w);
         }
-        _mm256_storeu_si256((__m256i *)out, (__m256i)_mm256_cvtne2ps_pbh(high, low));
-    } else {
+        _mm256_storeu_si256((__m256i *)(out + c), (__m256i)_mm256_cvtne2ps_pbh(high, low));
+        c += 16;
+    }
+    for (int i = 0; i < p.n8; i++, c += 8) {
+        const int partial = p.partial && i == p.n8 - 1;
         __m128 low = _mm_setzero_ps(), high = low;
-        for (int p = 0; p < pairs; p++) {
-            const __m128i a = FN(load8)(rows[2 * p] + channel, mask), b = FN(load8)(rows[2 * p + 1] + channel, mask);
-            const __m128bh w = (__m128bh)_mm_set1_epi32((int)weights[p]);
+        for (int k = 0; k < pairs; k++) {
+            const __m128i a = FN(load8)(rows[2 * k] + c, partial, p.last);
+            const __m128i b = FN(load8)(rows[2 * k + 1] + c, partial, p.last);
+            const __m128bh w = (__m128bh)_mm_set1_epi32((int)weights[k]);
             low = _mm_dpbf16_ps(low, (__m128bh)_mm_unpacklo_epi16(a, b), w);
             high = _mm_dpbf16_ps(high, (__m128bh)_mm_unpackhi_epi16(a, b), w);
         }
-        _mm_storeu_si128((__m128i *)out, (__m128i)_mm_cvtne2ps_pbh(high, low));
+        _mm_storeu_si128((__m128i *)(out + c), (__m128i)_mm_cvtne2ps_pbh(high, low));
     }
 }
 
@@ -73,76 +96,120 @@ AF_INLINE void FN(blend_segment)(const int pairs, int kind, int channel, __mmask
 AF_INLINE void FN(copy_row)(const element *row, int channels, element *out) {
     int c = 0;
     for (; c + 32 <= channels; c += 32) _mm512_storeu_si512(out + c, _mm512_loadu_si512(row + c));
-    if (c < channels) _mm512_storeu_si512(out + c, FN(load32)(row + c, (1u << (channels - c)) - 1));
+    if (c < channels) _mm512_storeu_si512(out + c, FN(load32)(row + c, 1, (1u << (channels - c)) - 1));
 }
 
-AF_INLINE void FN(blend_pairs)(const af_layer *layer, int64_t first, int count, int tap, element *block,
-                               ptrdiff_t stride, const int rates, const int neighbours) {
-    const int32_t *steps = layer->steps + tap * rates;
-    const element *attention = (const element *)layer->attention;
-    const int pairs = (rates + 1) / 2;
-    for (int from = 0; from < layer->channels; from += SEGMENTS_CHANNELS) {
-        const int some = layer->channels - from < SEGMENTS_CHANNELS ? layer->channels - from : SEGMENTS_CHANNELS;
-        const FN(segments) s = FN(cut)(some, from);
-        for (int v = 0; v < count; v++) {
-            const int32_t *at = layer->table + layer->places[first + v];
-            const element *own = attention + (first + v) * rates;
-            const element *rows[AF_MAX_RATES + 1];
-            uint32_t weights[(AF_MAX_RATES + 1) / 2];
-            for (int p = 0; p < pairs; p++) {
-                const int single = 2 * p + 1 == rates;
-                const int32_t r0 = at[steps[2 * p]], r1 = single ? -1 : at[steps[2 * p + 1]];
-                rows[2 * p] = FN(row)(layer, r0);
-                rows[2 * p + 1] = FN(row)(layer, r1);
-                if (neighbours) {
-                    const uint32_t a0 = attention[(int64_t)(r0 < 0 ? 0 : r0) * rates + 2 * p];
-                    const uint32_t a1 = single ? 0 : attention[(int64_t)(r1 < 0 ? 0 : r1) * rates + 2 * p + 1];
-                    weights[p] = a0 | a1 << 16;
-                } else {
-                    weights[p] = own[2 * p] | (single ? 0u : (uint32_t)own[2 * p + 1] << 16);
-                }
-            }
-            for (int i = 0; i < s.count; i++)
-                FN(blend_segment)(pairs, s.part[i].kind, s.part[i].channel, s.part[i].mask, rows, weights,
-                                  block + v * stride + s.part[i].channel);
+/* The neighbours of a block of voxels at one tap: rate by rate the addresses of their rows, and the rows' numbers, 0 for
+ * a neighbour that is not there. */
+typedef struct {
+    const element *rows[AF_MAX_RATES + 1][MOST_VOXELS];
+    int32_t numbers[AF_MAX_RATES + 1][MOST_VOXELS];
+} FN(neighbours);
+
+/* Sixteen voxels at a time; a run along a line, which most are, is read from the table in one go. */
+AF_INLINE void FN(find_neighbours)(const af_layer *layer, int64_t first, int count, int tap, const int rates,
+                                   const int numbers, FN(neighbours) * found) {
+    const int32_t *places = layer->places + first;
+    const __m512i stride = _mm512_set1_epi64(layer->feature_stride * (int64_t)sizeof(element));
+    const __m512i features = _mm512_set1_epi64((int64_t)(intptr_t)layer->features);
+    const __m512i empty = _mm512_set1_epi64((int64_t)(intptr_t)layer->empty);
+    for (int v = 0; v < count; v += 16) {
+        const __mmask16 there = count - v < 16 ? (__mmask16)((1u << (count - v)) - 1) : (__mmask16)0xffff;
+        const __m512i at = _mm512_maskz_loadu_epi32(there, places + v);
+        const int run = there == 0xffff && places[v + 15] - places[v] == 15;
+        for (int k = 0; k < rates; k++) {
+            const int32_t *table = layer->table + layer->steps[tap * rates + k];
+            __m512i row = run ? _mm512_loadu_si512(table + places[v])
+                              : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), there, at, table, 4);
+            const __mmask16 missing = _mm512_movepi32_mask(row);
+            row = _mm512_max_epi32(row, _mm512_setzero_si512());
+            const __m512i low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(row));
+            const __m512i high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(row, 1));
+            const __m512i a = _mm512_add_epi64(features, _mm512_mul_epu32(low, stride));
+            const __m512i b = _mm512_add_epi64(features, _mm512_mul_epu32(high, stride));
+            _mm512_storeu_si512(&found->rows[k][v], _mm512_mask_mov_epi64(a, (__mmask8)missing, empty));
+            _mm512_storeu_si512(&found->rows[k][v + 8], _mm512_mask_mov_epi64(b, (__mmask8)(missing >> 8), empty));
+            if (numbers) _mm512_storeu_si512(&found->numbers[k][v], row);
+        }
+        for (int i = 0; rates % 2 && i < 16; i++) { /* the pair of the last rate */
+            found->rows[rates][v + i] = (const element *)layer->empty;
+            found->numbers[rates][v + i] = 0;
         }
     }
 }
 
+AF_INLINE void FN(blend_rows)(const af_layer *layer, int64_t first, int count, int tap, element *block,
+                              ptrdiff_t stride, const FN(parts) p, const int rates, const int neighbours) {
+    FN(neighbours) found;
+    const element *attention = (const element *)layer->attention, *own = attention + first * rates;
+    const int pairs = (rates + 1) / 2;
+    FN(find_neighbours)(layer, first, count, tap, rates, neighbours, &found);
+    for (int v = 0; v < count; v++, own += rates) {
+        const element *rows[AF_MAX_RATES + 1] = {NULL};
+        uint32_t weights[(AF_MAX_RATES + 1) / 2];
+        for (int k = 0; k < pairs; k++) {
+            const int single = 2 * k + 1 == rates;
+            rows[2 * k] = found.rows[2 * k][v];
+            rows[2 * k + 1] = found.rows[2 * k + 1][v];
+            if (neighbours) { /* of a neighbour that is not there, any: its row is zero */
+                const uint32_t a0 = attention[(int64_t)found.numbers[2 * k][v] * rates + 2 * k];
+                const uint32_t a1 = single ? 0 : attention[(int64_t)found.numbers[2 * k + 1][v] * rates + 2 * k + 1];
+                weights[k] = a0 | a1 << 16;
+            } else {
+                weights[k] = own[2 * k] | (single ? 0u : (uint32_t)own[2 * k + 1] << 16);
+            }
+        }
+        FN(blend_row)(pairs, p, rows, weights, block + v * stride);
+    }
+}
+
+/* Blended inputs of one tap for a block of voxels, `stride` units apart. The cases are those of the paper's networks. */
 static void FN(blend)(const af_layer *layer, int64_t first, int count, int tap, uint32_t *units, ptrdiff_t stride) {
     element *block = (element *)units;
+    const FN(parts) p = FN(cut)(layer->channels);
     stride *= 2;
     if (!layer->attention) {
-        for (int v = 0; v < count; v++) {
-            const int32_t *at = layer->table + layer->places[first + v];
-            FN(copy_row)(FN(row)(layer, at[layer->steps[tap]]), layer->channels, block + v * stride);
-        }
-    } else if (layer->rates == 4) {
-        if (layer->neighbours_attention) FN(blend_pairs)(layer, first, count, tap, block, stride, 4, 1);
-        else FN(blend_pairs)(layer, first, count, tap, block, stride, 4, 0);
-    } else {
-        if (layer->neighbours_attention) FN(blend_pairs)(layer, first, count, tap, block, stride, layer->rates, 1);
-        else FN(blend_pairs)(layer, first, count, tap, block, stride, layer->rates, 0);
+        FN(neighbours) found;
+        const int channels = layer->channels;
+        FN(find_neighbours)(layer, first, count, tap, 1, 0, &found);
+        for (int v = 0; v < count; v++) FN(copy_row)(found.rows[0][v], channels, block + v * stride);
+        return;
     }
+#define BLEND(parts, rates)                                                                                           \
+    do {                                                                                                              \
+        if (layer->neighbours_attention) FN(blend_rows)(layer, first, count, tap, block, stride, parts, rates, 1);    \
+        else FN(blend_rows)(layer, first, count, tap, block, stride, parts, rates, 0);                                \
+        return;                                                                                                       \
+    } while (0)
+#define CASE(c, n32, n16, n8, partial)                                \
+    if (layer->channels == c) {                                       \
+        const FN(parts) known = {n32, n16, n8, partial, p.last};      \
+        BLEND(known, 4);                                              \
+    }
+    if (layer->rates == 4) {
+        CASE(30, 1, 0, 0, 1)
+        CASE(40, 1, 0, 1, 0)
+        CASE(50, 1, 1, 1, 1)
+    }
+    if (layer->rates == 2) BLEND(p, 2);
+    if (layer->rates == 3) BLEND(p, 3);
+    if (layer->rates == 4) BLEND(p, 4);
+    BLEND(p, layer->rates);
+#undef CASE
+#undef BLEND
 }
 
 /* The channel at each place of a blended row, -1 where there is none; there are as many places as units times two. */
 static void FN(order)(int channels, int blended, int32_t *channel) {
     const int places = 2 * FN(units)(channels);
-    for (int i = 0; i < places; i++) channel[i] = i < channels ? i : -1;
-    for (int from = 0; blended && from < channels; from += SEGMENTS_CHANNELS) {
-        const FN(segments) s =
-            FN(cut)(channels - from < SEGMENTS_CHANNELS ? channels - from : SEGMENTS_CHANNELS, from);
-        for (int p = 0; p < s.count; p++) {
-            const int half = s.part[p].kind / 2, begin = s.part[p].channel;
-            for (int i = 0; i < s.part[p].kind && begin + i < places; i++) {
-                const int c = begin + i % half / 4 * 8 + i / half * 4 + i % 4;
-                channel[begin + i] = c < channels ? c : -1;
-            }
-        }
+    const FN(parts) p = FN(cut)(channels);
+    for (int i = 0; i < places; i++) {
+        const int kind = i < 32 * p.n32 ? 32 : i < 32 * p.n32 + 16 * p.n16 ? 16 : 8, half = kind / 2;
+        const int begin = kind == 32 ? i / 32 * 32 : kind == 16 ? 32 * p.n32 : i / 8 * 8, j = i - begin;
+        const int c = blended ? begin + j % half / 4 * 8 + j / half * 4 + j % 4 : i;
+        channel[i] = c < channels ? c : -1;
     }
 }
-
 
 /* (27, channels, outputs) floats as (27, units, columns) pairs of two channels. */
 static void FN(pack)(const float *weight, int32_t channels, int32_t outputs, int32_t blended, uint32_t *packed) {
@@ -177,41 +244,38 @@ static int FN(gradient_by_voxel)(const af_layer *layer, int64_t first, int count
         const element *b = 2 * p + 1 < count ? a + layer->gradient_stride : NULL;
         for (int o = 0; o < outputs; o += 16) {
             const __mmask32 mask = outputs - o < 16 ? (1u << (outputs - o)) - 1 : 0xffffu;
-            const __m512i x = _mm512_cvtepu16_epi32(FN(load16)(a + o, mask));
-            const __m512i y = b ? _mm512_cvtepu16_epi32(FN(load16)(b + o, mask)) : _mm512_setzero_si512();
+            const __m512i x = _mm512_cvtepu16_epi32(FN(load16)(a + o, 1, mask));
+            const __m512i y = b ? _mm512_cvtepu16_epi32(FN(load16)(b + o, 1, mask)) : _mm512_setzero_si512();
             _mm512_storeu_si512(block + (ptrdiff_t)p * columns + o, _mm512_or_si512(x, _mm512_slli_epi32(y, 16)));
         }
     }
     return depth;
 }
 
-/* Blended inputs as pairs of two voxels: interleaved again in segments, so their order changes once more. */
+/* Blended inputs as pairs of two voxels: interleaved again in parts, so their order changes once more. */
 static const uint32_t *FN(blended_by_voxel)(int channels, int depth, const uint32_t *block, ptrdiff_t stride,
                                             uint32_t *turned, ptrdiff_t *between) {
-    for (int from = 0; from < channels; from += SEGMENTS_CHANNELS) {
-        const int some = channels - from < SEGMENTS_CHANNELS ? channels - from : SEGMENTS_CHANNELS;
-        const FN(segments) s = FN(cut)(some, from);
-        for (int p = 0; p < depth; p++) {
-            const element *a = (const element *)(block + 2 * p * stride), *b = a + 2 * stride;
-            for (int i = 0; i < s.count; i++) {
-                const int c = s.part[i].channel;
-                uint32_t *out = turned + p * *between + c;
-                if (s.part[i].kind == 32) {
-                    const __m512i x = _mm512_loadu_si512(a + c), y = _mm512_loadu_si512(b + c);
-                    _mm512_storeu_si512(out, _mm512_unpacklo_epi16(x, y));
-                    _mm512_storeu_si512(out + 16, _mm512_unpackhi_epi16(x, y));
-                } else if (s.part[i].kind == 16) {
-                    const __m256i x = _mm256_loadu_si256((const __m256i *)(a + c));
-                    const __m256i y = _mm256_loadu_si256((const __m256i *)(b + c));
-                    _mm256_storeu_si256((__m256i *)out, _mm256_unpacklo_epi16(x, y));
-                    _mm256_storeu_si256((__m256i *)(out + 8), _mm256_unpackhi_epi16(x, y));
-                } else {
-                    const __m128i x = _mm_loadu_si128((const __m128i *)(a + c));
-                    const __m128i y = _mm_loadu_si128((const __m128i *)(b + c));
-                    _mm_storeu_si128((__m128i *)out, _mm_unpacklo_epi16(x, y));
-                    _mm_storeu_si128((__m128i *)(out + 4), _mm_unpackhi_epi16(x, y));
-                }
-            }
+    const FN(parts) parts = FN(cut)(channels);
+    for (int v = 0; v < depth; v++) {
+        const element *a = (const element *)(block + 2 * v * stride), *b = a + 2 * stride;
+        uint32_t *out = turned + v * *between;
+        int c = 0;
+        for (int i = 0; i < parts.n32; i++, c += 32) {
+            const __m512i x = _mm512_loadu_si512(a + c), y = _mm512_loadu_si512(b + c);
+            _mm512_storeu_si512(out + c, _mm512_unpacklo_epi16(x, y));
+            _mm512_storeu_si512(out + c + 16, _mm512_unpackhi_epi16(x, y));
+        }
+        if (parts.n16) {
+            const __m256i x = _mm256_loadu_si256((const __m256i *)(a + c));
+            const __m256i y = _mm256_loadu_si256((const __m256i *)(b + c));
+            _mm256_storeu_si256((__m256i *)(out + c), _mm256_unpacklo_epi16(x, y));
+            _mm256_storeu_si256((__m256i *)(out + c + 8), _mm256_unpackhi_epi16(x, y));
+            c += 16;
+        }
+        for (int i = 0; i < parts.n8; i++, c += 8) {
+            const __m128i x = _mm_loadu_si128((const __m128i *)(a + c)), y = _mm_loadu_si128((const __m128i *)(b + c));
+            _mm_storeu_si128((__m128i *)(out + c), _mm_unpacklo_epi16(x, y));
+            _mm_storeu_si128((__m128i *)(out + c + 4), _mm_unpackhi_epi16(x, y));
         }
     }
     return turned;
@@ -229,24 +293,141 @@ static void FN(weight_order)(int32_t channels, int32_t blended, int32_t *rows) {
     free(channel);
 }
 
-static void FN(dot)(const af_layer *layer, int64_t first, int count, int tap, const float *sums, int columns,
-                    uint32_t *scratch, float *dots) {
-    const int rates = layer->rates, channels = layer->channels;
-    const int32_t *steps = layer->steps + tap * rates;
-    for (int v = 0; v < count; v++) {
-        const int32_t *at = layer->table + layer->places[first + v];
-        const float *g = sums + (ptrdiff_t)v * columns;
-        element *rounded = (element *)scratch;
-        for (int c = 0; c < channels; c += LANES) elements_store(rounded + c, vec_load(g + c));
-        for (int k = 0; k < rates; k++) {
-            const element *row = FN(row)(layer, at[steps[k]]);
-            float *dot = dots + ((ptrdiff_t)v * rates + k) * LANES;
-            vec s = vec_load(dot);
-            for (int c = 0; c < channels; c += 32) {
-                const __mmask32 mask = channels - c < 32 ? (1u << (channels - c)) - 1 : 0xffffffffu;
-                s = _mm512_dpbf16_ps(s, (__m512bh)FN(load32)(row + c, mask), (__m512bh)_mm512_loadu_si512(rounded + c));
+/* Sums are complete after every group of taps. */
+#define DOT_LANES 1
+
+AF_INLINE float FN(total)(const float *dot) { return *dot; }
+
+/* Four vectors' sums. */
+AF_INLINE __m128 FN(sums_of_four)(const __m512 *wide, const __m256 *narrow) {
+    __m256 s[4];
+    for (int i = 0; i < 4; i++)
+        s[i] = _mm256_add_ps(_mm256_add_ps(_mm512_castps512_ps256(wide[i]), _mm512_extractf32x8_ps(wide[i], 1)), narrow[i]);
+    const __m256 all = _mm256_hadd_ps(_mm256_hadd_ps(s[0], s[1]), _mm256_hadd_ps(s[2], s[3]));
+    return _mm_add_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
+}
+
+/* What blend_and_dot does, for constant parts, rates and choice of work. */
+AF_INLINE void FN(blend_and_dot_rows)(const af_layer *layer, int64_t first, int count, int tap, element *block,
+                                      ptrdiff_t stride, const float *sums, ptrdiff_t tap_sums, float *dots,
+                                      const FN(parts) p, const int rates, const int blend) {
+    FN(neighbours) found[TAP_GROUP];
+    for (int t = 0; t < TAP_GROUP; t++) FN(find_neighbours)(layer, first, count, tap + t, rates, 0, &found[t]);
+    const element *own = (const element *)layer->attention + first * rates;
+    const int pairs = (rates + 1) / 2, columns = FN(weight_columns)(layer->channels), units = FN(units)(layer->channels);
+    for (int v = 0; v < count; v++, own += rates) {
+        __m512 wide[AF_MAX_RATES + 1];
+        __m256 narrow[AF_MAX_RATES + 1];
+        uint32_t weights[(AF_MAX_RATES + 1) / 2];
+        for (int k = 0; k < 2 * pairs; k++) wide[k] = _mm512_setzero_ps(), narrow[k] = _mm256_setzero_ps();
+        for (int k = 0; k < pairs; k++) weights[k] = own[2 * k] | (2 * k + 1 == rates ? 0u : (uint32_t)own[2 * k + 1] << 16);
+        for (int t = 0; t < TAP_GROUP; t++) {
+            const float *g = sums + t * tap_sums + (ptrdiff_t)v * columns;
+            element *out = block + v * stride + 2 * t * units;
+            const element *rows[AF_MAX_RATES + 1];
+            int c = 0;
+            for (int k = 0; k < 2 * pairs; k++) rows[k] = found[t].rows[k][v];
+            for (int i = 0; i < p.n32; i++, c += 32) {
+                const int partial = p.partial && i == p.n32 - 1 && !p.n16 && !p.n8;
+                const __m512bh d = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(g + c + 16), _mm512_loadu_ps(g + c));
+                __m512 low = _mm512_setzero_ps(), high = low;
+                for (int k = 0; k < pairs; k++) {
+                    __m512i a = FN(load32)(rows[2 * k] + c, partial, p.last);
+                    __m512i b = FN(load32)(rows[2 * k + 1] + c, partial, p.last);
+                    const __m512bh w = (__m512bh)_mm512_set1_epi32((int)weights[k]);
+                    LOADED_ONCE(a);
+                    LOADED_ONCE(b);
+                    wide[2 * k] = _mm512_dpbf16_ps(wide[2 * k], (__m512bh)a, d);
+                    wide[2 * k + 1] = _mm512_dpbf16_ps(wide[2 * k + 1], (__m512bh)b, d);
+                    if (!blend) continue;
+                    low = _mm512_dpbf16_ps(low, (__m512bh)_mm512_unpacklo_epi16(a, b), w);
+                    high = _mm512_dpbf16_ps(high, (__m512bh)_mm512_unpackhi_epi16(a, b), w);
+                }
+                if (blend) _mm512_storeu_si512(out + c, (__m512i)_mm512_cvtne2ps_pbh(high, low));
             }
-            vec_store(dot, s);
+            if (p.n16) {
+                const int partial = p.partial && !p.n8;
+                const __m256bh d = _mm512_cvtneps_pbh(_mm512_loadu_ps(g + c));
+                __m256 low = _mm256_setzero_ps(), high = low;
+                for (int k = 0; k < pairs; k++) {
+                    __m256i a = FN(load16)(rows[2 * k] + c, partial, p.last);
+                    __m256i b = FN(load16)(rows[2 * k + 1] + c, partial, p.last);
+                    const __m256bh w = (__m256bh)_mm256_set1_epi32((int)weights[k]);
+                    LOADED_ONCE(a);
+                    LOADED_ONCE(b);
+                    narrow[2 * k] = _mm256_dpbf16_ps(narrow[2 * k], (__m256bh)a, d);
+                    narrow[2 * k + 1] = _mm256_dpbf16_ps(narrow[2 * k + 1], (__m256bh)b, d);
+                    if (!blend) continue;
+                    low = _mm256_dpbf16_ps(low, (__m256bh)_mm256_unpacklo_epi16(a, b), w);
+                    high = _mm256_dpbf16_ps(high, (__m256bh)_mm256_unpackhi_epi16(a, b), w);
+                }
+                if (blend) _mm256_storeu_si256((__m256i *)(out + c), (__m256i)_mm256_cvtne2ps_pbh(high, low));
+                c += 16;
+            }
+            for (int i = 0; i < p.n8; i++, c += 8) {
+                const int partial = p.partial && i == p.n8 - 1;
+                const __m128bh d = _mm256_cvtneps_pbh(_mm256_loadu_ps(g + c));
+                __m128 low = _mm_setzero_ps(), high = low;
+                for (int k = 0; k < pairs; k++) {
+                    __m128i a = FN(load8)(rows[2 * k] + c, partial, p.last);
+                    __m128i b = FN(load8)(rows[2 * k + 1] + c, partial, p.last);
+                    const __m128bh w = (__m128bh)_mm_set1_epi32((int)weights[k]);
+                    LOADED_ONCE(a);
+                    LOADED_ONCE(b);
+                    const __m256bh da = (__m256bh)_mm256_zextsi128_si256(a), db = (__m256bh)_mm256_zextsi128_si256(b);
+                    const __m256bh dd = (__m256bh)_mm256_zextsi128_si256((__m128i)d);
+                    narrow[2 * k] = _mm256_dpbf16_ps(narrow[2 * k], da, dd);
+                    narrow[2 * k + 1] = _mm256_dpbf16_ps(narrow[2 * k + 1], db, dd);
+                    if (!blend) continue;
+                    low = _mm_dpbf16_ps(low, (__m128bh)_mm_unpacklo_epi16(a, b), w);
+                    high = _mm_dpbf16_ps(high, (__m128bh)_mm_unpackhi_epi16(a, b), w);
+                }
+                if (blend) _mm_storeu_si128((__m128i *)(out + c), (__m128i)_mm_cvtne2ps_pbh(high, low));
+            }
+        }
+        float *dot = dots + (ptrdiff_t)v * rates;
+        if (rates == 4) {
+            _mm_storeu_ps(dot, _mm_add_ps(_mm_loadu_ps(dot), FN(sums_of_four)(wide, narrow)));
+        } else {
+            for (int k = 0; k < rates; k++)
+                dot[k] += _mm512_reduce_add_ps(_mm512_add_ps(wide[k], _mm512_zextps256_ps512(narrow[k])));
         }
     }
+}
+
+/* For a group of taps from `tap` on: blended inputs into block, and the share of the attention's gradient added to
+ * dots, where the gradients of the blended inputs are given in sums, tap after tap. Either may be NULL. */
+static void FN(blend_and_dot)(const af_layer *layer, int64_t first, int count, int tap, uint32_t *units,
+                              ptrdiff_t stride, const float *sums, ptrdiff_t tap_sums, float *dots) {
+    const FN(parts) p = FN(cut)(layer->channels);
+    element *block = (element *)units;
+    if (!sums) {
+        for (int t = 0; t < TAP_GROUP; t++)
+            FN(blend)(layer, first, count, tap + t, units + t * FN(units)(layer->channels), stride);
+        return;
+    }
+#define BOTH(parts, rates)                                                                                             \
+    do {                                                                                                               \
+        if (units)                                                                                                     \
+            FN(blend_and_dot_rows)(layer, first, count, tap, block, 2 * stride, sums, tap_sums, dots, parts, rates, 1); \
+        else                                                                                                           \
+            FN(blend_and_dot_rows)(layer, first, count, tap, block, 2 * stride, sums, tap_sums, dots, parts, rates, 0); \
+        return;                                                                                                        \
+    } while (0)
+#define CASE(c, n32, n16, n8, partial)                                \
+    if (layer->channels == c) {                                       \
+        const FN(parts) known = {n32, n16, n8, partial, p.last};      \
+        BOTH(known, 4);                                               \
+    }
+    if (layer->rates == 4) {
+        CASE(30, 1, 0, 0, 1)
+        CASE(40, 1, 0, 1, 0)
+        CASE(50, 1, 1, 1, 1)
+    }
+    if (layer->rates == 2) BOTH(p, 2);
+    if (layer->rates == 3) BOTH(p, 3);
+    if (layer->rates == 4) BOTH(p, 4);
+    BOTH(p, layer->rates);
+#undef CASE
+#undef BOTH
 }

@@ -8,7 +8,7 @@
 #define ROWS_1 10
 #define ROWS_2 10
 #define ROWS_3 8
-#define ROWS_4 6
+#define ROWS_4 5
 
 #define vec __m512
 #define vec_zero _mm512_setzero_ps
