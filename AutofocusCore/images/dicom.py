@@ -63,10 +63,10 @@ def read_file(path: Path, frame: int | None = None) -> LoadedSeries:
     """
     series = _whole_file(path)
     others = parts_beside(path, series.uid)
-    warnings: tuple[str, ...] = ()
+    warnings = series.remarks
     if others:
         named = ", ".join(other.name for other in others[:3]) + (" and so on" if len(others) > 3 else "")
-        warnings = (
+        warnings += (
             f"The series of {path} has further files beside it ({named}), which were not read: give the folder to have "
             "all of it.",
         )

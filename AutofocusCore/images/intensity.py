@@ -18,8 +18,14 @@ Numbers = npt.NDArray[Any]
 AIR_HU = -1000.0
 STORED_OFFSET = 1024.0
 """Some CTs are stored as HU + 1024, without any note of it."""
+NOT_AIR = 400.0
+"""What is denser than air by this is tissue."""
+SOFT_HU = 300.0
+"""The most frequent tissue of a CT, fat or muscle, is no further from 0 HU."""
 SAMPLE = 200_000
 """Number of voxels that are enough to recognise an image's kind."""
+LOWEST_STORED = -100.0
+"""Noise and sharp filters take a stored CT a little below 0."""
 SMALLEST_STD = 1e-6
 """Of the largest value: with less, rounding is all there is."""
 EXPECTS_STORED = 300.0
@@ -50,7 +56,12 @@ def look(values: Numbers) -> Look:
     if _hounsfield(sample):
         return Look("CT", AIR_HU)
     whole = np.array_equal(sample[:1000], np.rint(sample[:1000]))
-    if sample.min() >= 0 and whole and sample.max() > STORED_OFFSET and _hounsfield(sample - STORED_OFFSET, 0.8):
+    if (
+        sample.min() >= LOWEST_STORED
+        and whole
+        and sample.max() > STORED_OFFSET
+        and _hounsfield(sample - STORED_OFFSET, 0.8)
+    ):
         return Look("CT+1024", 0.0)
     return Look(None, None)
 
@@ -62,8 +73,21 @@ def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> boo
     # Water and muscle lie at 0 ... 60 HU and fat at -100 in every scanner; MR knows no such place.
     soft = float(((tissue > -200) & (tissue < 200)).mean()) if tissue.size >= 0.02 * sample.size else 1.0
     if -3100 < low < -700:
-        return soft > soft_share
+        return soft > soft_share and abs(_peak_above(sample, low + NOT_AIR)) < SOFT_HU
+    # Air at 0 and a body at 1000 are not soft tissue and bone, which grows rarer the denser it is.
+    body, between = (float(((sample > a) & (sample < b)).mean()) for a, b in ((800, 1150), (300, 800)))
+    if body > 0.03 and body > between:
+        return False
     return soft > 0.8 and high - low > 100 and float((sample < -20).mean()) > 0.02
+
+
+def _peak_above(sample: npt.NDArray[np.float64], low: float) -> float:
+    """The most frequent value from `low` on, to 50; 0 where there are hardly any."""
+    chosen = sample[(sample > low) & (sample < 3000)]
+    if chosen.size < 0.01 * sample.size:
+        return 0.0
+    counts, edges = np.histogram(chosen, bins=np.arange(low, 3050, 50.0))
+    return float(edges[np.argmax(counts)] + 25)
 
 
 def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None, channel: str) -> str | None:
@@ -82,11 +106,9 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
     elif stated is None and wanted == "CT" and seen is None:
         low, high = float(values.min()), float(values.max())
         evidence = f"its values ({low:g} to {high:g}) are not those of CT in Hounsfield units"
-    elif stated == wanted == "CT" and seen is None and float(np.percentile(values, 1)) >= 0:
+    elif stated == wanted == "CT" and seen is None and not -1500 < float(np.percentile(values, 1)) < 0:
         low, high = float(values.min()), float(values.max())
-        evidence = (
-            f"its values ({low:g} to {high:g}) hold neither air nor fat, so that they may not be Hounsfield units"
-        )
+        evidence = f"its values ({low:g} to {high:g}) have no air or fat where Hounsfield units have them"
     elif stated is None and wanted == "MR" and seen is not None and not (seen == "CT+1024" and _is_stripped(values)):
         evidence = "its values look like CT in Hounsfield units"
     else:

@@ -34,13 +34,13 @@ class Tamed:
     Attributes:
         image: itself where it has none.
         padding: 1 where it was padded, else 0; None where it was not.
-        outliers: how many there were.
+        outliers: 1 where a value was cut down, else 0; None where none was.
         warnings: sentences for the user.
     """
 
     image: sitk.Image
     padding: sitk.Image | None = None
-    outliers: int = 0
+    outliers: sitk.Image | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -71,8 +71,10 @@ def tame(image: sitk.Image, name: str) -> Tamed:
         )
     clipped = np.clip(values, low, high).astype(values.dtype)
     clipped[is_padding] = values.dtype.type(low)
-    mask = _like(is_padding.astype(np.uint8), image) if is_padding.any() else None
-    return Tamed(_like(clipped, image), mask, count, tuple(warnings))
+    padding, outliers = (
+        _like(where.astype(np.uint8), image) if where.any() else None for where in (is_padding, beyond)
+    )
+    return Tamed(_like(clipped, image), padding, outliers, tuple(warnings))
 
 
 def _like(array: Numbers, image: sitk.Image) -> sitk.Image:

@@ -109,7 +109,11 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
             warnings.append(
                 f"{name}: no body was found in it, so all of the scan is segmented. Check the result with care."
             )
-        shift, scale = normalise(volume[i], mask & seen, spec.normalization, name)
+        measured = mask & seen
+        if tamed.outliers is not None:
+            ordinary = measured & (sample(tamed.outliers, grid, 0.0, nearest=True) == 0)
+            measured = ordinary if ordinary.any() else measured
+        shift, scale = normalise(volume[i], measured, spec.normalization, name)
         background.append(_scaled(outside, shift, scale, spec.normalization))
         found |= mask
         covered |= seen

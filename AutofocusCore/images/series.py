@@ -75,15 +75,29 @@ def group(slices: Sequence[Slice], folder: Path | None = None) -> list[Series]:
             groups.setdefault(one.series_uid, []).append(one)
     found = []
     for uid, members in groups.items():
-        # A scanner may file the localizer, or a colour page, under the series that was planned on it.
-        volume = (
-            [s for s in members if not s.localizer and s.grey] or [s for s in members if not s.localizer] or members
-        )
+        volume, others = _without_others(members)
         unique = tuple(reversed({s.key: s for s in reversed(volume)}.values()))
         first = volume[0]
-        remarks = _elsewhere(unique, folder, first) if folder is not None else ()
+        remarks = (*others, *(_elsewhere(unique, folder, first) if folder is not None else ()))
         found.append(Series(uid, first.number, first.description, first.modality, unique, remarks))
     return sorted(found, key=lambda s: (s.number is None, s.number or 0, s.uid))
+
+
+def _without_others(members: Sequence[Slice]) -> tuple[list[Slice], tuple[str, ...]]:
+    """The slices of a series that belong to a volume, and remarks on the others.
+
+    A scanner may file the localizer, a colour page or a screenshot under the series that it belongs to.
+    """
+    volume = [s for s in members if not s.localizer] or list(members)
+    belong = [s for s in volume if s.grey and s.placed]
+    if len(belong) < 2 or len(belong) == len(volume):
+        return volume, ()
+    names = ", ".join(sorted({s.path.name for s in volume if not (s.grey and s.placed)})[:3])
+    count = len(volume) - len(belong)
+    return belong, (
+        f"{count} picture{'s' * (count != 1)} in colour or without a place in the patient ({names}) among the slices "
+        f"of the series {belong[0].number or belong[0].series_uid} {'were' if count != 1 else 'was'} passed over.",
+    )
 
 
 def _elsewhere(slices: Sequence[Slice], folder: Path, first: Slice) -> tuple[str, ...]:
