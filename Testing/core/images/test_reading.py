@@ -15,6 +15,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import frame_count, read_image
 from AutofocusCore.images.geometry import Grid
+from AutofocusCore.io.nrrd import ListAxis
 from AutofocusCore.io.slicer_nrrd import write_sequence
 
 VALUES = np.random.default_rng(0).integers(0, 200, (5, 6, 7))
@@ -186,9 +187,9 @@ def test_a_sequence_of_the_application_is_four_dimensional(tmp_path: Path, last:
 def test_maps_that_the_program_wrote_are_read_one_by_one(tmp_path: Path, make_grid: Callable) -> None:
     grid = make_grid(3, (7, 6, 5))
     maps = np.random.default_rng(0).uniform(0, 1, (4, 5, 6, 7)).astype(np.float32)
-    index = {"indexName": "dilation rate", "indexUnit": "voxels", "indexValues": ["2", "6", "10", "14"]}
     path = tmp_path / "x_attention-2.seq.nrrd"
-    write_sequence(path, maps, grid, index, {"model": "hippocampus-mr"})
+    axis = ListAxis("dilation rate", "voxels")
+    write_sequence(path, maps, grid, axis, ["2", "6", "10", "14"], {"model": "hippocampus-mr"})
     assert frame_count(path) == 4
     for i in range(4):
         image = read_image(path, frame=i).image
