@@ -26,6 +26,10 @@ class AutofocusError(Exception):
     def __str__(self) -> str:
         return f"{self.cause}; {self.remedy}."
 
+    def to_dict(self) -> dict[str, str]:
+        """Code, cause and remedy, for answers of the worker and records of batches."""
+        return {"code": self.code, "cause": self.cause, "remedy": self.remedy}
+
 
 class InputError(AutofocusError):
     """An image, table or folder cannot be used as it is."""
@@ -76,3 +80,25 @@ class Cancelled(AutofocusError):
 
     def __init__(self, cause: str = "The run was cancelled", remedy: str = "start it again when you like") -> None:
         super().__init__(cause, remedy)
+
+
+class InternalError(AutofocusError):
+    """A fault of this program."""
+
+    code = "internal"
+
+
+def as_user_error(error: BaseException) -> AutofocusError:
+    """Any error as one with a cause and a remedy: what the terminal, the worker's answers and batches' tables say."""
+    if isinstance(error, AutofocusError):
+        return error
+    if isinstance(error, MemoryError):
+        return MemoryLimitError(
+            "The computer has not enough memory",
+            "close other programs, use fewer workers, or set a lower memory limit",
+        )
+    if isinstance(error, OSError) and error.strerror:
+        place = f" {error.filename}" if error.filename else ""
+        return OutputError(f"Cannot use{place}: {error.strerror}", "check that it is there and that you may use it")
+    first = next(iter(str(error).strip().splitlines()), "no message")
+    return InternalError(f"This should not have happened ({type(error).__name__}: {first})", "report it with the log")

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.errors import SettingError, as_user_error
 from AutofocusCore.jobs.job import Job
 
 Result = tuple[int, dict[str, Any]]
@@ -113,14 +113,8 @@ def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None
                 torch.set_num_threads(threads)
             _handlers = RequestHandlers(PrivateFolder(), memory_share)
         return {"type": "result", **_handlers.segment(job)}
-    except AutofocusError as error:
-        return {"type": "error", "code": error.code, "cause": error.cause, "remedy": error.remedy}
-    except MemoryError:
-        cause, remedy = "The computer has not enough memory", "use fewer workers or a smaller --memory-limit"
-        return {"type": "error", "code": "memory", "cause": cause, "remedy": remedy}
     except Exception as error:
-        cause = f"This should not have happened ({type(error).__name__}: {error})"
-        return {"type": "error", "code": "internal", "cause": cause, "remedy": "report it with the log"}
+        return {"type": "error", **as_user_error(error).to_dict()}
 
 
 @contextlib.contextmanager

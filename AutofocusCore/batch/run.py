@@ -199,7 +199,7 @@ def _problem_of(case: Case, job: Job) -> AutofocusError | None:
 
 
 def _as_outcome(error: AutofocusError) -> dict[str, Any]:
-    return {"type": "error", "code": error.code, "cause": error.cause, "remedy": error.remedy}
+    return {"type": "error", **error.to_dict()}
 
 
 def _results(

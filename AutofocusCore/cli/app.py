@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from AutofocusCore._version import __version__
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
-from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.texts import plain_text
 
@@ -72,18 +72,10 @@ def _sentence(error: BaseException, interrupted: bool) -> str:
     if interrupted:
         says_more = isinstance(error, Cancelled) and str(error) != str(Cancelled())
         return f"autofocus: {error}" if says_more else INTERRUPTED
-    if isinstance(error, AutofocusError):
-        return f"autofocus: {error}"
-    if isinstance(error, MemoryError):
-        return "autofocus: The computer has not enough memory; close other programs or give a smaller --memory-limit."
-    if isinstance(error, OSError) and error.strerror:
-        place = f" {error.filename}" if error.filename else ""
-        return f"autofocus: Cannot use{place}: {error.strerror}; check that it is there and that you may use it."
-    first = next(iter(str(error).strip().splitlines()), "no message")
-    return (
-        f"autofocus: This should not have happened ({type(error).__name__}: {first}); "
-        "run it again with --debug and report what it shows."
-    )
+    told = as_user_error(error)
+    if isinstance(told, InternalError):
+        told = InternalError(told.cause, "run it again with --debug and report what it shows")
+    return f"autofocus: {told}"
 
 
 def _replace_what_cannot_be_shown(stream: Any) -> None:

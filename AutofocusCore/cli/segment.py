@@ -18,8 +18,7 @@ from AutofocusCore.jobs.review import estimate_text
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import Progress
-    from AutofocusCore.jobs.run import Outcome
-    from AutofocusCore.models import Model
+    from AutofocusCore.jobs.run import CheckedJob, Outcome
 
 
 def add_parser(commands: Any) -> None:
@@ -82,16 +81,15 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
 
     model = find_model(args.model)
     options.check_layers(args, model.spec)
-    job.check_images(model.spec)
-    jobs = _one_per_frame(job) if args.frame == "all" else [job]
-    for each in jobs:
-        check_job(each, model)
+    if args.frame == "all":
+        job.check_images(model.spec)  # whose frames are counted next
+    jobs = [check_job(each, model) for each in (_one_per_frame(job) if args.frame == "all" else [job])]
     if model.spec.synthetic:
         warn(f"The model {model.spec.name} was trained on synthetic images only.")
 
     outcomes: list[Outcome] = []
     try:
-        _run_jobs(jobs, model, outcomes, signals, quiet=args.quiet)
+        _run_jobs(jobs, outcomes, signals, quiet=args.quiet)
     except (Exception, KeyboardInterrupt) as error:
         if not outcomes:
             raise
@@ -103,7 +101,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     return 0
 
 
-def _run_jobs(jobs: list[Job], model: Model, outcomes: list[Outcome], signals: Signals, *, quiet: bool) -> None:
+def _run_jobs(jobs: list[CheckedJob], outcomes: list[Outcome], signals: Signals, *, quiet: bool) -> None:
     """Run one job after the other; the outcomes are of those whose files are written, however this ends."""
     from AutofocusCore.jobs.run import run_job
 
@@ -116,7 +114,7 @@ def _run_jobs(jobs: list[Job], model: Model, outcomes: list[Outcome], signals: S
 
         for number, job in enumerate(jobs):
             display.prefix = f"Frame {number}: " if len(jobs) > 1 else ""
-            outcomes.append(run_job(job, model, progress=progress, cancelled=signals.cancelled))
+            outcomes.append(run_job(job, progress=progress, cancelled=signals.cancelled))
             if len(outcomes) < len(jobs):  # else all is done, and a signal comes too late
                 signals.release()
 

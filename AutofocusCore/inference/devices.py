@@ -69,14 +69,14 @@ def resolve_device(name: str = "auto") -> Device:
     raise DeviceError(f"There is no device {str(name)!r} on this computer", f"choose one of auto, {names}")
 
 
-def resolve_precision(name: str, device: Device) -> str:
-    """The precision called ``name``; "auto" is the best precision of ``device``.
+def resolve_precision(name: str, device: Device, mode: str = "exact") -> str:
+    """The precision called ``name``; "auto" is the best precision of ``device``, and float32 in paper mode.
 
     Raises:
         SettingError: there is no such precision.
     """
     if name == "auto":
-        return device.precisions[0]
+        return "float32" if mode == "paper" else device.precisions[0]
     if name not in PRECISIONS:
         raise SettingError(f"There is no precision {name!r}", f"choose one of auto, {', '.join(PRECISIONS)}")
     return name

@@ -113,9 +113,7 @@ def predict_volume(
     """
     started = time.monotonic()
     chosen = resolve_device(device)
-    if precision == "auto" and mode == "paper":
-        precision = "float32"
-    precision = resolve_precision(precision, chosen)
+    precision = resolve_precision(precision, chosen, mode)
     task = Task.of(network, volume, background, region, attention)
     task.check_values()
     roi = _roi(network, mask, task)
@@ -203,7 +201,7 @@ def plan_volume(
     ``active_share``: for networks of the ROI domain, the expected share of voxels inside the mask, 0 to 1.
     """
     chosen = resolve_device(device)
-    precision = "float32" if precision == "auto" and mode == "paper" else resolve_precision(precision, chosen)
+    precision = resolve_precision(precision, chosen, mode)
     empty = torch.empty(tuple(shape), device="meta")
     task = Task.of(network, empty, 0.0, region, attention, device="meta")
     return _plan(network, task, mode, chosen, precision, _limit(memory_limit, chosen), active_share=active_share)

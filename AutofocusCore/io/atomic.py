@@ -47,9 +47,15 @@ def stem_of(path: str | os.PathLike[str]) -> str:
 
 
 class Staging:
-    """Files written aside that get their names together when the block ends well, and vanish when it does not."""
+    """Files written aside that get their names together when the block ends well, and vanish when it does not.
 
-    def __init__(self) -> None:
+    Args:
+        lasting: whether the bytes are to be on the disk before a file has its name; not needed for files that are read
+            at once and thrown away.
+    """
+
+    def __init__(self, *, lasting: bool = True) -> None:
+        self._lasting = lasting
         self._pairs: list[tuple[Path, Path]] = []
         self._folders: list[Path] = []
         self._swept: set[Path] = set()  # folders that leftovers were sought in
@@ -108,7 +114,7 @@ class Staging:
         return Path(error.filename) if error.filename else self._pairs[-1][1] if self._pairs else Path("the output")
 
     def _commit(self) -> None:
-        for part, _ in self._pairs:
+        for part, _ in self._pairs if self._lasting else ():
             _flush_to_disk(part)
         with _naming, _signals_held():
             _rename_all(self._pairs)

@@ -22,7 +22,6 @@ Writing without compression is as fast as the disk and does not hold Python's lo
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import os
 import sys
@@ -35,8 +34,7 @@ import numpy as np
 import numpy.typing as npt
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.aside import aside_name
-from AutofocusCore.io.atomic import cannot_write
+from AutofocusCore.io.atomic import Staging
 
 CHUNK = 16 * 1024**2  # bytes that are written at a time
 NRRD_TYPES = {
@@ -86,18 +84,9 @@ def write_nrrd(
         InputError: another kind of array, or a matrix that places no volume.
         OutputError: the file system refused.
     """
-    path = Path(path)
-    part = aside_name(path, ".nrrd")
-    try:
-        write_nrrd_to(part, array, index_to_lps, fields=fields)
-        part.replace(path)
-    except BaseException as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
-        if isinstance(error, OSError):
-            raise cannot_write(path, error) from error
-        raise
-    return path
+    with Staging(lasting=False) as staging:
+        write_nrrd_to(staging.aside(path), array, index_to_lps, fields=fields)
+    return Path(path)
 
 
 def write_nrrd_to(

@@ -66,8 +66,7 @@ def plan_job(
     network = model.build()
     layers = settings.attention_layers
     device = resolve_device(settings.device)
-    precision = settings.precision
-    precision = "float32" if precision == "auto" and settings.mode == "paper" else resolve_precision(precision, device)
+    precision = resolve_precision(settings.precision, device, settings.mode)
     plan = plan_volume(
         network,
         (len(model.spec.channels), *grid.shape),

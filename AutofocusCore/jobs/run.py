@@ -93,9 +93,16 @@ class Computed:
         )
 
 
+@dataclass(frozen=True)
+class CheckedJob:
+    """A job that fits its model and whose files can be written. `check_job` makes it; what takes it checks no more."""
+
+    job: Job
+    model: Model
+
+
 def run_job(
-    job: Job,
-    model: Model,
+    checked: CheckedJob,
     *,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
@@ -106,21 +113,31 @@ def run_job(
         AutofocusError: an error that the user can correct.
         Cancelled: `cancelled()` returned true.
     """
-    check_job(job, model)
-    computed = compute_job(job, model, progress=progress, cancelled=cancelled)
+    computed = compute_job(checked, progress=progress, cancelled=cancelled)
     start = time.monotonic()
     from AutofocusCore.jobs.write import write_files
 
-    files = write_files(job, model, computed, reporter(progress, cancelled))
+    files = write_files(checked.job, checked.model, computed, reporter(progress, cancelled))
     return computed.outcome(files, time.monotonic() - start)
 
 
-def check_job(job: Job, model: Model) -> None:
-    """Refuse, before anything is computed, images that the model does not take and files that cannot be written."""
+def check_job(job: Job, model: Model, *, writes: bool = True) -> CheckedJob:
+    """Refuse, before anything is computed, images that the model does not take and files that cannot be written.
+
+    Args:
+        job: the request.
+        model: the model that it names.
+        writes: whether its files are written; the worker hands results over in another way.
+
+    Raises:
+        InputError, SettingError, OutputError: why the job cannot be run.
+    """
     job.check_images(model.spec)
-    job.check_outputs(_attention_files(job, model.spec) if job.outputs.attention is not None else ())
-    if job.outputs.dicom is not None:
-        check_dicom_export(job.outputs.segmentation, job.outputs.dicom, job.images[0])
+    if writes:
+        job.check_outputs(_attention_files(job, model.spec) if job.outputs.attention is not None else ())
+        if job.outputs.dicom is not None:
+            check_dicom_export(job.outputs.segmentation, job.outputs.dicom, job.images[0])
+    return CheckedJob(job, model)
 
 
 def attention_layers(spec: ModelSpec) -> tuple[int, bool]:
@@ -160,8 +177,7 @@ def reporter(progress: ProgressCallback | None, cancelled: CancelledCallback | N
 
 
 def compute_job(
-    job: Job,
-    model: Model,
+    checked: CheckedJob,
     *,
     review: bool | None = None,
     progress: ProgressCallback | None = None,
@@ -170,13 +186,13 @@ def compute_job(
     """Read and segment; attention and probabilities only if the job has outputs for them. Raises as `run_job`.
 
     Args:
-        job: what to do.
-        model: with which model.
+        checked: what to do, with which model.
         review: whether the result is reviewed; None: if the model is calibrated, or a file of the review is wanted.
         progress, cancelled: as for `AutofocusCore.segmentation.segment_image`.
     """
-    job.check_images(model.spec)
     from AutofocusCore.segmentation import segment_image
+
+    job, model = checked.job, checked.model
 
     start = time.monotonic()
     channels, read_warnings = _read_channels(job, reporter(progress, cancelled))

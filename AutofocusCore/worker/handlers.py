@@ -110,7 +110,7 @@ class RequestHandlers:
         self, request: Mapping[str, Any], report: Report | None = None, cancelled: Callable[[], bool] | None = None
     ) -> dict[str, Any]:
         """Answer the request "segment"; `report` receives the fields of each progress message."""
-        from AutofocusCore.jobs.run import run_job
+        from AutofocusCore.jobs.run import check_job, run_job
 
         def progress(state: Progress) -> None:
             if report is not None:
@@ -121,7 +121,7 @@ class RequestHandlers:
         job = self._limited(Job.from_dict(request), request.get("memory_share"))
         model = self._model(request)
         try:
-            outcome = run_job(job, model, progress=progress, cancelled=cancelled)
+            outcome = run_job(check_job(job, model), progress=progress, cancelled=cancelled)
         finally:
             give_memory_back()
         return {**outcome.to_dict(), "model": model.to_record()}
@@ -130,7 +130,7 @@ class RequestHandlers:
         self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
     ) -> dict[str, Any]:
         """Segment into a temporary folder, for a caller that reads the result at once."""
-        from AutofocusCore.jobs.run import compute_job, reporter
+        from AutofocusCore.jobs.run import check_job, compute_job, reporter
         from AutofocusCore.worker.results import write_exchange_files
 
         folder = self._folders.new(request.get("id"), keep=bool(request.get("keep", True)))
@@ -142,7 +142,7 @@ class RequestHandlers:
             }
             job = self._limited(Job.from_dict({**request, "outputs": outputs}), request.get("memory_share"))
             model = self._model(request)
-            computed = compute_job(job, model, progress=progress, cancelled=cancelled)
+            computed = compute_job(check_job(job, model, writes=False), progress=progress, cancelled=cancelled)
             start = time.monotonic()
             report = reporter(progress, cancelled)
             results = write_exchange_files(folder, model.spec, computed.result, computed.provenance, report)

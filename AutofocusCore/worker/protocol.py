@@ -99,7 +99,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from AutofocusCore._version import __version__
-from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
 from AutofocusCore.worker.environment import prepare_process
@@ -195,14 +195,11 @@ class Worker:
         key = request.get("id")
         try:
             answer = {"id": key, "type": "result", **self._handlers[request["request"]](request)}
-        except AutofocusError as error:
-            answer = _error(key, error.code, error.cause, error.remedy)
-        except MemoryError:
-            answer = _error(key, "memory", "The computer has not enough memory", "close other programs or limit memory")
         except Exception as error:
-            traceback.print_exc()
-            cause = f"This should not have happened ({type(error).__name__}: {error})"
-            answer = _error(key, "internal", cause, "report it with the log")
+            told = as_user_error(error)
+            if isinstance(told, InternalError):
+                traceback.print_exc()
+            answer = _error(key, told.code, told.cause, told.remedy)
         if request["request"] == "segment":
             with self._lock:
                 del self._cancelled[_key(key)]

@@ -6,13 +6,11 @@ io/results.py.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from AutofocusCore.io.aside import aside_name
-from AutofocusCore.io.atomic import cannot_write
+from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.nrrd import grid_matrix
 
 if TYPE_CHECKING:
@@ -92,15 +90,8 @@ def write_array(path: Path, array: Any) -> Path:
     """
     import numpy as np
 
-    part = aside_name(path, ".npy")
-    try:
-        np.save(part, array, allow_pickle=False)
-        part.replace(path)
-    except OSError as error:
-        raise cannot_write(path, error) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    with Staging(lasting=False) as staging:
+        np.save(staging.aside(path), array, allow_pickle=False)
     return path
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from AutofocusCore.cli import options
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
-from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusCore.errors import AutofocusError, Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.results import SEGMENTATION_FORMATS
 from AutofocusSegmentationLib.batch.exit import Watchdog, running_application
@@ -38,16 +38,12 @@ def run(argv: Sequence[str]) -> int:
             say(INTERRUPTED if interrupted else f"{NAME}: {error}")
         except KeyboardInterrupt:
             say(f"{NAME}: The batch was interrupted; run the same command again to go on where it stopped.")
-        except MemoryError:
-            say(f"{NAME}: The computer has not enough memory; close other programs or give a smaller --memory-limit.")
         except Exception as error:
             if args.debug:
                 raise
-            first = next(iter(str(error).strip().splitlines()), "no message")
-            say(
-                f"{NAME}: This should not have happened ({type(error).__name__}: {first}); "
-                "run it again with --debug and report what it shows."
-            )
+            told = as_user_error(error)
+            remedy = "run it again with --debug and report what it shows"
+            say(f"{NAME}: {InternalError(told.cause, remedy) if isinstance(told, InternalError) else told}")
         finally:
             signals.close()
             discard_all()
