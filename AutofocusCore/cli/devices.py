@@ -29,4 +29,12 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         for d in devices
     ]
     print_table(("Device", "Free", "Total", "Precisions", "Name"), rows)
+    print(f"\nModels that compute the patient alone run on the processor in {_kernel()}.")
     return 0
+
+
+def _kernel() -> str:
+    from AutofocusCore.kernels import native_kernel
+
+    name = native_kernel()
+    return f"native code ({name})" if name else "PyTorch: native code was not built here"

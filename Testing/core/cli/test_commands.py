@@ -224,7 +224,9 @@ def test_frames_of_a_4d_image_get_files_of_their_own(
     assert "frame" in sentence(autofocus_here("segment", "dynamic.nii.gz", "-m", tiny_model, "-o", "o.nii.gz"))
 
 
-def test_models_devices_networks_and_phantoms(autofocus_here: Autofocus, tiny_model: Path, tmp_path: Path) -> None:
+def test_models_devices_networks_and_phantoms(
+    autofocus_here: Autofocus, tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     info = autofocus_here("models", "info", tiny_model)
     assert "SYNTHETIC" in info.stdout
     assert "SCT 5366008" in info.stdout
@@ -238,6 +240,8 @@ def test_models_devices_networks_and_phantoms(autofocus_here: Autofocus, tiny_mo
     networks = autofocus_here("networks")
     assert networks.returncode == 0
     assert len(re.findall(r"^\S+ +([\d,]+) +\1$", networks.stdout, re.MULTILINE)) == 10
+    monkeypatch.setattr("AutofocusCore.kernels.native_kernel", lambda: None)
+    assert "in PyTorch: native code was not built here" in autofocus_here("devices").stdout
     devices = json.loads(autofocus_here("devices", "--json").stdout)
     assert devices[-1]["id"] == "cpu"
     assert devices[-1]["free_bytes"] > 0
