@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,17 +22,23 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def peak_memory(
-    architecture: str, shape: tuple[int, int, int], *, network: dict[str, Any] | None = None, **options: Any
+    architecture: str,
+    shape: tuple[int, int, int],
+    *,
+    network: dict[str, Any] | None = None,
+    body: bool = False,
+    **options: Any,
 ) -> dict[str, float]:
-    """Bytes "planned" and "measured", "splits" and "seconds" of one prediction in a new process.
+    """Bytes "planned" and "measured", "splits", "slabs" and "seconds" of one prediction in a new process.
 
     Args:
         architecture: of a network with one channel and three classes, unless `network` says otherwise.
         shape: of the volume, z, y, x in voxels.
         network: more arguments of :func:`build_network`.
+        body: whether the mask is a body of usual size, see :func:`body_in`, in place of the whole volume.
         options: of :func:`predict_volume`.
     """
-    job = {"architecture": architecture, "shape": shape, "network": network or {}, "options": options}
+    job = {"architecture": architecture, "shape": shape, "network": network or {}, "body": body, "options": options}
     command = [sys.executable, "-m", "Testing.core.peak_memory", json.dumps(job)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
@@ -39,15 +46,30 @@ def peak_memory(
     return found
 
 
-def _measure(architecture: str, shape: list[int], network: dict[str, Any], options: dict[str, Any]) -> dict[str, float]:
+def body_in(shape: Sequence[int]) -> torch.Tensor:
+    """The mask (z, y, x) of an elliptic trunk that is 0.76 of the field wide and 0.54 of it deep.
+
+    Of a field of 460 mm that is 350 mm by 250 mm.
+    """
+    depth, height, width = shape
+    y, x = torch.linspace(-1, 1, height)[:, None] / 0.54, torch.linspace(-1, 1, width)[None] / 0.76
+    return (x**2 + y**2 <= 1).expand(depth, height, width).contiguous()
+
+
+def _measure(
+    architecture: str, shape: list[int], network: dict[str, Any], body: bool, options: dict[str, Any]
+) -> dict[str, float]:
     built = build_network(architecture, **{"in_channels": 1, "num_classes": 3, **network})
     volume = torch.zeros(1, *shape)
     predict_volume(built, volume[:, :8, :8, :8], device="cpu", precision=options["precision"])  # libraries load
+    if body:
+        options = {**options, "mask": body_in(shape)}
     predictions = []
     _, peak = measure(lambda: predictions.append(predict_volume(built, volume, device="cpu", **options)), "cpu")
     (prediction,) = predictions
     plan = prediction.plan
-    return {"planned": plan.peak_bytes, "measured": peak, "splits": plan.splits, "seconds": prediction.seconds}
+    return {"planned": plan.peak_bytes, "measured": peak, "splits": plan.splits, "slabs": plan.slabs,
+            "seconds": prediction.seconds}  # fmt: skip
 
 
 if __name__ == "__main__":

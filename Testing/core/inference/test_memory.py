@@ -26,6 +26,26 @@ def test_the_measured_peak_is_within_a_quarter_of_the_plan(
     assert 0.75 * result["planned"] <= result["measured"] <= 1.25 * result["planned"]
 
 
+@pytest.mark.parametrize("limit", [None, 165 * 2**20])
+def test_the_plan_of_a_run_in_the_roi_domain_is_held(limit: int | None) -> None:
+    network = {"domain": "roi", "norm": "fused"}
+    result = peak_memory("afn-2", (64, 96, 96), network=network, body=True, precision="float32", memory_limit=limit)
+    assert (result["slabs"] > 1) == (limit is not None)
+    assert 0.6 * result["planned"] <= result["measured"] <= 1.1 * result["planned"]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(7200)
+def test_a_large_ct_in_the_roi_domain_goes_through_the_largest_network_whole() -> None:
+    network = {"domain": "roi", "norm": "fused"}
+    result = peak_memory(
+        "afn-6", (200, 512, 512), network=network, body=True, precision="auto", memory_limit=10 * 2**30
+    )
+    print(f"512 x 512 x 200, AFN-6, ROI: {result['seconds']:.0f} s, {result['measured'] / 2**30:.1f} GiB")
+    assert result["splits"] == 1
+    assert 0.6 * result["planned"] <= result["measured"] <= 1.1 * result["planned"]
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(7200)
 def test_a_large_ct_goes_through_the_largest_network_whole_and_under_ten_gibibytes() -> None:
