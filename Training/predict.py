@@ -1,7 +1,7 @@
 """Segment cases with a trained run or a model: `python Training/predict.py CONFIG PREPARED --run RUN -o OUT`.
 
     python Training/predict.py CONFIG PREPARED --run RUN -o OUT              # the test cases of a prepared folder
-    python Training/predict.py CONFIG PREPARED --run RUN -o OUT --submission afn6   # for the server of BRATS 2015
+    python Training/predict.py CONFIG PREPARED --run RUN -o OUT --submission afn6   # for the servers of BRATS
     python Training/predict.py FOLDER_OR_TABLE --model brats -o OUT          # cases as for `autofocus batch`
     python Training/predict.py T1.mha T1c.mha T2.mha Flair.mha --model brats -o OUT     # one case
 
@@ -13,17 +13,23 @@ repeated, results.csv and failures.csv list all cases, and the options of `autof
 from __future__ import annotations
 
 import argparse
+import csv
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import SimpleITK as sitk
+
 from AutofocusCore import cli
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.images import Grid, read_image
+from AutofocusCore.images.resampling import to_image
 from AutofocusCore.io.atomic import Staging, stem_of, write_text
+from AutofocusCore.io.results import write_image
 from AutofocusCore.models import ModelSpec, find_model, write_bundle
 from Training.configuration.config import load_config
 from Training.configuration.shared_options import add_overrides
@@ -37,10 +43,10 @@ IDENTIFIER = re.compile(r"VSD\.[^/]*MR_Flair\.(\d+)", re.IGNORECASE)
 
 
 def submission_name(entry: CaseEntry, name: str) -> str:
-    """VSD.<name>.<id>: the file name, without its ending, that the server of BRATS 2015 requires.
+    """The file name, without its ending, that a BRATS server requires: VSD.<name>.<id> in 2015, later the case's own.
 
-    The id is the number of the case's FLAIR image. If the folder was prepared from BRATS 2015, the data list contains
-    it as VSD.{name}.<id>; otherwise it is looked for in the names of the case's source files.
+    The id is the number of the case's FLAIR image. If the folder was prepared from BRATS, the data list contains the
+    name, with {name} in it in 2015; otherwise the id is looked for in the names of the case's source files.
 
     Raises:
         InputError: the id cannot be found.
@@ -120,6 +126,36 @@ def cohort_of(inputs: Sequence[Path], spec: ModelSpec, options: argparse.Namespa
     return table
 
 
+def write_submission(out: Path, name: str, cases: Sequence[str], submitted: Mapping[str, int]) -> Path:
+    """Write the label maps of a NIfTI release's cases with the labels of its server; returns their folder, OUT/NAME.
+
+    Cases that have no label map, because they failed, are left out.
+
+    Args:
+        out: folder with <case>.nii.gz for each case.
+        name: name of the submission.
+        cases: names of the cases.
+        submitted: the server's label value for each of ours that differs.
+
+    Raises:
+        InputError: a label map cannot be read.
+        OutputError: the folder cannot be written.
+    """
+    with Staging() as staging:
+        folder = staging.folder(out / name)
+        for case in cases:
+            path = out / f"{case}.nii.gz"
+            if not path.is_file():
+                continue
+            ours = read_image(path).image
+            labels = sitk.GetArrayFromImage(ours)
+            changed = labels.copy()
+            for label, other in submitted.items():
+                changed[labels == int(label)] = other
+            write_image(staging.aside(folder / path.name), to_image(changed, Grid.of(ours)))
+    return folder
+
+
 def predict(options: argparse.Namespace, passed_on: Sequence[str]) -> int:
     """Carry out the options; returns the exit status of `autofocus batch`."""
     inputs, model = [Path(word) for word in options.inputs], options.model
@@ -133,9 +169,18 @@ def predict(options: argparse.Namespace, passed_on: Sequence[str]) -> int:
         write_bundle(model, run.spec, run.network.state_dict(), note)
     spec = find_model(str(model)).spec
     cohort = cohort_of(inputs, spec, options)
+    submitted = None
+    if options.submission is not None:
+        submitted = read_data_list(inputs[0]).preparation.get("submitted")
     ending = ".mha" if options.submission is not None else options.format
+    ending = ".nii.gz" if submitted is not None else ending
     arguments = ["batch", cohort, "--model", model, "--output", options.out, "--format", ending, *passed_on]
-    return cli.main([str(word) for word in arguments])
+    status = cli.main([str(word) for word in arguments])
+    if submitted is not None:
+        with cohort.open(encoding="utf-8", newline="") as table:
+            cases = [row["case"] for row in csv.DictReader(table)]
+        print(write_submission(options.out, options.submission, cases, submitted))
+    return status
 
 
 def main() -> int:
@@ -158,7 +203,8 @@ def main() -> int:
     parser.add_argument(
         "--submission",
         metavar="NAME",
-        help="write VSD.NAME.<id>.mha, as BRATS 2015's server asked; letters, digits, - _",
+        help="write what BRATS's servers ask for: VSD.NAME.<id>.mha for 2015, for later years NAME/<case>.nii.gz with "
+        "the labels of that year; letters, digits, - _",
     )
     add_overrides(parser, "model.architecture.norm=fused")
     options, passed_on = parser.parse_known_args()

@@ -74,10 +74,14 @@ def balls_config(tmp_path_factory: pytest.TempPathFactory, balls: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def balls_run(tmp_path_factory: pytest.TempPathFactory, balls_config: Path) -> Path:
-    """The run of it. Its network is replaced by one that finds something: the larger values."""
-    run = tmp_path_factory.mktemp("runs") / "balls"
+    """The run of it, with a narrow network that finds something."""
     with narrow_networks():
-        checkpoint = train(load_config(balls_config), run)
+        return loud_run(balls_config, tmp_path_factory.mktemp("runs") / "balls")
+
+
+def loud_run(config: Path, run: Path) -> Path:
+    """The run of a configuration. Its weights are replaced by larger ones, so that the network finds something."""
+    checkpoint = train(load_config(config), run)
     state = torch.load(checkpoint, weights_only=True)
     torch.manual_seed(3)
     for weight in state["average"].values():

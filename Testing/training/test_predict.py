@@ -16,6 +16,7 @@ import Training.predict
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.models import write_bundle
+from Testing.training.conftest import loud_run
 from Training.configuration.config import load_config
 from Training.evaluation.label_maps import measure_label_maps
 from Training.export import licence_text
@@ -25,6 +26,16 @@ from Training.prepare import main as prepare_main
 from Training.preparing.data_list import CaseEntry
 
 Command = Callable[..., int]
+
+
+@pytest.fixture(autouse=True)
+def narrow_on_balls() -> None:
+    """Networks have their whole width here: `autofocus batch` builds them in processes of its own."""
+
+
+@pytest.fixture(scope="module")
+def balls_run(tmp_path_factory: pytest.TempPathFactory, balls_config: Path) -> Path:
+    return loud_run(balls_config, tmp_path_factory.mktemp("runs") / "balls")
 
 
 @pytest.fixture
@@ -99,6 +110,29 @@ def test_a_submission_is_named_by_the_number_of_the_flair_image(
     arguments = ("--run", balls_run, "-o", tmp_path / "out", "--submission", "afn-1", "--part", "all")
     assert predict(balls_config, prepared, *arguments) == 0
     assert sorted(p.name for p in (tmp_path / "out").glob("*.mha")) == ["VSD.afn-1.54514.mha", "VSD.afn-1.54515.mha"]
+
+
+def test_a_submission_of_a_later_year_has_the_names_and_labels_of_that_year(
+    predict: Command, balls_config: Path, balls_run: Path, prepared: Path, tmp_path: Path
+) -> None:
+    """Prepared as `prepare.py brats` does, were these heads: the server knows our 2 as 4."""
+    values = json.loads((prepared / "data.json").read_text(encoding="utf-8"))
+    values["preparation"]["submitted"] = {"2": 4}
+    for case in values["cases"]:
+        case["submission_name"] = f"Brats18_{case['name']}"
+    (prepared / "data.json").write_text(json.dumps(values), encoding="utf-8")
+    arguments = ("--run", balls_run, "-o", tmp_path / "out", "--submission", "afn-1")
+    assert predict(balls_config, prepared, *arguments) == 0
+    ours, theirs = (
+        sitk.ReadImage(str(tmp_path / "out" / folder / "Brats18_pat_4.nii.gz")) for folder in (".", "afn-1")
+    )
+    assert [path.name for path in (tmp_path / "out" / "afn-1").iterdir()] == ["Brats18_pat_4.nii.gz"]
+    labels = sitk.GetArrayFromImage(ours)
+    assert (labels == 2).any()
+    assert np.array_equal(sitk.GetArrayFromImage(theirs), np.where(labels == 2, 4, labels))
+    assert theirs.GetPixelID() == ours.GetPixelID()
+    np.testing.assert_allclose(theirs.GetOrigin(), ours.GetOrigin())
+    np.testing.assert_allclose(theirs.GetDirection(), ours.GetDirection())
 
 
 def test_cases_without_a_number_are_not_named_for_the_server_but_refused(

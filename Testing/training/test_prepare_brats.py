@@ -209,6 +209,25 @@ def test_the_label_4_of_the_releases_up_to_2021_stays_enhancing_tumour(tmp_path:
         assert np.array_equal(read(out / path), image_of(i))
 
 
+@pytest.mark.parametrize(
+    ("endings", "more", "submitted"),
+    [
+        (OLDER, (), {"3": 1}),
+        (OF_2023, (), {"3": 1, "4": 3}),
+        (OLDER, ("--three-structures",), {"3": 4}),
+        (OF_2023, ("--three-structures",), {"3": 3}),
+    ],
+    ids=["2018", "2023", "2018 of three", "2023 of three"],
+)
+def test_the_servers_of_later_years_know_cases_by_their_names_and_labels_by_their_own(
+    endings: tuple[str, ...], more: tuple[str, ...], submitted: dict[str, int], tmp_path: Path
+) -> None:
+    write_later(tmp_path / "brats" / "Brats18_TCIA01_378_1", endings, 1, 2, 3 if endings is OF_2023 else 4)
+    listed, _ = prepared("brats", tmp_path / "brats", tmp_path, *more)
+    assert listed.cases[0].submission_name == "Brats18_TCIA01_378_1"
+    assert listed.preparation["submitted"] == submitted
+
+
 def test_the_label_3_of_2023_becomes_enhancing_tumour(tmp_path: Path) -> None:
     write_later(tmp_path / "source" / "BraTS-GLI-00002-000", OF_2023, 1, 2, 3)
     listed, out = prepared("brats", tmp_path / "source", tmp_path)

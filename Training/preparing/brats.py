@@ -109,7 +109,9 @@ def find_brats(source: Path, name: str, three_structures: bool = False) -> Found
     # A label that the release does not have is put out of range, and so named, rather than taken for another.
     older_labels = {4: 3, 3: OUT_OF_RANGE} if three_structures else {}
     relabelled = {3: max(structures), 4: OUT_OF_RANGE} if newer else older_labels
-    return _collected(source, name, files, VISIT, structures, relabelled)
+    # Its servers know necrosis and non-enhancing tumour as 1, and enhancing tumour as 4, that of 2023 as 3.
+    submitted = {max(structures): 3 if newer else 4} if three_structures else {3: 1, **({4: 3} if newer else {})}
+    return _collected(source, name, files, VISIT, structures, relabelled, submitted)
 
 
 def _collected(
@@ -119,6 +121,7 @@ def _collected(
     visit: re.Pattern[str],
     structures: dict[int, str] | None = None,
     relabelled: dict[int, int] | None = None,
+    submitted: dict[int, int] | None = None,
 ) -> Found:
     by_case: dict[str, dict[str, list[_File]]] = defaultdict(lambda: defaultdict(list))
     for file in files:
@@ -148,13 +151,13 @@ def _collected(
                     ImageFile(parts[LABELS][0].path) if parts[LABELS] else None,
                     "train" if parts[LABELS] else "test",
                     patient,
-                    f"VSD.{{name}}.{number}" if number else None,
+                    f"VSD.{{name}}.{number}" if number else (Path(key).name if submitted is not None else None),
                     Path(key).name,
                 )
             )
     unique, doubles = without_duplicates(cases)
     structures = structures or STRUCTURES
-    return Found(name, source, CHANNELS, structures, tuple(unique), (*problems, *doubles), relabelled or {})
+    return Found(name, source, CHANNELS, structures, tuple(unique), (*problems, *doubles), relabelled or {}, submitted)
 
 
 def _named(keys: Iterable[str], source: Path, visit: re.Pattern[str]) -> dict[str, tuple[str, str]]:

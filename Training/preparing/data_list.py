@@ -34,7 +34,8 @@ class CaseEntry:
         volumes_ml: of each structure, by label.
         centres_mm: mean position of each structure that is there, by label: x, y, z in mm, LPS.
         background: where the images are normalised, each channel's value of what lies outside the image.
-        submission_name: "VSD.{name}.54512", under which BRATS 2015's server takes the case's segmentation.
+        submission_name: under which BRATS's server takes the case's segmentation: "VSD.{name}.54512" that of 2015, the
+            case's own name those of later years.
         sources: the files that the case was made of, relative to where they were.
     """
 

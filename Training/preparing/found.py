@@ -77,7 +77,8 @@ class FoundCase:
         labels: a label map, contours, or None for a test case without.
         part: "train" or "test".
         patient: whose scans are kept together in a fold; the case's name where nothing is known.
-        submission_name: "VSD.{name}.54512", under which BRATS 2015's server takes the case's segmentation.
+        submission_name: under which BRATS's server takes the case's segmentation: "VSD.{name}.54512" that of 2015, the
+            case's own name those of later years.
         given: the name that it has in the data, where that is another.
         unknown: labels of the structures that are known not to have been contoured; of contours this shows when they
             are read.
@@ -113,6 +114,8 @@ class Found:
         cases: those that have all their files.
         problems: of the others.
         relabelled: label values of the files that are given others; all others are kept.
+        submitted: label values that the server of a challenge knows by others; None where there is no such server, or
+            it takes them as they are.
     """
 
     name: str
@@ -122,6 +125,7 @@ class Found:
     cases: tuple[FoundCase, ...]
     problems: tuple[Problem, ...] = ()
     relabelled: Mapping[int, int] = field(default_factory=dict)
+    submitted: Mapping[int, int] | None = None
 
     def __post_init__(self) -> None:
         labels = list(self.structures)

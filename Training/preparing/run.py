@@ -75,6 +75,7 @@ def prepare_all(
         "folds": folds,
         "seed": seed,
         "relabelled": {str(old): new for old, new in found.relabelled.items()},
+        **({} if found.submitted is None else {"submitted": {str(k): v for k, v in found.submitted.items()}}),
         "versions": {
             "autofocus-segmentation": __version__,
             "python": platform.python_version(),
