@@ -33,6 +33,7 @@ from Training.configuration.shared_options import add_data, add_overrides, add_t
 from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
 from Training.loop.data import load_data, names_of
 from Training.loop.distributed import ProcessGroup, process_group, synchronise_batch_norm
+from Training.loop.initial import initialise_he
 from Training.loop.optimizers import add_penalties, build_optimizer, set_rates
 from Training.loop.recompute import recompute_hidden_layers
 from Training.loop.record import Record, write_environment
@@ -104,6 +105,8 @@ def _train(
     arithmetic = Arithmetic(run.precision, device)
     torch.manual_seed(run.seed)
     network = AutofocusCore.build_network(**config.model.architecture).to(device).train()
+    if run.initial == "he":
+        initialise_he(network)
     if config.segments is not None:
         network.to(memory_format=torch.channels_last_3d)
     average = copy.deepcopy(network).eval()

@@ -235,6 +235,9 @@ class Run:
             times as many segments.per_step. Accumulated batches have statistics of their own in any case.
         checkpoint_every, watch_every: steps between checkpoints, and between looks at the set-aside cases (0: never).
         seed: of everything random.
+        initial: weights of the convolutions at the start: "released", from N(0, 0.01); or "he", from He's distribution
+            (Kaiming et al. 2015), but for those of attention and the classifier, for large steps: next to steps of
+            2e-3, N(0, 0.01) is little.
     """
 
     steps: int = 0
@@ -250,6 +253,7 @@ class Run:
     checkpoint_every: int = 50
     watch_every: int = 0
     seed: int = 1
+    initial: str = "released"
 
     def __post_init__(self) -> None:
         for name in ("steps", "epochs", "epoch_steps", "watch_every", "seed"):
@@ -263,5 +267,6 @@ class Run:
         require(0 <= self.average < 1, "run.average", self.average, "give a decay from 0 to below 1")
         require_known(self.precision, "run.precision", ("bfloat16", "float16", "float32"))
         require_known(self.batch_norm, "run.batch_norm", ("each", "all"))
+        require_known(self.initial, "run.initial", ("released", "he"))
         for name in ("accumulate", "checkpoint_every"):
             require(getattr(self, name) > 0, f"run.{name}", getattr(self, name), "give at least 1")

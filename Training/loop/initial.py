@@ -1,0 +1,20 @@
+"""Weights to start from other than the released ones."""
+
+from __future__ import annotations
+
+from torch import nn
+
+from AutofocusCore.networks.layers import AutofocusLayer
+
+
+def initialise_he(network: nn.Module) -> None:
+    """Convolutions before a ReLU from He's normal distribution; attention and classifier stay as they are.
+
+    So attention begins even over the rates, and the classes equally likely. Source: He et al., "Delving deep into
+    rectifiers", ICCV 2015.
+    """
+    left = {m for layer in network.modules() if isinstance(layer, AutofocusLayer) for m in layer.attention.modules()}
+    for module in network.modules():
+        before_relu = isinstance(module, nn.Conv3d) and module.out_channels != getattr(network, "num_classes", None)
+        if before_relu and module not in left:
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
