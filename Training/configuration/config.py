@@ -100,6 +100,8 @@ class Config:
         for name in ("elastic", "gamma", "streaks", "cut"):
             value = getattr(augmentation, name)
             require(not value or self.scans is not None, f"augmentation.{name}", value, "leave it 0 for [segments]")
+        fits = not augmentation.gamma or self.model.normalization.method == "window"
+        require(fits, "augmentation.gamma", augmentation.gamma, "leave it 0; values must be from 0 to 1 for it")
         fits = not augmentation.monai or self.scans is None
         require(fits, "augmentation.monai", augmentation.monai, "leave it out for [scans]")
         remedy = f"make them {self.run.steps} steps together, as run.steps says, or leave them out"

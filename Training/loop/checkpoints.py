@@ -70,8 +70,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
 def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
     """Whether a recorded configuration is this one, but for what may change while a run goes on.
 
-    That is how often it is watched and saved, what the model's card says, and the run's length, as long as the learning
-    rates so far stay what they were.
+    That is how often it is watched and saved, what the model's card says, how much of a scan a step takes, and the
+    run's length, as long as the learning rates so far stay what they were.
 
     Args:
         recorded: the text of :func:`Training.configuration.config.as_toml`.
@@ -90,7 +90,10 @@ def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
     rates = [[learning_rate(c.optimizer, i, c.run.steps) for i in range(step)] for c in (other, config)]
     free = {name: getattr(config.run, name) for name in ("steps", "watch_every", "checkpoint_every")}
     alike = replace(
-        other, run=replace(other.run, **free), optimizer=replace(other.optimizer, cycles=config.optimizer.cycles)
+        other,
+        run=replace(other.run, **free),
+        optimizer=replace(other.optimizer, cycles=config.optimizer.cycles),
+        scans=config.scans if other.scans is not None else None,
     )
     return rates[0] == rates[1] and alike == config
 

@@ -71,24 +71,20 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
 
 
 def _phantoms(config: Config) -> DataSet:
-    def source(seed: int) -> Source:
+    def source(seed: int, cache: CaseCache) -> Source:
         name = f"phantom-{seed}"
         return Source(name, lambda: case_of(name, *make_phantom(seed), config.model), cache)
 
-    def sources(first: int, count: int) -> list[Source]:
-        return [source(first + i) for i in range(count)]
-
-    # A phantom that serves for one step only is not kept.
-    cache = CaseCache(float("inf") if config.scans is None or config.scans.cache else 0.0)
-
+    kept = CaseCache(float("inf"))
+    once = kept if config.scans is None or config.scans.cache else CaseCache(0.0)
     train, watch, test = config.data.train, config.data.watch, config.data.test
     example, truth = make_phantom(0)
     digest = hashlib.sha256(sitk.GetArrayViewFromImage(example).tobytes())
     digest.update(sitk.GetArrayViewFromImage(truth).tobytes())
     return DataSet(
-        [source(i if i < FIRST_WATCHED_PHANTOM else i + LEFT_OUT) for i in range(train)],
-        sources(FIRST_WATCHED_PHANTOM, watch),
-        sources(FIRST_TEST_PHANTOM, test),
+        [source(i if i < FIRST_WATCHED_PHANTOM else i + LEFT_OUT, once) for i in range(train)],
+        [source(FIRST_WATCHED_PHANTOM + i, kept) for i in range(watch)],
+        [source(FIRST_TEST_PHANTOM + i, kept) for i in range(test)],
         digest.hexdigest(),
     )
 
