@@ -115,7 +115,7 @@ def test_segments_have_the_papers_size() -> None:
     ],
 )
 def test_a_wrong_value_is_refused_by_its_name(tmp_path: Path, old: str, new: str, named: str) -> None:
-    text = next(path for path in CONFIGS if path.stem == "hippocampus-mr").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("segments.toml").read_text(encoding="utf-8")
     assert old in text
     path = tmp_path / "wrong.toml"
     path.write_text(text.replace(old, new), encoding="utf-8")
