@@ -17,6 +17,7 @@ from AutofocusCore.batch.pool import Pool, Result
 from AutofocusCore.batch.tables import write_tables
 from AutofocusCore.errors import AutofocusError, Cancelled, InputError, OutputError
 from AutofocusCore.io.atomic import Staging
+from AutofocusCore.io.dicom_objects import DICOM_FORMATS
 from AutofocusCore.io.kinds import is_folder
 from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_folder, check_sidecar, sidecar_path
 from AutofocusCore.jobs.job import Job, Outputs, Settings
@@ -34,8 +35,8 @@ class Batch:
     Args:
         cases: the cases.
         folder: folder of the results; created if it does not exist.
-        format: extension of the segmentations.
-        attention, probabilities: whether to write these too.
+        format: extension of the segmentations, or "rtstruct" or "seg" for DICOM objects.
+        attention, probabilities, uncertainty, review, report: whether to write these too.
         settings: settings of all cases; those of a case take precedence.
         workers: number of processes.
         dask: whether to use a Dask cluster; `scheduler`: address of a running one.
@@ -46,6 +47,9 @@ class Batch:
     format: str = ".seg.nrrd"
     attention: bool = False
     probabilities: bool = False
+    uncertainty: bool = False
+    review: bool = False
+    report: bool = False
     settings: Settings = field(default_factory=Settings)
     workers: int = 1
     dask: bool = False
@@ -60,8 +64,13 @@ class Batch:
             folder: folder of the files; default: the batch's folder.
         """
         stem = str((folder or self.folder) / case.stem)
+        dicom = self.format if self.format in DICOM_FORMATS else None
         outputs = Outputs(
-            segmentation=f"{stem}{self.format}",
+            segmentation=f"{stem}{self.format}" if dicom is None else f"{stem}_{dicom}.dcm",
+            dicom=dicom,
+            uncertainty=f"{stem}_uncertainty.nrrd" if self.uncertainty else None,
+            review=f"{stem}_review.csv" if self.review else None,
+            report=f"{stem}_report.html" if self.report else None,
             attention=f"{stem}_attention" if self.attention else None,
             probabilities=f"{stem}_probabilities.nrrd" if self.probabilities else None,
         )
@@ -225,13 +234,15 @@ def _results(
 
 def _check_files(batch: Batch, model: Model) -> None:
     """Refuse outputs that two cases share or that are inputs, also on systems that ignore upper and lower case."""
-    if batch.format not in SEGMENTATION_FORMATS:
-        raise OutputError(f"The format {batch.format} is not known", f"use one of {', '.join(SEGMENTATION_FORMATS)}")
+    formats = (*SEGMENTATION_FORMATS, *DICOM_FORMATS)
+    if batch.format not in formats:
+        raise OutputError(f"The format {batch.format} is not known", f"use one of {', '.join(formats)}")
     owners: dict[str, str] = {}
     for case in batch.cases:
         outputs = batch.job(case, model).outputs
-        sidecar = sidecar_path(outputs.segmentation)
-        wanted = (outputs.segmentation, outputs.attention, outputs.probabilities, sidecar)
+        sidecar = sidecar_path(outputs.segmentation) if outputs.dicom is None else None
+        files = {name: path for name, path in dataclasses.asdict(outputs).items() if name != "dicom"}
+        wanted = (*files.values(), sidecar)
         for path in (Path(path) for path in wanted if path is not None):
             key = os.path.realpath(path).casefold()
             if key in owners:

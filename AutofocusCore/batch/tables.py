@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from AutofocusCore.batch.summary import estimates_of, to_check, write_summary
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.texts import csv_cell
 
@@ -24,27 +25,34 @@ def write_tables(
         folder: folder of the tables.
         names: all cases.
         outcomes: the worker's answer ("type" "result" or "error") by case; cases without one are pending.
-        structures: names of the model's structures, with a column of volumes each.
+        structures: names of the model's structures, with a column of volumes each, and of estimates, if any.
     """
     results, failures = io.StringIO(), io.StringIO()
     table = csv.writer(results, lineterminator="\n")
-    table.writerow(
-        ["case", "status", "seconds", "device", "warnings", *(csv_cell(f"{name} (mL)") for name in structures)]
-    )
+    titles = ["case", "status", "seconds", "device", "warnings", *(f"{name} (mL)" for name in structures)]
+    reviewed = any(estimates_of(outcome) for outcome in outcomes.values())
+    if reviewed:
+        titles += ["to check", *(f"{name} (estimated Dice)" for name in structures)]
+    table.writerow(map(csv_cell, titles))
+    blank = [""] * (len(titles) - 2)
     failed = csv.writer(failures, lineterminator="\n")
     failed.writerow(["case", "code", "cause", "remedy"])
     for name in names:
         outcome = outcomes.get(name)
         if outcome is None:
-            table.writerow([csv_cell(name), "pending", "", "", "", *("" for _ in structures)])
+            table.writerow([csv_cell(name), "pending", *blank])
         elif outcome["type"] == "error":
-            table.writerow([csv_cell(name), "failed", "", "", "", *("" for _ in structures)])
+            table.writerow([csv_cell(name), "failed", *blank])
             failed.writerow([csv_cell(cell) for cell in (name, outcome["code"], outcome["cause"], outcome["remedy"])])
         else:
             volumes = [f"{outcome['volumes_ml'][s]:.4f}" if s in outcome["volumes_ml"] else "" for s in structures]
             seconds, warnings = f"{outcome['seconds_total']:.1f}", " ".join(outcome["warnings"])
-            table.writerow([*map(csv_cell, (name, "done", seconds, outcome["device"], warnings)), *volumes])
+            estimates = estimates_of(outcome)
+            dice = [f"{estimates[s]['dice']:.3f}" if s in estimates else "" for s in structures]
+            more = [csv_cell("; ".join(to_check(outcome))), *dice] if reviewed else []
+            table.writerow([*map(csv_cell, (name, "done", seconds, outcome["device"], warnings)), *volumes, *more])
     with Staging() as staging:
         for file, content in ((RESULTS, results), (FAILURES, failures)):
             data = content.getvalue().encode("utf-8", "backslashreplace")  # file names may not be Unicode
             staging.aside(folder / file).write_bytes(data)
+    write_summary(folder, names, outcomes, structures)

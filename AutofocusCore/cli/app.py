@@ -15,7 +15,7 @@ from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.texts import plain_text
 
-COMMANDS = ("segment", "batch", "convert", "models", "devices", "networks", "phantom")
+COMMANDS = ("segment", "batch", "convert", "compare", "models", "devices", "networks", "phantom")
 SIGNED_VALUES = ("--roi",)  # values of these may begin with a minus sign, which argparse would take for an option
 
 

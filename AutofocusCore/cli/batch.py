@@ -11,6 +11,7 @@ from AutofocusCore.cli import options
 from AutofocusCore.cli.console import ProgressDisplay, print_json, say, warn
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.errors import Cancelled
+from AutofocusCore.io.dicom_objects import DICOM_FORMATS
 from AutofocusCore.io.results import SEGMENTATION_FORMATS
 
 
@@ -31,9 +32,15 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "-o", "--output", required=True, metavar="OUTDIR", help="folder for results; created if necessary"
     )
-    parser.add_argument("--format", choices=SEGMENTATION_FORMATS, default=".seg.nrrd", help="default .seg.nrrd")
+    parser.add_argument(
+        "--format", choices=(*SEGMENTATION_FORMATS, *DICOM_FORMATS), default=".seg.nrrd",
+        help="default .seg.nrrd; rtstruct or seg: DICOM objects that refer to the cases' DICOM series",
+    )  # fmt: skip
     parser.add_argument("--attention", action="store_true", help="write the attention maps of every case too")
     parser.add_argument("--probabilities", action="store_true", help="write the class probabilities of every case too")
+    parser.add_argument("--review", action="store_true", help="write the list of places to check of every case too")
+    parser.add_argument("--uncertainty", action="store_true", help="write the map of doubt of every case too")
+    parser.add_argument("--report", action="store_true", help="write a report (HTML) of every case too")
     where = parser.add_argument_group("where to compute")
     where.add_argument("--workers", type=options.positive_int, default=1, metavar="N", help="processes; default 1")
     where.add_argument("--dask", action="store_true", help="with a Dask cluster of N processes on this computer")
@@ -62,6 +69,9 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         format=args.format,
         attention=args.attention,
         probabilities=args.probabilities,
+        uncertainty=args.uncertainty,
+        review=args.review,
+        report=args.report,
         settings=options.settings_for_workers(args),
         workers=args.workers,
         dask=args.dask,

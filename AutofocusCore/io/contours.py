@@ -28,10 +28,8 @@ from AutofocusCore.io.dicom_objects import need
 
 Points = npt.NDArray[np.float64]
 
-ALONG_EDGE = 0.3719
-"""Where on its edge a channel begins and ends."""
-MOST_CHANNELS = 200
-"""Channels that are tried, the shortest first, for one that passes no voxel centre."""
+CLEAR_OF_CENTRES = 0.25
+"""Channels run so far beside the rows of voxel centres, on which readers would differ."""
 
 
 def outlines(mask: npt.NDArray[np.bool_]) -> list[Points]:
@@ -59,48 +57,57 @@ def outlines(mask: npt.NDArray[np.bool_]) -> list[Points]:
 
 
 def _joined(rings: list[Points]) -> Points:
-    """One polygon of an outer ring and its holes. The nearest hole is joined first, so that channels do not cross."""
-    merged, holes = rings[0], rings[1:]
-    while holes:
-        channels = [_channel(merged, hole) for hole in holes]
-        index = min(range(len(holes)), key=lambda i: channels[i].length)
-        channel, hole = channels[index], holes.pop(index)
-        turned = np.concatenate([[channel.end], hole[channel.after_end :], hole[: channel.after_end], [channel.end]])
-        start = [channel.start]
-        merged = np.concatenate([merged[: channel.after_start], start, turned, start, merged[channel.after_start :]])
-    return merged
+    """One polygon of an outer ring and its holes: each hole by a channel to what lies next to the right of it."""
+    if len(rings) == 1:
+        return rings[0]
+    number = np.repeat(np.arange(len(rings)), [len(ring) for ring in rings])
+    index = np.concatenate([np.arange(len(ring)) for ring in rings])
+    start = np.concatenate(rings)
+    end = np.concatenate([np.roll(ring, -1, axis=0) for ring in rings])
+    low, high = np.minimum(start[:, 1], end[:, 1]), np.maximum(start[:, 1], end[:, 1])
+    channels: dict[int, list[_Channel]] = {}
+    for hole in range(1, len(rings)):
+        ring = rings[hole]
+        level = float(ring[int(ring[:, 0].argmax()), 1]) + CLEAR_OF_CENTRES
+        crossed = np.flatnonzero((low <= level) & (level < high))
+        share = (level - start[crossed, 1]) / (end[crossed, 1] - start[crossed, 1])
+        x = start[crossed, 0] + share * (end[crossed, 0] - start[crossed, 0])
+        own = number[crossed] == hole
+        mine = int(np.flatnonzero(own)[x[own].argmax()])
+        others = np.flatnonzero(~own & (x > x[mine]))
+        next_ = int(others[x[others].argmin()])
+        edge = int(crossed[next_])
+        way = float(np.abs([x[next_], level] - start[edge]).sum())
+        ends = np.array([[x[next_], level], [x[mine], level]])
+        channel = _Channel(int(index[edge]), way, ends, hole, int(index[crossed[mine]]))
+        channels.setdefault(int(number[edge]), []).append(channel)
+    return np.asarray(_walk(0, 0, rings, channels), dtype=np.float64)
 
 
 class _Channel(NamedTuple):
-    """From a point on one polygon's edge to one on another's, and the indices of the vertices after them."""
+    """From an edge of a ring, `way` behind its start, to an edge of a hole; `ends` are the points on both."""
 
-    length: float
-    start: Points
-    end: Points
-    after_start: int
-    after_end: int
-
-
-def _channel(polygon: Points, hole: Points) -> _Channel:
-    """The shortest channel that keeps clear of voxel centres, on which readers would differ."""
-    starts, ends = _on_edges(polygon), _on_edges(hole)
-    lengths = ((starts[:, None] - ends[None]) ** 2).sum(axis=2)
-    order = np.argsort(lengths, axis=None)[:MOST_CHANNELS]
-    pairs = [divmod(int(index), len(ends)) for index in order]
-    i, j = next((pair for pair in pairs if _clear(starts[pair[0]], ends[pair[1]])), pairs[0])
-    return _Channel(float(lengths[i, j]), starts[i], ends[j], i + 1, j + 1)
+    edge: int
+    way: float
+    ends: Points
+    hole: int
+    hole_edge: int
 
 
-def _on_edges(polygon: Points) -> Points:
-    """A point on every edge, not in its middle and not on the lines between voxel centres."""
-    return np.asarray(polygon + ALONG_EDGE * (np.roll(polygon, -1, axis=0) - polygon), dtype=np.float64)
-
-
-def _clear(start: Points, end: Points) -> bool:
-    """Whether the line between two points passes no voxel centre."""
-    steps = int(np.ceil(20 * float(np.abs(end - start).max()))) + 1
-    line = start + np.linspace(0, 1, steps)[:, None] * (end - start)
-    return bool((np.abs(line - np.rint(line)).max(axis=1) > 0.1).all())
+def _walk(number: int, first: int, rings: list[Points], channels: dict[int, list[_Channel]]) -> list[Points]:
+    """The points of a ring from one of its vertices on, and back to the vertex before, with all that hangs on it."""
+    ring = rings[number]
+    leaving: dict[int, list[_Channel]] = {}
+    for channel in sorted(channels.get(number, []), key=lambda one: one.way):
+        leaving.setdefault(channel.edge, []).append(channel)
+    points: list[Points] = []
+    for step in range(len(ring)):
+        at = (first + step) % len(ring)
+        points.append(ring[at])
+        for channel in leaving.get(at, []):
+            there = _walk(channel.hole, (channel.hole_edge + 1) % len(rings[channel.hole]), rings, channels)
+            points += [channel.ends[0], channel.ends[1], *there, channel.ends[1], channel.ends[0]]
+    return points
 
 
 def _without_straight_points(points: Points) -> Points:

@@ -8,6 +8,7 @@ import json
 import os
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.io.atomic import Staging, joined, suffix_of
@@ -71,6 +72,19 @@ def write_review_files(job: Job, model: Model, computed: Computed, staging: Stag
             computed.provenance,
             staging=staging,
         )
+
+
+def write_doubt(path: Path, spec: ModelSpec, computed: Computed) -> str:
+    """Write the map of doubt on the model's grid, for a viewer on this computer; the path as text."""
+    from AutofocusCore.images.resampling import to_image
+    from AutofocusCore.review import calibration_of
+    from AutofocusCore.review.assessment import doubt_on_model_grid
+
+    evidence = computed.result.evidence
+    assert evidence is not None
+    doubt = to_image(doubt_on_model_grid(evidence, calibration_of(spec)), evidence.grid)
+    write_image(path, doubt, provenance=computed.provenance)
+    return str(path)
 
 
 def write_places(path: str | os.PathLike[str], places: Sequence[Place], *, staging: Staging | None = None) -> None:

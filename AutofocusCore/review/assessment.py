@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from AutofocusCore.errors import SettingError
 from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample, to_image
@@ -42,6 +43,24 @@ class Assessment:
     def to_dict(self) -> dict[str, Any]:
         """As JSON can hold it."""
         return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Assessment:
+        """The inverse of `to_dict`; nothing of it where nothing is given.
+
+        Raises:
+            SettingError: a field is not what `to_dict` gives.
+        """
+        try:
+            estimates = {
+                str(name): None if one is None else Estimate(**one) for name, one in values.get("estimates", {}).items()
+            }
+            places = tuple(
+                Place(**{**place, "position_mm": tuple(place["position_mm"])}) for place in values.get("places", ())
+            )
+            return cls(estimates, places, tuple(values.get("warnings", ())), bool(values.get("calibrated")))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise SettingError(f"The review is malformed ({error})", "give that of a result") from None
 
 
 def assess(

@@ -130,6 +130,7 @@ class RequestHandlers:
         self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
     ) -> dict[str, Any]:
         """Segment into a temporary folder, for a caller that reads the result at once."""
+        from AutofocusCore.jobs.review import write_doubt
         from AutofocusCore.jobs.run import check_job, compute_job, reporter
         from AutofocusCore.worker.results import write_exchange_files
 
@@ -142,7 +143,9 @@ class RequestHandlers:
             }
             job = self._limited(Job.from_dict({**request, "outputs": outputs}), request.get("memory_share"))
             model = self._model(request)
-            computed = compute_job(check_job(job, model, writes=False), progress=progress, cancelled=cancelled)
+            job = check_job(job, model, writes=False)
+            review = bool(request.get("review", True))
+            computed = compute_job(job, model, review=review, progress=progress, cancelled=cancelled)
             start = time.monotonic()
             report = reporter(progress, cancelled)
             results = write_exchange_files(folder, model.spec, computed.result, computed.provenance, report)
@@ -151,6 +154,8 @@ class RequestHandlers:
             raise
         finally:
             give_memory_back()
+        if request.get("uncertainty") and computed.result.evidence is not None:
+            results["uncertainty"] = write_doubt(folder / "uncertainty.nrrd", model.spec, computed)
         outcome = computed.outcome(results["files"], time.monotonic() - start)
         return {**outcome.to_dict(), **results, "model": model.to_record()}
 

@@ -52,6 +52,12 @@ when the process ends. "attention": true and "probabilities": true request those
              the air, as the dilation; null where the attention of some layer was not asked for, or there is none
     "structures": [{"label", "name", "color", "type", …}, …], as in the model's metadata
     "provenance": {…}, how it was made
+    "review": {"estimates": {structure: {"dice", "low", "high", "check"} or null, …}, "places": [{"structure", "label",
+               "position_mm": [x, y, z] LPS, "volume_ml", "inside_ml", "outside_ml"}, …], "warnings": […],
+               "calibrated": true}; null with "review": false
+    "uncertainty": path of a .nrrd, entropy in bits on the model's grid; only with "uncertainty": true
+
+The requests "export", "report" and "compare" are about results that exist already; see `worker/exports.py`.
 
 A volume is {"path": "….npy", "index_to_lps": 4 x 4 numbers, row by row}: an array for `numpy.load`, and the matrix from
 voxel indices (i, j, k, 1) to millimetres (x, y, z, 1), LPS; the array's index is [k, j, i]. With "keep": false the
@@ -102,6 +108,7 @@ from AutofocusCore._version import __version__
 from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
+from AutofocusCore.worker import exports
 from AutofocusCore.worker.environment import prepare_process
 from AutofocusCore.worker.handlers import RequestHandlers
 from AutofocusCore.worker.json_lines import BadLine, Lines, take_standard_streams
@@ -129,6 +136,9 @@ class Worker:
             "plan": self._jobs.plan,
             "forget": self._jobs.forget,
             "segment": self._segment,
+            "export": exports.export,
+            "report": exports.report,
+            "compare": exports.compare,
         }
 
     def run(self) -> None:

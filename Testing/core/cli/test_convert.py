@@ -18,7 +18,8 @@ pytest.importorskip("highdicom")
 def case(reference_data: Path, tmp_path: Path) -> tuple[Path, Path]:
     """A DICOM folder, and a segmentation of it."""
     folder = reference_data / "odd_geometry" / "dicom2nifti" / "ct_gantry_tilt_siemens_4slices"
-    labels = sitk.Cast(read_image(folder).image > 0, sitk.sitkUInt8)
+    labels = sitk.Cast(read_image(folder).image > 5000, sitk.sitkUInt8)
+    labels[200:260, 220:250, :] = 1
     record = {"model": {"name": "made-up", "version": "2.1.0", "sha256": "cd" * 32}}
     write_segmentation(tmp_path / "x.seg.nrrd", labels, structures("Mandible"), provenance=record)
     return folder, tmp_path / "x.seg.nrrd"

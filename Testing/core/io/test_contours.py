@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -43,3 +45,11 @@ def test_a_hole_makes_no_outline_of_its_own() -> None:
 
 def test_an_empty_mask_has_no_outline() -> None:
     assert outlines(np.zeros((4, 4), dtype=bool)) == []
+
+
+def test_a_mask_of_noise_with_thousands_of_holes_takes_no_minutes() -> None:
+    mask = np.random.default_rng(0).random((200, 200)) < 0.75
+    start = time.perf_counter()
+    polygons = outlines(mask)
+    assert time.perf_counter() - start < 20
+    assert len(polygons) < 500

@@ -1,0 +1,101 @@
+"""Requests about results that exist already: "export" to RTSTRUCT or DICOM SEG, "report", and "compare".
+
+    {"id": 11, "request": "export", "labels": "labels.nrrd", "structures": [{"label", "name", "color", "type", …}, …],
+     "provenance": {…}, "format": "rtstruct", "dicom": "folder", "series": null, "frame": null, "output": "out.dcm"}
+                                           -> "files": ["out.dcm"]
+    {"id": 12, "request": "report", "labels": "labels.nrrd", "image": "ct.nrrd", "model": "head-neck-ct",
+     "review": {…}, "provenance": {…}, "output": "report.html"}            -> "files": ["report.html"]
+    {"id": 13, "request": "compare", "first": "a.seg.nrrd", "second": "b.seg.nrrd"}
+                                           -> "structures": [{"structure", "first_ml", "second_ml", "dice", …}, …]
+
+Label maps and images are files that AutofocusCore reads; structures, review and provenance are those of a result.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.errors import SettingError
+from AutofocusCore.io.results import check_writable
+
+if TYPE_CHECKING:
+    from AutofocusCore.models.parts import Structure
+
+
+def export(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the request "export".
+
+    Raises:
+        AutofocusError: an error that the user can correct.
+    """
+    from AutofocusCore.jobs.dicom_export import check_dicom_export, export_dicom
+    from AutofocusCore.jobs.saved_result import read_result
+
+    labels, scan, output = (_text(request, name) for name in ("labels", "dicom", "output"))
+    kind = _text(request, "format")
+    check_dicom_export(output, kind, scan)
+    check_writable([output], [labels])
+    result = read_result(labels, _structures(request))
+    provenance = request.get("provenance") or result.provenance
+    series, frame = request.get("series"), request.get("frame")
+    structures = _structures(request) or result.structures
+    path = export_dicom(output, kind, result.labels, structures, provenance, scan, series=series, frame=frame)
+    return {"files": [str(path)]}
+
+
+def report(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the request "report".
+
+    Raises:
+        AutofocusError: an error that the user can correct.
+    """
+    from AutofocusCore.images import read_image
+    from AutofocusCore.jobs.measure import measure
+    from AutofocusCore.jobs.report import write_report
+    from AutofocusCore.jobs.saved_result import read_result
+    from AutofocusCore.models import find_model
+    from AutofocusCore.review import Assessment
+
+    labels, image, output = (_text(request, name) for name in ("labels", "image", "output"))
+    check_writable([output], [labels, image])
+    spec = find_model(_text(request, "model")).spec
+    scan, result = read_image(image).image, read_result(labels, spec.structures)
+    assessment = Assessment.from_dict(request.get("review") or {})
+    provenance = request.get("provenance") or result.provenance
+    measurements = measure(result.labels, spec.structures, scan)
+    write_report(output, scan, result.labels, spec, measurements, assessment, provenance)
+    return {"files": [output]}
+
+
+def compare(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer the request "compare".
+
+    Raises:
+        AutofocusError: an error that the user can correct.
+    """
+    from AutofocusCore.jobs.compare import compare_results
+    from AutofocusCore.jobs.saved_result import read_result
+
+    first, second = (read_result(_text(request, name)) for name in ("first", "second"))
+    found = compare_results(first, second)
+    return {"structures": [dataclasses.asdict(row) for row in found.rows], "warnings": list(found.warnings)}
+
+
+def _structures(request: Mapping[str, Any]) -> tuple[Structure, ...] | None:
+    from AutofocusCore.models.parts import Structure, from_mapping
+
+    given = request.get("structures")
+    if given is None:
+        return None
+    if not isinstance(given, list):
+        raise SettingError(f"The request's structures are {given!r}", "give a list")
+    return tuple(from_mapping(Structure, entry, "structures entry") for entry in given)
+
+
+def _text(request: Mapping[str, Any], field: str) -> str:
+    value = request.get(field)
+    if not isinstance(value, str) or not value:
+        raise SettingError(f"The request's {field} is {value!r}", "give a text")
+    return value
