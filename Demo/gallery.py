@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import slicer
+
 from Demo.layout import GAP, INK, Picture, band, below, beside, save_png, write
 from Demo.planes import Planes, choose_planes
 from Demo.scene import Scene, segment_names_and_colours
@@ -14,7 +16,7 @@ from Demo.views import SliceView, ThreeDView
 ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
 SLICE_SIZE = (440, 384)  # pixels
 SURFACE_SIZE = ((3 * SLICE_SIZE[0] + GAP) // 2, 440)  # two of them are as wide as three slices
-OVERLAY_OPACITY = 0.5
+OVERLAY_OPACITY = 0.6
 EYES = {"From the front": (0.10, 1.0, 0.22), "From behind, left": (-0.75, -1.0, 0.35)}  # directions in RAS
 
 
@@ -53,7 +55,9 @@ def draw(views: Views, scan: Any, segmentation: Any, dilation: Any | None, folde
     if dilation is not None:
         overlay = _attention_slices(views, scan, segmentation, dilation, planes)
         caption = band(
-            overlay.shape[1], f"Attention: {dilation.GetName().lower()}", remark="blue: zoomed in · red: zoomed out"
+            overlay.shape[1],
+            f"Attention: {dilation.GetName().lower()}",
+            remark="blue: near · orange: far",
         )
         rows.append(("attention", caption, overlay))
     surfaces = _surfaces(views)
@@ -76,17 +80,21 @@ def _segment_slices(views: Views, scan: Any, planes: Planes) -> Picture:
 
 
 def _attention_slices(views: Views, scan: Any, segmentation: Any, dilation: Any, planes: Planes) -> Picture:
-    """The overlay with the outlines of the segments, without their fill, which would change its colours."""
-    display = segmentation.GetDisplayNode()
-    display.SetVisibility2DFill(False)
-    display.SetOpacity2DOutline(0.0)
+    """The overlay under the outlines of the segments, in colours that it does not have; its legend in one view."""
+    from AutofocusSegmentationLib.scene.outlines import show_as_before, show_as_outlines
+
+    show_as_outlines(segmentation)
+    legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(dilation)
+    if legend is not None:
+        legend.RemoveAllViewNodeIDs()
+        legend.AddViewNodeID(views.slices[ORIENTATIONS[-1]].node.GetID())
+        legend.SetVisibility(True)
     pictures = []
     for view in views.slices.values():
-        view.node.SetRulerType(view.node.RulerTypeNone)  # the legend is there
+        view.node.SetRulerType(view.node.RulerTypeNone)
         view.show(scan, dilation, OVERLAY_OPACITY)
         pictures.append(_slice(view, planes))
-    display.SetVisibility2DFill(True)
-    display.SetOpacity2DOutline(1.0)
+    show_as_before(segmentation)
     return beside(pictures)
 
 

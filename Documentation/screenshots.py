@@ -2,11 +2,15 @@
 
 The panel is the real one, driven by clicks in the tests' stand-in for the application, with a real worker; the views
 are drawn by Slicer's own displayable managers. What a picture shows has been computed for it.
+
+    python -m Documentation.screenshots --scan CT.nii.gz --model head-neck-ct     another scan and model, for a look
 """
 
 from __future__ import annotations
 
 import argparse
+import os
+import subprocess
 import sys
 import tempfile
 import zipfile
@@ -18,17 +22,23 @@ from Demo.offscreen import choose_window, why_not
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = Path(__file__).with_name("Pictures")
 MODEL = "pelvis-phantom"
-WIDTH = 470  # pixels of the panel
-SECONDS = 600
+WIDTH = 400  # pixels of the panel, as narrow as users have it
+SECONDS = 1200
 
 
 class Photographer:
-    """Clicks, waits and takes pictures of the panel."""
+    """Clicks, waits and takes pictures of the panel.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: where the pictures go.
+        model: which model is chosen.
+        suffix: of the pictures' names.
+    """
+
+    def __init__(self, folder: Path, model: str = MODEL, suffix: str = "") -> None:
         from Testing.SlicerHost import install_host
 
-        self.folder = folder
+        self.folder, self.model, self.suffix = folder, model, suffix
         self.host = install_host()
         self.widget = self.host.load_module(ROOT / "AutofocusSegmentation" / "AutofocusSegmentation.py")
         self.panel, self.ui = self.widget.panel, self.widget.ui
@@ -37,70 +47,90 @@ class Photographer:
         if not self.host.run(until, SECONDS).reached:
             raise TimeoutError(self.ui.statusLabel.text)
 
-    def take(self, name: str, *folded: str) -> None:
-        """A picture of the whole panel, with these sections folded up."""
-        for section in ("inputs", "model", "device", "result", "attention"):
-            getattr(self.ui, f"{section}CollapsibleButton").collapsed = section in folded
+    def take(self, name: str, *unfolded: str) -> None:
+        """A picture of the whole panel, with these sections unfolded."""
+        for section in ("attention", "options", "log"):
+            getattr(self.ui, f"{section}CollapsibleButton").collapsed = section not in unfolded
         self.host.run(lambda: False, 0.3)
-        self.host.grab(self.widget.parent, self.folder / f"panel-{name}.png", width=WIDTH)
+        self.host.grab(self.widget.parent, self.folder / f"panel-{name}{self.suffix}.png", width=WIDTH)
 
-    def choose(self) -> Any:
-        """A synthetic scan and its model."""
+    def load(self, scan: Path | None = None, *, sample: int = 0) -> Any:
+        """A scan from a file, or a synthetic one, which the views show then."""
         import slicer
         from AutofocusSegmentationLib.panel.sample_data import SAMPLES, add_sample
+        from AutofocusSegmentationLib.scene.image_node import add_image
 
-        node = add_sample(slicer.mrmlScene, SAMPLES[0])
-        self.wait(lambda: MODEL in self.panel.models.names)
-        self.panel.models.choose(MODEL)
-        self.wait(lambda: "GiB" in self.ui.planLabel.text)
+        from AutofocusCore.images import read_image
+
+        if scan is None:
+            node = add_sample(slicer.mrmlScene, SAMPLES[sample])
+        else:
+            node = add_image(slicer.mrmlScene, scan.name.partition(".")[0], read_image(scan).image)
+        slicer.util.setSliceViewerLayers(background=node, fit=True)
+        self.host.run(lambda: False, 0.2)
         return node
 
-    def segment(self) -> None:
+    def choose(self) -> None:
+        """The model, and the plan for what is chosen."""
+        self.wait(lambda: self.model in self.panel.models.names)
+        self.panel.models.choose(self.model)
+        self.wait(lambda: self.panel.planner.estimate is not None)
+
+    def segment(self, picture: bool = True) -> None:
         self.ui.segmentButton.click()
-        self.wait(lambda: self.ui.progressBar.value > 300 and self.ui.statusLabel.text.startswith("Segmenting"))
-        self.take("running", "result", "attention")
+        if picture:
+            self.wait(lambda: self.ui.progressBar.value > 200 or not self.panel.control.running)
+            self.take("running")
         self.wait(lambda: not self.panel.control.running)
         if self.panel.run.result is None:
             raise RuntimeError(self.ui.statusLabel.text)
+        self.host.run(lambda: False, 0.3)
 
     def chart(self, name: str, point: tuple[float, float, float]) -> None:
         """The bars at a point of the patient."""
         found = self.panel.attention.probe.look_at(point)
         self.host.grab(self.ui.chartLabel, self.folder / f"chart-{name}.png")
-        print(f"{name}: effective dilation {found.effective_mm:.1f} mm")
+        print(f"{name}: looked {found.distance_mm:.1f} mm far")
 
 
-def photograph_panel(folder: Path) -> Path:
-    """Before, during and after a run. Returns the scene as .mrb."""
+def photograph_panel(folder: Path, *, scan: Path | None, model: str, suffix: str = "") -> Path:
+    """Before, during and after a run, with two patients in the end. Returns the scene as .mrb."""
     import slicer
 
     from Demo.scene import segment_points
 
-    camera = Photographer(folder)
+    camera = Photographer(folder, model, suffix)
+    camera.load(scan)
     camera.choose()
-    camera.take("before", "result", "attention")
+    camera.take("before")
     camera.segment()
-    camera.take("after", "inputs", "model", "device", "attention")
-    camera.ui.attentionCheckBox.setChecked(True)
+    camera.take("after")
+    camera.ui.attentionButton.click()
     node = camera.panel.result.node
     places = dict(zip(node.GetSegmentation().GetSegmentIDs(), segment_points(node), strict=True))
     names = {node.GetSegmentation().GetSegment(key).GetName(): points for key, points in places.items() if len(points)}
     by_size = sorted(names, key=lambda name: len(names[name]))
-    for name, where in (("small", by_size[0]), ("large", by_size[-1])):
+    camera.take("attention", "attention")
+    for name, where in (("small", by_size[0]), ("large", by_size[-1])) if by_size else ():
         points = names[where]
         middle = points[((points - points.mean(axis=0)) ** 2).sum(axis=1).argmin()]
         print(f"chart-{name}.png: {where}")
         camera.chart(name, (float(middle[0]), float(middle[1]), float(middle[2])))
-    camera.take("attention", "inputs", "model", "device", "result")
+    camera.take("attention", "attention")
     camera.panel.attention.probe.stop()
     scene = folder / "tutorial.mrb"
     if not slicer.mrmlScene.WriteToMRB(str(scene)):
         raise RuntimeError(f"{scene} could not be written")
+    first = camera.panel.inputs.nodes()[0]
+    camera.panel.inputs._selectors[0].setCurrentNode(None)
+    camera.panel.inputs._selectors[0].setCurrentNode(first)  # as a user chooses it
+    camera.load(sample=1)
+    camera.take("two-patients")
     camera.widget.cleanup()
     return scene
 
 
-def photograph_views(mrb: Path, folder: Path) -> None:
+def photograph_views(mrb: Path, folder: Path, what: str) -> None:
     """The saved scene in slice and 3-D views."""
     from Demo.gallery import draw, open_views
     from Demo.scene import new_scene
@@ -112,28 +142,47 @@ def photograph_views(mrb: Path, folder: Path) -> None:
             archive.extractall(place)
         scene.mrml.SetURL(str(next(Path(place).rglob("*.mrml"))))
         scene.mrml.Import()
+    from AutofocusSegmentationLib.scene.attention_set import AttentionSet
+    from AutofocusSegmentationLib.scene.outlines import show_as_before
+
     segmentation = scene.mrml.GetFirstNodeByClass("vtkMRMLSegmentationNode")
+    show_as_before(segmentation)
     segmentation.CreateClosedSurfaceRepresentation()
     scan = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
-    zoom = scene.mrml.GetFirstNodeByName("Effective dilation, layer 1")
-    pictures = draw(views, scan, segmentation, zoom, folder, what="synthetic CT")
+    attention = AttentionSet.find(scene.mrml, segmentation)
+    pictures = draw(views, scan, segmentation, None if attention is None else attention.reach, folder, what=what)
     for picture in pictures:
         picture.replace(picture.with_name(f"tutorial-{picture.name}"))
+
+
+def at_200_percent(folder: Path, model: str) -> None:
+    """The same panel on a screen that is scaled by two: a process of its own, as Qt scales a whole process."""
+    with tempfile.TemporaryDirectory() as place:
+        command = [sys.executable, "-m", "Documentation.screenshots", "--scaled", "--model", model, "--output", place]
+        subprocess.run(command, check=True, env={**os.environ, "QT_SCALE_FACTOR": "2"}, cwd=ROOT)
+        (Path(place) / "panel-attention-200.png").replace(folder / "panel-attention-200.png")
 
 
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Take the tutorial's pictures.")
     parser.add_argument("--output", type=Path, default=PICTURES, help="folder (Documentation/Pictures)")
+    parser.add_argument("--scan", type=Path, help="image file, in place of the synthetic scan")
+    parser.add_argument("--model", default=MODEL, help=f"name of the model ({MODEL})")
+    parser.add_argument("--scaled", action="store_true", help="the panel alone, on a screen that is scaled")
     options = parser.parse_args()
     reason = why_not()
     if reason is not None:
         print(reason, file=sys.stderr)
         return 1
     choose_window()
-    options.output.mkdir(parents=True, exist_ok=True)
-    mrb = photograph_panel(options.output.absolute())
-    photograph_views(mrb, options.output.absolute())
+    folder = options.output.absolute()
+    folder.mkdir(parents=True, exist_ok=True)
+    suffix = "-200" if options.scaled else ""
+    mrb = photograph_panel(folder, scan=options.scan, model=options.model, suffix=suffix)
+    if not options.scaled:
+        photograph_views(mrb, folder, "synthetic CT" if options.scan is None else options.scan.name)
+        at_200_percent(folder, options.model)
     mrb.unlink()
     print(f"The pictures are in {options.output}.")
     return 0

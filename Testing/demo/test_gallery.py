@@ -100,7 +100,7 @@ def test_front_is_up_in_axial_and_at_the_left_in_sagittal_pictures(studio: Studi
 
 
 @pytest.mark.parametrize("orientation", ["Axial", "Sagittal", "Coronal"])
-def test_overlay_blends_and_is_red_where_the_network_zoomed_out(studio: Studio, orientation: str) -> None:
+def test_overlay_blends_and_is_orange_where_the_network_zoomed_out(studio: Studio, orientation: str) -> None:
     plain = studio.slice(orientation, segments=False, dilation=False)
     half = studio.slice(orientation, segments=False, dilation=True)
     full = studio.slice(orientation, segments=False, dilation=True, opacity=1.0)
@@ -118,7 +118,7 @@ def test_legend_shows_only_with_the_overlay(studio: Studio) -> None:
     legend = studio.slice("Coronal", segments=False, dilation=True)[bottom]
     colours = legend[(legend != without).any(axis=2)]
     assert (colours[:, 2] > colours[:, 0] + 100).any(), "its blue end"
-    assert (colours[:, 0] > colours[:, 2] + 100).any(), "its red end"
+    assert (colours[:, 0] > colours[:, 2] + 100).any(), "its orange end"
 
 
 def test_surfaces_have_the_segments_colours_on_a_light_background(studio: Studio) -> None:

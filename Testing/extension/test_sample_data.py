@@ -86,3 +86,23 @@ def voxels(node: Any) -> np.ndarray:
 
     image = node.GetImageData()
     return vtk_to_numpy(image.GetPointData().GetScalars()).reshape(image.GetDimensions()[::-1])
+
+
+def test_an_address_is_opened_as_slicers_download_sample_does_it(
+    registered: list[types.SimpleNamespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import urllib.request
+
+    import SimpleITK as sitk
+    from AutofocusSegmentationLib.panel import sample_data
+
+    monkeypatch.setattr(sample_data, "SIZE", (30, 24, 16))
+    monkeypatch.setattr(sample_data, "SPACING", (14.0, 14.0, 14.0))
+    for source in registered:
+        path = tmp_path / source.fileNames
+        urllib.request.urlretrieve(source.uris, str(path))
+        assert sitk.ReadImage(str(path)).GetSize() == (30, 24, 16)
+    with pytest.raises(OSError, match="no sample"):
+        urllib.request.urlopen("phantom:Nobody")
+    count = sum(isinstance(one, sample_data.PhantomOpener) for one in urllib.request._opener.handlers)
+    assert count == 1, "a second registration adds nothing"

@@ -12,10 +12,9 @@ import numpy as np
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.results import sidecar_path
+from AutofocusCore.io.results import reach_name, sidecar_path
 from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY
-from AutofocusSegmentationLib.scene.attention_layer import rates_of
-from AutofocusSegmentationLib.scene.attention_nodes import Layer
+from AutofocusSegmentationLib.scene.attention_layer import Layer, Reach, rates_of
 from AutofocusSegmentationLib.scene.image_node import index_to_lps
 from AutofocusSegmentationLib.worker.run import Result
 
@@ -42,7 +41,19 @@ def read_result(job: Job, outcome: Mapping[str, Any], model: Model) -> Result:
         layers=[] if job.outputs.attention is None else _layers(Path(job.outputs.attention)),
         provenance=_provenance(path, labels),
         message=dict(outcome),
+        reach=_reach(job),
     )
+
+
+def _reach(job: Job) -> Reach | None:
+    if job.outputs.attention is None:
+        return None
+    path = Path(job.outputs.attention) / reach_name(job.outputs.stem)
+    if not path.is_file():
+        return None  # written by an earlier version, or of some layers only
+    image = _read(path)
+    values = sitk.GetArrayFromImage(image)
+    return Reach(values, index_to_lps(image), bool((values == 0).any()))
 
 
 def _layers(folder: Path) -> list[Layer]:

@@ -137,7 +137,7 @@ def fill(scene: BatchScene, name: str, job: Job, outcome: Mapping[str, Any], mod
         image = read_image(path, series=series, frame=job.settings.frame).image
         title = name if len(job.images) == 1 else f"{name} {channel.name}"
         volumes.append(add_image(scene.mrml, title, image))
-    added = add_to_scene(volumes[0], result, model.spec.to_metadata()["autofocus"])
+    added = add_to_scene(volumes[0], result, model.spec.to_metadata()["autofocus"], everything=True)
     scene.show(volumes[0])
     return added
 

@@ -1,4 +1,4 @@
-"""The maps that the panel lets the user choose: of a layer its zoom map and its rates, and those of the classes."""
+"""The maps that the user can choose: the reach, the dilation and the rates of a layer, those of the classes."""
 
 from __future__ import annotations
 
@@ -7,30 +7,46 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.cursor_probe import millimetres
-from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet
+from AutofocusSegmentationLib.scene.attention_nodes import REACH, ZOOM
+from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 from AutofocusSegmentationLib.scene.recalibration import CLASS
 
-ZOOM, ALL_RATES = "zoom", "all"
+ALL_RATES, PLAYED = "all", "played"
 OF_CLASS = "class:"
+OF_ALL_LAYERS = (REACH, PLAYED)  # besides those of the classes
 
 
 def choices(attention: AttentionSet, layer: Any) -> list[tuple[str, str]]:
-    """Titles and identifiers of the maps: of a layer, and of the run's recalibration, if it has one."""
-    found = [(_("Zoom map: effective dilation"), ZOOM)]
-    for number, (rate, size) in enumerate(zip(layer.rates, layer.rates_mm, strict=True)):
-        found.append((_("Weight of rate {rate} ({size})").format(rate=rate, size=millimetres(size)), str(number)))
-    found.append((_("All rates side by side"), ALL_RATES))
-    for node in attention.recalibration():
-        name = node.GetAttribute(CLASS)
+    """Titles and identifiers of the maps: of all layers, of one, and of the run's recalibration, if it has one."""
+    found = []
+    if attention.reach is not None:
+        found.append((_("Reach: how far it looked (mm)"), REACH))
+    if layer is not None:
+        found.append((_("Dilation of one layer (mm)"), ZOOM))
+        for number, (rate, size) in enumerate(zip(layer.rates, layer.rates_mm, strict=True)):
+            found.append((_("Weight of rate {rate} ({size})").format(rate=rate, size=millimetres(size)), str(number)))
+        found.append((_("All rates side by side"), ALL_RATES))
+    if len(attention.layers) > 1:
+        found.append((_("Layers, played one after the other"), PLAYED))
+    for name in attention.classes:
         found.append((_("Suppressed (0) or kept (1): {name}").format(name=name), OF_CLASS + name))
     return found
 
 
+def is_of_one_layer(chosen: str) -> bool:
+    """Whether a map is of one layer, which must then be chosen too."""
+    return chosen not in OF_ALL_LAYERS and not chosen.startswith(OF_CLASS)
+
+
 def volume_of(attention: AttentionSet, layer: Any, chosen: str) -> Any:
-    """The volume node of a chosen map; None for all rates side by side."""
-    if chosen == ALL_RATES:
+    """The volume node of a chosen map, made if need be; None for all rates side by side, and for played layers."""
+    if chosen in (ALL_RATES, PLAYED):
         return None
+    if chosen == REACH:
+        return attention.reach
     if chosen.startswith(OF_CLASS):
         name = chosen.removeprefix(OF_CLASS)
         return next((node for node in attention.recalibration() if node.GetAttribute(CLASS) == name), None)
-    return attention.zoom(layer.index) if chosen == ZOOM else attention.rates(layer.index)[int(chosen)]
+    if layer is None:
+        return None
+    return layer.zoom if chosen == ZOOM else layer.rate(int(chosen))

@@ -1,25 +1,27 @@
-"""The panel's attention: which layer, which map, how it is laid over the scan, and the weights at the cursor."""
+"""The panel's attention: which map lies over the scan, in which views, and how far the network looked at the cursor."""
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
-import qt
 import slicer
-from slicer.i18n import tr as _
 
-from AutofocusSegmentationLib.panel.attention_choices import ALL_RATES, ZOOM, choices, volume_of
+from AutofocusSegmentationLib.panel.attention_choices import ALL_RATES, PLAYED, is_of_one_layer, volume_of
+from AutofocusSegmentationLib.panel.attention_widgets import AttentionWidgets
 from AutofocusSegmentationLib.panel.cursor_probe import CursorProbe
+from AutofocusSegmentationLib.panel.rate_views import RateViews
 from AutofocusSegmentationLib.scene import attention_display as display
 from AutofocusSegmentationLib.scene import attention_views as views
-from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet
-from AutofocusSegmentationLib.scene.slice_views import composite_nodes, fit_slices
+from AutofocusSegmentationLib.scene.attention_set import AttentionSet
+from AutofocusSegmentationLib.scene.outlines import show_as_before, show_as_outlines
+from AutofocusSegmentationLib.scene.slice_views import all_composite_nodes, composite_nodes, slice_node_of
 
-MAKE_MS = 30  # between volumes of single rates, which are made one by one so that nobody waits for them
+MOST_SETS = 4  # whose maps are kept in memory until they are asked for
 
 
 class AttentionView:
-    """Shows one set of attention maps.
+    """Shows the attention of one result, over the scan that it belongs to and no other.
 
     Args:
         ui: the panel's widgets.
@@ -27,29 +29,22 @@ class AttentionView:
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
-        self._parameters: Any = None
         self._set: AttentionSet | None = None
-        self._reference: Any = None
-        self._filling = False
+        self._known: OrderedDict[str, AttentionSet] = OrderedDict()  # by the segmentation's id
         self._entered = False
-        self._layout_before: int | None = None
         self._rendering: Any = None
-        self.probe = CursorProbe(ui.chartLabel, self._layer)
-        self._maker = qt.QTimer()
-        self._maker.setInterval(MAKE_MS)
-        self._maker.connect("timeout()", self._make_next)
-        ui.attentionCheckBox.connect("toggled(bool)", lambda on: self.update())
-        ui.attentionLayerSelector.connect("currentIndexChanged(int)", lambda index: self._layer_chosen())
-        ui.attentionMapSelector.connect("currentIndexChanged(int)", lambda index: self._map_chosen())
-        ui.attentionColoursSelector.connect("currentIndexChanged(int)", lambda index: self._colours_chosen())
-        ui.attentionOpacitySlider.connect("valueChanged(double)", lambda value: self._show_opacity())
-        ui.attentionRangeWidget.connect("valuesChanged(double,double)", lambda low, high: self._show_range())
-        ui.attentionLegendCheckBox.connect("toggled(bool)", lambda on: self.update())
-        ui.attentionLinkedCheckBox.connect("toggled(bool)", lambda on: self.update())
+        self._played: Any = None
+        self._updating = False
+        self.widgets = AttentionWidgets(ui, self.update)
+        self.rate_views = RateViews()
+        self.probe = CursorProbe(ui.chartLabel, self._subject)
+        ui.attentionCheckBox.connect("toggled(bool)", self._toggled)
+        ui.attentionButton.connect("clicked(bool)", self._button_clicked)
         ui.attentionProbeCheckBox.connect("toggled(bool)", lambda on: self._follow_cursor())
         ui.volumeRenderingButton.connect("toggled(bool)", self._render)
-        ui.layerSequenceButton.connect("clicked(bool)", lambda checked=False: self.make_sequence())
-        self._fill()
+        ui.layerSequenceButton.connect("clicked(bool)", lambda checked=False: self.widgets.choose(PLAYED))
+        ui.keepMapsButton.connect("clicked(bool)", lambda checked=False: self._set and self._set.make_all())
+        self.widgets.fill(None)
 
     # Life
 
@@ -66,225 +61,158 @@ class AttentionView:
     def close(self) -> None:
         """The panel goes."""
         self.exit()
-        self._maker.stop()
+        self._known.clear()
         self._set = None
 
     def set_parameters(self, parameters: Any) -> None:
         """The parameter node, or None."""
-        self._parameters = parameters
+        self.widgets.parameters = parameters
         if parameters is None:
-            self.set_attention(None, None)
+            self._known.clear()
+            self.set_attention(None)
 
     # What is shown
 
-    def set_attention(self, attention: AttentionSet | None, reference: Any) -> None:
+    def set_attention(self, attention: AttentionSet | None) -> None:
         """Show the maps of a result; None: there are none."""
-        if self._set is not None and attention is None:
-            self._clear_views()
-        self._set, self._reference = attention, reference
-        self._fill()
+        if self._set is not None and (attention is None or attention.owner is not self._set.owner):
+            self.clear()
+        self._set = attention
+        if attention is not None:
+            self._known[attention.owner.GetID()] = attention
+            self._known.move_to_end(attention.owner.GetID())
+            while len(self._known) > MOST_SETS:
+                self._known.popitem(last=False)
+        self._played = None
+        self.widgets.fill(attention)
         self.update()
-        self._follow_cursor()
-        self._maker.start()
 
     def find(self, segmentation: Any) -> None:
         """Show the maps that belong to a segmentation, which may have come with a saved scene."""
-        reference = None
-        if segmentation is not None:
-            reference = segmentation.GetNodeReference(segmentation.GetReferenceImageGeometryReferenceRole())
-        found = AttentionSet.find(slicer.mrmlScene, reference) if reference is not None else None
-        self.set_attention(found, reference)
+        found = None if segmentation is None else self._known.get(segmentation.GetID())
+        if segmentation is not None and (found is None or not found.there):
+            found = AttentionSet.find(slicer.mrmlScene, segmentation)
+        self.set_attention(found)
 
     def node_removed(self, node: Any) -> None:
-        """A node left the scene: without its maps there is nothing to show."""
-        if self._set is not None and (node is self._reference or self._set.holds(node)):
-            self.set_attention(None, None)
+        """A node left the scene: without its scan, its segmentation or its reach there is nothing to show."""
+        self._known = OrderedDict((key, one) for key, one in self._known.items() if node is not one.owner)
+        if self._set is not None and (node is self._set.reference or node is self._set.owner):
+            self.set_attention(None)
+        elif self._set is not None and self._set.holds(node):
+            self.update()
 
     @property
     def volume(self) -> Any:
         """The volume node that is laid over the scan; None for all rates side by side, or where there is none."""
-        layer = self._layer()
-        return None if layer is None else volume_of(self._set, layer, self._map())
+        if self._set is None:
+            return None
+        if self.widgets.map == PLAYED:
+            return self._play()
+        return volume_of(self._set, self.widgets.layer, self.widgets.map)
+
+    @property
+    def shown(self) -> bool:
+        """Whether the user wants an overlay, and there is one."""
+        return self._set is not None and self._set.there and bool(self._ui.attentionCheckBox.checked)
 
     def update(self) -> None:
-        """Bring the views into accord with the choices."""
-        if self._filling:
+        """Bring the views into accord with the choices, and with the scans that they show."""
+        if self._updating:
             return
-        layer = self._layer()
-        shown = layer is not None and self._ui.attentionCheckBox.checked
-        if not shown:
-            self._clear_views()
-            return
+        self._updating = True
+        try:
+            self._ui.attentionButton.checked = self.shown
+            if self.shown:
+                self._lay_over()
+            else:
+                self.clear()
+        finally:
+            self._updating = False
+        self._follow_cursor()
+
+    def clear(self) -> None:
+        """Take overlay, legend and outlines off all views."""
+        self.rate_views.leave()
+        display.hide_overlay(all_composite_nodes())
+        if self._set is not None:
+            for volume in self._set.volumes():
+                display.show_legend(volume, visible=False)
+            if self._set.owner.GetScene() is not None and self._set.owner.IsA("vtkMRMLSegmentationNode"):
+                show_as_before(self._set.owner)
+
+    def _lay_over(self) -> None:
+        assert self._set is not None
         linked, opacity = self._ui.attentionLinkedCheckBox.checked, self._ui.attentionOpacitySlider.value
-        if self._map() == ALL_RATES:
-            self._side_by_side(layer, opacity)
-            return
-        self._leave_side_by_side()
-        display.show_overlay(composite_nodes(), self.volume, background=self._reference, opacity=opacity, linked=linked)
-        self._show_range()
-        for node in self._set.volumes():
-            display.show_legend(node, visible=node is self.volume and self._ui.attentionLegendCheckBox.checked)
+        if self.widgets.map == ALL_RATES and self.widgets.layer is not None and self._on_screen():
+            volumes = self.rate_views.enter(self._set, self.widgets.layer, opacity=opacity, linked=linked)
+            front = volumes[0] if volumes else None
+        else:
+            self.rate_views.leave()
+            front = self.volume
+            volumes = [] if front is None else [front]
+        there = self._on_screen()
+        elsewhere = [composite for composite in all_composite_nodes() if composite not in there]
+        display.hide_overlay(elsewhere)
+        if self.widgets.map != ALL_RATES and front is not None:
+            display.show_overlay(there, front, opacity=opacity, linked=linked)
+        self.widgets.show_range_of(volumes)
+        view = slice_node_of(there[0]) if there else None
+        for node in {*self._set.volumes(), *volumes}:
+            wanted = node is front and view is not None and self._ui.attentionLegendCheckBox.checked
+            display.show_legend(node, visible=wanted, view=None if view is None else view.GetID())
+        if self._set.owner.IsA("vtkMRMLSegmentationNode"):
+            (show_as_outlines if there else show_as_before)(self._set.owner)
 
-    def make_sequence(self) -> Any:
-        """A sequence of the zoom maps over the layers, and its browser, chosen in the toolbar."""
-        if self._set is None:
-            return None
-        _sequence, browser = views.layer_sequence(self._set)
-        module = getattr(slicer.modules, "sequences", None)
-        if hasattr(module, "showSequenceBrowser"):  # only the application has toolbars
-            module.setToolBarActiveBrowserNode(browser)
-            module.showSequenceBrowser(browser)
-        return browser
+    def _on_screen(self) -> list[Any]:
+        """The slice views that show the scan that the attention belongs to."""
+        assert self._set is not None
+        scan = self._set.reference.GetID()
+        return [composite for composite in composite_nodes() if composite.GetBackgroundVolumeID() == scan]
 
-    # Widgets
-
-    def _fill(self) -> None:
-        self._filling = True
-        there = self._set is not None
-        self._ui.attentionWidget.enabled = there
-        self._ui.attentionCheckBox.enabled = there
-        self._ui.attentionHintLabel.visible = not there
-        self._ui.attentionHintLabel.text = _("Segment with an autofocus model to see where it zoomed in and out.")
-        selector = self._ui.attentionLayerSelector
-        selector.clear()
-        for layer in self._set.layers if there else ():
-            selector.addItem(_("Autofocus layer {number}").format(number=layer.index + 1), layer.index)
-        wanted = -1 if self._parameters is None else selector.findData(self._parameters.attention_layer)
-        selector.setCurrentIndex(wanted if wanted >= 0 else selector.count - 1)
-        self._ui.layerSequenceButton.enabled = there and len(self._set.layers) > 1
-        self._fill_maps()
-        self._filling = False
-
-    def _fill_maps(self) -> None:
-        selector = self._ui.attentionMapSelector
-        filling, self._filling = self._filling, True
-        selector.clear()
-        layer = self._layer()
-        if layer is not None:
-            for title, identifier in choices(self._set, layer):
-                selector.addItem(title, identifier)
-            wanted = selector.findData(self._parameters.attention_map if self._parameters is not None else ZOOM)
-            selector.setCurrentIndex(max(wanted, 0))
-        self._fill_map_options()
-        self._filling = filling
-
-    def _fill_map_options(self) -> None:
-        layer = self._layer()
-        if layer is None:
-            return
-        filling, self._filling = self._filling, True
-        zoom = self._map() == ZOOM
-        low, high = (min(layer.rates_mm), max(layer.rates_mm)) if zoom else (0.0, 1.0)
-        widget = self._ui.attentionRangeWidget
-        widget.minimum, widget.maximum = low, high
-        widget.singleStep = (high - low) / 50
-        widget.suffix = " mm" if zoom else ""
-        widget.setValues(low, high)
-        selector = self._ui.attentionColoursSelector
-        selector.clear()
-        for title, identifier in display.colour_choices(slicer.mrmlScene, "zoom" if zoom else "rate"):
-            selector.addItem(title, identifier)
-        wanted = selector.findData(self._parameters.attention_colours if self._parameters is not None else "")
-        selector.setCurrentIndex(max(wanted, 0))
-        self._filling = filling
-
-    def _layer(self) -> Any:
-        if self._set is None:
-            return None
-        index = self._ui.attentionLayerSelector.currentIndex
-        return self._set.layers[index] if 0 <= index < len(self._set.layers) else None
-
-    def _map(self) -> str:
-        selector = self._ui.attentionMapSelector
-        return str(selector.itemData(selector.currentIndex) or ZOOM)
-
-    def _layer_chosen(self) -> None:
-        if self._filling:
-            return
-        if self._parameters is not None and self._layer() is not None:
-            self._parameters.attention_layer = self._layer().index
-        self._fill_maps()
+    def _toggled(self, on: bool) -> None:
+        """The user wants the overlay: the views that show another scan are brought back to this one."""
+        if on and self._set is not None and self._set.there and not self._updating and not self._on_screen():
+            display.show_behind(composite_nodes(), self._set.reference)
         self.update()
 
-    def _map_chosen(self) -> None:
-        if self._filling:
-            return
-        if self._parameters is not None:
-            self._parameters.attention_map = self._map()
-        self._fill_map_options()
-        self.update()
+    def _button_clicked(self, on: bool) -> None:
+        if on:
+            self._ui.attentionCollapsibleButton.collapsed = False
+        self._ui.attentionCheckBox.checked = on
 
-    def _colours_chosen(self) -> None:
-        if self._filling or self._set is None:
-            return
-        selector = self._ui.attentionColoursSelector
-        identifier = str(selector.itemData(selector.currentIndex) or "")
-        if self._parameters is not None:
-            self._parameters.attention_colours = identifier
-        for volume in [self.volume] if self.volume is not None else self._set.rates(self._layer().index):
-            display.set_colours(volume, identifier)
+    def _play(self) -> Any:
+        """The volume that plays the layers one after the other; the sequence is made when it is first asked for."""
+        assert self._set is not None
+        if self._played is None or self._played.GetScene() is None:
+            _sequence, browser, self._played = views.layer_sequence(self._set)
+            module = getattr(slicer.modules, "sequences", None)
+            if hasattr(module, "showSequenceBrowser"):  # only the application has toolbars
+                module.setToolBarActiveBrowserNode(browser)
+                module.showSequenceBrowser(browser)
+        return self._played
 
-    def _show_opacity(self) -> None:
-        if self._set is not None and self._ui.attentionCheckBox.checked:
-            for composite in composite_nodes():
-                composite.SetForegroundOpacity(self._ui.attentionOpacitySlider.value)
+    # The cursor, and 3-D
 
-    def _show_range(self) -> None:
-        if self._filling or self._set is None or not self._ui.attentionCheckBox.checked:
-            return
-        widget = self._ui.attentionRangeWidget
-        for volume in [self.volume] if self.volume is not None else self._set.rates(self._layer().index):
-            display.set_threshold(volume, widget.minimumValue, widget.maximumValue)
+    def _subject(self) -> tuple[AttentionSet, Any] | None:
+        """What the cursor is about: the attention, and the layer where a map of one layer is shown."""
+        if self._set is None or not self._set.there:
+            return None
+        return self._set, self.widgets.layer if is_of_one_layer(self.widgets.map) else None
 
     def _follow_cursor(self) -> None:
-        if self._entered and self._set is not None and self._ui.attentionProbeCheckBox.checked:
+        wanted = self._entered and self.shown and self._ui.attentionProbeCheckBox.checked
+        if wanted and self._on_screen():
             self.probe.start()
         else:
             self.probe.stop()
 
-    def _make_next(self) -> None:
-        if self._set is None or not self._set.make_next():
-            self._maker.stop()
-
-    # Views
-
-    def _clear_views(self) -> None:
-        self._leave_side_by_side()
-        display.hide_overlay(composite_nodes())
-        for volume in self._set.volumes() if self._set is not None else ():
-            display.show_legend(volume, visible=False)
-
-    def _side_by_side(self, layer: Any, opacity: float) -> None:
-        volumes = self._set.rates(layer.index)
-        layout = views.side_by_side_layout(slicer.mrmlScene, len(volumes))
-        manager = slicer.app.layoutManager()
-        if manager is not None and manager.layout != layout.identifier:
-            self._layout_before = manager.layout
-            manager.setLayout(layout.identifier)
-        views.show_side_by_side(
-            slicer.mrmlScene, layout, volumes, background=self._reference, opacity=opacity,
-            linked=self._ui.attentionLinkedCheckBox.checked,
-        )  # fmt: skip
-        fit_slices(layout.view_names)
-        for volume in self._set.volumes():
-            display.show_legend(volume, visible=volume in volumes and self._ui.attentionLegendCheckBox.checked)
-        self._show_range()
-
-    def _leave_side_by_side(self) -> None:
-        if self._layout_before is not None:
-            manager = slicer.app.layoutManager()
-            if manager is not None:
-                manager.setLayout(self._layout_before)
-            self._layout_before = None
-
     def _render(self, wanted: bool) -> None:
-        layer = self._layer()
         module = getattr(slicer.modules, "volumerendering", None)
-        if layer is None or module is None:
-            return
-        if wanted:
-            self._rendering = views.render_zoom_map(module.logic(), self._set.zoom(layer.index))
-            slicer.util.resetThreeDViews()
-        elif self._rendering is not None:
+        if self._rendering is not None and self._rendering.GetScene() is not None:
             self._rendering.SetVisibility(False)
-            self._rendering = None
+        self._rendering = None
+        volume = self.volume
+        if wanted and volume is not None and module is not None:
+            self._rendering = views.render_map(module.logic(), volume)
+            slicer.util.resetThreeDViews()

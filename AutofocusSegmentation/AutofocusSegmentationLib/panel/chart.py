@@ -1,4 +1,4 @@
-"""The bar chart of the attention weights at the cursor: one bar for each dilation rate, blue (near) to red (far)."""
+"""The bar chart of the attention weights at the cursor: one bar for each dilation rate, blue (near) to orange (far)."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ from collections.abc import Sequence
 
 import qt
 
-HEIGHT = 150
-MARGIN = 8
-AXIS = 34  # room for the labels under the bars
-TOP = 22  # room for the weight over the highest bar
+MARGIN = 8  # of a line's height: 1
+LEAST_WIDTH = 160
 
 
 def draw_chart(
-    weights: Sequence[float], titles: Sequence[str], colours: Sequence[tuple[int, int, int]], caption: str, width: int
+    weights: Sequence[float],
+    titles: Sequence[str],
+    colours: Sequence[tuple[int, int, int]],
+    caption: str,
+    width: int,
+    ratio: float = 1.0,
 ) -> qt.QPixmap:
     """A picture of the weights.
 
@@ -22,29 +25,33 @@ def draw_chart(
         titles: under the bars, such as "6 mm".
         colours: red, green and blue, 0 to 255, of each bar.
         caption: a line under all bars.
-        width: in pixels.
+        width: in the panel's pixels.
+        ratio: the screen's pixels for one of the panel's, so that the chart is sharp at 200 % too.
     """
-    width = max(int(width), 160)
-    pixmap = qt.QPixmap(width, HEIGHT)
+    width = max(int(width), LEAST_WIDTH)
+    line = qt.QFontMetrics(qt.QApplication.font()).height() + 2
+    height = 7 * line
+    pixmap = qt.QPixmap(round(width * ratio), round(height * ratio))
+    pixmap.setDevicePixelRatio(ratio)
     pixmap.fill(qt.QColor(255, 255, 255, 0))
     painter = qt.QPainter()
     painter.begin(pixmap)
     text = _text_colour()
-    room = HEIGHT - AXIS - TOP
+    room = height - 3 * line - 4
     step = (width - 2 * MARGIN) / max(len(weights), 1)
     bar = int(step * 0.62)
     centre = int(qt.Qt.AlignCenter)
     for number, (weight, title, colour) in enumerate(zip(weights, titles, colours, strict=True)):
         left = int(MARGIN + number * step)
-        height = round(room * min(max(float(weight), 0.0), 1.0))
+        high = round(room * min(max(float(weight), 0.0), 1.0))
         start = left + (int(step) - bar) // 2
-        painter.fillRect(start, TOP, bar, room, qt.QColor(128, 128, 128, 36))
-        painter.fillRect(start, TOP + room - height, bar, height, qt.QColor(*colour))
+        painter.fillRect(start, line, bar, room, qt.QColor(128, 128, 128, 36))
+        painter.fillRect(start, line + room - high, bar, high, qt.QColor(*colour))
         painter.setPen(text)
-        painter.drawText(left, TOP + room - height - 18, int(step), 16, centre, f"{weight:.2f}")
-        painter.drawText(left, HEIGHT - AXIS + 1, int(step), 16, centre, title)
+        painter.drawText(left, room - high, int(step), line, centre, f"{weight:.2f}")
+        painter.drawText(left, line + room, int(step), line, centre, title)
     painter.setPen(text)
-    painter.drawText(0, HEIGHT - 17, width, 16, centre, caption)
+    painter.drawText(0, height - line, width, line, centre, caption)
     painter.end()
     return pixmap
 

@@ -1,4 +1,4 @@
-"""What the network did where the cursor is: the weights as bars, the effective field as a circle of true size."""
+"""What the network did where the cursor is: the weights as bars, how far it looked as a circle of true size."""
 
 from __future__ import annotations
 
@@ -9,10 +9,9 @@ import slicer
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.chart import draw_chart
-from AutofocusSegmentationLib.scene.probe import FieldMarker, Probe, weights_at
-from AutofocusSegmentationLib.scene.zoom_colours import zoom_colour
-
-OUTSIDE = _("Move the mouse over the scan to see the weights there.")
+from AutofocusSegmentationLib.scene.outlines import drawn_colours, unlike
+from AutofocusSegmentationLib.scene.probe import OUTSIDE, DistanceMarker, Probe, probe_at
+from AutofocusSegmentationLib.scene.zoom_colours import BETWEEN, ZOOMED_IN, ZOOMED_OUT, rate_colour
 
 
 def millimetres(value: float) -> str:
@@ -23,34 +22,45 @@ def millimetres(value: float) -> str:
 def show_probe(label: Any, found: Probe | None) -> None:
     """Draw a probe's weights on a QLabel; None: a hint in words."""
     if found is None or not found.inside:
-        label.setText(OUTSIDE)
+        label.setText(_("Move the mouse over the patient to see how far the network looked there."))
+        return
+    caption = _("looked {value:.0f} mm far here") if found.all_layers else _("effective dilation {value:.1f} mm")
+    caption = caption.format(value=found.distance_mm)
+    if not found.rates:
+        label.setText(caption)
         return
     low, high = min(found.rates_mm), max(found.rates_mm)
-    colours = [zoom_colour((rate - low) / (high - low) if high > low else 0.5) for rate in found.rates_mm]
-    caption = _("effective dilation {value:.1f} mm").format(value=found.effective_mm)
+    colours = [rate_colour((rate - low) / (high - low) if high > low else 0.5) for rate in found.rates_mm]
     titles = [millimetres(rate) for rate in found.rates_mm]
-    label.setPixmap(draw_chart([float(w) for w in found.weights], titles, colours, caption, label.width))
+    ratio = float(label.devicePixelRatioF()) if hasattr(label, "devicePixelRatioF") else 1.0
+    label.setPixmap(draw_chart([float(w) for w in found.weights], titles, colours, caption, label.width, ratio))
 
 
 class CursorProbe:
-    """Follows the mouse over the slice views.
+    """Follows the mouse over the slice views, and goes when the mouse leaves them or the patient.
 
     Args:
         label: the QLabel to draw on.
-        layer: gives the layer that is looked at, or None.
+        subject: gives the attention that is looked at and its layer (None: all layers), or None.
     """
 
-    def __init__(self, label: Any, layer: Callable[[], Any]) -> None:
+    def __init__(self, label: Any, subject: Callable[[], tuple[Any, Any] | None]) -> None:
         self._label = label
-        self._layer = layer
+        self._subject = subject
         self._crosshair: Any = None
         self._tag: int | None = None
-        self._marker: FieldMarker | None = None
+        self._marker: DistanceMarker | None = None
         show_probe(label, None)
+
+    @property
+    def circle(self) -> Any:
+        """The node of the circle, while there is one."""
+        return None if self._marker is None else self._marker.node
 
     def start(self) -> None:
         """Begin to follow."""
-        self.stop()
+        if self._crosshair is not None:
+            return
         self._crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
         if self._crosshair is not None:
             event = slicer.vtkMRMLCrosshairNode.CursorPositionModifiedEvent
@@ -61,27 +71,34 @@ class CursorProbe:
         if self._crosshair is not None and self._tag is not None:
             self._crosshair.RemoveObserver(self._tag)
         self._crosshair = self._tag = None
+        self._leave()
+
+    def look_at(self, point: tuple[float, float, float]) -> Probe:
+        """Show what the network did at a point, (x, y, z) in mm, RAS, of the world."""
+        subject = self._subject()
+        found = OUTSIDE if subject is None else probe_at(*subject, point)
+        if subject is None or not found.inside:
+            self._leave()
+            return found
+        show_probe(self._label, found)
+        if self._marker is None:
+            drawn = list(drawn_colours(subject[0].owner).values()) if subject[0].owner.IsA(SEGMENTATION) else []
+            self._marker = DistanceMarker(slicer.mrmlScene, unlike([*drawn, ZOOMED_IN, BETWEEN, ZOOMED_OUT]))
+        self._marker.update(point, found.distance_mm)
+        return found
+
+    def _leave(self) -> None:
         if self._marker is not None:
             self._marker.remove()
             self._marker = None
         show_probe(self._label, None)
 
-    def look_at(self, point: tuple[float, float, float]) -> Probe | None:
-        """Show what the network did at a point, (x, y, z) in mm, RAS, of the world."""
-        layer = self._layer()
-        found = weights_at(layer, point) if layer is not None else None
-        show_probe(self._label, found)
-        if found is None or not found.inside:
-            if self._marker is not None:
-                self._marker.remove()
-                self._marker = None
-            return found
-        if self._marker is None:
-            self._marker = FieldMarker(slicer.mrmlScene)
-        self._marker.update(point, found.effective_mm)
-        return found
-
     def _moved(self, caller: Any, event: Any) -> None:
         point = [0.0, 0.0, 0.0]
         if self._crosshair.GetCursorPositionRAS(point):
             self.look_at((point[0], point[1], point[2]))
+        else:
+            self._leave()
+
+
+SEGMENTATION = "vtkMRMLSegmentationNode"

@@ -44,6 +44,7 @@ class DeviceChoice:
         self._on_change = on_change
         self._updating = False
         self._parameters: Any = None
+        self.known = False  # whether the devices have been told
         self.fill([])
         _fill(ui.precisionSelector, [(_("Automatic"), "auto"), ("bfloat16", "bfloat16"), ("float16", "float16"),
                                      ("float32", "float32")])  # fmt: skip
@@ -53,6 +54,7 @@ class DeviceChoice:
 
     def fill(self, devices: Sequence[dict[str, Any]]) -> None:
         """Show these devices; a chosen one that is gone stays in the list, marked as gone."""
+        self.known = bool(devices)
         wanted = self.device if self._parameters is None else self._parameters.device
         best = f": {device_title(devices[0])}" if devices else ""
         entries = [(_("Automatic") + best, "auto")] + [(device_title(device), device["id"]) for device in devices]

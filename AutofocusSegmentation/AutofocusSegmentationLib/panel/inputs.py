@@ -1,4 +1,4 @@
-"""The panel's inputs: one selector for each channel of the chosen model, and the region of interest."""
+"""The panel's inputs: a selector for each channel of the model, which follow the views until the user chooses."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import slicer
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.parameters import INPUT_ROLE
+from AutofocusSegmentationLib.panel.shown_volume import shown_volume
 from AutofocusSegmentationLib.scene.attention_nodes import is_attention
 from AutofocusSegmentationLib.scene.frames import frames_of
 
@@ -40,8 +41,10 @@ def match(node: Any, patterns: Sequence[str]) -> bool:
 
 
 def suggest(scene: Any, channels: Sequence[dict[str, Any]], shown: Any = None) -> list[Any]:
-    """A volume for each channel: by the names, then what the views show, then the only one there is; else None."""
+    """A volume for each channel: of a single one what the views show; else by the names, then the only one there is."""
     free = candidates(scene)
+    if len(channels) == 1 and shown is not None and shown in free:
+        return [shown]
     chosen: list[Any] = []
     for channel in channels:
         found = [node for node in free if match(node, channel.get("patterns") or ())]
@@ -49,7 +52,7 @@ def suggest(scene: Any, channels: Sequence[dict[str, Any]], shown: Any = None) -
         chosen.append(found[0] if found else None)
         free = [node for node in free if node is not chosen[-1]]
     if len(channels) == 1 and chosen[0] is None and free:
-        chosen[0] = shown if shown in free else free[0]
+        chosen[0] = free[0]
     return chosen
 
 
@@ -66,21 +69,23 @@ class Inputs:
         self._on_change = on_change
         self._channels: list[dict[str, Any]] = []
         self._selectors: list[Any] = []
-        self._parameter_node: Any = None
+        self._parameters: Any = None
         self._updating = False
+        ui.useShownButton.connect("clicked(bool)", lambda checked=False: self._use_shown())
+        ui.showInputButton.connect("clicked(bool)", lambda checked=False: self._show_input())
 
-    def set_parameter_node(self, node: Any) -> None:
-        """The vtkMRMLScriptedModuleNode that keeps the choice, or None while there is none."""
-        self._parameter_node = node
+    def set_parameters(self, parameters: Any) -> None:
+        """The parameter node that keeps the choice, or None while there is none."""
+        self._parameters = parameters
         self.refresh()
 
     def set_channels(self, channels: Sequence[dict[str, Any]]) -> None:
         """Make the selectors for a model's channels; volumes that are chosen stay."""
         if [c["name"] for c in channels] == [c["name"] for c in self._channels]:
-            self.prefill()
+            self.follow()
             return
         self._channels = list(channels)
-        layout = self._ui.channelsWidget.layout()
+        layout = self._ui.inputsWidget.layout()
         for selector in self._selectors:
             label = layout.labelForField(selector)
             for widget in (selector, label):
@@ -91,34 +96,29 @@ class Inputs:
         self._selectors = []
         for number, channel in enumerate(channels):
             selector = self._selector(channel)
-            modality = channel.get("modality") or ""
-            name = channel["name"]
-            title = name if not modality or modality in name else f"{name} ({modality})"
-            layout.addRow(f"{title}:", selector)
+            layout.insertRow(number, f"{channel_title(channel)}:", selector)
             selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node, n=number: self._changed(n, node))
             self._selectors.append(selector)
-        self.refresh()
-        self.prefill()
+        self.follow()
 
-    def prefill(self) -> None:
-        """Choose by the names of the volumes where nothing is chosen yet."""
-        if self._parameter_node is None or not self._channels:
-            return
-        for number, node in enumerate(suggest(slicer.mrmlScene, self._channels, _shown_volume())):
-            if self._reference(number) is None and node is not None:
-                self._parameter_node.SetNodeReferenceID(f"{INPUT_ROLE}{number}", node.GetID())
+    def follow(self) -> bool:
+        """Choose what the views show, or what the names say, unless the user has chosen; whether anything changed."""
+        changed = False
+        if self._parameters is not None and self._channels:
+            shown, may_follow = shown_volume(), not self._parameters.input_chosen
+            for number, node in enumerate(suggest(slicer.mrmlScene, self._channels, shown)):
+                now = self._reference(number)
+                if node is not None and node is not now and (now is None or (may_follow and node is shown)):
+                    self._refer(number, node)
+                    changed = True
         self.refresh()
+        return changed
 
     def refresh(self) -> None:
-        """Show in the selectors what the parameter node says, and hide attention maps from them."""
-        hidden = [
-            node.GetID()
-            for node in (
-                slicer.mrmlScene.GetNthNodeByClass(index, VOLUME)
-                for index in range(slicer.mrmlScene.GetNumberOfNodesByClass(VOLUME))
-            )
-            if is_attention(node)
-        ]
+        """Show in the selectors what the parameter node says, hide attention maps from them, compare with the views."""
+        count = slicer.mrmlScene.GetNumberOfNodesByClass(VOLUME)
+        nodes = [slicer.mrmlScene.GetNthNodeByClass(index, VOLUME) for index in range(count)]
+        hidden = [node.GetID() for node in nodes if is_attention(node)]
         self._updating = True
         try:
             for number, selector in enumerate(self._selectors):
@@ -127,8 +127,7 @@ class Inputs:
         finally:
             self._updating = False
         self._ui.everyFrameCheckBox.visible = self._has_frames()
-        self._ui.inputsHintLabel.visible = not candidates(slicer.mrmlScene)
-        self._ui.inputsHintLabel.text = _("No volume is loaded: drop a scan onto the views, or try a sample data set.")
+        self._compare_with_views()
 
     def nodes(self) -> list[Any]:
         """The chosen volume of each channel, None where none is chosen."""
@@ -137,19 +136,47 @@ class Inputs:
     def missing(self) -> list[str]:
         """Sentences about what has still to be chosen."""
         nodes = self.nodes()
+        if not candidates(slicer.mrmlScene):
+            return [_("Load a scan: drop it onto the views, or take one from the module Sample Data.")]
         lacking = [c["name"] for c, node in zip(self._channels, nodes, strict=True) if node is None]
         sentences = [_("Choose the volume for {name}.").format(name=name) for name in lacking]
         chosen = [node.GetID() for node in nodes if node is not None]
         if len(set(chosen)) < len(chosen):
-            sentences.append(_("The same volume is chosen for two channels."))
+            sentences.append(_("The same volume is chosen for two channels: choose another one for one of them."))
         return sentences
+
+    def _compare_with_views(self) -> None:
+        """Say plainly where the views show another scan than the one that would be segmented."""
+        shown, nodes = shown_volume(), [node for node in self.nodes() if node is not None]
+        differs = bool(shown is not None and nodes and shown not in nodes and shown in candidates(slicer.mrmlScene))
+        self._ui.viewsNoticeWidget.visible = differs
+        if differs:
+            sentence = _("The views show {shown}, the input is {input}.")
+            self._ui.viewsNoticeLabel.text = sentence.format(shown=shown.GetName(), input=nodes[0].GetName())
+        self._ui.useShownButton.visible = len(self._channels) == 1
+
+    def _use_shown(self) -> None:
+        self._refer(0, shown_volume())
+        self._parameters.input_chosen = False
+        self.refresh()
+        self._on_change()
+
+    def _show_input(self) -> None:
+        slicer.util.setSliceViewerLayers(background=self.nodes()[0], fit=True)
+        self.refresh()
 
     def _has_frames(self) -> bool:
         node = self._reference(0)
         return node is not None and frames_of(node) is not None
 
     def _reference(self, number: int) -> Any:
-        return None if self._parameter_node is None else self._parameter_node.GetNodeReference(f"{INPUT_ROLE}{number}")
+        if self._parameters is None:
+            return None
+        return self._parameters.parameterNode.GetNodeReference(f"{INPUT_ROLE}{number}")
+
+    def _refer(self, number: int, node: Any) -> None:
+        identifier = node.GetID() if node is not None else None
+        self._parameters.parameterNode.SetNodeReferenceID(f"{INPUT_ROLE}{number}", identifier)
 
     def _selector(self, channel: dict[str, Any]) -> Any:
         selector = slicer.qMRMLNodeComboBox()
@@ -161,19 +188,20 @@ class Inputs:
         selector.renameEnabled = True
         selector.noneDisplay = _("Select a volume")
         selector.toolTip = ", ".join(channel.get("patterns") or ())
+        selector.setSizePolicy(self._ui.outputSelector.sizePolicy)
         selector.setMRMLScene(slicer.mrmlScene)
         return selector
 
     def _changed(self, number: int, node: Any) -> None:
-        if self._updating or self._parameter_node is None:
+        if self._updating or self._parameters is None:
             return
-        self._parameter_node.SetNodeReferenceID(f"{INPUT_ROLE}{number}", node.GetID() if node is not None else None)
-        self._ui.everyFrameCheckBox.visible = self._has_frames()
+        self._refer(number, node)
+        self._parameters.input_chosen = node is not None
+        self.refresh()
         self._on_change()
 
 
-def _shown_volume() -> Any:
-    """The volume behind everything else in the slice views."""
-    selection = slicer.app.applicationLogic().GetSelectionNode()
-    identifier = selection.GetActiveVolumeID() if selection is not None else None
-    return slicer.mrmlScene.GetNodeByID(identifier) if identifier else None
+def channel_title(channel: dict[str, Any]) -> str:
+    """What the row of a channel is called: its name, with the modality where the name does not say it."""
+    name, modality = channel["name"], channel.get("modality") or ""
+    return name if not modality or modality in name else f"{name} ({modality})"

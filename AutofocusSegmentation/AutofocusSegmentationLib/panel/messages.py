@@ -8,11 +8,24 @@ from collections.abc import Sequence
 from typing import Any
 
 ERROR_COLOUR = "#c0392b"
+WARNING_COLOUR = "#b35c00"
 
 
 def red(sentence: str) -> str:
     """A sentence as rich text of a complaint."""
     return f'<span style="color:{ERROR_COLOUR}">{html.escape(sentence)}</span>'
+
+
+def amber(sentences: Sequence[str]) -> str:
+    """Sentences as rich text of warnings, one a line."""
+    lines = "<br>".join(f"⚠ {html.escape(sentence)}" for sentence in sentences)
+    return f'<span style="color:{WARNING_COLOUR}">{lines}</span>'
+
+
+def show_warnings(label: Any, sentences: Sequence[str]) -> None:
+    """Show warnings on a QLabel, which goes where there are none."""
+    label.text = amber(sentences) if sentences else ""
+    label.visible = bool(sentences)
 
 
 class Messages:
@@ -25,12 +38,14 @@ class Messages:
     def __init__(self, ui: Any) -> None:
         self._ui = ui
 
-    def say(self, sentence: str, *, error: bool = False, warnings: Sequence[str] = ()) -> None:
-        """Show a sentence, and warnings below it."""
-        lines = [red(sentence) if error else html.escape(sentence), *map(html.escape, warnings)]
-        self._ui.statusLabel.text = "<br>".join(lines)
-        for line in (sentence, *warnings):
-            self.log(line)
+    def say(self, sentence: str, *, error: bool = False) -> None:
+        """Show a sentence, and keep it in the log."""
+        self._ui.statusLabel.text = red(sentence) if error else html.escape(sentence)
+        self.log(sentence)
+
+    def hint(self, sentence: str) -> None:
+        """Show what can be done next; the log does without."""
+        self._ui.statusLabel.text = html.escape(sentence)
 
     def log(self, line: str) -> None:
         """A line in the log."""

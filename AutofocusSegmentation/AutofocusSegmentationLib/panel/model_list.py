@@ -1,7 +1,8 @@
-"""The panel's list of models: searchable, with what one wants to know before choosing."""
+"""The panel's list of models: a button that opens it, a search, and what one wants to know before choosing."""
 
 from __future__ import annotations
 
+import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from slicer.i18n import tr as _
 from AutofocusSegmentationLib.panel.messages import red
 
 TITLE, MODALITY, DICE, TIME, STRUCTURES, LICENCE = range(6)
+MOST_NAMES = 8  # of structures that the summary lists
+POPUP_SIZE = (480, 290)  # pixels, at least as wide as the button
 
 
 def mean_dice(model: dict[str, Any]) -> float | None:
@@ -42,22 +45,22 @@ def duration(seconds: float) -> str:
 
 
 def summary(model: dict[str, Any]) -> str:
-    """A few lines of rich text about a model."""
-    names = ", ".join(structure["name"] for structure in model["structures"])
-    dice = "; ".join(f"{name} {value:.2f}" for name, value in (model.get("dice") or {}).items())
-    lines = [f"<b>{model['title']}</b>: {names}."]
-    if model.get("synthetic"):
-        lines.append(_("<b>Trained on synthetic images only: for trying out, never for patients.</b>"))
-    if dice:
-        lines.append(_("Mean Dice on unseen cases: {figures}.").format(figures=dice))
-    lines.append(
-        _("Licence {licence}. {use}").format(licence=model["licence"], use=model.get("intended_use") or "").strip()
-    )
-    return "<br>".join(lines)
+    """Two lines of rich text about a model: what it finds and how well, and what it may be used for."""
+    names = [html.escape(structure["name"]) for structure in model["structures"]]
+    listed = ", ".join(names[:MOST_NAMES]) + (_(" and {count} more").format(count=len(names) - MOST_NAMES)
+                                              if len(names) > MOST_NAMES else "")  # fmt: skip
+    dice = mean_dice(model)
+    measured = "" if dice is None else "; " + _("mean Dice {dice:.2f} on unseen cases").format(dice=dice)
+    return f"{listed}{measured}."
+
+
+def button_text(model: dict[str, Any] | None) -> str:
+    """What the button that opens the list says."""
+    return _("Choose a model…") if model is None else f"{model['title']} ({modality(model)})"
 
 
 class ModelList:
-    """The tree of models, its search field, its buttons.
+    """The button, and the list that it opens: a tree with a search field, and buttons below.
 
     Args:
         ui: the panel's widgets.
@@ -81,6 +84,12 @@ class ModelList:
         self._items: dict[str, Any] = {}
         self._chosen = ""
         self._filling = False
+        self.error = ""  # why there are no models
+        ui.modelPopup.setWindowFlags(qt.Qt.Popup)
+        ui.modelPopup.hide()
+        ui.modelButton.connect("clicked(bool)", lambda checked=False: self.open())
+        ui.reloadModelsButton.connect("clicked(bool)", lambda checked=False: self._reload())
+        ui.modelTree.connect("itemClicked(QTreeWidgetItem*,int)", lambda item, column: ui.modelPopup.hide())
         ui.modelSearchLineEdit.connect("textChanged(QString)", self._search)
         ui.modelTree.connect("itemSelectionChanged()", self._selected)
         ui.modelDetailsButton.connect("clicked(bool)", lambda checked=False: self.show_card())
@@ -89,6 +98,7 @@ class ModelList:
     def fill(self, models: Sequence[dict[str, Any]], wanted: str = "") -> None:
         """Show these; the one that is `wanted`, or else the one that was chosen before, is chosen."""
         self._chosen = wanted or self._chosen
+        self.error = ""
         self._filling = True
         tree = self._ui.modelTree
         tree.clear()
@@ -111,6 +121,24 @@ class ModelList:
         self._search(self._ui.modelSearchLineEdit.text)
         self.choose(self._chosen if self._chosen in self._models else next(iter(self._models), ""))
 
+    def open(self) -> None:
+        """Open the list under the button; where it is empty, read it again."""
+        if not self._models:
+            self._reload()
+            return
+        popup, button = self._ui.modelPopup, self._ui.modelButton
+        popup.resize(max(button.width, POPUP_SIZE[0]), POPUP_SIZE[1])
+        popup.move(button.mapToGlobal(qt.QPoint(0, button.height)))
+        popup.show()
+        self._ui.modelSearchLineEdit.setFocus()
+
+    def fail(self, message: dict[str, Any]) -> None:
+        """The models could not be read; the button tries again."""
+        if message.get("code") != "cancelled" and not self._models:
+            self.error = str(message["message"])
+            self._ui.modelButton.text = _("No models: click to try again")
+            self._on_change(None)
+
     @property
     def names(self) -> list[str]:
         """Names of all models."""
@@ -130,7 +158,9 @@ class ModelList:
             self._ui.modelTree.setCurrentItem(item)
             self._filling = False
         model = self.chosen
-        self._ui.modelSummaryLabel.text = summary(model) if model else _("Choose a model.")
+        self._ui.modelButton.text = button_text(model)
+        self._ui.modelSummaryLabel.text = summary(model) if model else ""
+        self._ui.modelSummaryLabel.toolTip = _tip(model) if model else ""
         self._ui.modelDetailsButton.enabled = model is not None
         self._on_change(model)
 
@@ -154,13 +184,9 @@ class ModelList:
             )
             if not path:
                 return
-            checksum = qt.QInputDialog.getText(
-                slicer.util.mainWindow(),
-                _("Import a model"),
-                _("SHA-256 checksum of {file} from where you got it (leave empty if it has none):").format(
-                    file=Path(path).name
-                ),
-            )
+            checksum = _ask_checksum(Path(path).name)
+            if checksum is None:
+                return  # Escape: nothing is imported
         fields = {"path": str(path)}
         if checksum and checksum.strip():
             fields["sha256"] = checksum.strip().lower()
@@ -184,7 +210,8 @@ class ModelList:
         self._reload()
 
     def _complain(self, message: dict[str, Any]) -> None:
-        self._ui.modelSummaryLabel.text = red(message["message"])
+        if message.get("code") != "cancelled":
+            self._ui.modelSummaryLabel.text = red(message["message"])
 
     def _open_card(self, message: dict[str, Any]) -> None:
         dialog = qt.QDialog(slicer.util.mainWindow())
@@ -212,3 +239,18 @@ class ModelList:
                 if name != self._chosen:
                     self.choose(name)
                 return
+
+
+def _ask_checksum(file: str) -> str | None:
+    """The checksum that the user knows of a file, empty for none; None if the question was cancelled."""
+    dialog = qt.QInputDialog(slicer.util.mainWindow())  # its static form does not tell Cancel from an empty text
+    dialog.setWindowTitle(_("Import a model"))
+    question = _("SHA-256 checksum of {file} from where you got it (leave empty if it has none):")
+    dialog.setLabelText(question.format(file=file))
+    return str(dialog.textValue) if dialog.exec_() == qt.QDialog.Accepted else None
+
+
+def _tip(model: dict[str, Any]) -> str:
+    """All structures, licence and intended use, as plain text."""
+    names = ", ".join(structure["name"] for structure in model["structures"])
+    return "\n".join([names, model["licence"], model.get("intended_use") or ""])

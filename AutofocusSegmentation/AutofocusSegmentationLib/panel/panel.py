@@ -14,13 +14,18 @@ from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel import requirements
 from AutofocusSegmentationLib.panel.attention_view import AttentionView
+from AutofocusSegmentationLib.panel.closing import CloseGuard
 from AutofocusSegmentationLib.panel.device_choice import DeviceChoice
 from AutofocusSegmentationLib.panel.inputs import Inputs
 from AutofocusSegmentationLib.panel.messages import Messages
 from AutofocusSegmentationLib.panel.model_list import ModelList
+from AutofocusSegmentationLib.panel.output import fitting_output
 from AutofocusSegmentationLib.panel.planner import Planner
+from AutofocusSegmentationLib.panel.readiness import show_readiness
 from AutofocusSegmentationLib.panel.result_view import ResultView
 from AutofocusSegmentationLib.panel.run_control import RunControl
+from AutofocusSegmentationLib.panel.shown_volume import ViewsWatch
+from AutofocusSegmentationLib.scene.result_identity import newest_result, scan_of
 from AutofocusSegmentationLib.scene.results import Added
 from AutofocusSegmentationLib.worker.mailbox import Mailbox
 from AutofocusSegmentationLib.worker.run import Run
@@ -42,6 +47,7 @@ class Panel:
         self._gui_tag: Any = None
         self._observations: list[tuple[Any, int]] = []
         self._asked = False
+        self._input: Any = None  # the scan whose result is shown
 
         self.mailbox = Mailbox()
         self.messages = Messages(ui)
@@ -49,7 +55,7 @@ class Panel:
         self.inputs = Inputs(ui, self._changed)
         self.devices = DeviceChoice(ui, self._changed)
         self.models = ModelList(ui, self._model_changed, self.session.request, self.load_models)
-        self.planner = Planner(ui, self.session, self.inputs, self.models, self.devices)
+        self.planner = Planner(ui, self.session, self.inputs, self.models, self.devices, self._planned)
         self.result = ResultView(ui, self.messages.say)
         self.attention = AttentionView(ui)
         self.control = RunControl(
@@ -58,7 +64,7 @@ class Panel:
             self.mailbox,
             self.messages,
             self.devices,
-            on_clear=lambda: self.attention.set_attention(None, None),
+            on_clear=lambda: self.attention.set_attention(None),
             on_added=self._added,
             on_change=self._run_changed,
         )
@@ -66,13 +72,17 @@ class Panel:
         ui.segmentButton.connect("clicked(bool)", lambda checked=False: self.segment())
         ui.cancelButton.connect("clicked(bool)", lambda checked=False: self.control.cancel())
         ui.refreshDevicesButton.connect("clicked(bool)", lambda checked=False: self.load_devices())
-        ui.roiSelector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._changed())
+        for selector in (ui.roiSelector, ui.outputSelector):
+            selector.connect("currentNodeChanged(vtkMRMLNode*)", lambda node: self._changed())
         ui.segmentationSelector.connect("currentNodeChanged(vtkMRMLNode*)", self._result_chosen)
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MS)
-        self.timer.connect("timeout()", self.mailbox.empty)
+        self.timer.connect("timeout()", self._tick)
         self._observe(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self._node_added)
         self._observe(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self._node_removed)
+        self.views = ViewsWatch(self._views_changed)
+        self.guard = CloseGuard()
+        self.guard.watch(lambda: self.control.running, self.control.cancel)
 
     @property
     def run(self) -> Run | None:
@@ -85,7 +95,7 @@ class Panel:
         """The module is shown, with this parameter node."""
         self.set_parameters(parameters)
         self.timer.start()
-        if not self._asked:
+        if not self._asked or not self.models.names:
             self._asked = True
             self.load_models()
             self.load_devices()
@@ -98,6 +108,8 @@ class Panel:
     def close(self) -> None:
         """The application ends, or the module is loaded again."""
         self.timer.stop()
+        self.guard.stop()
+        self.views.stop()
         self.planner.stop()
         self.control.cancel()
         self.set_parameters(None)
@@ -121,9 +133,10 @@ class Panel:
         self.parameters = parameters
         self.devices.set_parameters(parameters)
         self.planner.set_parameters(parameters)
-        self.inputs.set_parameter_node(parameters.parameterNode if parameters is not None else None)
+        self.inputs.set_parameters(parameters)
         self.attention.set_parameters(parameters)
         if parameters is None:
+            self._input = None
             self.result.show(None)
             return
         self._gui_tag = parameters.connectGui(self.ui)
@@ -131,7 +144,8 @@ class Panel:
             self.models.choose(parameters.model_name)
         elif self.models.chosen is not None:
             parameters.model_name = self.models.chosen["name"]
-        self.inputs.prefill()
+        self.inputs.follow()
+        self._input = next(iter(self.inputs.nodes()), None)
         self._result_chosen(parameters.segmentation)
         self._changed()
 
@@ -139,7 +153,7 @@ class Panel:
 
     def load_models(self) -> None:
         """Ask for the models."""
-        self.session.request("models", on_result=self._got_models, on_error=self.messages.complain)
+        self.session.request("models", on_result=self._got_models, on_error=self._no_models)
 
     def load_devices(self) -> None:
         """Ask for the devices; without PyTorch there is nobody to ask."""
@@ -148,8 +162,14 @@ class Panel:
 
     def _got_models(self, message: dict[str, Any]) -> None:
         self.models.fill(message["models"], self.parameters.model_name if self.parameters is not None else "")
+        if not self.devices.known:  # the process could not be started when they were asked for
+            self.load_devices()
         for sentence in message.get("damaged") or []:
             self.messages.log(sentence)
+
+    def _no_models(self, message: dict[str, Any]) -> None:
+        self.models.fail(message)
+        self.messages.complain(message)
 
     def _got_devices(self, message: dict[str, Any]) -> None:
         self.devices.fill(message["devices"])
@@ -164,10 +184,21 @@ class Panel:
         self._changed()
 
     def _changed(self) -> None:
-        """Something else is chosen: what is missing, and what the plan is, may have changed."""
-        self._show_readiness()
-        if not self.control.running:
+        """Something else is chosen: what is missing, what the plan is and whose result is shown may have changed."""
+        if self.parameters is not None and not self.control.running:
+            scan = next(iter(self.inputs.nodes()), None)
+            output = self.parameters.output
+            fitting = fitting_output(output, self.inputs.nodes(), self.models.chosen)
+            if fitting is not output:
+                self.parameters.output = fitting
+            if scan is not self._input:
+                self._input = scan
+                self._show_result(newest_result(scan))
             self.planner.soon()
+        self._show_readiness(hint=True)
+
+    def _planned(self) -> None:
+        self._show_readiness(hint=self.run is None or not self.control.news)
 
     # The run
 
@@ -178,7 +209,7 @@ class Panel:
         if self.parameters is None:
             return [_("The scene is being closed.")]
         if self.models.chosen is None:
-            return [_("Choose a model.")]
+            return [self.models.error or _("The models are being read; this takes some seconds.")]
         return self.inputs.missing()
 
     def segment(self) -> None:
@@ -191,34 +222,42 @@ class Panel:
     def _run_changed(self) -> None:
         if self.control.running:
             self.planner.stop()
+        else:
+            self.planner.soon(anew=True)
         self._show_readiness()
 
     def _added(self, added: Added, reference: Any) -> None:
         if self.parameters is not None:
+            self.parameters.output = added.segmentation
             self.parameters.segmentation = added.segmentation
-        self.result.show(added.segmentation)
-        self.attention.set_attention(added.attention, reference)
+        self.attention.set_attention(added.attention)
+        self.result.show_new(added.segmentation)
 
-    def _show_readiness(self) -> None:
-        lacking = self.missing()
-        self.ui.segmentButton.enabled = not lacking
-        self.ui.cancelButton.enabled = self.control.running
-        hint = _("Segment the chosen volume with the chosen model.")
-        need = requirements.missing() if not lacking else None
-        if need is not None:
-            hint = f"{need.cause}; {need.remedy}."
-        self.ui.segmentButton.toolTip = "\n".join(lacking) if lacking else hint
+    def _show_readiness(self, *, hint: bool = False) -> None:
+        show_readiness(self, hint=hint and not self.control.running)
+
+    def _tick(self) -> None:
+        self.mailbox.empty()
+        self.session.rest()
 
     # The scene
 
     def _node_added(self, caller: Any, event: Any, node: Any) -> None:
-        if node is not None and node.IsA("vtkMRMLScalarVolumeNode") and self.parameters is not None:
+        if node is None or self.parameters is None:
+            return
+        self.views.add(node)
+        if node.IsA("vtkMRMLScalarVolumeNode"):
             qt.QTimer.singleShot(0, self._fill_in)  # when the node has its name and its image
 
     def _fill_in(self) -> None:
-        if self.parameters is not None and not slicer.mrmlScene.IsBatchProcessing():
-            self.inputs.prefill()
+        if self.parameters is not None and not slicer.mrmlScene.IsBatchProcessing() and self.inputs.follow():
             self._changed()
+
+    def _views_changed(self) -> None:
+        """The views show other volumes: the input follows, unless it was chosen; overlays stay on their scan."""
+        self._fill_in()
+        self.inputs.refresh()
+        self.attention.update()
 
     def _node_removed(self, caller: Any, event: Any, node: Any) -> None:
         self.control.node_removed(node)
@@ -231,6 +270,14 @@ class Panel:
     def _result_chosen(self, node: Any) -> None:
         self.result.show(node)
         self.attention.find(node)
+
+    def _show_result(self, node: Any) -> None:
+        """Show a result of the scan that is the input now; results of other scans go with their scans."""
+        shown = self.parameters.segmentation
+        if node is None and shown is not None and scan_of(shown) in (None, self._input):
+            return
+        self.parameters.segmentation = node
+        self._result_chosen(node)
 
     def _observe(self, caller: Any, event: Any, call: Any) -> None:
         @vtk.calldata_type(vtk.VTK_OBJECT)

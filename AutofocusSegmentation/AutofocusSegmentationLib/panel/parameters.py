@@ -20,10 +20,12 @@ class AutofocusParameterNode:
 
     model_name, device, precision, mode: as on the command line; "auto" leaves the choice to the engine.
     roi: segment inside this box only.
-    segmentation: the result that is shown, and updated by the next run if `update_result`.
+    output: the segmentation that the next run updates; None: it makes a new one.
+    segmentation: the result that is shown.
+    input_chosen: whether the user has chosen the input; otherwise it follows what the views show.
     every_frame: segment every frame of the sequence that the input belongs to.
     smallest_island: connected parts smaller than this, in mm³, are removed.
-    keep_attention: bring the attention maps into the scene.
+    keep_attention: compute the attention.
     attention_…: how they are shown.
     """
 
@@ -32,14 +34,16 @@ class AutofocusParameterNode:
     precision: str = "auto"
     mode: str = "exact"
     roi: vtkMRMLMarkupsROINode
+    output: vtkMRMLSegmentationNode
     segmentation: vtkMRMLSegmentationNode
-    update_result: bool = True
+    input_chosen: bool = False
     every_frame: bool = False
     smallest_island: Annotated[float, WithinRange(0, 1_000_000)] = 0.0
     keep_attention: bool = True
     attention_shown: bool = False
     attention_layer: int = -1
-    attention_map: str = "zoom"
+    attention_map: str = "reach"
+    attention_only: bool = False
     attention_opacity: Annotated[float, WithinRange(0, 1)] = 0.6
     attention_colours: str = ""
     attention_legend: bool = True

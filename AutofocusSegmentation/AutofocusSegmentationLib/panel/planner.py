@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import qt
+import slicer
+import vtk
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel import requirements
@@ -27,11 +30,19 @@ class Planner:
         ui: the panel's widgets.
         session: the worker.
         inputs, models, devices: what is chosen.
+        on_plan: called when the plan for what is chosen is known.
     """
 
     def __init__(
-        self, ui: Any, session: WorkerSession, inputs: Inputs, models: ModelList, devices: DeviceChoice
+        self,
+        ui: Any,
+        session: WorkerSession,
+        inputs: Inputs,
+        models: ModelList,
+        devices: DeviceChoice,
+        on_plan: Callable[[], None],
     ) -> None:
+        self._on_plan = on_plan
         self._ui = ui
         self._session = session
         self._inputs, self._models, self._devices = inputs, models, devices
@@ -42,6 +53,9 @@ class Planner:
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
         self._timer.connect("timeout()", self.plan)
+        self._observed: list[tuple[Any, int]] = []
+        self._known: dict[str, Any] | None = None  # the plan for `_planned_for`
+        self.estimate: dict[str, Any] | None = None  # the plan for what is chosen, once it is known
 
     def set_parameters(self, parameters: Any) -> None:
         """The parameter node, or None."""
@@ -51,14 +65,29 @@ class Planner:
         """Plan when nothing more is changed for a moment; `anew`: even if the same has been planned before."""
         if anew:
             self._planned_for = None
+        self.estimate = None
         self._timer.start()
 
     def stop(self) -> None:
         """Plan no more; answers that are still to come are not waited for."""
         self._timer.stop()
+        self._observe([])
+        self._forget()
+
+    def _forget(self) -> None:
         for request in self._requests:
             self._session.forget(request)
         self._requests = []
+
+    def _observe(self, nodes: list[Any]) -> None:
+        """Plan anew when one of these nodes is moved or changed."""
+        for node, tag in self._observed:
+            node.RemoveObserver(tag)
+        self._observed = []
+        for node in nodes:
+            for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLTransformableNode.TransformModifiedEvent):
+                if node is not None:
+                    self._observed.append((node, node.AddObserver(event, lambda *_: self._timer.start())))
 
     def plan(self) -> None:
         """Ask how the chosen volume would be computed, and what the other models would take."""
@@ -71,6 +100,7 @@ class Planner:
         if self._parameters is None or reference is None or reference.GetImageData() is None or model is None:
             self._ui.planLabel.text = _("Shown as soon as a volume and a model are chosen.")
             return
+        self._observe([reference, self._parameters.roi])
         try:
             fields = plan_fields(
                 reference, self._parameters.roi, self._devices.settings(), bool(self._parameters.keep_attention)
@@ -79,9 +109,12 @@ class Planner:
             self._ui.planLabel.text = red(str(error))
             return
         if self._planned_for == (model["name"], self._models.names, fields):
-            return  # and no process is started only to say the same again
-        self.stop()
-        self._planned_for = (model["name"], self._models.names, fields)
+            if self._known is not None:  # and no process is started only to say the same again
+                self.estimate = self._known
+                self._on_plan()
+            return
+        self._forget()
+        self._planned_for, self._known = (model["name"], self._models.names, fields), None
         for name in sorted(self._models.names, key=lambda name: name != model["name"]):
             chosen = name == model["name"]
             request = self._session.request(
@@ -96,7 +129,9 @@ class Planner:
     def _planned(self, message: dict[str, Any], name: str, chosen: bool) -> None:
         self._models.set_time(name, message.get("seconds"))
         if chosen:
+            self.estimate = self._known = message
             self._ui.planLabel.text = html.escape(plan_text(message))
+            self._on_plan()
 
     def _not_planned(self, message: dict[str, Any]) -> None:
         if message.get("code") != "cancelled":

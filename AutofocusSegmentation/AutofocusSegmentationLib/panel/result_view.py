@@ -1,4 +1,4 @@
-"""The panel's result: segments, volumes, surfaces, statistics, export."""
+"""The panel's result: the list of structures, warnings, surfaces, statistics, export."""
 
 from __future__ import annotations
 
@@ -9,7 +9,10 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
+from AutofocusSegmentationLib.panel.messages import show_warnings
+from AutofocusSegmentationLib.panel.plausibility import warnings_after
+from AutofocusSegmentationLib.panel.segments_table import SegmentsTable, jump_to_segments
+from AutofocusSegmentationLib.scene.provenance_node import provenance_of
 
 FORMATS = (
     (".seg.nrrd", "Slicer segmentation (.seg.nrrd)"),
@@ -31,10 +34,7 @@ class ResultView:
         self._ui = ui
         self._say = say
         self._node: Any = None
-        self._counting = qt.QTimer()  # of voxels, which takes a moment in a large scan
-        self._counting.setSingleShot(True)
-        self._counting.setInterval(0)
-        self._counting.connect("timeout()", self._fill_volumes)
+        self.table = SegmentsTable(ui.segmentsTable)
         ui.show3DButton.connect("toggled(bool)", self._show_3d)
         ui.statisticsButton.connect("clicked(bool)", lambda checked=False: self.make_statistics())
         self._menu = qt.QMenu(ui.exportButton)
@@ -46,7 +46,8 @@ class ResultView:
 
     def close(self) -> None:
         """The panel goes."""
-        self._counting.stop()
+        self.table.show(None)
+        self.table.stop()
 
     @property
     def node(self) -> Any:
@@ -57,7 +58,7 @@ class ResultView:
         """Show a segmentation node, or nothing."""
         self._node = node
         there = node is not None
-        self._ui.segmentsTable.setSegmentationNode(node)
+        self.table.show(node)
         for widget in (self._ui.show3DButton, self._ui.statisticsButton, self._ui.exportButton):
             widget.enabled = there
         surfaces = there and node.GetSegmentation().ContainsRepresentation("Closed surface")
@@ -65,8 +66,16 @@ class ResultView:
         blocked = self._ui.show3DButton.blockSignals(True)
         self._ui.show3DButton.checked = visible
         self._ui.show3DButton.blockSignals(blocked)
-        self._ui.volumesTable.setRowCount(0)
-        self._counting.start()
+        show_warnings(self._ui.resultWarningLabel, warnings_after(provenance_of(node)) if there else [])
+
+    def show_new(self, node: Any) -> None:
+        """Show the result of a run that has just ended: the views go there, surfaces that were shown are made again."""
+        in_3d = self._ui.show3DButton.checked
+        self.show(node)
+        if in_3d:
+            self._ui.show3DButton.checked = True
+            self._show_3d(True)
+        jump_to_segments(node)
 
     def make_statistics(self) -> Any:
         """A table node with volume and intensity of every segment, by the Segment Statistics module; shown."""
@@ -144,20 +153,3 @@ class ResultView:
             display.SetVisibility3D(wanted)
         if wanted:
             slicer.util.resetThreeDViews()
-
-    def _fill_volumes(self) -> None:
-        table = self._ui.volumesTable
-        table.setRowCount(0)
-        if self._node is None or self._node.GetScene() is None:
-            return
-        segmentation = self._node.GetSegmentation()
-        volumes = volumes_ml(self._node)
-        table.setRowCount(len(volumes))
-        for row, (identifier, volume) in enumerate(volumes.items()):
-            name = qt.QTableWidgetItem(segmentation.GetSegment(identifier).GetName())
-            shown = f"{volume:.1f}" if volume >= 10 else f"{volume:.2f}"
-            amount = qt.QTableWidgetItem(shown if volume > 0 else _("not found"))
-            amount.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-            table.setItem(row, 0, name)
-            table.setItem(row, 1, amount)
-        table.resizeColumnToContents(0)

@@ -14,6 +14,7 @@ from AutofocusSegmentationLib.panel.device_choice import DeviceChoice
 from AutofocusSegmentationLib.panel.messages import Messages
 from AutofocusSegmentationLib.panel.model_list import duration
 from AutofocusSegmentationLib.panel.orders import make_order
+from AutofocusSegmentationLib.panel.output import confirm_output
 from AutofocusSegmentationLib.scene.results import Added, add_frames, add_labels, add_maps
 from AutofocusSegmentationLib.worker.frame_runs import FrameRuns
 from AutofocusSegmentationLib.worker.mailbox import Mailbox
@@ -77,9 +78,11 @@ class RunControl:
         self._channels: list[Any] = []
         self._model: dict[str, Any] = {}
         self._parameters: Any = None
+        self._output: Any = None
         self._frames: FrameRuns | None = None
         self._steps: Iterator[None] | None = None
         self.run: Run | None = None
+        self.news = False  # whether the status line tells of a run that has ended, and nothing was changed since
 
     @property
     def running(self) -> bool:
@@ -90,7 +93,13 @@ class RunControl:
         """Segment these volume nodes; returns at once."""
         if self.running or not requirements.ensure_torch():
             return
+        if not confirm_output(parameters.output, channels[0], model):
+            self._messages.say(
+                _("Nothing was started. Choose “Create new segmentation” as the output, and click Segment.")
+            )
+            return
         self._channels, self._model, self._parameters = channels, model, parameters
+        self._output = parameters.output
         self._frames = FrameRuns.of(channels) if parameters.every_frame else None
         names = ", ".join(node.GetName() for node in channels)
         self._messages.log(_("Segmenting {volumes} with {model}.").format(volumes=names, model=model["title"]))
@@ -154,7 +163,8 @@ class RunControl:
             return
         if run.state is State.CANCELLED:
             time_taken = duration(run.seconds)
-            self._messages.say(_("Cancelled after {time}; the scene is as it was.").format(time=time_taken))
+            sentence = _("Cancelled after {time}; the scene is as it was. Click Segment to start again.")
+            self._messages.say(sentence.format(time=time_taken))
         elif run.fault is not None:
             self._messages.say(str(run.fault), error=True)
         self._rest()
@@ -163,29 +173,33 @@ class RunControl:
 
     def _bring_in(self, run: Run) -> Iterator[None]:
         """Put the result into the scene, in steps between which the application goes on."""
-        reference, parameters = self._channels[0], self._parameters
+        reference, output = self._channels[0], self._output
         self._on_clear()  # what is replaced is not drawn again meanwhile
         yield
         if reference.GetScene() is None:
             self._messages.say(_("The volume was removed meanwhile, so that the result has no place."), error=True)
             return
+        if output is not None and output.GetScene() is None:
+            output = None  # it was removed meanwhile
+        result = run.result if self._frames is None else self._frames.shown_result()
         if self._frames is not None:
-            result = self._frames.shown_result()
-            segmentation, provenance = add_frames(reference, self._frames, self._model)
+            segmentation, kept = add_frames(reference, self._frames, self._model, replace=output)
         else:
-            result = run.result
-            update = parameters.segmentation if parameters.update_result else None
-            segmentation, provenance = add_labels(reference, result, self._model, replace=update)
+            segmentation, kept = add_labels(reference, result, self._model, replace=output)
         yield
-        attention = add_maps(reference, result, segmentation, at_once=False)
+        attention = add_maps(reference, result, segmentation)
         yield
-        self._on_added(Added(segmentation, attention, provenance), reference)
+        self._on_added(Added(segmentation, attention, kept), reference)
         told = run.result.message
-        sentence = _("Done in {time} on {device}, {precision}.").format(
-            time=duration(run.seconds), device=told.get("device"), precision=told.get("precision")
+        sentence = _("Done in {time} on {device}. Check every contour: click a structure to go there.").format(
+            time=duration(run.seconds), device=told.get("device")
         )
-        self._messages.say(sentence, warnings=told.get("warnings") or ())
-        self._messages.log(str(told.get("plan")))
+        if kept is not None:
+            sentence += " " + _("What was there before is kept as {name}.").format(name=kept.GetName())
+        self._messages.say(sentence)
+        self._messages.log(f"{told.get('plan')} {told.get('precision')}")
+        for warning in told.get("warnings") or ():
+            self._messages.log(warning)
 
     def _go_on(self) -> None:
         """Take the next step of bringing a result in."""
@@ -204,7 +218,8 @@ class RunControl:
             self._mailbox.post(self._go_on)
 
     def _rest(self) -> None:
-        self._frames, self._channels, self._parameters, self._steps = None, [], None, None
+        self.news = True
+        self._frames, self._channels, self._parameters, self._output, self._steps = None, [], None, None, None
         self._ui.progressBar.visible = False
         self._on_change()
 

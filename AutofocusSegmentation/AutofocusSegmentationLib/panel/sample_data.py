@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import email.message
+import io
+import tempfile
+import urllib.error
+import urllib.request
+import urllib.response
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 CATEGORY = "AutofocusSegmentation"
+SCHEME = "phantom"  # of the samples' addresses
+SYNTHETIC = "AutofocusSegmentation.Synthetic"  # attribute of the volumes that are computed here
 ICONS = Path(__file__).resolve().parents[2] / "Resources" / "Icons"
 SIZE = (216, 168, 100)  # voxels along x, y, z
 SPACING = (2.0, 2.0, 2.4)  # mm; finer than the model's, as real scans are
@@ -39,6 +47,7 @@ def register_sample_data() -> None:
     """Make the samples known to the module Sample Data; a second call changes nothing."""
     import SampleData
 
+    teach_addresses()
     logic = SampleData.SampleDataLogic
     if hasattr(logic, "registerCustomSampleDataCategory"):  # Slicer 5.11 and newer
         logic.registerCustomSampleDataCategory(CATEGORY, title="Autofocus Segmentation")
@@ -49,13 +58,40 @@ def register_sample_data() -> None:
         logic.registerCustomSampleDataSource(
             category=CATEGORY,
             sampleName=sample.title,
-            # The module wants an address for every sample, and never opens that of one with a downloader of its own.
-            uris=f"phantom:{sample.seed}",
+            uris=f"{SCHEME}:{sample.name}",  # opened by SampleData.downloadSample, which knows no custom downloader
             fileNames=f"{sample.name}.nrrd",
             nodeNames=sample.name,
             thumbnailFileName=str(ICONS / f"{sample.name}.png"),
             customDownloader=load_sample,
         )
+
+
+class PhantomOpener(urllib.request.BaseHandler):
+    """Lets Python open addresses such as "phantom:SyntheticPelvicCT": the scan is computed, as an NRRD file."""
+
+    def phantom_open(self, request: urllib.request.Request) -> urllib.response.addinfourl:
+        """Compute the scan of an address; urllib calls this by its name."""
+        name = request.full_url.partition(":")[2]
+        sample = next((sample for sample in SAMPLES if sample.name == name), None)
+        if sample is None:
+            raise urllib.error.URLError(f"there is no sample {name}")
+        import SimpleITK as sitk
+
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"{name}.nrrd"
+            sitk.WriteImage(_image(sample), str(path), useCompression=True)
+            content = path.read_bytes()
+        headers = email.message.Message()
+        headers["Content-Length"] = str(len(content))
+        return urllib.response.addinfourl(io.BytesIO(content), headers, request.full_url)
+
+
+def teach_addresses() -> None:
+    """Let urllib open our addresses; what else it can open stays."""
+    opener: Any = getattr(urllib.request, "_opener", None) or urllib.request.build_opener()
+    if not any(isinstance(handler, PhantomOpener) for handler in opener.handlers):
+        opener.add_handler(PhantomOpener())
+        urllib.request.install_opener(opener)
 
 
 def load_sample(source: Any) -> list[Any]:
@@ -75,13 +111,19 @@ def load_sample(source: Any) -> list[Any]:
 
 def add_sample(scene: Any, sample: Sample) -> Any:
     """The scan of a sample as a volume node that says what it is."""
-    from AutofocusCore.phantom import make_phantom
     from AutofocusSegmentationLib.scene.image_node import add_image
 
-    image, _ = make_phantom(sample.seed, size=SIZE, spacing=SPACING, dose=sample.dose)
-    node = add_image(scene, sample.name, image)
+    node = add_image(scene, sample.name, _image(sample))
     node.SetDescription(f"{sample.title}: computed, not scanned. It shows nobody.")
+    node.SetAttribute(SYNTHETIC, "1")
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)
     display.SetWindowLevel(400.0, 40.0)  # HU, as the pelvis is read
     return node
+
+
+def _image(sample: Sample) -> Any:
+    from AutofocusCore.phantom import make_phantom
+
+    image, _ = make_phantom(sample.seed, size=SIZE, spacing=SPACING, dose=sample.dose)
+    return image

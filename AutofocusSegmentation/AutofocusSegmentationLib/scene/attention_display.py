@@ -1,4 +1,4 @@
-"""How attention volumes are laid over the scan: overlay, threshold, colours and legend.
+"""How attention volumes are laid over the scan: overlay, range, colours and legend.
 
 What was in the foreground before is noted at each slice view's own node, and comes back when the overlay goes.
 """
@@ -12,46 +12,59 @@ from typing import Any
 import slicer
 
 from AutofocusSegmentationLib.scene.attention_nodes import (
-    AIR_IS_ZERO,
     ATTENTION,
     HIDDEN_VALUES,
-    RATES_MM,
+    LEAST,
+    RATE_KIND,
+    REACH,
+    SEQUENCE,
+    ZOOM,
+    first_range,
     is_attention,
     leave_air_out,
 )
 from AutofocusSegmentationLib.scene.recalibration import RECALIBRATION
 from AutofocusSegmentationLib.scene.zoom_colours import colour_choices, colour_node
 
-__all__ = ["colour_choices", "hide_overlay", "set_colours", "set_threshold", "show_legend", "show_overlay"]
+__all__ = ["colour_choices", "hide_overlay", "set_colours", "set_range", "show_legend", "show_overlay"]
 
 BEFORE_ROLE = "AutofocusForegroundBefore"
 BEFORE = "AutofocusSegmentation.Before"
-TITLES = {"zoom": "Effective dilation (mm)", "rate": "Attention weight", RECALIBRATION: "Suppressed (0) or kept (1)"}
-LEGEND_SIZE = (0.10, 0.5)  # height and width, as shares of the view's
-LEGEND_PLACE = (0.5, 0.02)  # at the bottom, in the middle
-MOST_LABELS = 7
+TITLES = {
+    REACH: "Reach (mm)",
+    ZOOM: "Dilation (mm)",
+    SEQUENCE: "Dilation (mm)",
+    RATE_KIND: "Weight (0-1)",
+    RECALIBRATION: "Kept (0-1)",
+}
+# At the right edge, in the middle: the corners hold Slicer's own texts, the bottom its ruler.
+LEGEND_SIZE = (0.10, 0.36)  # width and height, as shares of the view's
+LEGEND_PLACE = (0.99, 0.5)
+LABELS = 5
 
 
-def show_overlay(
-    composite_nodes: Iterable[Any], volume: Any, *, background: Any, opacity: float, linked: bool = True
-) -> None:
-    """Blend a volume over another one in slice views.
+def show_overlay(composite_nodes: Iterable[Any], volume: Any, *, opacity: float, linked: bool = True) -> None:
+    """Blend a volume over what slice views show.
 
     Args:
         composite_nodes: of the slice views (vtkMRMLSliceCompositeNode).
         volume: what comes in front.
-        background: what is behind; None leaves what is there.
         opacity: of the front, 0 to 1.
         linked: whether the user's further changes in one of the views hold for all.
     """
     for composite in composite_nodes:
         _remember(composite)
         with _ChangingLayers(composite):
-            if background is not None:
-                composite.SetBackgroundVolumeID(background.GetID())
             composite.SetForegroundVolumeID(volume.GetID())
             composite.SetForegroundOpacity(opacity)
             composite.SetLinkedControl(linked)
+
+
+def show_behind(composite_nodes: Iterable[Any], scan: Any) -> None:
+    """Show a scan behind everything else in slice views."""
+    for composite in composite_nodes:
+        with _ChangingLayers(composite):
+            composite.SetBackgroundVolumeID(scan.GetID())
 
 
 def hide_overlay(composite_nodes: Iterable[Any]) -> None:
@@ -72,15 +85,34 @@ def hide_overlay(composite_nodes: Iterable[Any]) -> None:
         composite.SetNodeReferenceID(BEFORE_ROLE, None)
 
 
-def set_threshold(volume: Any, low: float, high: float) -> None:
-    """Show only values from `low` to `high`, in mm or as weights; others become transparent, as air always is."""
+def set_range(volume: Any, low: float, high: float, *, only: bool = False) -> None:
+    """Let the colours run from `low` to `high`, in mm or as weights.
+
+    Values beyond get the colours of the ends; with `only` they become transparent, as air always is.
+    """
     display = volume.GetDisplayNode()
-    everything = low <= _lowest(volume) and high >= _highest(volume)
+    display.SetAutoWindowLevel(False)
+    display.SetWindowLevelMinMax(low, high if high > low else low + 1e-3)
     display.SetAutoThreshold(False)
-    display.SetThreshold(*((-HIDDEN_VALUES, HIDDEN_VALUES) if everything else (low, high)))
-    display.SetApplyThreshold(not everything)
-    if everything and volume.GetAttribute(AIR_IS_ZERO):
+    display.SetThreshold(*((low, high) if only else (-HIDDEN_VALUES, HIDDEN_VALUES)))
+    display.SetApplyThreshold(only)
+    if not only and volume.GetAttribute(LEAST):
         leave_air_out(volume)
+
+
+def shown_range(volume: Any) -> tuple[float, float]:
+    """The values that the colours run over."""
+    display = volume.GetDisplayNode()
+    return float(display.GetWindowLevelMin()), float(display.GetWindowLevelMax())
+
+
+def limits(volume: Any) -> tuple[float, float]:
+    """How far the range can be moved: the lowest and the highest value in the patient."""
+    low, high = volume.GetImageData().GetScalarRange()
+    if volume.GetAttribute(LEAST):
+        low = float(volume.GetAttribute(LEAST))
+    first, last = first_range(volume)
+    return min(low, first), max(high, last)
 
 
 def set_colours(volume: Any, name: str) -> None:
@@ -88,30 +120,46 @@ def set_colours(volume: Any, name: str) -> None:
     volume.GetDisplayNode().SetAndObserveColorNodeID(colour_node(volume.GetScene(), name).GetID())
 
 
-def show_legend(volume: Any, *, visible: bool = True) -> Any:
-    """Show or hide the colour legend in the views that show the volume; returns its node, None if there never was one.
+def show_legend(volume: Any, *, visible: bool = True, view: str | None = None) -> Any:
+    """Show or hide a volume's colour legend; returns its node, None if there never was one.
 
-    The legend runs over the whole window; where a zoom map's rates are evenly apart, its labels are the rates.
+    Args:
+        volume: an attention volume.
+        visible: whether it is wanted.
+        view: id of the one view that it is drawn in, so that there is one legend and not one in each view; None: all.
     """
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volume)
     if legend is None and visible:
         legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(volume)
         _style(legend, volume)
     if legend is not None:
+        _format(legend, volume)
+        if visible:
+            legend.RemoveAllViewNodeIDs()
+            if view is not None:
+                legend.AddViewNodeID(view)
         legend.SetVisibility(visible)
     return legend
 
 
 def _style(legend: Any, volume: Any) -> None:
-    zoom = volume.GetAttribute(ATTENTION) == "zoom"
-    rates = [float(rate) for rate in (volume.GetAttribute(RATES_MM) or "").split()]
     legend.SetTitleText(TITLES[volume.GetAttribute(ATTENTION)])
-    legend.SetNumberOfLabels(len(rates) if 2 <= len(rates) <= MOST_LABELS else 5)
-    legend.SetLabelFormat("%.0f" if zoom and all(rate.is_integer() for rate in rates) else "%.1f" if zoom else "%.2f")
-    legend.SetOrientation(legend.Horizontal)
+    legend.SetNumberOfLabels(LABELS)
+    legend.SetOrientation(legend.Vertical)
     legend.SetSize(*LEGEND_SIZE)
     legend.SetPosition(*LEGEND_PLACE)
-    legend.GetLabelTextProperty().SetFontFamilyToArial()
+    for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
+        text.SetFontFamilyToArial()
+        text.SetColor(1.0, 1.0, 1.0)
+        text.SetShadow(True)
+        text.SetFontSize(14)
+
+
+def _format(legend: Any, volume: Any) -> None:
+    """As many digits as the range needs."""
+    low, high = shown_range(volume)
+    step = (high - low) / (LABELS - 1)
+    legend.SetLabelFormat("%.0f" if step >= 2 else "%.1f" if step >= 0.2 else "%.2f")
 
 
 class _ChangingLayers:
@@ -136,13 +184,3 @@ def _remember(composite: Any) -> None:
     ours = foreground is not None and is_attention(foreground)
     composite.SetAttribute(BEFORE, json.dumps(state))
     composite.SetNodeReferenceID(BEFORE_ROLE, None if ours or foreground is None else foreground.GetID())
-
-
-def _lowest(volume: Any) -> float:
-    display = volume.GetDisplayNode()
-    return float(display.GetLevel() - display.GetWindow() / 2) + 1e-6
-
-
-def _highest(volume: Any) -> float:
-    display = volume.GetDisplayNode()
-    return float(display.GetLevel() + display.GetWindow() / 2) - 1e-6

@@ -63,27 +63,46 @@ def frames_of(volume: Any) -> Frames | None:
     return None
 
 
+def segmentation_frames(segmentation: Any) -> list[Any]:
+    """The segmentation of every frame, where a browser plays this one; else the segmentation alone."""
+    scene = segmentation.GetScene()
+    nodes = scene.GetNodesByClass("vtkMRMLSequenceBrowserNode") if scene is not None else None
+    for index in range(nodes.GetNumberOfItems() if nodes is not None else 0):
+        sequence = nodes.GetItemAsObject(index).GetSequenceNode(segmentation)
+        if sequence is not None:
+            return [sequence.GetNthDataNode(number) for number in range(sequence.GetNumberOfDataNodes())]
+    return [segmentation]
+
+
 class SegmentationFrames:
     """Collects the labelmaps of frames as they come into one segmentation that the browser plays.
 
     Args:
         frames: of the volume that is segmented.
         structures: what the label values mean, as for `add_segmentation`.
-        name: of the segmentation.
+        name: of a new segmentation.
+        replace: the segmentation node to fill anew, with its frames if it has any; None makes one.
     """
 
-    def __init__(self, frames: Frames, structures: Sequence[Mapping[str, Any]], *, name: str) -> None:
+    def __init__(
+        self, frames: Frames, structures: Sequence[Mapping[str, Any]], *, name: str, replace: Any = None
+    ) -> None:
         self._frames = frames
         self._structures = structures
         scene = frames.volume.GetScene()
+        known = None if replace is None else frames.browser.GetSequenceNode(replace)
+        if known is not None:
+            self.node, self.sequence = replace, known
+            return
         source = frames.sequence
         self.sequence = scene.AddNewNodeByClass("vtkMRMLSequenceNode", f"{name} frames")
         self.sequence.SetIndexName(source.GetIndexName())
         self.sequence.SetIndexUnit(source.GetIndexUnit())
         self.sequence.SetIndexType(source.GetIndexType())
-        self.node = scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
+        self.node = replace or scene.AddNewNodeByClass("vtkMRMLSegmentationNode", name)
         self.node.CreateDefaultDisplayNodes()
-        show_segments(self.node)
+        if replace is None:
+            show_segments(self.node)
         self.node.SetNodeReferenceID(self.node.GetReferenceImageGeometryReferenceRole(), frames.volume.GetID())
         place_beside(self.node, frames.volume)
         frames.browser.AddSynchronizedSequenceNode(self.sequence)

@@ -104,6 +104,7 @@ def roi_box(roi_node: Any, reference: Any) -> list[float]:
     size = np.asarray(edges) * lengths
     centre = box[:3, 3]
     _check_touching(centre, size, axes, roi_node, reference)
+    _check_voxels(centre, size, axes, roi_node, reference)
     to_lps = RAS_TO_LPS[:3, :3]
     return [*(to_lps @ centre).tolist(), *size.tolist(), *(to_lps @ axes).ravel().tolist()]
 
@@ -126,6 +127,30 @@ def _check_touching(
                 f"The region {roi_node.GetName()} does not touch {reference.GetName()}",
                 "move it there, or choose no region",
             )
+
+
+def _check_voxels(
+    centre: NDArray[np.float64], size: NDArray[np.float64], axes: NDArray[np.float64], roi_node: Any, reference: Any
+) -> None:
+    """Refuse a box in which no voxel has its middle: its result would be empty."""
+    volume = snapshot(reference)
+    index_to_ras = RAS_TO_LPS @ volume.index_to_lps
+    if size.min() > np.linalg.norm(volume.spacing):
+        return  # wherever it lies, it holds some
+    signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
+    corners = (centre + (signs * size) @ axes.T - index_to_ras[:3, 3]).T
+    indices = np.linalg.solve(index_to_ras[:3, :3], corners).T
+    first = np.maximum(np.ceil(indices.min(0) - 1e-6), 0).astype(int)
+    last = np.minimum(np.floor(indices.max(0) + 1e-6), np.asarray(volume.size) - 1).astype(int)
+    ranges = [np.arange(start, stop + 1) for start, stop in zip(first, last, strict=True)]
+    points = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3) @ index_to_ras[:3, :3].T
+    inside = np.abs((points + index_to_ras[:3, 3] - centre) @ axes) <= size / 2 + 1e-6
+    if not inside.all(axis=1).any():
+        edges = " × ".join(f"{edge:.3g}" for edge in size)
+        raise InputError(
+            f"The region {roi_node.GetName()}, {edges} mm, holds no voxel of {reference.GetName()}",
+            "make it larger, or choose no region",
+        )
 
 
 def _scalar_image(node: Any) -> Any:

@@ -1,4 +1,4 @@
-"""What the network did at one point: the weights of the dilation rates there, and its effective field drawn around it.
+"""What the network did at one point: the weights of the dilation rates there, and how far it looked, drawn around it.
 
 Both are called at every move of the mouse, so they take microseconds.
 """
@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 
-from AutofocusSegmentationLib.scene.attention_nodes import AttentionLayer
+from AutofocusSegmentationLib.scene.attention_nodes import LEAST
+from AutofocusSegmentationLib.scene.attention_set import AttentionLayer, AttentionSet
 
-MARKER_NAME = "Effective field"
-MARKER_COLOUR = (1.0, 0.85, 0.2)
+MARKER_NAME = "How far the network looked"
 MARKER_CORNERS = 48  # of the circle that a slice cuts out of the sphere
 
 
@@ -26,62 +26,85 @@ class Probe:
     """The attention in one voxel.
 
     Attributes:
-        weights: (K,), of the dilation rates; all 0 outside.
+        weights: (K,), of the dilation rates; their mean over the layers where all of them are looked at.
         rates: in voxels.
         rates_mm: in mm.
-        effective_mm: Σₖ Λᵏ rₖ; 0 outside.
-        inside: whether the point is in the volume and its weights are known.
+        distance_mm: how far the network looked: Σₖ Λᵏ rₖ of a layer, the reach of all of them; 0 outside.
+        inside: whether the point is in the patient and the numbers are known.
+        all_layers: whether this is the reach of all layers.
     """
 
     weights: NDArray[np.float32] = field(repr=False)
     rates: tuple[float, ...]
     rates_mm: tuple[float, ...]
-    effective_mm: float
+    distance_mm: float
     inside: bool
+    all_layers: bool = False
 
 
-def weights_at(layer: AttentionLayer, point: Any) -> Probe:
+OUTSIDE = Probe(np.zeros(0, np.float32), (), (), 0.0, False)
+
+
+def probe_at(attention: AttentionSet, layer: AttentionLayer | None, point: Any) -> Probe:
     """The attention in the voxel that holds a point.
 
     Args:
-        layer: the autofocus layer.
+        attention: of a run.
+        layer: the autofocus layer to look at; None: all of them together.
         point: (x, y, z) in mm, RAS, in the world, where all transforms have been applied.
     """
-    zoom = layer.zoom
-    image = zoom.GetImageData()
-    weights = None
-    if image is not None:
-        local = [0.0, 0.0, 0.0]
-        zoom.TransformPointFromWorld(point, local)
-        matrix = vtkMatrix4x4()
-        zoom.GetRASToIJKMatrix(matrix)
-        i, j, k, _ = (int(np.floor(value + 0.5)) for value in matrix.MultiplyPoint((*local, 1.0)))
-        width, height, depth = image.GetDimensions()
-        if 0 <= i < width and 0 <= j < height and 0 <= k < depth:
-            weights = layer.weights(i, j, k)
-    if weights is None:
-        return Probe(np.zeros(len(layer.rates), np.float32), layer.rates, layer.rates_mm, 0.0, False)
-    effective = sum(float(w) * rate for w, rate in zip(weights, layer.rates_mm, strict=True))
-    return Probe(weights, layer.rates, layer.rates_mm, effective, True)
+    anchor = attention.anchor
+    if anchor is None or anchor.GetImageData() is None:
+        return OUTSIDE
+    index = _voxel(anchor, point)
+    if index is None:
+        return OUTSIDE
+    value = anchor.GetImageData().GetScalarComponentAsFloat(*index, 0)
+    if anchor.GetAttribute(LEAST) and value < float(anchor.GetAttribute(LEAST)) / 2:
+        return OUTSIDE  # the air around the patient
+    layers = attention.layers if layer is None else [layer]
+    found = [weights for one in layers if (weights := one.weights(*index)) is not None]
+    if not found and layer is not None:
+        return OUTSIDE
+    if not found:
+        return Probe(np.zeros(0, np.float32), (), (), value, True, all_layers=True)
+    weights = np.mean(found, axis=0)
+    rates, rates_mm = layers[0].rates, layers[0].rates_mm
+    if layer is None and attention.reach is not None:
+        return Probe(weights, rates, rates_mm, value, True, all_layers=True)
+    distance = sum(float(weight) * rate for weight, rate in zip(weights, rates_mm, strict=True))
+    return Probe(weights, rates, rates_mm, distance, True)
 
 
-class FieldMarker:
-    """A sphere that slice views cut into a circle: how far the dilated convolution reaches from its middle.
+def _voxel(volume: Any, point: Any) -> tuple[int, int, int] | None:
+    """The indices (i, j, k) of the voxel of a volume that holds a point of the world; None outside of the volume."""
+    local = [0.0, 0.0, 0.0]
+    volume.TransformPointFromWorld(point, local)
+    matrix = vtkMatrix4x4()
+    volume.GetRASToIJKMatrix(matrix)
+    i, j, k, _ = (int(np.floor(value + 0.5)) for value in matrix.MultiplyPoint((*local, 1.0)))
+    width, height, depth = volume.GetImageData().GetDimensions()
+    return (i, j, k) if 0 <= i < width and 0 <= j < height and 0 <= k < depth else None
+
+
+class DistanceMarker:
+    """A sphere that slice views cut into a circle: how far the network looked from its middle.
 
     It is not saved with the scene, hidden from lists and not seen in 3-D views.
 
     Args:
         scene: where it goes.
+        colour: red, green and blue, 0 to 1.
     """
 
-    def __init__(self, scene: Any) -> None:
+    def __init__(self, scene: Any, colour: tuple[float, float, float] = (1.0, 0.95, 0.1)) -> None:
         self._sphere = vtkSphereSource()
         self._sphere.SetThetaResolution(MARKER_CORNERS)
         self._sphere.SetPhiResolution(MARKER_CORNERS)
         display = slicer.vtkMRMLModelDisplayNode()
         display.SetSaveWithScene(False)
         display.SetHideFromEditors(True)
-        display.SetColor(*MARKER_COLOUR)
+        display.SetColor(*colour)
         display.SetVisibility2D(True)
         display.SetVisibility3D(False)
         display.SetSliceIntersectionThickness(2)

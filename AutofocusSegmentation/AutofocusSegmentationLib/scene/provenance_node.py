@@ -1,4 +1,4 @@
-"""How a segmentation was made, as a text node beside it that every user of the scene can read."""
+"""How a segmentation was made, as a text node among its details that every user of the scene can read."""
 
 from __future__ import annotations
 
@@ -6,27 +6,26 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from AutofocusSegmentationLib.scene.placing import place_beside
+from AutofocusSegmentationLib.scene.details import put_into_details
 
 PROVENANCE_ROLE = "AutofocusProvenance"
 
 
-def add_provenance(segmentation: Any, reference: Any, record: Mapping[str, Any]) -> Any:
+def add_provenance(segmentation: Any, record: Mapping[str, Any]) -> Any:
     """Note how the segmentation was made, in the text node that it refers to; made where there is none.
 
     Args:
         segmentation: the segmentation node.
-        reference: the volume node that was segmented, beside which the text is put.
         record: model, settings, device, versions, times: whatever JSON can hold.
     """
     scene = segmentation.GetScene()
     node = segmentation.GetNodeReference(PROVENANCE_ROLE)
     if node is None:
-        node = scene.AddNewNodeByClass("vtkMRMLTextNode", f"{segmentation.GetName()} provenance")
+        node = scene.AddNewNodeByClass("vtkMRMLTextNode", f"Provenance: {segmentation.GetName()}")
         node.SetUndoEnabled(True)
         segmentation.SetNodeReferenceID(PROVENANCE_ROLE, node.GetID())
+        put_into_details(node, segmentation)
     node.SetText(json.dumps(dict(record), indent=2, ensure_ascii=False))
-    place_beside(node, reference)
     return node
 
 

@@ -9,6 +9,8 @@ from vtkmodules.vtkCommonCore import vtkIdList
 
 from AutofocusSegmentationLib.scene.placing import hierarchy_of, item_of, parent_item
 
+DETAILS = "AutofocusSegmentation.Details"  # attribute of the folders of results' details
+
 
 def remove_with_folders(nodes: Sequence[Any], folder_attribute: str) -> None:
     """Remove nodes, and those of their folders that become empty.

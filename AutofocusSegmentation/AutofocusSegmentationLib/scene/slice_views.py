@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-import qt
 import slicer
+
+COMPOSITE, SLICE = "vtkMRMLSliceCompositeNode", "vtkMRMLSliceNode"
 
 
 def composite_nodes() -> list[Any]:
@@ -17,18 +17,19 @@ def composite_nodes() -> list[Any]:
     manager = slicer.app.layoutManager()
     if manager is not None:
         return [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
-    nodes = slicer.mrmlScene.GetNodesByClass("vtkMRMLSliceCompositeNode")
+    return all_composite_nodes()
+
+
+def all_composite_nodes() -> list[Any]:
+    """The same for the views of every layout that has been shown."""
+    nodes = slicer.mrmlScene.GetNodesByClass(COMPOSITE)
     return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
 
 
-def fit_slices(names: Sequence[str]) -> None:
-    """Show the whole scan in these views, once they have got their size."""
-
-    def fit() -> None:
-        manager = slicer.app.layoutManager()
-        for name in names if manager is not None else ():
-            widget = manager.sliceWidget(name)
-            if widget is not None:
-                widget.sliceLogic().FitSliceToBackground()
-
-    qt.QTimer.singleShot(0, fit)
+def slice_node_of(composite: Any) -> Any:
+    """The vtkMRMLSliceNode of the view that a composite node belongs to; None where there is none."""
+    nodes = slicer.mrmlScene.GetNodesByClass(SLICE)
+    for index in range(nodes.GetNumberOfItems()):
+        if nodes.GetItemAsObject(index).GetLayoutName() == composite.GetLayoutName():
+            return nodes.GetItemAsObject(index)
+    return None

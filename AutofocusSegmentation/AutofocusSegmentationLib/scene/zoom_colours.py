@@ -1,8 +1,9 @@
-"""The colours of attention: one map that diverges, for the effective dilation, and one that rises, for weights.
+"""The colours of attention: one map that diverges, for lengths in mm, and one that rises, for weights.
 
-Zoom: blue where the network zoomed in, red where it zoomed out, straight through CIELAB over grey, all of one
-lightness: equal steps of dilation look like equal steps, and light and dark are left to the scan beneath, which stays
-readable. Colour-blind readers can tell blue from red too.
+Near and far: pale blue where the network looked near, pale orange where it looked far, and dark between. Either half is
+a straight line through CIELAB, cut into equal steps, and both lines are equally long: equal steps in mm look equal.
+Lightness falls towards the middle and rises again, so that what is unusual shines on a grey scan, and what is usual
+leaves the scan to be read. Blue and orange are told apart by colour-blind readers too. The map is computed here.
 
 Weights: Slicer's Inferno. Where it is absent, a map of our own whose lightness rises evenly, from a dark violet over
 orange to a pale yellow.
@@ -18,10 +19,10 @@ from vtkmodules.vtkRenderingCore import vtkColorTransferFunction
 
 Colour = tuple[float, float, float]  # sRGB, 0 to 1
 
-# Each has a CIELAB lightness of 57.
-ZOOMED_IN: Colour = (0.165, 0.545, 0.945)  # small effective dilation
-BETWEEN: Colour = (0.538, 0.538, 0.538)
-ZOOMED_OUT: Colour = (0.935, 0.305, 0.235)  # large effective dilation
+# In CIELAB: lightness 72, chroma 44, hue 257 degrees; 14, grey; 66, 51, 60. Either end is 73 units from the middle.
+ZOOMED_IN: Colour = (0.296, 0.728, 0.997)  # looked near
+BETWEEN: Colour = (0.140, 0.140, 0.140)
+ZOOMED_OUT: Colour = (0.873, 0.554, 0.319)  # looked far
 # CIELAB lightness 5, 23, 41, 59, 77 and 95.
 RISING: tuple[Colour, ...] = (
     (0.089, 0.042, 0.151),
@@ -32,7 +33,7 @@ RISING: tuple[Colour, ...] = (
     (1.000, 0.942, 0.732),
 )
 NUMBER_OF_COLOURS = 256
-NODE_NAME = "Zoom in to zoom out"
+NODE_NAME = "Near (blue) to far (orange)"
 WEIGHTS_NAME = "Attention weight"
 BUILT_IN = ("Inferno", "Viridis", "Plasma", "Grey")
 
@@ -42,11 +43,11 @@ def colour_choices(scene: Any, kind: str) -> list[tuple[str, str]]:
 
     Args:
         scene: whose colours are looked through.
-        kind: "zoom" for effective dilations, "rate" for weights.
+        kind: "rate" for weights, anything else for lengths in mm.
     """
     built_in = [name for name in BUILT_IN if scene.GetFirstNode(name, "vtkMRMLColorTableNode")]
     rising = built_in if "Inferno" in built_in else [WEIGHTS_NAME, *built_in]
-    names = [NODE_NAME, *rising] if kind == "zoom" else [*rising, NODE_NAME]
+    names = [NODE_NAME, *rising] if kind != "rate" else [*rising, NODE_NAME]
     return [(name, name) for name in names]
 
 
@@ -67,8 +68,8 @@ def weight_colours(scene: Any) -> Any:
     return scene.GetFirstNode("Inferno", "vtkMRMLColorTableNode") or colour_node(scene, WEIGHTS_NAME)
 
 
-def zoom_colour(fraction: float) -> tuple[int, int, int]:
-    """Red, green and blue, 0 to 255, of a place between the smallest dilation (0) and the largest (1)."""
+def rate_colour(fraction: float) -> tuple[int, int, int]:
+    """Red, green and blue, 0 to 255, of a bar between the smallest dilation rate (0) and the largest (1)."""
     red, green, blue = colour_function((ZOOMED_IN, BETWEEN, ZOOMED_OUT)).GetColor(fraction)
     return round(255 * red), round(255 * green), round(255 * blue)
 

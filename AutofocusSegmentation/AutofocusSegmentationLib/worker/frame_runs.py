@@ -67,9 +67,10 @@ class FrameRuns:
         """The result of the frame that the views show."""
         return self._results[self.reference.chosen]
 
-    def into_scene(self, name: str) -> Any:
-        """One segmentation node for all frames, which the sequence's browser plays."""
-        collected = SegmentationFrames(self.reference, self.shown_result().structures, name=name)
+    def into_scene(self, name: str, *, replace: Any = None) -> Any:
+        """One segmentation node for all frames, which the sequence's browser plays; `replace`: the one to fill anew."""
+        structures = self.shown_result().structures
+        collected = SegmentationFrames(self.reference, structures, name=name, replace=replace)
         for number, result in self._results.items():
             collected.add(number, result.labels, result.index_to_lps)
         return collected.node

@@ -9,6 +9,8 @@ scene as it was.
 from __future__ import annotations
 
 import itertools
+import shutil
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from AutofocusSegmentationLib.scene.attention_layer import BACKGROUND, Layer, Recalibration
+from AutofocusSegmentationLib.scene.attention_layer import BACKGROUND, Layer, Reach, Recalibration
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot
 from AutofocusSegmentationLib.worker.exchange_volumes import read_volume, write_volume
 from AutofocusSegmentationLib.worker.mailbox import Mailbox
@@ -70,6 +72,7 @@ class Result:
         provenance: how it was made, for the record.
         message: the worker's whole answer: seconds, device, plan, warnings …
         recalibration: of a network of scale streams, where attention was wanted.
+        reach: how far the network looked, where attention was wanted.
     """
 
     labels: np.ndarray
@@ -79,6 +82,7 @@ class Result:
     provenance: dict[str, Any]
     message: dict[str, Any]
     recalibration: Recalibration | None = None
+    reach: Reach | None = None
 
 
 @dataclass(frozen=True)
@@ -114,11 +118,16 @@ class Run:
     started: float = field(default_factory=time.monotonic)
     _job: int | None = None
     _names: dict[str, str] = field(default_factory=dict)  # of exchanged files, as the user knows the volumes
+    _folder: Path | None = None  # of the copies that the worker reads, which go when the run has ended
 
     def start(self, order: Order) -> None:
         """Begin; returns at once."""
         self.on_progress("export", 0.0, None)
-        folder = self.session.folder / f"run-{next(_numbers)}"
+        try:
+            folder = self._folder = self.session.folder / f"run-{next(_numbers)}"
+        except OSError as error:
+            self._failed(error)
+            return
         self._in_background(lambda: _write(order.images, folder), lambda paths: self._compute(order, paths))
 
     def cancel(self) -> None:
@@ -182,29 +191,41 @@ class Run:
             if self.state not in ENDED:
                 done(result)
 
-        def failed(error: Exception) -> None:
-            if self.state not in ENDED:
-                cause = getattr(error, "cause", None) or f"The volumes could not be exchanged ({error})"
-                remedy = getattr(error, "remedy", None) or "check the free space of the disk for temporary files"
-                self.fault = Fault(getattr(error, "code", "output"), cause, remedy)
-                self._end(State.FAILED)
+        self.mailbox.in_background(work, still_wanted, self._failed)
 
-        self.mailbox.in_background(work, still_wanted, failed)
+    def _failed(self, error: Exception) -> None:
+        if self.state not in ENDED:
+            cause = getattr(error, "cause", None) or f"The volumes could not be exchanged ({error})"
+            remedy = getattr(error, "remedy", None) or "check the free space of the disk for temporary files"
+            self.fault = Fault(getattr(error, "code", "output"), cause, remedy)
+            self._end(State.FAILED)
 
     def _end(self, state: State) -> None:
         self.state = state
         self.session.forget(self._job)
+        if self._folder is not None:  # in the background, as much may be in it
+            folder = self._folder
+            threading.Thread(target=lambda: _remove(folder), daemon=True, name="removal").start()
         self.on_end(self)
 
 
 def _write(images: Sequence[VolumeSnapshot], folder: Path) -> list[str]:
-    folder.mkdir(parents=True)
+    folder.mkdir()  # and not its parent, which is gone if the run has been cancelled
     paths = []
     for number, image in enumerate(images, start=1):
         path = folder / f"channel-{number}.nrrd"
         write_volume(image, path)
         paths.append(str(path))
     return paths
+
+
+def _remove(folder: Path) -> None:
+    """Remove the copies of the volumes; on Windows a worker that is being killed may hold them for a moment."""
+    for _attempt in range(10):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        time.sleep(0.2)
 
 
 def in_words(value: Any, names: dict[str, str]) -> Any:
@@ -239,6 +260,10 @@ def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
         volume = read_volume(message["recalibration"])
         classes = (BACKGROUND, *(structure["name"] for structure in message["structures"]))
         factors = Recalibration(classes, volume.array, volume.index_to_lps)
+    reach = None
+    if message.get("reach"):
+        found = read_volume(message["reach"])
+        reach = Reach(found.array, found.index_to_lps, any(layer.air_is_zero for layer in layers))
     return Result(
         labels=labels.array,
         index_to_lps=labels.index_to_lps,
@@ -247,4 +272,5 @@ def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
         provenance=in_words(message.get("provenance") or {}, names),
         message={**message, "warnings": in_words(message.get("warnings") or [], names)},
         recalibration=factors,
+        reach=reach,
     )

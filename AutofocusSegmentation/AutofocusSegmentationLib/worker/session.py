@@ -11,21 +11,24 @@ import os
 import queue
 import shutil
 import sys
-import tempfile
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from AutofocusCore.worker.client import WorkerProcess, how_it_ended
+from AutofocusCore.worker.client import WorkerProcess
+from AutofocusSegmentationLib.worker.last_words import ErrorStream, why_it_ended
 from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.private_folder import PrivateFolder, remove_leftovers
 
 Fields = dict[str, Any]
 Answer = Callable[[Fields], None]
 
 ENDED_CODE = "worker"
 KILL_SECONDS = 1.0  # how long a cancelled job may take to end by itself
+IDLE_SECONDS = 300.0  # after which a worker that nobody asks anything gives its memory back
 
 
 def ignore(fields: Fields) -> None:
@@ -51,9 +54,14 @@ class WorkerSession:
         self._mailbox = mailbox
         self._log = on_log
         self._process: WorkerProcess | None = None
-        self._folder: Path | None = None
+        self._folder: PrivateFolder | None = None
+        self._errors: ErrorStream | None = None
+        self._last_lines: list[str] = []
         self._requests: dict[int, _Request] = {}
         self._ids = itertools.count(1)
+        self._last_used = time.monotonic()
+        self.idle_seconds = IDLE_SECONDS
+        threading.Thread(target=remove_leftovers, daemon=True, name="leftovers").start()
 
     @property
     def pid(self) -> int | None:
@@ -64,8 +72,9 @@ class WorkerSession:
     def folder(self) -> Path:
         """A folder for the exchange of volumes, private to the user; it lasts as long as the process."""
         self._start()
-        assert self._folder is not None
-        return self._folder
+        if self._folder is None:
+            raise OSError("the segmentation process could not be started")
+        return self._folder.path
 
     def request(
         self,
@@ -78,6 +87,7 @@ class WorkerSession:
     ) -> int:
         """Send a request, to a new process if there is none. Returns its number."""
         self._start()
+        self._last_used = time.monotonic()
         key = next(self._ids)
         self._requests[key] = _Request(on_result, on_error, on_progress)
         if self._process is None:
@@ -90,6 +100,14 @@ class WorkerSession:
         """Whatever the answer to this request is going to be, nobody waits for it any more."""
         if key is not None:
             self._requests.pop(key, None)
+
+    def rest(self) -> None:
+        """End a process that nobody has asked anything for a while, to give its memory back; call this now and then."""
+        if self._process is None or self._requests:
+            self._last_used = time.monotonic()
+        elif time.monotonic() - self._last_used > self.idle_seconds:
+            self._log("The segmentation process was idle and was ended; the next click starts another one.")
+            self._end(KILL_SECONDS)
 
     def cancel(self) -> None:
         """End whatever is being done, and the process with it; at once in the eyes of the caller.
@@ -108,13 +126,16 @@ class WorkerSession:
     def _start(self) -> None:
         if self._process is not None:
             return
-        self._folder = Path(tempfile.mkdtemp(prefix="autofocus-"))
+        self._folder = PrivateFolder()
+        self._errors, self._last_lines = ErrorStream(self._folder.path / ".stderr"), []
         answers: queue.Queue[Any] = _Forwarder(lambda pair: self._mailbox.post(lambda: self._hear(*pair)))
         try:
-            self._process = WorkerProcess(answers, folder=self._folder, executable=python_executable())
+            self._process = WorkerProcess(
+                answers, folder=self._folder.path, executable=python_executable(), log=self._errors.path
+            )
         except OSError as error:
             self._log(f"The segmentation process could not be started: {error}")
-            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder.remove()
             self._folder = None
             return
         self._log(f"The segmentation process {self.pid} is starting.")
@@ -136,7 +157,7 @@ class WorkerSession:
                 process.kill()
             process.kill()  # what it may have started itself
             if folder is not None:
-                shutil.rmtree(folder, ignore_errors=True)
+                folder.remove()
 
         thread = threading.Thread(target=end, daemon=True, name="end of the worker")
         thread.start()
@@ -145,6 +166,7 @@ class WorkerSession:
     def _hear(self, process: WorkerProcess, message: Fields | None) -> None:
         if process is not self._process:
             return  # from one that was ended
+        self._log_errors()
         if message is None:
             self._died(process)
             return
@@ -157,18 +179,20 @@ class WorkerSession:
         del self._requests[message["id"]]
         (request.on_result if message.get("type") == "result" else request.on_error)(message)
 
+    def _log_errors(self) -> None:
+        """What the process wrote to its error stream goes to the log."""
+        for line in self._errors.news() if self._errors is not None else ():
+            self._log(f"  {line}")
+            self._last_lines = [*self._last_lines[-9:], line]
+
     def _died(self, process: WorkerProcess) -> None:
-        how = how_it_ended(process.exit_code)
+        cause, remedy = why_it_ended(process.exit_code, self._last_lines)
         folder, self._process, self._folder = self._folder, None, None
         if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
-        self._log(f"The segmentation process ended unexpectedly ({how}).")
+            threading.Thread(target=folder.remove, daemon=True, name="removal").start()
+        self._log(f"{cause}.")
         for key in list(self._requests):
-            self._fail(
-                key,
-                f"The segmentation process ended unexpectedly ({how}); most often the computer ran out of memory",
-                "close other programs, choose a region of interest or a device with more memory, and click again",
-            )
+            self._fail(key, cause, remedy)
 
     def _fail(self, key: int, cause: str, remedy: str, code: str = ENDED_CODE) -> None:
         request = self._requests.pop(key, None)

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from AutofocusSegmentationLib.scene.attention_display import set_threshold, show_legend
+from AutofocusSegmentationLib.scene.attention_display import set_range, show_legend
 from AutofocusSegmentationLib.scene.attention_layer import Layer, Recalibration, rates_of
-from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet, add_attention, is_attention
+from AutofocusSegmentationLib.scene.attention_nodes import is_attention
+from AutofocusSegmentationLib.scene.attention_set import AttentionSet, add_attention
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from Testing.module.conftest import SceneMaker, index_to_ras
@@ -24,10 +25,8 @@ def test_which_scale_was_used_is_a_zoom_map_and_a_volume_for_each_scale(scene: S
     lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ index_to_ras("left-handed")
     attention = add_attention(volume, [Layer(0, RATES, rates_mm, weights, lps)])
     names = [node.GetName() for node in attention.rates(0)]
-    assert names == [f"Attention, layer 1, rate {rate}" for rate in ("1", "1.333333", "2")]
-    display = attention.zoom(0).GetDisplayNode()
-    assert display.GetLevel() - display.GetWindow() / 2 == pytest.approx(1.5)
-    assert display.GetLevel() + display.GetWindow() / 2 == pytest.approx(3.0)
+    sizes = ("1 (1.5 mm)", "1.33333 (2 mm)", "2 (3 mm)")
+    assert names == [f"Weight of rate {size}, layer 1: CT" for size in sizes]
 
     found = AttentionSet.find(scene.mrml, volume)
     assert found is not None
@@ -57,13 +56,13 @@ def test_what_was_suppressed_is_a_volume_for_each_class(scene: SceneMaker) -> No
     values = vtk_to_numpy(node.GetImageData().GetPointData().GetScalars()).reshape(4, 5, 6)
     np.testing.assert_array_equal(values, factors[1])
     assert is_attention(node), "it is no scan to segment"
-    set_threshold(node, 0.5, 1.0)
+    set_range(node, 0.5, 1.0, only=True)
     assert (node.GetDisplayNode().GetLowerThreshold(), node.GetDisplayNode().GetUpperThreshold()) == (0.5, 1.0)
-    assert show_legend(node).GetTitleText() == "Suppressed (0) or kept (1)"
+    assert show_legend(node).GetTitleText() == "Kept (0-1)"
 
 
 def test_a_saved_scene_keeps_the_recalibration_and_a_new_run_replaces_it(scene: SceneMaker, tmp_path: Any) -> None:
-    with_recalibration(scene, scene.volume())
+    with_recalibration(scene, scene.volume())[0].make_all()
     again = scene.reopened(tmp_path)
     found = AttentionSet.find(again.mrml, again.node("CT"))
     assert found is not None
@@ -73,7 +72,7 @@ def test_a_saved_scene_keeps_the_recalibration_and_a_new_run_replaces_it(scene: 
     one = found.recalibration()[1]
     again.mrml.RemoveNode(one)
     assert found.holds(one), "without it the panel's choice is no longer right"
-    with_recalibration(again, again.node("CT"))
+    with_recalibration(again, again.node("CT"))[0].make_all()
     assert again.mrml.GetNodesByName("Recalibration, Tumour").GetNumberOfItems() == 1
     AttentionSet.find(again.mrml, again.node("CT")).remove()
     assert again.mrml.GetNodesByName("Recalibration, Tumour").GetNumberOfItems() == 0

@@ -91,9 +91,12 @@ def test_the_segmentation_stands_beside_the_volume_in_its_study(scene: SceneMake
     hierarchy.SetItemParent(item_of(volume), study)
     volume.SetAndObserveTransformNodeID(scene.warp().GetID())
     made = segment(scene, volume)
-    note = add_provenance(made, volume, {"model": "pelvis"})
+    note = add_provenance(made, {"model": "pelvis"})
     assert hierarchy.GetItemParent(item_of(made)) == study
-    assert hierarchy.GetItemParent(item_of(note)) == study
+    folder = hierarchy.GetItemParent(item_of(note))
+    assert hierarchy.GetItemName(folder) == f"{made.GetName()}: details"
+    assert hierarchy.GetItemParent(folder) == study
+    assert not hierarchy.GetItemExpanded(folder), "out of the way"
     assert made.GetParentTransformNode() is volume.GetParentTransformNode()
     assert made.GetNodeReference(made.GetReferenceImageGeometryReferenceRole()) is volume
 
@@ -276,9 +279,9 @@ def test_provenance_is_found_again_and_replaced_by_the_next_run(scene: SceneMake
     volume = scene.volume()
     made = segment(scene, volume)
     assert provenance_of(made) is None
-    first = add_provenance(made, volume, {"model": "pelvis", "note": "½"})
+    first = add_provenance(made, {"model": "pelvis", "note": "½"})
     assert provenance_of(made) == {"model": "pelvis", "note": "½"}
-    assert add_provenance(made, volume, {"model": "other"}) is first
+    assert add_provenance(made, {"model": "other"}) is first
     assert provenance_of(made) == {"model": "other"}
     first.SetText("my notes")
     assert provenance_of(made) is None
@@ -288,7 +291,7 @@ def test_a_saved_scene_keeps_segments_codes_and_provenance(scene: SceneMaker, tm
     volume = scene.volume()
     made = segment(scene, volume)
     made.GetDisplayNode().SetSegmentVisibility("Segment_5", False)
-    add_provenance(made, volume, {"model": "pelvis", "note": "½"})
+    add_provenance(made, {"model": "pelvis", "note": "½"})
     again = scene.reopened(tmp_path)
     opened = again.node("Pelvis")
     segments = opened.GetSegmentation()

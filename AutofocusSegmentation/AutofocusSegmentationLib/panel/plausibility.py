@@ -1,0 +1,74 @@
+"""What looks wrong before a run, in sentences for the user: the engine's own checks, on a sample of the voxels.
+
+They take milliseconds and stand beside Segment. What the engine finds in the whole image stands beside the result.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from slicer.i18n import tr as _
+
+from AutofocusCore.errors import AutofocusError
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.images.intensity import look, modality_warning
+from AutofocusCore.images.plausible import check_size
+from AutofocusSegmentationLib.panel.sample_data import SYNTHETIC
+from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot, snapshot
+from AutofocusSegmentationLib.scene.placing import hierarchy_of, item_of
+
+SAMPLES = 200_000  # voxels that are looked at
+
+
+def warnings_before(channels: list[Any], model: dict[str, Any]) -> list[str]:
+    """Warnings about segmenting these volume nodes with this model."""
+    found: list[str] = []
+    nodes = [node for node in channels if node is not None and node.GetImageData() is not None]
+    for node, channel in zip(nodes, model["channels"], strict=False):
+        try:
+            image = snapshot(node)
+            found += check_size(_grid(image), image.name)
+            found += _about_values(image, channel, _stated_modality(node))
+        except AutofocusError as error:
+            found.append(str(error))
+    if model.get("synthetic") and any(not node.GetAttribute(SYNTHETIC) for node in nodes):
+        sentence = _(
+            "{model} was trained on synthetic images only. On a real scan its contours are wrong: choose another model."
+        )
+        found.append(sentence.format(model=model["title"]))
+    return found
+
+
+def warnings_after(record: dict[str, Any] | None) -> list[str]:
+    """Warnings that a finished run has left in its provenance."""
+    return [str(sentence) for sentence in (record or {}).get("warnings") or ()]
+
+
+def _about_values(image: VolumeSnapshot, channel: dict[str, Any], stated: str | None) -> list[str]:
+    """Whether the values are of the modality that the model wants."""
+    wanted = channel.get("modality") or ""
+    values = image.array.reshape(-1)
+    sample = np.ascontiguousarray(values[:: max(1, values.size // SAMPLES)], np.float32)
+    if sample.size == 0 or not np.isfinite(sample).all():
+        return []  # the engine says what is wrong with it
+    if wanted == "CT" and look(sample).kind == "CT+1024":
+        sentence = _(
+            "{name} looks like a CT stored as HU + 1024. It is brought to Hounsfield units before it is segmented; "
+            "check the result with care, or load the original DICOM series."
+        )
+        return [sentence.format(name=image.name)]
+    warning = modality_warning(image.name, wanted, sample, stated, str(channel.get("name")))
+    return [] if warning is None else [warning]
+
+
+def _grid(image: VolumeSnapshot) -> Grid:
+    spacing = np.asarray(image.spacing)
+    return Grid(image.size, image.spacing, tuple(image.index_to_lps[:3, 3].tolist()),
+                tuple((image.index_to_lps[:3, :3] / spacing).ravel().tolist()))  # fmt: skip
+
+
+def _stated_modality(node: Any) -> str | None:
+    """What DICOM says of a volume's modality, kept by Slicer in the subject hierarchy."""
+    stated = hierarchy_of(node.GetScene()).GetItemAttribute(item_of(node), "DICOM.Modality")
+    return str(stated).strip() or None

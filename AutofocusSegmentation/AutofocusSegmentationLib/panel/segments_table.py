@@ -1,0 +1,151 @@
+"""The list of structures: visibility, colour, name and volume of each segment, in one table."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import qt
+import slicer
+import vtk
+from slicer.i18n import tr as _
+
+from AutofocusSegmentationLib.scene.outlines import drawn_colours
+from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
+
+STRUCTURE, VOLUME = range(2)
+MOST_ROWS = 8  # that are in sight at once
+SWATCH = 14  # pixels
+PAUSE_MS = 50  # in which changes are collected
+
+
+class SegmentsTable:
+    """Shows the segments of one segmentation node, and keeps up with it.
+
+    Args:
+        table: the QTableWidget.
+    """
+
+    def __init__(self, table: Any) -> None:
+        self._table = table
+        self._node: Any = None
+        self._keys: list[str] = []
+        self._observed: list[tuple[Any, int]] = []
+        self._volumes: dict[str, float] | None = None
+        self._filling = False
+        self._timer = qt.QTimer()
+        self._timer.setSingleShot(True)
+        self._timer.setInterval(PAUSE_MS)
+        self._timer.connect("timeout()", self.fill)
+        table.horizontalHeader().setSectionResizeMode(STRUCTURE, qt.QHeaderView.Stretch)
+        table.horizontalHeader().setSectionResizeMode(VOLUME, qt.QHeaderView.ResizeToContents)
+        table.verticalHeader().hide()
+        table.connect("itemChanged(QTableWidgetItem*)", self._ticked)
+        table.connect("cellClicked(int,int)", lambda row, column: self.jump_to(row))
+        table.connect("cellDoubleClicked(int,int)", lambda row, column: self._choose_colour(row))
+        self.fill()
+
+    def show(self, node: Any) -> None:
+        """Show a segmentation node, or nothing."""
+        self.stop()
+        self._node, self._volumes = node, None
+        if node is not None:
+            self._observe(node, self._changed_later)
+            self._observe(node.GetSegmentation(), self._recount_later)
+            if node.GetDisplayNode() is not None:
+                self._observe(node.GetDisplayNode(), self._changed_later)
+        self._timer.start()
+
+    def stop(self) -> None:
+        """Follow the node no longer."""
+        self._timer.stop()
+        for caller, tag in self._observed:
+            caller.RemoveObserver(tag)
+        self._observed = []
+
+    def fill(self) -> None:
+        """Write the rows."""
+        node = self._node if self._node is not None and self._node.GetScene() is not None else None
+        self._keys = [] if node is None else list(node.GetSegmentation().GetSegmentIDs())
+        if node is not None and self._volumes is None:
+            self._volumes = volumes_ml(node)
+        colours = drawn_colours(node)
+        self._filling = True
+        self._table.setRowCount(len(self._keys))
+        for row, key in enumerate(self._keys):
+            name = qt.QTableWidgetItem(node.GetSegmentation().GetSegment(key).GetName())
+            display = node.GetDisplayNode()
+            seen = display is None or display.GetSegmentVisibility(key)
+            name.setCheckState(qt.Qt.Checked if seen else qt.Qt.Unchecked)
+            name.setIcon(_swatch(colours[key]))
+            amount = qt.QTableWidgetItem(volume_text((self._volumes or {}).get(key, 0.0)))
+            amount.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+            self._table.setItem(row, STRUCTURE, name)
+            self._table.setItem(row, VOLUME, amount)
+        self._fit()
+        self._filling = False
+
+    def jump_to(self, row: int) -> None:
+        """Let all slice views show the middle of a structure."""
+        if 0 <= row < len(self._keys):
+            jump_to_segments(self._node, [self._keys[row]])
+
+    def _fit(self) -> None:
+        """As high as the rows, so that nothing of the panel below is pushed out of sight without need."""
+        line = self._table.fontMetrics().height() + 7
+        self._table.verticalHeader().setDefaultSectionSize(line)
+        shown = min(len(self._keys), MOST_ROWS)
+        self._table.visible = shown > 0
+        self._table.setFixedHeight(line * shown + self._table.horizontalHeader().sizeHint.height() + 4)
+
+    def _ticked(self, item: Any) -> None:
+        if self._filling or item.column() != STRUCTURE or self._node is None or self._node.GetDisplayNode() is None:
+            return
+        seen = item.checkState() == qt.Qt.Checked
+        self._node.GetDisplayNode().SetSegmentVisibility(self._keys[item.row()], seen)
+
+    def _choose_colour(self, row: int) -> None:
+        segment = self._node.GetSegmentation().GetSegment(self._keys[row])
+        window = slicer.util.mainWindow()
+        now = qt.QColor.fromRgbF(*segment.GetColor())
+        chosen = qt.QColorDialog.getColor(now, window, _("Colour of {name}").format(name=segment.GetName()))
+        if chosen.isValid():
+            segment.SetColor(chosen.redF(), chosen.greenF(), chosen.blueF())
+
+    def _changed_later(self, *_: Any) -> None:
+        self._timer.start()
+
+    def _recount_later(self, *_: Any) -> None:
+        self._volumes = None
+        self._timer.start()
+
+    def _observe(self, caller: Any, call: Any) -> None:
+        self._observed.append((caller, caller.AddObserver(vtk.vtkCommand.AnyEvent, call)))
+
+
+def volume_text(volume: float) -> str:
+    """Millilitres in words."""
+    return _("not found") if volume <= 0 else f"{volume:.1f}" if volume >= 10 else f"{volume:.2f}"
+
+
+def jump_to_segments(node: Any, keys: list[str] | None = None) -> None:
+    """Let all slice views show the middle of these segments, or of all that were found."""
+    keys = [key for key, volume in volumes_ml(node).items() if volume > 0] if keys is None else keys
+    centres = []
+    for key in keys:
+        centre = [0.0, 0.0, 0.0]
+        node.GetSegmentCenterRAS(key, centre)
+        centres.append(centre)
+    if centres:
+        x, y, z = (sum(values) / len(centres) for values in zip(*centres, strict=True))
+        centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
+        slicer.vtkMRMLSliceNode.JumpAllSlices(node.GetScene(), x, y, z, centred)
+
+
+def _swatch(colour: tuple[float, float, float]) -> Any:
+    pixmap = qt.QPixmap(SWATCH, SWATCH)
+    pixmap.fill(qt.QColor(110, 110, 110))  # the frame, without which white is not seen
+    painter = qt.QPainter()
+    painter.begin(pixmap)
+    painter.fillRect(1, 1, SWATCH - 2, SWATCH - 2, qt.QColor.fromRgbF(*colour))
+    painter.end()
+    return qt.QIcon(pixmap)

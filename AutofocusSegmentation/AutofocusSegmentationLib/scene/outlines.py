@@ -1,0 +1,79 @@
+"""Segments under an attention overlay: outlines alone, in colours that the overlay does not have.
+
+How they were shown before is noted at the segmentation's display node, and comes back when the overlay goes.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+Colour = tuple[float, float, float]
+
+BEFORE = "AutofocusSegmentation.OutlinesBefore"
+# Neither blue nor orange nor dark: white, green, magenta, pale yellow-green, pink.
+OUTLINES: tuple[Colour, ...] = ((1, 1, 1), (0.16, 0.93, 0.30), (1.0, 0.30, 0.95), (0.80, 1.0, 0.35), (1.0, 0.72, 0.93))
+MARKERS: tuple[Colour, ...] = ((1.0, 0.95, 0.1), (0.1, 1.0, 1.0), (1.0, 0.1, 0.2), (0.1, 1.0, 0.2), (1.0, 1.0, 1.0))
+
+
+def show_as_outlines(segmentation: Any) -> None:
+    """Outlines without fill, each segment's in the next of OUTLINES."""
+    display = segmentation.GetDisplayNode()
+    if display is None:
+        return
+    if display.GetAttribute(BEFORE) is None:
+        state = {
+            "fill": bool(display.GetVisibility2DFill()),
+            "outline": bool(display.GetVisibility2DOutline()),
+            "opacity": display.GetOpacity2DOutline(),
+        }
+        display.SetAttribute(BEFORE, json.dumps(state))
+    modified = display.StartModify()
+    display.SetVisibility2DFill(False)
+    display.SetVisibility2DOutline(True)
+    display.SetOpacity2DOutline(1.0)
+    for number, key in enumerate(segmentation.GetSegmentation().GetSegmentIDs()):
+        display.SetSegmentOverrideColor(key, *OUTLINES[number % len(OUTLINES)])
+    display.EndModify(modified)
+
+
+def show_as_before(segmentation: Any) -> None:
+    """The segments as they were shown before `show_as_outlines`; nothing happens where that was not called."""
+    display = segmentation.GetDisplayNode()
+    noted = None if display is None else display.GetAttribute(BEFORE)
+    if noted is None:
+        return
+    state = json.loads(noted)
+    modified = display.StartModify()
+    display.SetVisibility2DFill(state["fill"])
+    display.SetVisibility2DOutline(state["outline"])
+    display.SetOpacity2DOutline(state["opacity"])
+    for key in segmentation.GetSegmentation().GetSegmentIDs():
+        display.UnsetSegmentOverrideColor(key)
+    display.RemoveAttribute(BEFORE)
+    display.EndModify(modified)
+
+
+def drawn_colours(segmentation: Any) -> dict[str, Colour]:
+    """The colour in which each segment is drawn, by its id."""
+    if segmentation is None:
+        return {}
+    display, colours = segmentation.GetDisplayNode(), {}
+    for key in segmentation.GetSegmentation().GetSegmentIDs():
+        override = (-1.0, -1.0, -1.0)
+        if display is not None and display.GetAttribute(BEFORE) is not None:
+            found = display.GetSegmentOverrideColor(key)
+            override = (found[0], found[1], found[2])
+        colour = segmentation.GetSegmentation().GetSegment(key).GetColor()
+        colours[key] = override if min(override) >= 0 else (colour[0], colour[1], colour[2])
+    return colours
+
+
+def unlike(colours: Sequence[Colour]) -> Colour:
+    """The one of MARKERS that is farthest from all of these colours."""
+
+    def nearest(marker: Colour) -> float:
+        return min((sum((a - b) ** 2 for a, b in zip(marker, c, strict=True)) for c in colours), default=1.0)
+
+    return max(MARKERS, key=nearest)

@@ -1,0 +1,88 @@
+"""What is in sight without scrolling on a small screen, and that nothing is cut."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from Testing.module.panel.conftest import Application
+
+WIDTH = 400
+# Of a screen of 1000 pixels, less title, menus, toolbars, module selector, Data Probe with its picture, status bar.
+HEIGHT = 600
+IN_SIGHT = ("outputSelector", "modelButton", "segmentButton", "cancelButton", "statusLabel")
+
+
+def lay_out(app: Application) -> Any:
+    """The panel in a view of that size."""
+    root = app.widget.parent
+    root.resize(WIDTH, max(HEIGHT, root.minimumSizeHint.height()))
+    root.show()
+    app.pause(0.1)
+    return root
+
+
+def bottom(app: Application, name: str) -> int:
+    import qt
+
+    widget = getattr(app.ui, name)
+    assert not widget.isHidden(), name
+    return int(widget.mapTo(app.widget.parent, qt.QPoint(0, widget.height)).y())
+
+
+def cut(app: Application) -> list[str]:
+    """The visible widgets that are narrower than their text, or reach out of the panel."""
+    import qt
+
+    found = []
+    for widget in app.widget.parent.findChildren(qt.QWidget):
+        if not widget.visible or widget.isWindow() or not widget.objectName:
+            continue
+        right = widget.mapTo(app.widget.parent, qt.QPoint(widget.width, 0)).x()
+        short = isinstance(widget, qt.QPushButton | qt.QCheckBox | qt.QLabel) and (
+            widget.minimumSizeHint.width() > widget.width + 1
+        )
+        if right > WIDTH + 1 or short:
+            found.append(f"{widget.objectName}: {widget.width} pixels, ends at {right}")
+    return found
+
+
+@pytest.mark.parametrize("state", ["empty", "before", "during", "after"])
+def test_everything_that_a_click_needs_is_in_sight(app: Application, state: str) -> None:
+    if state == "empty":
+        app.wait(lambda: bool(app.panel.models.names))
+    else:
+        app.ready("A scan with quite a long name, as they come from the archive, 2026-11-29")
+    names = [*IN_SIGHT]
+    if state == "during":
+        app.ui.segmentButton.click()
+        names.append("progressBar")
+    if state == "after":
+        app.segment()
+        names += ["segmentsTable", "show3DButton", "attentionButton", "exportButton"]
+    lay_out(app)
+    for name in names:
+        assert bottom(app, name) <= HEIGHT, name
+    assert cut(app) == []
+    if state == "during":
+        app.wait(lambda: app.ended)
+
+
+def test_nothing_is_cut_where_everything_is_unfolded(app: Application) -> None:
+    app.ready()
+    app.segment()
+    app.ui.attentionButton.click()
+    for section in ("attention", "options", "log"):
+        getattr(app.ui, f"{section}CollapsibleButton").collapsed = False
+    lay_out(app)
+    assert cut(app) == []
+
+
+def test_the_chart_is_drawn_at_the_screens_resolution(app: Application) -> None:
+    from AutofocusSegmentationLib.panel.chart import draw_chart
+
+    bars = ([0.1, 0.2, 0.3, 0.4], ["8 mm", "24 mm", "40 mm", "56 mm"], [(9, 9, 9)] * 4, "caption")
+    plain, sharp = (draw_chart(*bars, 380, ratio) for ratio in (1.0, 2.0))
+    assert (sharp.width(), sharp.height()) == (2 * plain.width(), 2 * plain.height())
+    assert sharp.devicePixelRatio() == 2.0
