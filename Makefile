@@ -25,7 +25,7 @@ PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-train screenshots latency soak table3 lint format drawing system clean
+.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-train bench-kernel screenshots latency soak table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -82,6 +82,9 @@ bench-train: venv ## time a training step against the plain module's
 
 soak: venv ## have one worker segment 500 volumes of random shapes; fails above 600 MiB, and draws the curve
 	@$(VENV_PYTHON) -m Benchmarks.soak
+
+bench-kernel: venv ## time the native kernel layer by layer against the matrix-multiply peak
+	@$(VENV_PYTHON) -m Benchmarks.bench_kernel
 
 latency: venv ## measure how long the panel keeps the application waiting during a run
 	@$(VENV_PYTHON) -m Benchmarks.latency
