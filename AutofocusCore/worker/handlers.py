@@ -143,9 +143,9 @@ class RequestHandlers:
             }
             job = self._limited(Job.from_dict({**request, "outputs": outputs}), request.get("memory_share"))
             model = self._model(request)
-            job = check_job(job, model, writes=False)
+            checked = check_job(job, model, writes=False)
             review = bool(request.get("review", True))
-            computed = compute_job(job, model, review=review, progress=progress, cancelled=cancelled)
+            computed = compute_job(checked, review=review, progress=progress, cancelled=cancelled)
             start = time.monotonic()
             report = reporter(progress, cancelled)
             results = write_exchange_files(folder, model.spec, computed.result, computed.provenance, report)
