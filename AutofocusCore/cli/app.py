@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from AutofocusCore._version import __version__
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
 from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
+from AutofocusCore.io.private_folder import private_temporary_files
 from AutofocusCore.io.texts import plain_text
 
 COMMANDS = ("segment", "batch", "convert", "compare", "models", "devices", "networks", "phantom")
+READ_SCANS = ("segment", "batch", "convert", "compare")
 SIGNED_VALUES = ("--roi",)  # values of these may begin with a minus sign, which argparse would take for an option
 
 
@@ -44,7 +47,8 @@ def run(argv: Sequence[str], signals: Signals) -> int:
     debug = "--debug" in argv or bool(os.environ.get("AUTOFOCUS_DEBUG"))
     try:
         args = build_parser().parse_args(_join_signed([word for word in argv if word != "--debug"]))
-        status = int(import_module(f"AutofocusCore.cli.{args.command}").run(args, signals))
+        with private_temporary_files() if args.command in READ_SCANS else contextlib.nullcontext():
+            status = int(import_module(f"AutofocusCore.cli.{args.command}").run(args, signals))
         signals.close()
         signals.received = False  # a library swallowed the signal at the very end; the work is done
         sys.stdout.flush()

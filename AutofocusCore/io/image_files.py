@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import OutputError
 from AutofocusCore.io.atomic import suffix_of
-from AutofocusCore.io.sheared_nifti import is_sheared, put_axes
 from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY, header_json
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 def write_image(path: Path, image: sitk.Image, *, provenance: Mapping[str, Any] | None = None) -> None:
     """Write an image, to a name aside, through SimpleITK; read it back, as ITK may not notice a full disk."""
     import SimpleITK as sitk
+
+    from AutofocusCore.io.sheared_nifti import is_sheared, put_axes
 
     if provenance is not None and suffix_of(path) == ".nrrd":
         image = sitk.Image(image)

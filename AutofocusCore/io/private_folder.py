@@ -15,6 +15,7 @@ import shutil
 import stat
 import tempfile
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,23 @@ class PrivateFolder:
             self._held.acquire(timeout=LOCK_SECONDS)
             (folder / OWNER).write_text(str(os.getpid()), encoding="ascii")
         return folder
+
+
+@contextlib.contextmanager
+def private_temporary_files() -> Iterator[None]:
+    """Keep this process's temporary files in a private folder, which goes at the end of the block.
+
+    What a killed process left, with scans in it, is removed at the beginning.
+    """
+    folder, before = PrivateFolder(), tempfile.tempdir
+    with contextlib.suppress(OSError):  # then temporary files are where they always were
+        remove_abandoned()
+        tempfile.tempdir = str(folder.path())
+    try:
+        yield
+    finally:
+        tempfile.tempdir = before
+        folder.remove()
 
 
 def _remove_all_but(folder: Path, kept: list[Path]) -> None:

@@ -25,7 +25,6 @@ from AutofocusCore.errors import OutputError
 from AutofocusCore.io.atomic import Staging, cannot_write, joined, stem_of, suffix_of
 from AutofocusCore.io.image_files import write_image
 from AutofocusCore.io.names import check_name
-from AutofocusCore.io.nrrd import ListAxis
 from AutofocusCore.io.slicer_nrrd import (
     AttentionLike,
     GridLike,
@@ -246,6 +245,8 @@ def write_recalibration(
 ) -> Path:
     """Write the factors (classes, D, H, W) of the classes' scores into an existing folder. Returns the final name."""
     final = Path(folder) / recalibration_name(stem)
+    from AutofocusCore.io.nrrd import ListAxis
+
     values = [str(label) for label in range(len(factors))]
     with joined(staging) as group:
         write_sequence(group.aside(final), factors, grid, ListAxis("class", ""), values, provenance)

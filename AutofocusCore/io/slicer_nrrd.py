@@ -17,12 +17,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from AutofocusCore.io.nrrd import ListAxis, grid_matrix, write_nrrd_to
-
 if TYPE_CHECKING:
     import numpy as np
     import SimpleITK as sitk
 
+    from AutofocusCore.io.nrrd import ListAxis
     from AutofocusCore.models.parts import Code, Structure
 
 PROVENANCE_KEY = "AutofocusSegmentation"
@@ -57,6 +56,8 @@ class AttentionLike(Protocol):
 
 def write_weights(path: Path, attention: AttentionLike, provenance: Mapping[str, Any] | None) -> None:
     """Write the attention weights of one layer as a sequence, one scalar volume per dilation rate."""
+    from AutofocusCore.io.nrrd import ListAxis
+
     axis = ListAxis("dilation rate", "voxels")
     write_sequence(path, attention.weights, attention.grid, axis, [str(r) for r in attention.rates], provenance)
 
@@ -70,6 +71,8 @@ def write_sequence(
     provenance: Mapping[str, Any] | None,
 ) -> None:
     """Write maps (N, D, H, W) as a sequence of N scalar volumes, each with its value on the axis."""
+    from AutofocusCore.io.nrrd import grid_matrix, write_nrrd_to
+
     fields = {
         "axis 3 index type": "numeric",
         "axis 3 index values": " ".join(values),
@@ -86,6 +89,8 @@ def write_seg_nrrd(
 ) -> None:
     """Write a labelmap as a segmentation; segment `Segment_<label>` is bound to the label value."""
     import SimpleITK as sitk
+
+    from AutofocusCore.io.nrrd import grid_matrix, write_nrrd_to
 
     voxels = sitk.GetArrayViewFromImage(labels)
     extent = " ".join(f"0 {size - 1}" for size in labels.GetSize())

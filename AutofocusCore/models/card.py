@@ -6,8 +6,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from AutofocusCore.io.texts import plain_text
 from AutofocusCore.models.spec import ModelSpec
 
+FENCE = "\0"  # where the training command goes
 SYNTHETIC = (
     "> **Synthetic.** This model was trained and measured on made-up images, not on patients. It shows that the"
     " software works; what it makes of a real scan means nothing."
@@ -35,14 +37,20 @@ def model_card(spec: ModelSpec) -> str:
     if spec.figures:
         parts += ["## Figures", *_figures(spec.figures)]
     parts += ["## Training", spec.training_data]
-    if spec.training_command:
-        parts.append(f"```\n{spec.training_command.strip()}\n```")
+    command = spec.training_command.strip().replace("```", "'''")
+    parts += [FENCE] * bool(command)
     options = ", ".join(f"{name}: {_value(value)}" for name, value in spec.architecture.items())
     parts.append(f"Architecture: {options}.")
     if spec.references:
         parts += ["## References", "\n".join(f"- {reference}" for reference in spec.references)]
     parts += ["## Authors", ", ".join(spec.authors) + "."]
-    return "\n\n".join(part.strip() for part in parts) + "\n"
+    texts = (_inert(part.strip()) if part != FENCE else f"```\n{plain_text(command)}\n```" for part in parts)
+    return "\n\n".join(texts) + "\n"
+
+
+def _inert(text: str) -> str:
+    """The text without what a viewer of Markdown would obey: HTML, pictures, links, control characters."""
+    return plain_text(text).replace("<", "&lt;").replace("[", "\\[")
 
 
 def _channel_row(channel: Any) -> tuple[str, ...]:

@@ -53,6 +53,7 @@ def test_segment_writes_everything_that_is_asked_for(
     result = json.loads(run.stdout)
     assert (result["device"], result["precision"]) == ("cpu", "float32") or result["device"] != "cpu"
     expected = {"out.seg.nrrd", "p.nrrd", "stats.csv", "maps/out_attention-1.seq.nrrd", "maps/out_dilation-1.nrrd"}
+    expected.add("maps/out_reach.nrrd")
     assert files_in(tmp_path) == {scan.name, *expected} == {scan.name, *result["files"]}
 
     image, labels = sitk.ReadImage(str(scan)), sitk.ReadImage(str(tmp_path / "out.seg.nrrd"))

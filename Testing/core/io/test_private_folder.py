@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
+from AutofocusCore.io.private_folder import PrivateFolder, private_temporary_files, remove_abandoned
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASH = """
@@ -77,3 +78,22 @@ def test_a_given_folder_goes_too(temporary_files: Path) -> None:
     (folder.path() / "channel-1.nrrd").write_bytes(b"a scan")
     folder.remove()
     assert list(temporary_files.iterdir()) == []
+
+
+def test_temporary_files_of_a_block_go_with_it(temporary_files: Path) -> None:
+    left = crashed()
+    with private_temporary_files():
+        assert not left.exists()
+        made = Path(tempfile.mkdtemp())
+        assert made.parent.parent == temporary_files
+    assert list(temporary_files.iterdir()) == []
+    assert tempfile.gettempdir() == str(temporary_files)
+
+
+def test_a_given_folder_that_holds_something_else_keeps_it(temporary_files: Path) -> None:
+    (temporary_files / "mine").mkdir()
+    (temporary_files / "mine" / "precious").touch()
+    folder = PrivateFolder(temporary_files / "mine")
+    (folder.path() / "scan").touch()
+    folder.remove()
+    assert [path.name for path in (temporary_files / "mine").iterdir()] == ["precious"]

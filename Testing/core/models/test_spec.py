@@ -142,3 +142,13 @@ def test_codes_structures_and_channels_refuse_nonsense() -> None:
 
 def test_a_description_travels_to_other_processes() -> None:
     assert pickle.loads(pickle.dumps(make_spec())) == make_spec()
+
+
+def test_a_cards_texts_are_texts_and_nothing_that_a_viewer_obeys() -> None:
+    hostile = "<img src=x onerror=alert(1)> ![a](http://x/y.png) [b](javascript:c) \x1b[31m"
+    fields = dict.fromkeys(("title", "description", "intended_use", "training_data", "licence"), hostile)
+    card = model_card(small_spec(**fields, references=(hostile,), training_command="```\n<b>"))
+    assert "<img" not in card
+    assert "![a](" not in card
+    assert "\x1b" not in card
+    assert card.count("```") == 2
