@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -160,8 +161,9 @@ def _header(
     for key, value in fields.items():
         if not key or key != key.strip() or key.startswith("#") or ":" in key or not key.isprintable():
             raise InputError(f"{key!r} is no key for a NRRD header", "use a word")
-        escaped = str(value).replace("\\", "\\\\").replace("\r", "").replace("\n", "\\n")
-        lines.append(f"{key}:={escaped}")
+        # Only what would be read as another character: pynrrd, unlike others, takes texts as they stand.
+        escaped = re.sub(r"\\(?=[\\n]|$)", r"\\\\", str(value).replace("\r", ""), flags=re.M)
+        lines.append(f"{key}:=" + escaped.replace("\n", "\\n"))
     return ("\n".join(lines) + "\n\n").encode()
 
 

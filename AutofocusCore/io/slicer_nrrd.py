@@ -128,14 +128,14 @@ def _code(code: Code | None) -> str:
 
 
 def _record(provenance: Mapping[str, Any] | None) -> dict[str, str]:
-    if provenance is None:
-        return {}
-    return {PROVENANCE_KEY: json.dumps(dict(provenance), separators=(",", ":"), ensure_ascii=False)}
+    return {} if provenance is None else {PROVENANCE_KEY: header_json(provenance)}
 
 
 def header_json(provenance: Mapping[str, Any]) -> str:
-    """Provenance as one line of ASCII, as ITK's writers want it."""
-    return json.dumps(dict(provenance), separators=(",", ":"))
+    r"""Provenance as one line of ASCII without `\\` and `\n`, which mean another character in a NRRD header."""
+    text = json.dumps(dict(provenance), separators=(",", ":"))
+    plain = {"\\\\": "\\u005c", "\\n": "\\u000a"}
+    return re.sub(r"\\(.)", lambda found: plain.get(found[0], found[0]), text)
 
 
 def read_keys(path: Path) -> dict[str, str]:
