@@ -137,6 +137,17 @@ def test_what_is_known_is_counted_and_contours_that_are_not_used_are_named(
     assert two.lost == ()
 
 
+def test_segments_which_take_the_unknown_for_background_do_not_do_so_silently(
+    config_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    text = config_file.read_text(encoding="utf-8").replace('domain = "roi"', 'domain = "box"')
+    path = tmp_path / "segments.toml"
+    path.write_text(text.replace("[scans]\nahead = 0", "[segments]\nsize = [5, 5, 5]\nper_step = 1"), encoding="utf-8")
+    with caplog.at_level(logging.WARNING):
+        load_data(load_config(path))
+    assert "Not every structure is known in every case, and segments take what is unknown for background" in caplog.text
+
+
 def test_another_list_of_what_was_contoured_is_another_data_set(
     source: Path, config_file: Path, tmp_path: Path
 ) -> None:
