@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, open_regular, size_text
+from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, damaged, open_regular, size_text
 
 MOST_FRAMES = 100_000
 VOLUMES = ("CT", "MR", "PT", "NM", "OT", "")
 """Modalities of which the frames of one file may be taken for slices; in others they may be moments."""
 DEFLATED = "1.2.840.10008.1.2.1.99"
+NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
 
 @dataclass(frozen=True)
@@ -185,8 +186,11 @@ def _slices_of(path: Path, header: Any) -> list[Slice]:
         ]
     _check_frames(path, header, frames, per_frame)
     common = header.get("SharedFunctionalGroupsSequence") or [None]
-    slices = []
+    slices: list[Slice] = []
     for index in range(frames):
+        if slices and not per_frame:  # all alike
+            slices.append(replace(slices[0], index=index, key=f"{instance} {index}", order=(0.0, float(index))))
+            continue
         own = per_frame[index] if per_frame else None
         groups = [g for g in (own, common[0], header) if g is not None]
         slices.append(
@@ -209,6 +213,11 @@ def _slices_of(path: Path, header: Any) -> list[Slice]:
 def _check_frames(path: Path, header: Any, frames: int, per_frame: Any) -> None:
     if not 1 <= frames <= MOST_FRAMES:
         raise InputError(f"{path} promises {frames} frames, which no scan has", "export it again from its source")
+    syntax = str(header.file_meta.get("TransferSyntaxUID", "")) if hasattr(header, "file_meta") else ""
+    plain = syntax in ("", *NATIVE)
+    least = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 8) // 8 if plain else 8
+    if syntax != DEFLATED and frames * least > path.stat().st_size:
+        raise damaged(path, f"it promises {frames} frames, which its {size_text(path.stat().st_size)} cannot hold")
     if per_frame and len(per_frame) != frames:
         raise InputError(
             f"{path} promises {frames} frames, but describes {len(per_frame)}", "export it again from its source"

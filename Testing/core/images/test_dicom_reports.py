@@ -297,3 +297,9 @@ def test_groups_nested_without_end_are_a_sentence(tmp_path: Path, enhanced: Path
     item = b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff"
     (tmp_path / "nested.dcm").write_bytes(enhanced.read_bytes()[:340] + item * 5000)
     refusal(tmp_path / "nested.dcm")
+
+
+def test_frames_that_the_file_cannot_hold_are_refused_at_once(enhanced: Path) -> None:
+    change(enhanced, PerFrameFunctionalGroupsSequence=None, NumberOfFrames=100_000)
+    change(enhanced, ImagePositionPatient=[0, 0, 0], SpacingBetweenSlices=1)
+    assert "promises 100000 frames" in refusal(enhanced)
