@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from AutofocusCore.batch.file_names import channel_of, without
 from AutofocusCore.io.atomic import stem_of
-from AutofocusCore.io.results import read_sidecar
+from AutofocusCore.io.outputs import read_sidecar
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

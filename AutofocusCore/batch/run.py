@@ -19,7 +19,7 @@ from AutofocusCore.errors import AutofocusError, Cancelled, InputError, OutputEr
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.dicom_objects import DICOM_FORMATS
 from AutofocusCore.io.kinds import is_folder
-from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_folder, check_sidecar, sidecar_path
+from AutofocusCore.io.outputs import SEGMENTATION_FORMATS, check_folder, check_sidecar, sidecar_path
 from AutofocusCore.jobs.job import Job, Outputs, Settings
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from AutofocusCore.cli.console import ProgressDisplay, print_json, say, warn
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.errors import Cancelled
 from AutofocusCore.io.dicom_objects import DICOM_FORMATS
-from AutofocusCore.io.results import SEGMENTATION_FORMATS
+from AutofocusCore.io.outputs import SEGMENTATION_FORMATS
 
 
 def add_parser(commands: Any) -> None:

@@ -10,7 +10,7 @@ from AutofocusCore.cli.console import say
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.io.dicom_objects import DICOM_FORMATS
-from AutofocusCore.io.results import check_writable
+from AutofocusCore.io.outputs import check_writable
 
 
 def add_parser(commands: Any) -> None:

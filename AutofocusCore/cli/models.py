@@ -147,7 +147,7 @@ def _import(args: argparse.Namespace) -> int:
 
 
 def _export(args: argparse.Namespace) -> int:
-    from AutofocusCore.io.results import check_format, check_writable
+    from AutofocusCore.io.outputs import check_format, check_writable
     from AutofocusCore.models import export_zip, find_model
 
     model = find_model(args.model)

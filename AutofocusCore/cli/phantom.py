@@ -10,15 +10,13 @@ from AutofocusCore.cli import options
 from AutofocusCore.cli.console import say
 from AutofocusCore.cli.interrupt import Signals
 from AutofocusCore.io.atomic import Staging
-from AutofocusCore.io.image_files import write_image
-from AutofocusCore.io.results import (
+from AutofocusCore.io.outputs import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
     check_format,
     check_sidecar,
     check_writable,
     sidecar_path,
-    write_segmentation,
 )
 
 
@@ -45,6 +43,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if args.labels is not None:
         check_sidecar(args.labels)
 
+    from AutofocusCore.io.image_files import write_image
+    from AutofocusCore.io.results import write_segmentation
     from AutofocusCore.models.terminology import structures
     from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
 

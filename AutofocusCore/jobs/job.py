@@ -16,7 +16,7 @@ from AutofocusCore.io.atomic import stem_of
 from AutofocusCore.io.dicom_objects import DICOM_FORMATS
 from AutofocusCore.io.json_values import is_number, is_whole
 from AutofocusCore.io.names import check_name
-from AutofocusCore.io.results import (
+from AutofocusCore.io.outputs import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
     check_folder,

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.io.atomic import Staging, joined, suffix_of
-from AutofocusCore.io.image_files import write_image
 
 if TYPE_CHECKING:
     from AutofocusCore.jobs.job import Job
@@ -52,6 +51,7 @@ def write_review_files(job: Job, model: Model, computed: Computed, staging: Stag
     if assessment is None or evidence is None:
         return
     if out.uncertainty is not None:
+        from AutofocusCore.io.image_files import write_image
         from AutofocusCore.review import calibration_of
         from AutofocusCore.review.assessment import doubt_on_scan
 
@@ -77,6 +77,7 @@ def write_review_files(job: Job, model: Model, computed: Computed, staging: Stag
 def write_doubt(path: Path, spec: ModelSpec, computed: Computed) -> str:
     """Write the map of doubt on the model's grid, for a viewer on this computer; the path as text."""
     from AutofocusCore.images.resampling import to_image
+    from AutofocusCore.io.image_files import write_image
     from AutofocusCore.review import calibration_of
     from AutofocusCore.review.assessment import doubt_on_model_grid
 

@@ -12,11 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import Cancelled
-from AutofocusCore.io.results import (
-    attention_names,
-    reach_name,
-    recalibration_name,
-)
+from AutofocusCore.io.results import attention_names, reach_name, recalibration_name
 from AutofocusCore.jobs.dicom_export import check_dicom_export
 from AutofocusCore.jobs.job import Job, Settings
 from AutofocusCore.jobs.measure import Measurement, measure

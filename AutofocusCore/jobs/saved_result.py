@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.io.atomic import suffix_of
-from AutofocusCore.io.results import SEGMENTATION_FORMATS, check_format, read_sidecar, sidecar_path
+from AutofocusCore.io.outputs import SEGMENTATION_FORMATS, check_format, read_sidecar, sidecar_path
 from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY, read_keys, segments_of
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.io.results import check_writable
+from AutofocusCore.io.outputs import check_writable
 
 if TYPE_CHECKING:
     from AutofocusCore.models.parts import Structure

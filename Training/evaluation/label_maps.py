@@ -11,7 +11,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.io.atomic import stem_of, suffix_of
-from AutofocusCore.io.results import SEGMENTATION_FORMATS
+from AutofocusCore.io.outputs import SEGMENTATION_FORMATS
 from Training.evaluation.measures import Labels, Measures, measure_case
 
 SHOWN = 5

@@ -13,7 +13,7 @@ from AutofocusCore.cli import options
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
 from AutofocusCore.errors import AutofocusError, Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
-from AutofocusCore.io.results import SEGMENTATION_FORMATS
+from AutofocusCore.io.outputs import SEGMENTATION_FORMATS
 from AutofocusSegmentationLib.batch.exit import Watchdog, running_application
 
 NAME = "AutofocusBatch"

