@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any
 
 from AutofocusCore.io.atomic import Staging
-from AutofocusCore.jobs.report import page
 
 SUMMARY = "summary.html"
 ODD = 3.0
@@ -45,6 +44,8 @@ def write_summary(
         outcomes: by case, as a worker answers.
         structures: names of the model's structures.
     """
+    from AutofocusCore.jobs.report import page  # with numpy, which wrong usage need not wait for
+
     odd = odd_volumes(names, outcomes, structures)
     order = sorted(names, key=lambda name: _rank(outcomes.get(name), odd.get(name, {})))
     titles = ["Case", "Status", "To check", "Lowest estimate", "Oddest volume"]
