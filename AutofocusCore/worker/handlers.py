@@ -154,6 +154,8 @@ class RequestHandlers:
             raise
         finally:
             give_memory_back()
+        if computed.assessment is not None:  # with the provenance it gets into the scene, and is saved with it
+            results["provenance"]["review"] = computed.assessment.to_dict()
         if request.get("uncertainty") and computed.result.evidence is not None:
             results["uncertainty"] = write_doubt(folder / "uncertainty.nrrd", model.spec, computed)
         outcome = computed.outcome(results["files"], time.monotonic() - start)

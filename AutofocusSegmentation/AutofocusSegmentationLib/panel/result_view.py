@@ -11,6 +11,7 @@ from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.messages import show_warnings
 from AutofocusSegmentationLib.panel.plausibility import warnings_after
+from AutofocusSegmentationLib.panel.review_view import ReviewView
 from AutofocusSegmentationLib.panel.segments_table import SegmentsTable, jump_to_segments
 from AutofocusSegmentationLib.scene.provenance_node import provenance_of
 
@@ -35,6 +36,7 @@ class ResultView:
         self._say = say
         self._node: Any = None
         self.table = SegmentsTable(ui.segmentsTable)
+        self.review = ReviewView(ui)
         ui.show3DButton.connect("toggled(bool)", self._show_3d)
         ui.statisticsButton.connect("clicked(bool)", lambda checked=False: self.make_statistics())
         self._menu = qt.QMenu(ui.exportButton)
@@ -59,6 +61,7 @@ class ResultView:
         self._node = node
         there = node is not None
         self.table.show(node)
+        self.review.show(node)
         for widget in (self._ui.show3DButton, self._ui.statisticsButton, self._ui.exportButton):
             widget.enabled = there
         surfaces = there and node.GetSegmentation().ContainsRepresentation("Closed surface")

@@ -1,4 +1,4 @@
-"""The list of structures: visibility, colour, name and volume of each segment, in one table."""
+"""The list of structures: visibility, colour, name, volume and estimated quality of each segment, in one table."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import vtk
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.scene.outlines import drawn_colours
+from AutofocusSegmentationLib.scene.review_record import estimates_of
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 
-STRUCTURE, VOLUME = range(2)
+STRUCTURE, VOLUME, ESTIMATE = range(3)
 MOST_ROWS = 8  # that are in sight at once
 SWATCH = 14  # pixels
 PAUSE_MS = 50  # in which changes are collected
@@ -38,6 +39,9 @@ class SegmentsTable:
         self._timer.connect("timeout()", self.fill)
         table.horizontalHeader().setSectionResizeMode(STRUCTURE, qt.QHeaderView.Stretch)
         table.horizontalHeader().setSectionResizeMode(VOLUME, qt.QHeaderView.ResizeToContents)
+        table.setColumnCount(3)
+        table.setHorizontalHeaderItem(ESTIMATE, qt.QTableWidgetItem(_("Estimated Dice")))
+        table.horizontalHeader().setSectionResizeMode(ESTIMATE, qt.QHeaderView.ResizeToContents)
         table.verticalHeader().hide()
         table.connect("itemChanged(QTableWidgetItem*)", self._ticked)
         table.connect("cellClicked(int,int)", lambda row, column: self.jump_to(row))
@@ -69,6 +73,8 @@ class SegmentsTable:
         if node is not None and self._volumes is None:
             self._volumes = volumes_ml(node)
         colours = drawn_colours(node)
+        estimates = estimates_of(node)
+        self._table.setColumnHidden(ESTIMATE, not any(estimates.values()))
         self._filling = True
         self._table.setRowCount(len(self._keys))
         for row, key in enumerate(self._keys):
@@ -81,6 +87,7 @@ class SegmentsTable:
             amount.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
             self._table.setItem(row, STRUCTURE, name)
             self._table.setItem(row, VOLUME, amount)
+            self._table.setItem(row, ESTIMATE, _estimate_item(estimates.get(str(name.text()))))
         self._fit()
         self._filling = False
 
@@ -120,6 +127,22 @@ class SegmentsTable:
 
     def _observe(self, caller: Any, call: Any) -> None:
         self._observed.append((caller, caller.AddObserver(vtk.vtkCommand.AnyEvent, call)))
+
+
+def _estimate_item(estimate: dict[str, Any] | None) -> Any:
+    """The estimate; bold, and saying so, where the contour is among the quarter to check first."""
+    item = qt.QTableWidgetItem("" if estimate is None else f"{estimate['dice']:.2f}")
+    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
+    if estimate is None:
+        return item
+    told = _("In 80 of 100 cases Dice is {low:.2f} to {high:.2f}.").format(**estimate)
+    if estimate["check"]:
+        font = item.font()
+        font.setBold(True)
+        item.setFont(font)
+        told += " " + _("Check this contour first.")
+    item.setToolTip(told)
+    return item
 
 
 def volume_text(volume: float) -> str:
