@@ -71,7 +71,7 @@ def figures_of(results: Sequence[Measures], spec: ModelSpec) -> dict[str, Any]:
     return {
         "cases_measured": len(cases),
         "mean_dice": _rounded(mean_of(means)),
-        "structures": [_row(summaries[name]) for name in names],
+        "structures": [_row(summaries[name], any(one.unknown for one in summaries.values())) for name in names],
         "cases": [
             {"case": case, **{n: _rounded(v[case]) for n, v in by_structure.items() if not math.isnan(v[case])}}
             for case in cases
@@ -79,7 +79,7 @@ def figures_of(results: Sequence[Measures], spec: ModelSpec) -> dict[str, Any]:
     }
 
 
-def _row(summary: Summary) -> dict[str, Any]:
+def _row(summary: Summary, partial: bool) -> dict[str, Any]:
     numbers = {
         "Dice": summary.mean["dice"],
         "Dice SD": summary.sd["dice"],
@@ -89,7 +89,7 @@ def _row(summary: Summary) -> dict[str, Any]:
         "ASD SD": summary.sd["asd_mm"],
     }
     counts = {"missed": summary.missed, "false positive": summary.false_positive, "absent": summary.absent}
-    counts |= {"unknown": summary.unknown} if summary.unknown else {}
+    counts |= {"unknown": summary.unknown} if partial else {}
     shown = {name: _rounded(value) for name, value in numbers.items() if not math.isnan(value)}
     return {"structure": summary.structure, "cases": summary.cases, **shown, **counts}
 
