@@ -17,6 +17,7 @@ ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
 SLICE_SIZE = (440, 384)  # pixels
 SURFACE_SIZE = ((3 * SLICE_SIZE[0] + GAP) // 2, 440)  # two of them are as wide as three slices
 OVERLAY_OPACITY = 0.6
+LEGEND_LOW = 0.03  # of the view's height: the letters of the patient's sides are in the middle
 EYES = {"From the front": (0.10, 1.0, 0.22), "From behind, left": (-0.75, -1.0, 0.35)}  # directions in RAS
 
 
@@ -88,6 +89,7 @@ def _attention_slices(views: Views, scan: Any, segmentation: Any, dilation: Any,
     if legend is not None:
         legend.RemoveAllViewNodeIDs()
         legend.AddViewNodeID(views.slices[ORIENTATIONS[-1]].node.GetID())
+        legend.SetPosition(legend.GetPosition()[0], LEGEND_LOW)
         legend.SetVisibility(True)
     pictures = []
     for view in views.slices.values():

@@ -129,7 +129,7 @@ def test_a_folder_becomes_segmentations_scenes_and_a_table_and_goes_on_where_it_
 
 def check_scene(scene: SceneMaker, segmentation: Path, scan: sitk.Image) -> None:
     """Volume, segments with codes, attention and provenance, at their places, and shown."""
-    from AutofocusSegmentationLib.scene.attention_nodes import AttentionSet
+    from AutofocusSegmentationLib.scene.attention_set import AttentionSet
     from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS, as_array, hierarchy_of
     from AutofocusSegmentationLib.scene.provenance_node import provenance_of
     from vtkmodules.vtkCommonMath import vtkMatrix4x4
@@ -156,8 +156,10 @@ def check_scene(scene: SceneMaker, segmentation: Path, scan: sitk.Image) -> None
     millilitres = {segments.GetSegment(key).GetName(): value for key, value in volumes_ml(node).items()}
     assert millilitres == pytest.approx({name: count * 9.0**3 / 1000 for name, count in counts.items()}, rel=1e-4)
 
-    attention = AttentionSet.find(scene.mrml, volume)
+    attention = AttentionSet.find(scene.mrml, node)
     assert attention is not None
+    assert attention.reference is volume
+    assert attention.reach is not None
     assert attention.layers[0].rates == (2, 6, 10, 14)
     assert len(attention.layers[0].rate_volumes()) == 4
     record = provenance_of(node)
@@ -170,6 +172,24 @@ def check_scene(scene: SceneMaker, segmentation: Path, scan: sitk.Image) -> None
     views = {scene.mrml.GetNthNodeByClass(i, "vtkMRMLSliceCompositeNode") for i in range(3)}
     assert {view.GetLayoutName() for view in views} == {"Red", "Yellow", "Green"}
     assert {view.GetBackgroundVolumeID() for view in views} == {volume.GetID()}
+
+
+def test_the_batch_of_the_readme_works_with_what_slicer_and_pytorch_bring(scans: Path, tmp_path: Path) -> None:
+    absent = tmp_path / "absent"
+    absent.mkdir()
+    for name in ("slicerio", "nrrd", "psutil", "safetensors", "nibabel", "pydicom", "rich", "tqdm", "pandas", "monai"):
+        (absent / f"{name}.py").write_text(f"raise ImportError('Slicer does not bring {name}')")
+    (scans / "Zoë.nrrd").unlink()
+    command = [sys.executable, str(SCRIPT), "--input", str(scans), "--output", "out", *MODEL, "--attention"]
+    run = subprocess.run(
+        command, cwd=tmp_path, env={**environment(), "PYTHONPATH": str(absent)}, capture_output=True, encoding="utf-8",
+        timeout=240, check=False,
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert [row["status"] for row in rows(tmp_path / "out" / "results.csv")] == ["done"]
+    names = {path.name for path in (tmp_path / "out").rglob("*.nrrd")}
+    assert {"Anna B.seg.nrrd"} <= names
+    assert any(name.endswith("_reach.nrrd") for name in names)
 
 
 def voxels(node: object) -> np.ndarray:
