@@ -179,7 +179,7 @@ def test_a_saved_scene_opens_with_the_overlay_in_the_views_of_the_application(ca
     assert set(by_view) == {"Red", "Yellow", "Green"}
     shown = again.mrml.GetNodeByID(by_view["Red"].GetForegroundVolumeID())
     assert shown.GetName() == "Layer 2"
-    assert shown.GetDisplayNode().GetColorNode().GetName() == "Zoom in to zoom out"
+    assert shown.GetDisplayNode().GetColorNode().GetName() == "Near (blue) to far (orange)"
 
 
 def test_a_scene_is_saved_into_a_relative_folder_too(
