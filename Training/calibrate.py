@@ -34,7 +34,6 @@ from AutofocusCore.models.files import read_files
 from AutofocusCore.review.calibration import Calibration
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import structure_evidence
-from AutofocusCore.review.probabilities import calibrated
 from Training.calibrating.cases import Collection, collection, dice_of, run_case
 from Training.calibrating.cohort import fit_cohort
 from Training.calibrating.figures import figures
@@ -67,33 +66,20 @@ def parser() -> argparse.ArgumentParser:
 def gather(
     model: Model, cases: Sequence[str], data: Collection, cohort: Cohort, work: Path, device: str
 ) -> tuple[list[Row], float]:
-    """Run the model on the cases and measure: a row for each known structure that was found, and the temperature.
-
-    The rows of a patient are calibrated with the temperature of the others, so that nothing is fitted to him.
-    """
+    """Run the model on the cases and measure: a row for each known structure that was found, and the temperature."""
     names = [structure.name for structure in model.spec.structures]
-    dice: dict[str, dict[str, float]] = {}
-    tables: dict[str, NDArray[np.float64]] = {}
+    rows: list[Row] = []
+    tables: list[NDArray[np.float64]] = []
     for number, case in enumerate(cases, start=1):
-        evidence, truth = run_case(model, case, data, work, device=device), data.truth(case)
-        dice[case] = {
-            name: value
-            for name, value in dice_of(evidence, truth, data.values, names).items()
-            if name in data.known(case)
-        }
-        tables[case] = likelihoods(evidence, truth, data, case, names)
-        shown = ", ".join(f"{name} {value:.2f}" for name, value in dice[case].items())
-        print(f"{number}/{len(cases)} {case}: {shown}", flush=True)
-    rows = []
-    for case in cases:
-        temperature = best_temperature([table for other, table in tables.items() if other != case])
-        evidence = run_case(model, case, data, work, device=device)
-        probabilities = calibrated(evidence.probabilities, temperature)
-        for found in structure_evidence(probabilities, evidence.grid, names, cohort):
-            value = dice[case].get(found.name, float("nan"))
+        evidence, truth, known = run_case(model, case, data, work, device=device), data.truth(case), data.known(case)
+        dice = {n: v for n, v in dice_of(evidence, truth, data.values, names).items() if n in known}
+        tables.append(likelihoods(evidence, truth, data, case, names))
+        print(f"{number}/{len(cases)} {case}: {', '.join(f'{n} {v:.2f}' for n, v in dice.items())}", flush=True)
+        for found in structure_evidence(evidence.probabilities, evidence.grid, names, cohort):
+            value = dice.get(found.name, float("nan"))
             if found.features is not None and np.isfinite(value):
                 rows.append(Row(case, found.name, found.features, value))
-    return rows, best_temperature(list(tables.values()))
+    return rows, best_temperature(tables)
 
 
 def calibrate(options: argparse.Namespace) -> dict[str, Any]:

@@ -75,8 +75,7 @@ def assess(
         channels: names of the model's channels.
     """
     known = calibration or Calibration()
-    probabilities = calibrated(evidence.probabilities, known.temperature)
-    found = structure_evidence(probabilities, evidence.grid, names, known.cohort)
+    found = structure_evidence(evidence.probabilities, evidence.grid, names, known.cohort)
     estimates = {
         one.name: None if known.quality is None else known.quality.estimate(one.name, one.features) for one in found
     }
@@ -93,6 +92,7 @@ def assess(
             estimates |= dict.fromkeys(outside)
         if missed:
             warnings.append(f"Not found, although this scan should show it: {_listed(missed)}.")
+    probabilities = calibrated(evidence.probabilities, known.temperature)
     places = tuple(places_to_check(probabilities, evidence.grid, names))
     return Assessment(estimates, places, tuple(warnings), calibration is not None)
 

@@ -17,7 +17,7 @@ from AutofocusCore.review.quality import COVERAGE, QualityModel, StructureQualit
 
 Floats = NDArray[np.float64]
 
-PENALTIES = (3.0, 10.0, 30.0, 100.0, 300.0)
+PENALTIES = (10.0, 30.0, 100.0, 300.0)
 """Ridge penalties that are tried; the one that predicts patients left out best is taken."""
 PRIOR_CASES = 8.0
 """A structure's own spread counts as much as that of all structures once it has this many cases."""
