@@ -6,6 +6,7 @@ loop for one another make two cores slower than one.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
@@ -41,6 +42,10 @@ def threads() -> int:
 @cache
 def _pool(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, thread_name_prefix="autofocus-kernel")
+
+
+if hasattr(os, "register_at_fork"):  # a forked process has none of the threads, and must start its own
+    os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
 def in_chunks(total: int, work: Callable[[int, int, int], None]) -> int:
