@@ -26,10 +26,11 @@ import numpy as np
 import torch
 from torch import nn
 
-import AutofocusCore
 from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.networks.build import count_parameters
 from Training.configuration.config import Config, as_toml, load_config
 from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
+from Training.loop.baseline import network_of
 from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
 from Training.loop.data import load_data, names_of
 from Training.loop.distributed import ProcessGroup, process_group, synchronise_batch_norm
@@ -104,7 +105,7 @@ def _train(
     run, device = config.run, group.device
     arithmetic = Arithmetic(run.precision, device)
     torch.manual_seed(run.seed)
-    network = AutofocusCore.build_network(**config.model.architecture).to(device).train()
+    network = network_of(config).to(device).train()
     if run.initial == "he":
         initialise_he(network)
     if config.segments is not None:
@@ -135,7 +136,8 @@ def _train(
         if saved is None:
             parts = {"train": names_of(data.train), "watch": names_of(data.watch), "test": names_of(data.test)}
             facts = {"data_sha256": data.checksum, **parts, "known": dict(data.known)}
-            facts |= {"processes": group.count, **origin}
+            facts |= {"processes": group.count, "parameters": count_parameters(network), **origin}
+            print(f"{facts['parameters']:,} trainable parameters", flush=True)
             write_environment(out, text, device, facts)
         else:
             print(f"going on after step {state.step}", flush=True)

@@ -14,7 +14,7 @@ from AutofocusCore.models.parts import from_mapping
 from AutofocusCore.models.spec import ROI_MASKS
 from AutofocusCore.models.terminology import KNOWN, structure
 from Training.configuration.building import build
-from Training.configuration.settings import Augmentation, Optimizer, Run, Scans, Segments, require
+from Training.configuration.settings import Augmentation, Baseline, Optimizer, Run, Scans, Segments, require
 from Training.configuration.toml_files import read_values, toml_text
 
 
@@ -87,6 +87,7 @@ class Config:
     run: Run
     segments: Segments | None = None
     scans: Scans | None = None
+    baseline: Baseline | None = None
     augmentation: Augmentation = field(default_factory=Augmentation)
     optimizer: Optimizer = field(default_factory=Optimizer)
 
@@ -96,6 +97,8 @@ class Config:
         domain = self.model.architecture.get("domain", "box")
         fits = (domain == "roi") == (self.scans is not None)
         require(fits, "model.architecture.domain", domain, 'use "roi" with [scans], "box" with [segments]')
+        fits = self.baseline is None or self.scans is not None
+        require(fits, "baseline", self.baseline, "leave it out for [segments]")
         augmentation, cycles = self.augmentation, self.optimizer.cycles
         for name in ("elastic", "gamma", "streaks", "cut"):
             value = getattr(augmentation, name)

@@ -79,6 +79,21 @@ class Scans:
 
 
 @dataclass(frozen=True)
+class Baseline:
+    """Another network in the model's place, to compare with: MONAI's DynUNet. It becomes no bundle.
+
+    Args:
+        filters: channels of each resolution, the finest first; each is half as fine as the one before.
+    """
+
+    filters: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        fits = len(self.filters) >= 2 and all(isinstance(n, int) and n > 0 for n in self.filters)
+        require(fits, "baseline.filters", self.filters, "give at least two positive numbers of channels")
+
+
+@dataclass(frozen=True)
 class Augmentation:
     """Random changes of every segment or scan.
 

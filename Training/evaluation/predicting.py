@@ -5,14 +5,19 @@ from __future__ import annotations
 import copy
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
 import AutofocusCore
+from AutofocusCore.images.body import bounding_region
 from AutofocusCore.images.islands import keep_largest
 from AutofocusCore.inference.prediction import in_roi_domain
+from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.models import ModelSpec
+from Training.loop.baseline import DynUNetBaseline
 from Training.loop.sampling import Case
+from Training.loop.step import Arithmetic
 
 
 def predicted_labels(
@@ -29,15 +34,30 @@ def predicted_labels(
         spec: of the model; without it, whatever was found stays, within the ROI.
         device, precision: as for `AutofocusCore.predict_volume`.
     """
-    prediction = AutofocusCore.predict_volume(
-        network, case.image, background=case.background, device=device, precision=precision, region=case.box,
-        mask=roi_of(network, case, spec),
-    )  # fmt: skip
     labels = np.zeros(case.labels.shape, dtype=np.uint8)
-    box = case.box or tuple((0, extent) for extent in labels.shape)
-    labels[tuple(slice(*ends) for ends in box)] = prediction.logits.argmax(0).numpy()
+    if isinstance(network, DynUNetBaseline):
+        labels = labels_of_scan(network, case, Arithmetic("float32", torch.device(device)))
+    else:
+        prediction = AutofocusCore.predict_volume(
+            network, case.image, background=case.background, device=device, precision=precision, region=case.box,
+            mask=roi_of(network, case, spec),
+        )  # fmt: skip
+        box = case.box or tuple((0, extent) for extent in labels.shape)
+        labels[tuple(slice(*ends) for ends in box)] = prediction.logits.argmax(0).numpy()
     if spec is not None:
         keep_largest(labels, spec.connected)
+    return labels
+
+
+@torch.no_grad()
+def labels_of_scan(network: nn.Module, case: Case, arithmetic: Arithmetic) -> NDArray[np.uint8]:
+    """Labels (D, H, W) of a case by a network of the ROI domain, in the arithmetic of the run."""
+    box = tuple(slice(low, high) for low, high in bounding_region(case.roi, (0, 0, 0)))
+    voxels = ActiveVoxels.from_mask(torch.from_numpy(case.roi[box].copy())[None].to(arithmetic.device))
+    rows = voxels.gather(torch.from_numpy(case.image[(slice(None), *box)].copy())[None].to(arithmetic.device))
+    logits, _ = network.forward_rows(rows.to(arithmetic.type) if arithmetic.low else rows, voxels)
+    labels = np.zeros(case.labels.shape, dtype=np.uint8)
+    labels[case.roi] = logits.float().argmax(1).cpu().numpy()
     return labels
 
 

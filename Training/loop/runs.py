@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import torch
 
-import AutofocusCore
 from AutofocusCore.errors import InputError
 from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Config
+from Training.loop.baseline import network_of
 
 WEIGHTS = {"last": "checkpoint.pt", "best": "best.pt"}
 """The checkpoint after the last step, and the one that did best on the watched training cases."""
@@ -59,7 +59,7 @@ def load_run(run: Path, config: Config, weights: str = "last") -> RunModel:
     checkpoint = run / WEIGHTS[weights]
     if not checkpoint.is_file():
         raise InputError(f"There is no checkpoint {checkpoint}", "train first, or name the run's folder with --run")
-    network = AutofocusCore.build_network(**config.model.architecture)
+    network = network_of(config)
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
         network.load_state_dict(state["average"])

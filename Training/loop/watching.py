@@ -5,13 +5,11 @@ from __future__ import annotations
 import copy
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from AutofocusCore.images.body import bounding_region
-from AutofocusCore.kernels import ActiveVoxels
-from Training.evaluation.predicting import dice_per_structure
+from AutofocusCore.inference.prediction import in_roi_domain
+from Training.evaluation.predicting import dice_per_structure, labels_of_scan
 from Training.loop.data import DataSet
 from Training.loop.distributed import ProcessGroup
 from Training.loop.sampling import Case
@@ -33,21 +31,9 @@ def watch(
 
 
 def _dice(average: nn.Module, case: Case, structures: int, arithmetic: Arithmetic) -> NDArray[np.float64]:
-    if hasattr(average, "forward_rows"):
+    if in_roi_domain(average):  # type: ignore[arg-type]
         return dice_of_scan(average, case, structures, arithmetic)
     return dice_per_structure(average, case, structures)
-
-
-@torch.no_grad()
-def labels_of_scan(network: nn.Module, case: Case, arithmetic: Arithmetic) -> NDArray[np.uint8]:
-    """Labels (D, H, W) of a case by a network of the ROI domain, in the arithmetic of the run."""
-    box = tuple(slice(low, high) for low, high in bounding_region(case.roi, (0, 0, 0)))
-    voxels = ActiveVoxels.from_mask(torch.from_numpy(case.roi[box].copy())[None].to(arithmetic.device))
-    rows = voxels.gather(torch.from_numpy(case.image[(slice(None), *box)].copy())[None].to(arithmetic.device))
-    logits, _ = network.forward_rows(rows.to(arithmetic.type) if arithmetic.low else rows, voxels)
-    labels = np.zeros(case.labels.shape, dtype=np.uint8)
-    labels[case.roi] = logits.float().argmax(1).cpu().numpy()
-    return labels
 
 
 def dice_of_scan(network: nn.Module, case: Case, structures: int, arithmetic: Arithmetic) -> NDArray[np.float64]:
