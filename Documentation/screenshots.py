@@ -184,7 +184,9 @@ def main() -> int:
         photograph_views(mrb, folder, "synthetic CT" if options.scan is None else options.scan.name)
         at_200_percent(folder, options.model)
     mrb.unlink()
-    print(f"The pictures are in {options.output}.")
+    print(f"The pictures are in {options.output}.", flush=True)
+    if options.scaled:
+        os._exit(0)  # Qt's offscreen platform, scaled, crashes when Python takes the widgets down
     return 0
 
 
