@@ -1,6 +1,7 @@
 """The panel: brings inputs, models, devices, the run, its result and the attention together.
 
-It waits for nothing: requests go to the worker, and a timer hears the answers (mailbox.py, worker/session.py).
+It never waits: requests go to the worker (worker/session.py), and a timer takes the answers from a queue
+(worker/main_thread_queue.py).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from AutofocusSegmentationLib.panel.run_control import RunControl
 from AutofocusSegmentationLib.panel.shown_volume import ViewsWatch
 from AutofocusSegmentationLib.scene.result_identity import newest_result, scan_of
 from AutofocusSegmentationLib.scene.results import Added
-from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.run import Run
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
@@ -49,9 +50,9 @@ class Panel:
         self._asked = False
         self._input: Any = None  # the scan whose result is shown
 
-        self.mailbox = Mailbox()
+        self.main_thread = MainThreadQueue()
         self.messages = Messages(ui)
-        self.session = WorkerSession(self.mailbox, on_log=self.messages.log)
+        self.session = WorkerSession(self.main_thread, on_log=self.messages.log)
         self.inputs = Inputs(ui, self._changed)
         self.devices = DeviceChoice(ui, self._changed)
         self.models = ModelList(ui, self._model_changed, self.session.request, self.load_models)
@@ -61,7 +62,7 @@ class Panel:
         self.control = RunControl(
             ui,
             self.session,
-            self.mailbox,
+            self.main_thread,
             self.messages,
             self.devices,
             on_clear=lambda: self.attention.set_attention(None),
@@ -237,7 +238,7 @@ class Panel:
         show_readiness(self, hint=hint and not self.control.running)
 
     def _tick(self) -> None:
-        self.mailbox.empty()
+        self.main_thread.empty()
         self.session.rest()
 
     # The scene

@@ -17,7 +17,7 @@ from AutofocusSegmentationLib.panel.device_choice import DeviceChoice, plan_text
 from AutofocusSegmentationLib.panel.inputs import Inputs
 from AutofocusSegmentationLib.panel.messages import red
 from AutofocusSegmentationLib.panel.model_list import ModelList
-from AutofocusSegmentationLib.panel.orders import plan_fields
+from AutofocusSegmentationLib.panel.requests import plan_fields
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
 DELAY_MS = 250

@@ -13,11 +13,11 @@ from AutofocusSegmentationLib.panel import requirements
 from AutofocusSegmentationLib.panel.device_choice import DeviceChoice
 from AutofocusSegmentationLib.panel.messages import Messages
 from AutofocusSegmentationLib.panel.model_list import duration
-from AutofocusSegmentationLib.panel.orders import make_order
 from AutofocusSegmentationLib.panel.output import confirm_output
+from AutofocusSegmentationLib.panel.requests import make_request
 from AutofocusSegmentationLib.scene.results import Added, add_frames, add_labels, add_maps
 from AutofocusSegmentationLib.worker.frame_runs import FrameRuns
-from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.run import ENDED, Run, State
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
@@ -52,7 +52,7 @@ class RunControl:
 
     Args:
         ui: the panel's widgets.
-        session, mailbox: the worker, and the way back from it.
+        session, main_thread: the worker, and the queue for its answers.
         messages: what is told to the user.
         devices: what is chosen to compute on.
         on_clear: takes from the views what a new result replaces.
@@ -64,7 +64,7 @@ class RunControl:
         self,
         ui: Any,
         session: WorkerSession,
-        mailbox: Mailbox,
+        main_thread: MainThreadQueue,
         messages: Messages,
         devices: DeviceChoice,
         on_clear: Callable[[], None],
@@ -72,7 +72,7 @@ class RunControl:
         on_change: Callable[[], None],
     ) -> None:
         self._ui = ui
-        self._session, self._mailbox = session, mailbox
+        self._session, self._main_thread = session, main_thread
         self._messages, self._devices = messages, devices
         self._on_clear, self._on_added, self._on_change = on_clear, on_added, on_change
         self._channels: list[Any] = []
@@ -128,7 +128,7 @@ class RunControl:
         """Order what is chosen, or the next frame of it."""
         try:
             images = None if self._frames is None else self._frames.images()
-            order = make_order(
+            request = make_request(
                 self._channels, self._model["name"], self._devices.settings(), self._parameters, images=images
             )
         except Exception as error:
@@ -136,12 +136,12 @@ class RunControl:
             self._rest()
             return
         if self._frames is not None and not self._frames.shows:
-            order = replace(order, attention=False)
-        self.run = Run(self._session, self._mailbox, self._progressed, self._ended)
+            request = replace(request, attention=False)
+        self.run = Run(self._session, self._main_thread, self._progressed, self._ended)
         self._ui.progressBar.value = 0
         self._ui.progressBar.visible = True
         self._on_change()
-        self.run.start(order)
+        self.run.start(request)
 
     def _progressed(self, stage: str, share: float, seconds_left: float | None) -> None:
         left = "" if seconds_left is None else ", " + _("{time} left").format(time=duration(seconds_left))
@@ -159,7 +159,7 @@ class RunControl:
                 self._begin()
                 return
             self._steps = self._bring_in(run)
-            self._mailbox.post(self._go_on)
+            self._main_thread.post(self._go_on)
             return
         if run.state is State.CANCELLED:
             time_taken = duration(run.seconds)
@@ -215,7 +215,7 @@ class RunControl:
             self._rest()
             raise
         else:
-            self._mailbox.post(self._go_on)
+            self._main_thread.post(self._go_on)
 
     def _rest(self) -> None:
         self.news = True

@@ -10,9 +10,9 @@ from typing import Any
 import slicer
 
 from AutofocusCore.errors import AutofocusError, Cancelled
-from AutofocusSegmentationLib.panel.orders import make_order
+from AutofocusSegmentationLib.panel.requests import make_request
 from AutofocusSegmentationLib.scene.results import add_to_scene
-from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.run import ENDED, Run, State
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
@@ -38,17 +38,17 @@ def process(
     Raises:
         AutofocusError: with cause and remedy; the scene is as it was.
     """
-    mailbox = Mailbox()
-    session = WorkerSession(mailbox, on_log=lambda line: None)
+    main_thread = MainThreadQueue()
+    session = WorkerSession(main_thread, on_log=lambda line: None)
     parameters = SimpleNamespace(roi=roi, smallest_island=0.0, keep_attention=attention)
     settings = {"device": device}
     try:
-        order = make_order(list(volumes), model, settings, parameters)
-        run = Run(session, mailbox, lambda stage, share, left: None, lambda run: None)
-        run.start(order)
+        request = make_request(list(volumes), model, settings, parameters)
+        run = Run(session, main_thread, lambda stage, share, left: None, lambda run: None)
+        run.start(request)
         until = None if timeout is None else time.monotonic() + timeout
         while run.state not in ENDED:
-            mailbox.empty()
+            main_thread.empty()
             slicer.app.processEvents()
             time.sleep(0.01)
             if until is not None and time.monotonic() > until:

@@ -23,7 +23,7 @@ import numpy as np
 from AutofocusSegmentationLib.scene.attention_layer import BACKGROUND, Layer, Reach, Recalibration
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot
 from AutofocusSegmentationLib.worker.exchange_volumes import read_volume, write_volume
-from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
 _numbers = itertools.count(1)
@@ -44,14 +44,14 @@ ENDED = (State.FINISHED, State.FAILED, State.CANCELLED)
 
 
 @dataclass(frozen=True)
-class Order:
-    """What is to be computed.
+class SegmentationRequest:
+    """A request for one segmentation.
 
     Args:
         images: a snapshot for each channel, in the model's order.
         model: its name or folder.
         settings: fields of AutofocusCore.jobs.job.Settings.
-        attention: whether the maps are wanted.
+        attention: whether to compute attention maps.
     """
 
     images: Sequence[VolumeSnapshot]
@@ -103,13 +103,13 @@ class Run:
 
     Args:
         session: the worker.
-        mailbox: for work in the background.
+        main_thread: queue for results of background work.
         on_progress: called with (stage, share of the stage from 0 to 1, seconds left or None).
         on_end: called once, on the main thread; then `state`, `result` and `fault` tell how it ended.
     """
 
     session: WorkerSession
-    mailbox: Mailbox
+    main_thread: MainThreadQueue
     on_progress: Callable[[str, float, float | None], None]
     on_end: Callable[[Run], None]
     state: State = State.WRITING
@@ -120,7 +120,7 @@ class Run:
     _names: dict[str, str] = field(default_factory=dict)  # of exchanged files, as the user knows the volumes
     _folder: Path | None = None  # of the copies that the worker reads, which go when the run has ended
 
-    def start(self, order: Order) -> None:
+    def start(self, request: SegmentationRequest) -> None:
         """Begin; returns at once."""
         self.on_progress("export", 0.0, None)
         try:
@@ -128,7 +128,7 @@ class Run:
         except OSError as error:
             self._failed(error)
             return
-        self._in_background(lambda: _write(order.images, folder), lambda paths: self._compute(order, paths))
+        self._in_background(lambda: _write(request.images, folder), lambda paths: self._compute(request, paths))
 
     def cancel(self) -> None:
         """End it now. The worker's process goes with it."""
@@ -142,16 +142,16 @@ class Run:
         """Since the click."""
         return time.monotonic() - self.started
 
-    def _compute(self, order: Order, paths: list[str]) -> None:
+    def _compute(self, request: SegmentationRequest, paths: list[str]) -> None:
         self.state = State.COMPUTING
-        names = [image.name for image in order.images]
+        names = [image.name for image in request.images]
         self._names = dict(zip([*paths, *(Path(path).name for path in paths)], 2 * names, strict=True))
         self._job = self.session.request(
             "segment",
             images=paths,
-            model=order.model,
-            settings=order.settings,
-            attention=order.attention,
+            model=request.model,
+            settings=request.settings,
+            attention=request.attention,
             keep=False,
             on_result=self._read,
             on_error=self._refused,
@@ -191,7 +191,7 @@ class Run:
             if self.state not in ENDED:
                 done(result)
 
-        self.mailbox.in_background(work, still_wanted, self._failed)
+        self.main_thread.in_background(work, still_wanted, self._failed)
 
     def _failed(self, error: Exception) -> None:
         if self.state not in ENDED:

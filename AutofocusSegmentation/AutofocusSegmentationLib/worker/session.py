@@ -1,7 +1,7 @@
-"""The panel's worker process: started when it is needed, kept warm, asked and heard without waiting.
+"""The panel's worker process: started when needed, kept for the next request, used without waiting.
 
-Requests are answered by callbacks on the main thread (mailbox.py). Whatever becomes of the process, every request is
-answered: by its result, by its error, or by what is known about the process's end.
+Answers arrive as callbacks on the main thread (main_thread_queue.py). Every request is answered: by its result, by its
+error, or, if the process ends, by the reason.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any
 
 from AutofocusCore.worker.client import WorkerProcess
 from AutofocusSegmentationLib.worker.last_words import ErrorStream, why_it_ended
-from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.private_folder import PrivateFolder, remove_leftovers
 
 Fields = dict[str, Any]
@@ -46,12 +46,12 @@ class WorkerSession:
     """One worker at a time.
 
     Args:
-        mailbox: through which answers come to the main thread.
+        main_thread: queue that brings answers to the main thread.
         on_log: takes sentences for the log.
     """
 
-    def __init__(self, mailbox: Mailbox, *, on_log: Callable[[str], None] = print) -> None:
-        self._mailbox = mailbox
+    def __init__(self, main_thread: MainThreadQueue, *, on_log: Callable[[str], None] = print) -> None:
+        self._main_thread = main_thread
         self._log = on_log
         self._process: WorkerProcess | None = None
         self._folder: PrivateFolder | None = None
@@ -128,7 +128,7 @@ class WorkerSession:
             return
         self._folder = PrivateFolder()
         self._errors, self._last_lines = ErrorStream(self._folder.path / ".stderr"), []
-        answers: queue.Queue[Any] = _Forwarder(lambda pair: self._mailbox.post(lambda: self._hear(*pair)))
+        answers: queue.Queue[Any] = _Forwarder(lambda pair: self._main_thread.post(lambda: self._hear(*pair)))
         try:
             self._process = WorkerProcess(
                 answers, folder=self._folder.path, executable=python_executable(), log=self._errors.path
@@ -199,7 +199,7 @@ class WorkerSession:
         if request is not None:
             message = f"{cause}; {remedy}."
             fields = {"id": key, "type": "error", "code": code, "cause": cause, "remedy": remedy, "message": message}
-            self._mailbox.post(lambda: request.on_error(fields))
+            self._main_thread.post(lambda: request.on_error(fields))
 
 
 class _Forwarder(queue.Queue):  # type: ignore[type-arg]

@@ -10,7 +10,7 @@ from typing import Any
 
 import psutil
 import pytest
-from AutofocusSegmentationLib.worker.mailbox import Mailbox
+from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
 
@@ -30,91 +30,93 @@ class Heard:
 
 
 @pytest.fixture
-def mailbox() -> Mailbox:
-    return Mailbox()
+def main_thread() -> MainThreadQueue:
+    return MainThreadQueue()
 
 
 @pytest.fixture
-def session(mailbox: Mailbox) -> Iterator[WorkerSession]:
-    session = WorkerSession(mailbox, on_log=lambda line: None)
+def session(main_thread: MainThreadQueue) -> Iterator[WorkerSession]:
+    session = WorkerSession(main_thread, on_log=lambda line: None)
     yield session
     session.close()
 
 
-def wait(mailbox: Mailbox, until: Callable[[], bool], seconds: float = 60.0) -> None:
+def wait(main_thread: MainThreadQueue, until: Callable[[], bool], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not until():
         assert time.monotonic() < end, "nothing came of it in time"
-        mailbox.empty()
+        main_thread.empty()
         time.sleep(0.005)
 
 
-def test_asking_does_not_wait_for_the_answer(session: WorkerSession, mailbox: Mailbox) -> None:
+def test_asking_does_not_wait_for_the_answer(session: WorkerSession, main_thread: MainThreadQueue) -> None:
     heard = Heard()
     session.request("hello", **heard.callbacks())
     assert not heard.any
-    wait(mailbox, lambda: heard.any)
+    wait(main_thread, lambda: heard.any)
     assert heard.results[0]["pid"] == session.pid
 
 
-def test_the_process_stays_for_the_next_request(session: WorkerSession, mailbox: Mailbox) -> None:
+def test_the_process_stays_for_the_next_request(session: WorkerSession, main_thread: MainThreadQueue) -> None:
     first, second = Heard(), Heard()
     session.request("models", **first.callbacks())
-    wait(mailbox, lambda: first.any)
+    wait(main_thread, lambda: first.any)
     pid = session.pid
     session.request("models", **second.callbacks())
-    wait(mailbox, lambda: second.any)
+    wait(main_thread, lambda: second.any)
     assert session.pid == pid
     assert {model["name"] for model in second.results[0]["models"]} >= {"pelvis-phantom", "hippocampus-mr"}
 
 
-def test_a_refused_request_comes_back_as_an_error_with_a_remedy(session: WorkerSession, mailbox: Mailbox) -> None:
+def test_a_refused_request_comes_back_as_an_error_with_a_remedy(
+    session: WorkerSession, main_thread: MainThreadQueue
+) -> None:
     heard = Heard()
     session.request("card", model="no-such-model", **heard.callbacks())
-    wait(mailbox, lambda: heard.any)
+    wait(main_thread, lambda: heard.any)
     assert heard.errors[0]["code"] == "model"
     assert heard.errors[0]["remedy"]
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="There is no SIGKILL on this system.")
 def test_a_killed_process_answers_for_what_it_was_asked_and_the_next_request_works(
-    session: WorkerSession, mailbox: Mailbox
+    session: WorkerSession, main_thread: MainThreadQueue
 ) -> None:
     first, orphan, next_one = Heard(), Heard(), Heard()
     session.request("hello", **first.callbacks())
-    wait(mailbox, lambda: first.any)
+    wait(main_thread, lambda: first.any)
     os.kill(first.results[0]["pid"], signal.SIGSTOP)
     session.request("models", **orphan.callbacks())
     os.kill(first.results[0]["pid"], signal.SIGKILL)
-    wait(mailbox, lambda: orphan.any)
+    wait(main_thread, lambda: orphan.any)
     assert orphan.errors[0]["code"] == "worker"
     assert "SIGKILL" in orphan.errors[0]["cause"]
     session.request("models", **next_one.callbacks())
-    wait(mailbox, lambda: next_one.any)
+    wait(main_thread, lambda: next_one.any)
     assert next_one.results
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGSTOP"), reason="There is no SIGSTOP on this system.")
 def test_cancelling_leaves_no_process_and_no_folder_even_of_one_that_hears_nothing(
-    session: WorkerSession, mailbox: Mailbox
+    session: WorkerSession, main_thread: MainThreadQueue
 ) -> None:
     first, waiting = Heard(), Heard()
     session.request("hello", **first.callbacks())
-    wait(mailbox, lambda: first.any)
+    wait(main_thread, lambda: first.any)
     pid, folder = first.results[0]["pid"], session.folder
     os.kill(pid, signal.SIGSTOP)
     session.request("models", **waiting.callbacks())
     started = time.monotonic()
     session.cancel()
     assert time.monotonic() - started < 0.1, "the panel would have waited"
-    wait(mailbox, lambda: waiting.any, 1.0)
+    wait(main_thread, lambda: waiting.any, 1.0)
     assert waiting.errors[0]["code"] == "cancelled"
-    wait(mailbox, lambda: not psutil.pid_exists(pid) and not folder.exists(), 2.0)
+    wait(main_thread, lambda: not psutil.pid_exists(pid) and not folder.exists(), 2.0)
 
 
-def test_closing_calls_nobody_back(session: WorkerSession, mailbox: Mailbox) -> None:
+def test_closing_calls_nobody_back(session: WorkerSession, main_thread: MainThreadQueue) -> None:
     heard = Heard()
     session.request("models", **heard.callbacks())
     session.close()
-    mailbox.empty()
+    main_thread.empty()
     assert not heard.any

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from AutofocusSegmentationLib.scene.geometry import roi_box, snapshot
-from AutofocusSegmentationLib.worker.run import Order
+from AutofocusSegmentationLib.worker.run import SegmentationRequest
 
 
-def make_order(
+def make_request(
     channels: Sequence[Any], model: str, settings: dict[str, Any], parameters: Any, images: Sequence[Any] | None = None
-) -> Order:
+) -> SegmentationRequest:
     """What the click on Segment asks for.
 
     Args:
@@ -32,7 +32,7 @@ def make_order(
         chosen["roi_box"] = roi_box(parameters.roi, reference)
     if parameters.smallest_island > 0:
         chosen["smallest_island_mm3"] = float(parameters.smallest_island)
-    return Order(images=images, model=model, settings=chosen, attention=bool(parameters.keep_attention))
+    return SegmentationRequest(images=images, model=model, settings=chosen, attention=bool(parameters.keep_attention))
 
 
 def plan_fields(reference: Any, roi: Any, settings: dict[str, Any], attention: bool) -> dict[str, Any]:

@@ -1,8 +1,8 @@
-"""Work in the background whose outcome comes back on the main thread, where alone Qt and the scene may be touched.
+"""Background work whose results are handled on the main thread, the only one that may use Qt and the scene.
 
-A timer of the panel empties the mailbox. Slicer's main thread holds Python's lock while it waits for events, and other
-threads come to it only when some Python runs there: each emptying therefore steps aside for a moment while work is
-under way. Long steps in the background should be calls that release the lock (files, numpy).
+A timer of the panel empties the queue. Slicer's main thread holds Python's lock while it waits for events, and other
+threads get it only while Python runs there. Therefore each emptying pauses for a moment while background work is going
+on. Long steps of background work should release the lock (files, numpy).
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ STEP_ASIDE = 0.002  # seconds in which the background gets Python's lock
 BUDGET = 0.03  # seconds that one emptying may take before it lets the event loop go on
 
 
-class Mailbox:
-    """Callables that wait for the main thread."""
+class MainThreadQueue:
+    """Functions to be called on the main thread."""
 
     def __init__(self) -> None:
         self._waiting: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
