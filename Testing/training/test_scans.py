@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from AutofocusCore.errors import InputError
-from Training.configuration.settings import Augmentation
+from Training.configuration.settings import Augmentation, Run
 from Training.loop.sampling import Case
-from Training.loop.scans import Prefetcher, Scan, ScanSampler, swap_known
+from Training.loop.scans import Prefetcher, Scan, ScanSampler, draw_scan, swap_known
+from Training.loop.schedule import build_schedule
 
 MIRRORED = Augmentation(flip=(2,), swap=((1, 2),))
 
@@ -107,3 +108,17 @@ def test_an_error_in_the_background_reaches_the_step_that_asks_for_the_scan() ->
     with pytest.raises(InputError, match="cut off"):
         ahead.get(0)
     ahead.close()
+
+
+def test_of_several_drawn_cases_the_one_with_most_known_structures_is_taken(case: Case) -> None:
+    class Held:
+        def __init__(self, known: tuple[int, ...] | None) -> None:
+            self.case = dataclasses.replace(case, known=known, name=str(known))
+
+    cases = [Held((1,)), Held((1, 2)), Held(None)]
+    schedule = build_schedule(Run(steps=60), len(cases), 1)
+    sampler = ScanSampler(Augmentation())
+    one, three = ([draw_scan(cases, sampler, schedule, i, draws).name for i in range(60)] for draws in (1, 3))
+    assert 10 < one.count("None") < 30
+    assert three.count("None") > 30 > 10 > three.count("(1,)")
+    assert three == [draw_scan(cases, sampler, schedule, i, 3).name for i in range(60)]

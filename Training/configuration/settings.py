@@ -65,6 +65,8 @@ class Scans:
         ahead: scans that are made in the background while the network learns from another.
         cache: scans are kept in memory once they were read; without it, each is read or made anew, as phantoms are that
             serve for one step only.
+        draws: of so many cases that are drawn for a step, the one in which most structures are known is taken: with 2,
+            structures that few cases know come up more often.
         most_voxels: of a scan with more active voxels, a part along the axis from feet to head is taken, another one
             each time: more steps in the same hours. 0: always the whole scan.
     """
@@ -72,9 +74,11 @@ class Scans:
     ahead: int = 2
     cache: bool = True
     most_voxels: int = 0
+    draws: int = 1
 
     def __post_init__(self) -> None:
         require(self.ahead >= 0, "scans.ahead", self.ahead, "give 0 or more scans")
+        require(self.draws >= 1, "scans.draws", self.draws, "give at least 1")
         require(self.most_voxels >= 0, "scans.most_voxels", self.most_voxels, "give 0 or more voxels")
 
 

@@ -6,6 +6,7 @@ and made again when a run is continued.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -134,7 +135,14 @@ class Prefetcher:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 
-def draw_scan(cases: Sequence[HasCase], sampler: ScanSampler, schedule: TrainingSchedule, number: int) -> Scan:
-    """The scan of a number, counted from the run's start: it follows from the number alone."""
+def draw_scan(
+    cases: Sequence[HasCase], sampler: ScanSampler, schedule: TrainingSchedule, number: int, draws: int = 1
+) -> Scan:
+    """The scan of a number, counted from the run's start: it follows from the number alone.
+
+    Args:
+        draws: of so many drawn cases, the first one with most known structures is taken.
+    """
     rng = schedule.generator_of(number)
-    return sampler.scan(cases[schedule.case_of(number, rng)].case, rng)
+    drawn = [cases[schedule.case_of(number, rng)].case for _ in range(draws)]
+    return sampler.scan(max(drawn, key=lambda case: math.inf if case.known is None else len(case.known)), rng)

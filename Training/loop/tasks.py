@@ -114,6 +114,7 @@ class ScanTask:
         stride: int = 1,
     ) -> None:
         assert config.scans is not None
+        draws = config.scans.draws
         self.outputs = RowOutputs(network)
         spacing, normalization = config.model.spacing or (1.0, 1.0, 1.0), config.model.normalization
         bounds = (0.0, 1.0) if normalization.method == "window" else None
@@ -121,7 +122,7 @@ class ScanTask:
             config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds, config.scans.most_voxels
         )
         self._ahead = Prefetcher(
-            lambda number: draw_scan(cases, sampler, schedule, number),
+            lambda number: draw_scan(cases, sampler, schedule, number, draws),
             config.scans.ahead,
             schedule.steps * schedule.batch,
             stride,
