@@ -16,7 +16,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 if __package__ in (None, ""):  # started by its path
@@ -32,6 +32,7 @@ from Training.configuration.settings import Augmentation, Scans, Segments
 from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
 from Training.evaluation.label_maps import Known, measure_label_maps
 from Training.evaluation.measures import BRATS_REGIONS, Labels, Measures, measure_case
+from Training.evaluation.offsets import add_offsets
 from Training.evaluation.predicting import predicted_labels
 from Training.loop.data import Source, load_data, names_of
 from Training.loop.known import contoured_structures, known_labels
@@ -117,6 +118,7 @@ def measure_run(
     device: str = "cpu",
     precision: str = "float32",
     name: str = "",
+    offsets: Mapping[str, float] | None = None,
     say: Say = print,
 ) -> list[Measures]:
     """Measure a run's averaged weights on the configuration's test cases, which must not have been used for training.
@@ -126,6 +128,7 @@ def measure_run(
     """
     model, cases = load_run(run, config, weights), _test_cases(config, data_folder)
     refuse_trained_on(run, names_of(cases))
+    add_offsets(model.network, offsets or {}, model.spec)
     return measure_network(
         model.network, model.spec, cases, regions, device=device, precision=precision, run=name, say=say
     )

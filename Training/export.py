@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from Training.configuration.config import Config, load_config
 from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
 from Training.evaluate import measure_run
 from Training.evaluation.measures import Measures, mean_of
+from Training.evaluation.offsets import add_offsets, offsets_of
 from Training.evaluation.tables import Summary, read_cases, summarise, values_by_case
 from Training.loop.checkpoints import run_folder
 from Training.loop.runs import WEIGHTS, cases_known, hours_of_training, load_run, log_summary
@@ -126,6 +127,7 @@ def export(
     cases: Sequence[Path] = (),
     note: str = "",
     licence: Path | None = None,
+    offsets: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Measure a run's model and write it as a bundle. Returns the mean Dice of each structure, if it is defined.
 
@@ -139,13 +141,18 @@ def export(
             a cross-validation.
         note: sentence for the card about the origin of the figures.
         licence: text file with the licence, instead of the project's copy.
+        offsets: see :mod:`Training.evaluation.offsets`, by the structure's name; figures are measured with them.
 
     Raises:
         InputError: there is no such run, there are no test cases, or some were used for training.
         SettingError: the licence's text is missing, or `cases` do not fit the model or each other.
     """
     text, model = licence_text(config.model, licence), load_run(run, config, weights)
-    results = _pooled(cases, config.model) if cases else measure_run(config, run, data_folder, weights=weights)
+    add_offsets(model.network, offsets or {}, config.model)
+    if cases:
+        results = _pooled(cases, config.model)
+    else:
+        results = measure_run(config, run, data_folder, weights=weights, offsets=offsets)
     figures = figures_of(results, config.model)
     mean = {row["structure"]: row["Dice"] for row in figures["structures"] if "Dice" in row}
     about = {"measured": note} if note else {}
@@ -158,6 +165,8 @@ def export(
             {"structure": name, "used from mL": low, "to mL": high}
             for name, (low, high) in config.data.volume_ml.items()
         ]
+    if offsets:
+        trained["offsets"] = [{"structure": name, "added to its logits": value} for name, value in offsets.items()]
     figures = {**about, **figures, **trained, "log_of_training": log_summary(run)}
     write_bundle(out, replace(config.model, dice=mean, figures=figures), model.network.state_dict(), text)
     return mean
@@ -180,6 +189,10 @@ def main() -> int:
     )  # fmt: skip
     parser.add_argument("--note", default="", help="what the card says of where the figures come from")
     parser.add_argument("--licence", type=Path, help="text of the licence that the weights are under, for your own")
+    parser.add_argument(
+        "--offsets", nargs="+", default=(), metavar="NAME=NUMBER",
+        help="add to a structure's logits, as chosen on validation cases: Larynx=0.5",
+    )  # fmt: skip
     add_threads(parser)
     options = parse(parser)
     try:
@@ -187,7 +200,7 @@ def main() -> int:
         out = options.out or bundled_model_folder() / config.model.name
         run = options.run or run_folder(options.config)
         shared = {"weights": options.weights, "cases": options.cases, "note": options.note, "licence": options.licence}
-        mean = export(config, run, out, options.data, **shared)
+        mean = export(config, run, out, options.data, offsets=offsets_of(options.offsets, config.model), **shared)
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1
