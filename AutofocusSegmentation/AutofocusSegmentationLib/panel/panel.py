@@ -111,9 +111,9 @@ class Panel:
         self.timer.stop()
         self.guard.stop()
         self.views.stop()
-        self.planner.stop()
         self.control.cancel()
         self.set_parameters(None)
+        self.planner.stop()  # last, as the end of a run asks for a plan
         self.attention.close()
         self.result.close()
         self.session.close()
