@@ -28,6 +28,7 @@ from Demo.colours import add_zoom_colours
 SOFT_TISSUE = (400.0, 40.0)  # window and level in HU for the pelvis
 LEGEND_SIZE = (0.10, 0.5)  # height and width as shares of the view
 HIDDEN = -10000.0
+ALIKE = 0.02  # share of the span of the rates below which effective dilations are all alike
 
 
 @dataclass(frozen=True)
@@ -113,30 +114,39 @@ def load_effective_dilation(
         path: the volume's file.
         name: name of the node.
         scan: the volume node below the overlay.
-        rates_mm: the layer's dilation rates in mm. The colours run from the smallest to the largest rate, which
-            limit every effective dilation. With equally spaced rates, such as the paper's, the legend's labels are
-            the rates.
+        rates_mm: the layer's dilation rates in mm, which limit every effective dilation. The colours run over what
+            occurs in the voxels that are shown, see :func:`range_of`.
         inside: the voxels to show, (z, y, x) on the file's grid; None: all.
         legend_title: title of the colour legend.
     """
     node = _load_volume(scene, path, name)
-    low, high = min(rates_mm), max(rates_mm)
+    low, high = range_of(voxels(node) if inside is None else voxels(node)[inside], rates_mm)
     display = node.GetDisplayNode()
     display.SetAndObserveColorNodeID(add_zoom_colours(scene.mrml).GetID())
     display.SetAutoWindowLevel(False)
     display.SetWindowLevelMinMax(low, high)
     if inside is not None:
-        _hide(node, ~inside, below=low - 1.0)
+        _hide(node, ~inside, below=min(rates_mm) - 1.0)
     legend = slicer.vtkSlicerColorLogic.AddDefaultColorLegendDisplayNode(node)
     legend.SetTitleText(legend_title)
-    legend.SetNumberOfLabels(len(rates_mm) if 2 <= len(rates_mm) <= 7 else 5)
-    legend.SetLabelFormat("%.0f" if all(float(rate).is_integer() for rate in rates_mm) else "%.1f")
+    legend.SetNumberOfLabels(4)
+    legend.SetLabelFormat("%.0f" if high - low > 6 else "%.1f")
     legend.SetOrientation(legend.Horizontal)
     legend.SetSize(*LEGEND_SIZE)
     legend.SetPosition(0.5, 0.02)
     legend.GetLabelTextProperty().SetFontFamilyToArial()
     place_beside(scene, node, scan)
     return node
+
+
+def range_of(values: NDArray[Any], rates_mm: Sequence[float]) -> tuple[float, float]:
+    """Ends of the colours in mm: the 2nd and 98th percentile, or the smallest and largest rate where all is alike."""
+    least, most = min(rates_mm), max(rates_mm)
+    if values.size:
+        low, high = np.percentile(values, [2, 98])
+        if high - low > ALIKE * (most - least):
+            return float(low), float(high)
+    return least, most
 
 
 def _hide(volume: Any, where: NDArray[np.bool_], *, below: float) -> None:
