@@ -23,7 +23,8 @@ SHARE_KEPT = 0.5
 CUT_OUT = 0.9
 """If more than this share of the air has one single value, the image was cut out along the patient before."""
 WIDE_MM = 150.0
-"""A sheet is wider than this along two axes."""
+"""A sheet is wider than this, or than most of the field of view, along two axes."""
+MOST = 0.8
 MARGIN_MM = 6.0
 
 
@@ -112,10 +113,12 @@ def _pieces(rest: Mask, spacing: list[float], sheets: float) -> Mask:
     compact = set(np.unique(numbers[core]).tolist())
     shapes = sitk.LabelShapeStatisticsImageFilter()
     shapes.Execute(parts)
+    field = [n * s for n, s in zip(image.GetSize(), reversed(spacing), strict=True)]
     kept = []
     for number in shapes.GetLabels():
         extents = [n * s for n, s in zip(shapes.GetBoundingBox(number)[3:], reversed(spacing), strict=True)]
-        if number in compact or sorted(extents)[1] < WIDE_MM:
+        wide = sum(extent >= min(WIDE_MM, MOST * whole) for extent, whole in zip(extents, field, strict=True))
+        if number in compact or wide < 2:
             kept.append(number)
     return np.isin(numbers, kept)
 

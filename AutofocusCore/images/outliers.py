@@ -25,6 +25,8 @@ BINS = 1 << 16
 FEWEST_VALUES = 8
 """Different values that ordinary ones have at least; a mask has fewer."""
 ROUNDS = 8
+NEAR_AIR = 150.0
+"""HU within which a value is that of air; scanners and programs write -1000 or -1024."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +46,20 @@ class Tamed:
     warnings: tuple[str, ...] = ()
 
 
-def tame(image: sitk.Image, name: str) -> Tamed:
-    """Clip outliers to the ordinary values, and give padding the lowest of them."""
+def tame(image: sitk.Image, name: str, *, air: float | None = None) -> Tamed:
+    """Clip outliers to the ordinary values, and give padding the lowest of them.
+
+    Args:
+        image: a scan.
+        name: what to call it.
+        air: value of air, for CT: what lies near it is air, even if all of it has one value, as in a CT that was cut
+            out along the patient.
+    """
     values = sitk.GetArrayViewFromImage(image)
     least, most = float(values.min()), float(values.max())
     low, high, padded = _ordinary(values, least, most)
+    if air is not None and any(abs(value - air) < NEAR_AIR for value in padded):
+        return Tamed(image)
     if (low, high) == (least, most):
         return Tamed(image)
     below, above = values < low, values > high

@@ -23,7 +23,7 @@ from AutofocusCore.images.checks import (
     repair_values,
 )
 from AutofocusCore.images.geometry import Grid, Region, model_grid
-from AutofocusCore.images.intensity import look, modality_warning, normalise, offset_to_model, outside_value
+from AutofocusCore.images.intensity import AIR_HU, look, modality_warning, normalise, offset_to_model, outside_value
 from AutofocusCore.images.outliers import tame
 from AutofocusCore.images.plausible import check_model_grid
 from AutofocusCore.images.plausible import check_size as check_patient_size
@@ -80,7 +80,7 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
     volume = np.empty((len(images), *grid.shape), dtype=np.float32)
     background, found, covered = [], np.zeros(grid.shape, dtype=bool), np.zeros(grid.shape, dtype=bool)
     for i, (image, channel, name) in enumerate(zip(images, spec.channels, names, strict=True)):
-        tamed = tame(image, name)
+        tamed = tame(image, name, air=AIR_HU if channel.modality == "CT" else None)
         image, tame_warnings = tamed.image, tamed.warnings
         original = sitk.GetArrayViewFromImage(image)
         warnings += tame_warnings if tamed.padding is not None or spec.normalization.method == "z-score" else []

@@ -346,7 +346,7 @@ def test_ct_for_a_model_of_mr_is_remarked_on() -> None:
     ct = np.full((16, 16, 16), -1000.0, dtype=np.float32)
     ct[3:12, 3:12, 3:12] = np.random.default_rng(0).normal(30, 40, (9, 9, 9))
     image = sitk.GetImageFromArray(ct.round().astype(np.int16))
-    assert "the model wants MR" in segment_image(random_model("basic"), [image]).warnings[0]
+    assert any("the model wants MR" in warning for warning in segment_image(random_model("basic"), [image]).warnings)
     assert segment_image(random_model("basic", "CT"), [image]).warnings == ()
     assert "the model wants CT" in segment_image(random_model("basic", "CT"), [noise_image()]).warnings[0]
 

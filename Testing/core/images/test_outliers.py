@@ -56,6 +56,14 @@ def test_padding_is_outside_the_scan(value: float) -> None:
     np.testing.assert_allclose(padded.volume, alone.volume, atol=1e-5)
 
 
+def test_air_of_a_ct_is_no_padding_though_it_has_one_value() -> None:
+    values = np.full((12, 12, 12), -1000, dtype=np.int16)
+    values[3:9, 3:9, 3:9] = np.random.default_rng(0).normal(40, 30, (6, 6, 6))
+    image = sitk.GetImageFromArray(values)
+    assert tame(image, "CT", air=-1000.0).image is image
+    assert "is padded with -1000" in tame(image, "MR").warnings[0]
+
+
 def test_ordinary_values_pass_unchanged() -> None:
     for values in (TISSUE, (TISSUE > 300).astype(np.uint8), np.where(TISSUE > 250, TISSUE + 900, 0)):
         image = sitk.GetImageFromArray(values)
