@@ -93,8 +93,11 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             summary = run_batch(
                 batch, model, say=display.line, case_done=case_done, progress=progress, cancelled=signals.cancelled
             )
-    except KeyboardInterrupt:
-        raise Cancelled("The batch was interrupted", "run the same command again to go on where it stopped") from None
+    except (Exception, KeyboardInterrupt) as error:
+        if signals.received or isinstance(error, KeyboardInterrupt | Cancelled):
+            remedy = "run the same command again to go on where it stopped"
+            raise Cancelled("The batch was interrupted", remedy) from None
+        raise
     if args.json:
         print_json({"done": summary.done, "done_before": summary.done_before, "failed": summary.failed})
     elif not args.quiet:

@@ -212,7 +212,8 @@ def _network(spec: ModelSpec, weights: bytes) -> Network:
 
 
 def _json(value: Any) -> bytes:
-    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+    # ASCII alone, for readers that take the system's encoding, as MONAI's do.
+    return (json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
 
 
 def _check_there(files: Mapping[str, bytes]) -> None:

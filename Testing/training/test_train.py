@@ -162,7 +162,7 @@ def test_float16_without_a_gpu_is_refused(config_file: Path, tmp_path: Path) -> 
 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(config_file: Path, tmp_path: Path) -> None:
     config_file.write_text(config_file.read_text(encoding="utf-8").replace("0.001", "1e30"), encoding="utf-8")
-    with pytest.raises(SettingError, match=r"The loss of step \d is nan, on segments of ball_\d, ball_\d"):
+    with pytest.raises(SettingError, match=r"The loss of step \d is nan, on ball_\d, ball_\d"):
         train(load_config(config_file), tmp_path / "run")
 
 

@@ -33,16 +33,24 @@ def warnings_before(channels: list[Any], model: dict[str, Any]) -> list[str]:
         except AutofocusError as error:
             found.append(str(error))
     if model.get("synthetic") and any(not node.GetAttribute(SYNTHETIC) for node in nodes):
-        sentence = _(
-            "{model} was trained on synthetic images only. On a real scan its contours are wrong: choose another model."
-        )
-        found.append(sentence.format(model=model["title"]))
+        found.append(_synthetic(model["title"]))
     return found
 
 
-def warnings_after(record: dict[str, Any] | None) -> list[str]:
-    """Warnings that a finished run has left in its provenance."""
-    return [str(sentence) for sentence in (record or {}).get("warnings") or ()]
+def warnings_after(record: dict[str, Any] | None, scan: Any = None) -> list[str]:
+    """Warnings that a finished run has left in its provenance, and one about its model; ``scan`` is the volume node."""
+    found = [str(sentence) for sentence in (record or {}).get("warnings") or ()]
+    model = (record or {}).get("model") or {}
+    if model.get("synthetic") and not (scan is not None and scan.GetAttribute(SYNTHETIC)):
+        found.append(_synthetic(str(model.get("title") or model.get("name"))))
+    return found
+
+
+def _synthetic(model: str) -> str:
+    sentence = _(
+        "{model} was trained on synthetic images only. On a real scan its contours are wrong: choose another model."
+    )
+    return sentence.format(model=model)
 
 
 def _about_values(image: VolumeSnapshot, channel: dict[str, Any], stated: str | None) -> list[str]:

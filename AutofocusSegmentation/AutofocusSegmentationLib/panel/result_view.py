@@ -69,7 +69,8 @@ class ResultView:
         blocked = self._ui.show3DButton.blockSignals(True)
         self._ui.show3DButton.checked = visible
         self._ui.show3DButton.blockSignals(blocked)
-        show_warnings(self._ui.resultWarningLabel, warnings_after(provenance_of(node)) if there else [])
+        scan = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) if there else None
+        show_warnings(self._ui.resultWarningLabel, warnings_after(provenance_of(node), scan) if there else [])
 
     def show_new(self, node: Any) -> None:
         """Show the result of a run that has just ended: the views go there, surfaces that were shown are made again."""

@@ -154,10 +154,10 @@ def test_a_part_that_is_cut_at_the_alignment_with_the_halo_around_gives_the_very
     whole = network(x)
     scale = whole.abs().max()
     left = network(x[..., : halo + 2 * alignment])
-    assert (left[..., : 2 * alignment] - whole[..., : 2 * alignment]).abs().max() <= 1e-5 * scale
+    assert (left[..., : 2 * alignment] - whole[..., : 2 * alignment]).abs().max() <= 3e-5 * scale
     right = network(x[..., 2 * alignment :])  # to the image's own end, which is no multiple of the alignment
     start = halo + 2 * alignment
-    assert (right[..., halo:] - whole[..., start:]).abs().max() <= 1e-5 * scale
+    assert (right[..., halo:] - whole[..., start:]).abs().max() <= 3e-5 * scale
     elsewhere = network(x[..., 1:])
     assert (elsewhere[..., halo:] - whole[..., halo + 1 :]).abs().max() > 1e-3 * scale
 
