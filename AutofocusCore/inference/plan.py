@@ -107,7 +107,7 @@ def make_plan(
     size, target = streamed_first(size, axis), streamed_first(target, axis)
     smallest = None
     for splits in _splits(target):
-        tiles = tuple(_cut(target, *splits))
+        tiles = tuple(cut_across(target, *splits))
         layouts = [lay_out(graph, size, tile) for tile in tiles]
         largest = max(layouts, key=lambda layout: sum(voxels(box) for box in layout.boxes))
         for slab in _slabs(target, tiles):
@@ -173,7 +173,7 @@ def _splits(target: Box) -> list[tuple[int, int]]:
     return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:400]
 
 
-def _cut(target: Box, rows: int, columns: int) -> Iterator[Box]:
+def cut_across(target: Box, rows: int, columns: int) -> Iterator[Box]:
     """``target`` cut into rows × columns parts of nearly equal size."""
     planes, (top, bottom), (left, right) = target
     for i, j in itertools.product(range(rows), range(columns)):

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from AutofocusCore.errors import MemoryLimitError
 from AutofocusCore.inference.boxes import Box, grow, intersect, with_planes
 from AutofocusCore.inference.graph import INPUT
-from AutofocusCore.inference.plan import OVERHEAD, Plan
+from AutofocusCore.inference.plan import OVERHEAD, Plan, cut_across
 from AutofocusCore.inference.row_graph import RowGraph
 from AutofocusCore.inference.schedule import Layout, Step, lay_out, schedule
 
@@ -116,7 +116,7 @@ def plan_roi(
     table = 4 * (size[0] + 14) * (size[1] + 14) * (size[2] + 14)
     smallest = None
     for parts in _splits(target):
-        tiles = tuple(_cut(target, *parts))
+        tiles = tuple(cut_across(target, *parts))
         planned = []
         for tile in tiles:
             seen = with_planes(intersect(grow(tile, graph.reach), whole), whole[0])
@@ -166,13 +166,3 @@ def _splits(target: Box) -> list[tuple[int, int]]:
     height, width = bottom - top, right - left
     counts = itertools.product(range(1, height // SMALLEST_TILE + 2), range(1, width // SMALLEST_TILE + 2))
     return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:16]
-
-
-def _cut(target: Box, rows: int, columns: int) -> Iterator[Box]:
-    planes, (top, bottom), (left, right) = target
-    for i, j in itertools.product(range(rows), range(columns)):
-        yield (
-            planes,
-            (top + i * (bottom - top) // rows, top + (i + 1) * (bottom - top) // rows),
-            (left + j * (right - left) // columns, left + (j + 1) * (right - left) // columns),
-        )
