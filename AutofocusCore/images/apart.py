@@ -1,10 +1,11 @@
-"""Reads files with ITK in another process, which a hostile file may crash: see `native_reader`."""
+"""Reads files with ITK in another process, which a hostile file may crash: see `AutofocusCore.io.native_reader`."""
 
 from __future__ import annotations
 
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -20,12 +21,17 @@ import numpy.typing as npt
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, damaged
+from AutofocusCore.io.python_process import module_command
 
-SECONDS = 5
-"""Time limit for the first megabytes, after ITK is loaded."""
+SECONDS = 4
+"""Limit of the processor's time for the first megabytes, after ITK is loaded; waiting for a busy machine is free."""
 BYTES_A_SECOND = 4_000_000
+WAIT = 30
+"""Times that limit which may pass on the clock, where the machine is busy or the disk slow."""
 SECONDS_TO_LOAD = 120
-"""Time to load ITK's libraries from a slow disk or on a busy machine."""
+"""Time on the clock to load ITK's libraries."""
+TOO_LONG = [getattr(signal, name) for name in ("SIGALRM", "SIGXCPU") if hasattr(signal, name)]
+"""Signals that end the other process at its limits of time."""
 ADDRESS_SPACE = 3 * 1024**3
 """Memory limit of the other process: what its libraries map, and a gigabyte."""
 
@@ -75,6 +81,7 @@ class Apart:
             "about": self._about_only,
             "out": str(folder),
             "seconds": SECONDS + stored // BYTES_A_SECOND,
+            "wait": WAIT,
             "most": most // 2,  # values, of two bytes or more
             "bytes": ADDRESS_SPACE + 4 * min(most, max(BOMB_BYTES, 60 * stored)),
         }
@@ -92,7 +99,7 @@ class Apart:
 
     def _run(self, folder: Path, request: dict[str, Any]) -> None:
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        command = [_python(), "-m", "AutofocusCore.images.native_reader", str(folder / "request.json")]
+        command = module_command(_python(), "AutofocusCore.io.native_reader", str(folder / "request.json"))
         root = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
         environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "TMPDIR": str(folder)}
@@ -103,7 +110,7 @@ class Apart:
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                timeout=request["seconds"] + SECONDS_TO_LOAD,
+                timeout=WAIT * request["seconds"] + SECONDS_TO_LOAD,
                 check=False,
             )
         except subprocess.TimeoutExpired:
@@ -115,7 +122,7 @@ class Apart:
         said = folder / "error.txt"
         if said.exists():
             raise self._translated(said.read_text(encoding="utf-8", errors="replace"))
-        if done.returncode == -14:  # SIGALRM
+        if -done.returncode in TOO_LONG:
             raise self._too_long()
         raise InputError(
             f"{self._name} is damaged or hostile: ITK's reader of this format broke down on it (status "

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from AutofocusCore.io.python_process import module_command
 from AutofocusCore.worker.environment import VARIABLES
 
 QUIT_SECONDS = 5.0
@@ -57,7 +58,7 @@ class WorkerProcess:
         environment: Mapping[str, str] | None = None,
         log: Path | None = None,
     ) -> None:
-        command = [os.fspath(executable or sys.executable), "-m", "AutofocusCore.worker"]
+        command = module_command(executable or sys.executable, "AutofocusCore.worker")
         command += ["--memory-share", str(memory_share)]
         command += [] if threads is None else ["--threads", str(threads)]
         command += [] if folder is None else ["--folder", str(folder)]

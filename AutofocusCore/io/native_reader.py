@@ -1,10 +1,10 @@
-"""ITK's own readers in a process of their own: `python -m AutofocusCore.images.native_reader request.json`.
+"""ITK's own readers in a process of their own: `python -m AutofocusCore.io.native_reader request.json`.
 
 ITK's readers of rarer formats, and GDCM's decoders of compressed DICOM, are native code that a hostile or damaged file
 can crash, hang or fill the memory with. Here that ends this process and not the one that computes.
 
 The request: "files" (each a path), "reader" (ITK's name of the one reader that may be used), "frame" (index or null),
-"out" (a folder), "seconds", "bytes" (limits). Into the folder go `about.json` (size, spacing, origin, direction,
+"out" (a folder), "seconds" (of the processor), "wait" (times as many on the clock), "bytes" (limits). Into the folder go `about.json` (size, spacing, origin, direction,
 components, kind of each file) and `voxels-<n>.npy`, unless only "about" is wanted; or `error.txt`.
 """
 
@@ -18,13 +18,16 @@ from pathlib import Path
 from typing import Any
 
 
-def limit(seconds: int, nbytes: int) -> None:
+def limit(seconds: int, wait: int, nbytes: int) -> None:
     """End this process when it takes too long or too much memory, where the system can do that."""
     if hasattr(signal, "alarm"):
-        signal.alarm(seconds)
+        signal.alarm(wait * seconds)
     with contextlib.suppress(ImportError, ValueError, OSError):
         import resource
 
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        most = int(used.ru_utime + used.ru_stime) + 1 + seconds
+        resource.setrlimit(resource.RLIMIT_CPU, (most, most + 2))
         resource.setrlimit(resource.RLIMIT_AS, (nbytes, nbytes))
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -75,7 +78,7 @@ def main() -> int:
     request = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     import SimpleITK  # noqa: F401  (its loading counts for nobody's time)
 
-    limit(request["seconds"], request["bytes"])
+    limit(request["seconds"], request["wait"], request["bytes"])
     try:
         read(request)
     except MemoryError:
