@@ -10,10 +10,11 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.checks import choose_frame
+from AutofocusCore.images.doubles import digests_of
 from AutofocusCore.images.geometry import Grid, rigid_grid
 from AutofocusCore.images.pixels import pixels_of
 from AutofocusCore.images.series import Series, choose, group, list_series, parts_beside
-from AutofocusCore.images.slices import Slice, is_dicom, read_slices
+from AutofocusCore.images.slices import is_dicom, read_slices
 from AutofocusCore.images.stacking import stack
 
 __all__ = [
@@ -85,7 +86,7 @@ def choose_series(path: Path, series: str | int | None) -> Series:
 def count_frames(path: Path, series: str | int | None) -> int:
     """Number of volumes in a folder's series or a multi-frame file."""
     chosen = choose_series(path, series)
-    return len(stack(chosen.slices, str(path), same_pixels).frames)
+    return len(stack(chosen.slices, str(path), digests_of).frames)
 
 
 def _whole_file(path: Path) -> Series:
@@ -102,13 +103,8 @@ def _whole_file(path: Path) -> Series:
     raise InputError(f"{path} is a single 2-D slice", "give the folder of a whole series")
 
 
-def same_pixels(one: Slice, other: Slice) -> bool:
-    first, second = pixels_of([one, other])
-    return np.array_equal(first, second)
-
-
 def _load(series: Series, name: str, frame: int | None, warnings: tuple[str, ...]) -> LoadedSeries:
-    arranged = stack(series.slices, name, same_pixels)
+    arranged = stack(series.slices, name, digests_of)
     chosen = arranged.frames[choose_frame(len(arranged.frames), frame, name)]
     planes = pixels_of(chosen)
     if arranged.even is not None:

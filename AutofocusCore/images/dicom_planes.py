@@ -17,6 +17,7 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.dicom import Series, choose_series
+from AutofocusCore.images.doubles import digests_of, without_doubles
 from AutofocusCore.images.slices import Slice
 
 SAME_COSINE = 1e-3
@@ -151,6 +152,7 @@ def _one_volume(ordered: list[Slice], frame: int | None, name: str) -> list[Slic
             places[-1].append(one)
         else:
             places.append([one])
+    places, _ = without_doubles(places, digests_of)
     count = max(map(len, places))
     if count > 1 and frame is None:
         raise InputError(f"{name} holds {count} volumes", f"choose one, from 0 to {count - 1} (frame)")

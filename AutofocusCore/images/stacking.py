@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.distances import Even, even_out
+from AutofocusCore.images.doubles import Digests, without_doubles
 from AutofocusCore.images.geometry import Floats, Grid
 from AutofocusCore.images.slices import Slice
 
@@ -18,8 +19,6 @@ SAME_COSINE = 1e-3
 SAME_POSITION_MM = 0.01
 PERPENDICULAR = 0.05
 """Rows and columns that are further from perpendicular (3 degrees) are no rounding."""
-
-AreSame = Callable[[Slice, Slice], bool]
 
 
 @dataclass(frozen=True)
@@ -35,13 +34,13 @@ class Stack:
     even: Even | None = None
 
 
-def stack(slices: Sequence[Slice], name: str, same: AreSame) -> Stack:
+def stack(slices: Sequence[Slice], name: str, digests: Digests) -> Stack:
     """Put slices in order along their normal and find the grid they make.
 
     Args:
         slices: of one series.
         name: what to call it.
-        same: tells whether two slices at one place have the same pixels.
+        digests: checksums of slices' pixels, to tell those that came twice.
 
     Raises:
         InputError: colour; mosaic; without positions; mixed sizes or orientations; gaps; unequal frames.
@@ -58,7 +57,7 @@ def stack(slices: Sequence[Slice], name: str, same: AreSame) -> Stack:
         )
     places = np.array([np.dot(s.position, normal) for s in slices])  # type: ignore[arg-type]
     order = np.argsort(places, kind="stable")
-    planes, doubles = _planes([slices[i] for i in order], places[order], name, same)
+    planes, doubles = _planes([slices[i] for i in order], places[order], name, digests)
     if len(planes) < 2:
         raise InputError(f"{name} is a single 2-D slice", "give the folder of a whole series")
     positions = np.array([plane[0].position for plane in planes], dtype=np.float64)
@@ -180,31 +179,21 @@ def _check_alike(slices: Sequence[Slice], name: str) -> None:
 
 
 def _planes(
-    slices: Sequence[Slice], places: Floats, name: str, same: AreSame
+    slices: Sequence[Slice], places: Floats, name: str, digests: Digests
 ) -> tuple[list[list[Slice]], tuple[str, ...]]:
     """Slices gathered by place, and warnings; those at one place are the frames of a 4-D series, or doubles."""
-    planes: list[list[Slice]] = []
+    gathered: list[list[Slice]] = []
     for i, one in enumerate(slices):
         if i and places[i] - places[i - 1] <= SAME_POSITION_MM:
-            planes[-1].append(one)
+            gathered[-1].append(one)
         else:
-            planes.append([one])
-    counts = Counter(len(plane) for plane in planes)
-    if len(counts) == 1:
-        return [sorted(plane, key=lambda s: s.order) for plane in planes], ()
-    usual = counts.most_common(1)[0][0]
-    dropped: list[Slice] = []
-    for plane in planes:
-        for one in list(plane[1:]):
-            if len(plane) > usual and any(same(one, other) for other in plane if other is not one):
-                plane.remove(one)
-                dropped.append(one)
+            gathered.append([one])
+    planes, dropped = without_doubles(gathered, digests)
+    usual = Counter(len(plane) for plane in planes).most_common(1)[0][0]
     odd = next((plane for plane in planes if len(plane) != usual), None)
     if odd is None:
-        count = f"{len(dropped)} slice{'s' * (len(dropped) != 1)} twice"
-        named = ", ".join(s.path.name for s in dropped[:3]) + (" and so on" if len(dropped) > 3 else "")
-        warning = f"{name} holds {count}, with the same pixels at the same place; the second was left out ({named})."
-        return [sorted(plane, key=lambda s: s.order) for plane in planes], (warning,)
+        warnings = (_came_twice(dropped, name),) if dropped else ()
+        return [sorted(plane, key=lambda s: s.order) for plane in planes], warnings
     if usual == 1:
         named = ", ".join(s.path.name for s in odd[:3])
         raise InputError(
@@ -215,6 +204,12 @@ def _planes(
         f"{name} has {usual} slices at most positions, but {len(odd)} at that of {odd[0].path.name}",
         "complete the series, or give one that holds a single volume",
     )
+
+
+def _came_twice(dropped: Sequence[Slice], name: str) -> str:
+    count = f"{len(dropped)} slice{'s' * (len(dropped) != 1)} twice"
+    named = ", ".join(s.path.name for s in dropped[:3]) + (" and so on" if len(dropped) > 3 else "")
+    return f"{name} holds {count}, with the same pixels at the same place; the second was left out ({named})."
 
 
 def _plane_name(cosines: Floats) -> str:

@@ -19,6 +19,7 @@ from pydicom.sequence import Sequence
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import frame_count, read_image
+from AutofocusCore.images.dicom_planes import read_planes
 from AutofocusCore.images.geometry import Grid
 from Testing.fuzz.seeds import VALUES, write_seeds
 
@@ -160,6 +161,46 @@ def test_a_slice_sent_twice_is_left_out_once(write_series: WriteSeries) -> None:
     assert frame_count(folder) == 1
     change(again, PixelData=bytes(len(pydicom.dcmread(again).PixelData)))
     assert "2 different images at one position" in refusal(folder)
+
+
+def copied(path: Path, number: int, **attributes: object) -> None:
+    again = path.with_name(f"again{path.name}")
+    shutil.copy(path, again)
+    change(again, SOPInstanceUID=f"1.2.3.99.{number}", **attributes)
+
+
+@pytest.mark.parametrize("files", [12, 11, 6])
+@pytest.mark.parametrize("attributes", [{}, {"AcquisitionNumber": 2, "InstanceNumber": 500}])
+def test_a_series_that_came_twice_is_used_once_and_this_is_said(
+    write_series: WriteSeries, files: int, attributes: dict[str, int]
+) -> None:
+    folder = write_series(axial(range(12)), PIXELS)
+    for number, path in enumerate(sorted(folder.iterdir())[:files]):
+        copied(path, number, **attributes)
+    scan = read_image(folder)
+    np.testing.assert_array_equal(sitk.GetArrayFromImage(scan.image), PIXELS)
+    assert f"{files} slices twice" in scan.warnings[0]
+    assert frame_count(folder) == 1
+    assert [plane.frame for plane in read_planes(folder)] == [None] * 12
+
+
+def test_volumes_over_time_that_came_twice_keep_their_frames_though_some_planes_are_empty(
+    write_series: WriteSeries,
+) -> None:
+    empty, later = PIXELS.copy(), PIXELS + 1000
+    empty[:2] = later[:2] = 0
+    folder = write_series(axial(range(12)), empty, uid="1.2.3.4.555551", TemporalPositionIdentifier=1)
+    for path in list(folder.iterdir()):
+        path.rename(path.with_name("first" + path.name))
+    write_series(axial(range(12)), later, uid="1.2.3.4.555551", TemporalPositionIdentifier=2)
+    assert frame_count(folder) == 2
+    for number, path in enumerate(sorted(folder.iterdir())):
+        copied(path, number)
+    assert frame_count(folder) == 2
+    for frame, pixels in enumerate((empty, later)):
+        scan = read_image(folder, frame=frame)
+        np.testing.assert_array_equal(sitk.GetArrayFromImage(scan.image), pixels)
+        assert "24 slices twice" in scan.warnings[0]
 
 
 def test_two_slice_distances_are_resampled_to_the_thinner_with_a_warning(write_series: WriteSeries) -> None:
