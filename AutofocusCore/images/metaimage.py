@@ -213,9 +213,10 @@ def _parts(
         raise malformed(name, f"its voxels cannot be divided among {len(files)} files")
     if skip == "-1" and (packed or not binary):
         raise malformed(name, "its voxels are packed, and yet counted from the end of the file (HeaderSize -1)")
-    offset = int(skip) if skip not in ("0", "-1") else offset
+    chosen = skip not in ("0", "-1")
+    offset = int(skip) if chosen else offset
     packing = "zlib" if packed else "raw" if binary else "text"
-    return tuple(Part(file, offset, packing, from_end=skip == "-1") for file in files)  # type: ignore[arg-type]
+    return tuple(Part(file, offset, packing, from_end=skip == "-1", among_others=chosen) for file in files)  # type: ignore[arg-type]
 
 
 def _is_true(value: str) -> bool:

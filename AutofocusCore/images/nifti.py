@@ -31,6 +31,8 @@ OTHER_TYPES = {128: 3, 2304: 4, 32: 2, 1792: 2, 2048: 2}
 """Colours and complex numbers, and how many values each has."""
 FIRST, SECOND = 348, 540
 """Bytes of a header of NIfTI-1 and of NIfTI-2."""
+EXTENDER = 4
+"""Bytes that follow it in a single file, and say whether there is more before the voxels."""
 UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
 """Millimetres of an unknown unit, a metre, a millimetre, a micrometre."""
 ENDING = re.compile(r"\.(hdr|img)(\.gz)?$", re.IGNORECASE)
@@ -248,7 +250,7 @@ def _offset(fields: Fields, name: str) -> int:
     offset = fields.vox_offset
     if not math.isfinite(offset) or offset < 0 or offset > 2**62:
         raise malformed(name, f"its voxels begin at byte {offset:g}")
-    least = {1: FIRST, 2: SECOND}[fields.version] if fields.single else 0
+    least = {1: FIRST, 2: SECOND}[fields.version] + EXTENDER if fields.single else 0
     if 0 < offset < least:
         raise malformed(name, f"its voxels begin at byte {offset:g}, within the header of {least} bytes")
     return max(int(offset), least)

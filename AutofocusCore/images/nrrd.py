@@ -184,7 +184,8 @@ def _grid(fields: dict[str, str], sizes: list[int], listed_axis: int | None, nam
     if len(words) < 3:
         if space and len(sizes) >= 3 and sizes[2] > 1 and words:
             raise malformed(name, f"it has {len(words)} space directions")
-        return _grid_without_space(fields, size, listed_axis, name), (no_orientation(name),)
+        grid, remarks = _grid_without_space(fields, size, listed_axis, name)
+        return grid, (*remarks, no_orientation(name))
     warnings: tuple[str, ...] = ()
     if space in TO_LPS:
         signs = TO_LPS[space]
@@ -203,28 +204,32 @@ def _grid(fields: dict[str, str], sizes: list[int], listed_axis: int | None, nam
     return Grid.from_matrix(size, signed @ steps, signed @ origin), warnings
 
 
-def _grid_without_space(fields: dict[str, str], size: tuple[int, int, int], listed_axis: int | None, name: str) -> Grid:
-    """The grid by spacings and axis mins alone, as ITK makes it of them."""
+def _grid_without_space(
+    fields: dict[str, str], size: tuple[int, int, int], listed_axis: int | None, name: str
+) -> tuple[Grid, tuple[str, ...]]:
+    """The grid by spacings and axis mins alone, as ITK makes it of them, and a warning where they are not known."""
 
-    def numbers(field: str, otherwise: float) -> npt.NDArray[np.float64]:
+    def numbers(field: str) -> npt.NDArray[np.float64]:
         words = fields[field].split() if field in fields else []
         words = [word for a, word in enumerate(words) if a != listed_axis]
         try:
             values = np.array([float(word) for word in words[:3]], dtype=np.float64)
         except ValueError:
             raise malformed(name, f"its {field} are {fields[field][:60]!r}") from None
-        values = np.append(values, [otherwise] * (3 - len(values)))
-        return np.where(np.isnan(values), otherwise, values)
+        return np.append(values, [np.nan] * (3 - len(values)))
 
-    spacing = numbers("spacings", 1.0)
+    spacing = numbers("spacings")
+    unknown = np.isnan(spacing)
+    spacing = np.where(unknown, 1.0, spacing)
     if not np.all(np.isfinite(spacing)) or np.any(spacing <= 0):
         raise spacing_error(name, spacing.tolist())
-    lowest = numbers("axis mins", np.nan)
+    lowest = numbers("axis mins")
     node = "node" in fields.get("centers", fields.get("centerings", "")).lower()
     origin = np.where(np.isnan(lowest), 0.0, lowest + (0 if node else 0.5) * spacing)
     if not np.all(np.isfinite(origin)):
         raise direction_error(name)
-    return Grid.from_matrix(size, np.diag(spacing), origin)
+    remarks = (f"{name} does not say how large a voxel is: 1 mm was taken.",) if unknown.any() else ()
+    return Grid.from_matrix(size, np.diag(spacing), origin), remarks
 
 
 def _vector(text: str, name: str) -> npt.NDArray[np.float64]:
@@ -271,7 +276,7 @@ def _parts(fields: dict[str, str], path: Path, offset: int, nbytes: int, name: s
             parts.append(Part(file, packing=packing, from_end=True))
             continue
         start = _after_lines(file, offset, line_skip, name) if line_skip else offset
-        parts.append(Part(file, start, packing, byte_skip))
+        parts.append(Part(file, start, packing, byte_skip, among_others=byte_skip > 0 and where is not None))
     return tuple(parts)
 
 

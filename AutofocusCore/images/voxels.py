@@ -21,7 +21,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.files import check_unpacked, damaged, malformed, open_regular, size_text, unreadable
+from AutofocusCore.images.files import check_unpacked, damaged, malformed, open_regular, unreadable
 from AutofocusCore.images.geometry import Grid
 
 Packing = Literal["raw", "gzip", "zlib", "bzip2", "text", "hex"]
@@ -31,8 +31,10 @@ LONGEST_NUMBER = 40
 """Characters of a voxel that is written out."""
 MOST_NUMBERS = 1 << 24
 """Voxels that may be written out as text; each takes 32 bytes while it is read."""
-SPARE_BYTES = 1 << 20
-"""What may follow the last voxel: some programs pad. More is a header that tells half of it."""
+SPARE_BYTES, SPARE = 1024, 0.01
+"""Bytes, or share of the voxels', that may follow the last voxel: some programs pad.
+
+With more, the header tells half of it: a size, or a type of voxels, that is not the true one."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,8 @@ class Part:
     """Bytes before the voxels, once they are unpacked."""
     from_end: bool = False
     """Whether the voxels are the file's last bytes, whatever is before them."""
+    among_others: bool = False
+    """Whether the header picks the voxels out of a file that may hold more."""
 
 
 @dataclass(frozen=True)
@@ -136,6 +140,8 @@ def check_parts(stored: Stored) -> None:
         if part.packing == "raw" and length < share:
             why = f"it has {max(0, length)} bytes of voxels where its header promises {share}"
             raise damaged(part.path, why)
+        if part.packing == "raw" and not part.from_end and not part.among_others and length > share + _spare(share):
+            raise _too_many(stored.name, share)
         if part.packing in ("text", "hex") and length < share // stored.dtype.itemsize:
             raise damaged(part.path)
         if length <= 0:
@@ -173,7 +179,7 @@ def _fill(into: memoryview, part: Part, start: int, share: int, stored: Stored) 
             with _unpacked(file, part.packing) as stream:
                 _skip(stream, part.skip + start, part.path)
                 _read_all(stream, into, part.path)
-                _check_end(stream, share - start - len(into), stored.name)
+                _check_end(stream, part, share - start - len(into), share, stored.name)
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError):
         raise damaged(part.path) from None
     except InputError:
@@ -233,15 +239,31 @@ def _skip(stream: _Readable, count: int, path: Path) -> None:
         count -= got
 
 
-def _check_end(stream: _Readable, promised: int, name: str) -> None:
-    """Read on to the end, where the checksum is, but not for ever."""
+def _check_end(stream: _Readable, part: Part, promised: int, share: int, name: str) -> None:
+    """Read on to the end, where the checksum is, but not for ever.
+
+    Args:
+        stream: behind the voxels that were wanted.
+        part: where they are from.
+        promised: bytes of voxels that must follow.
+        share: bytes of voxels of the whole part.
+        name: what to call the image.
+    """
     more = 0
     while got := len(stream.read(CHUNK)):
         more += got
-        if more > promised + SPARE_BYTES:
-            raise malformed(name, f"it promises fewer voxels than there are, by more than {size_text(SPARE_BYTES)}")
+        if more > promised + _spare(share) and not part.among_others:
+            raise _too_many(name, share)
     if more < promised:
         raise EOFError
+
+
+def _spare(share: int) -> int:
+    return max(SPARE_BYTES, int(SPARE * share))
+
+
+def _too_many(name: str, share: int) -> InputError:
+    return malformed(name, f"it promises fewer voxels than there are, {share} bytes of them")
 
 
 def _written_out(file: BinaryIO, part: Part, share: int, stored: Stored) -> memoryview:
@@ -249,13 +271,13 @@ def _written_out(file: BinaryIO, part: Part, share: int, stored: Stored) -> memo
     file.seek(part.offset)
     count = share // stored.dtype.itemsize
     if part.packing == "hex":
-        digits = b"".join(file.read(2 * share + share // 8 + SPARE_BYTES).split())
+        digits = b"".join(file.read(2 * share + share // 8 + CHUNK).split())
         if len(digits) < 2 * share:
             raise damaged(part.path)
         return memoryview(bytes.fromhex(digits[: 2 * share].decode("ascii")))
     if count > MOST_NUMBERS:
         raise InputError(f"{stored.name} has {count} voxels written out as text", "export it again in binary form")
-    text = file.read(min(count * LONGEST_NUMBER, part.path.stat().st_size) + SPARE_BYTES)
+    text = file.read(min(count * LONGEST_NUMBER, part.path.stat().st_size) + CHUNK)
     words = list(_words(text, count))
     if len(words) < count:
         raise damaged(part.path)

@@ -117,6 +117,9 @@ def test_a_device_is_refused(tmp_path: Path) -> None:
         ({"at70": struct.pack("<h", 99)}, "type 99"),
         ({"at72": struct.pack("<h", 8)}, "8 bits"),
         ({"at108": struct.pack("<f", 100)}, "within the header"),
+        ({"at108": struct.pack("<f", 348)}, "within the header"),
+        ({"at46": struct.pack("<h", 3)}, "promises fewer voxels"),
+        ({"at70": struct.pack("<2h", 2, 8)}, "promises fewer voxels"),
         ({"at112": struct.pack("<2f", np.inf, 0)}, "scaled by inf"),
         ({"at123": b"\x07"}, "unit of length"),
         ({"at254": struct.pack("<h", 0), "at256": struct.pack("<f", np.nan)}, "singular"),
@@ -128,6 +131,40 @@ def test_a_damaged_header_is_refused_and_says_what_is_wrong(
     tmp_path: Path, name: str, fields: dict[str, bytes], said: str
 ) -> None:
     assert said in refusal(nifti(tmp_path / name, **fields))
+
+
+def test_voxels_begin_behind_the_header_where_it_does_not_say(tmp_path: Path) -> None:
+    path = nifti(tmp_path / "x.nii", at108=struct.pack("<f", 0))
+    np.testing.assert_array_equal(voxels(path), VALUES)
+
+
+@pytest.mark.parametrize("name", ["x.mha", "x.nrrd"])
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_header_that_promises_half_the_voxels_is_refused(tmp_path: Path, name: str, packed: bool) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (24, 14, 16)).astype(np.int16)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(tmp_path / name), packed)
+    raw = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(raw.replace(b"16 14 24", b"16 14 12", 1))
+    assert "promises fewer voxels" in refusal(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["x.mhd", "x.nhdr"])
+def test_a_header_may_pick_one_volume_of_a_file(tmp_path: Path, name: str) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(VALUES), str(tmp_path / name))
+    other = np.full(VALUES.shape, 7, np.int16)
+    (tmp_path / "x.raw").write_bytes(other.tobytes() + VALUES.tobytes() + other.tobytes())
+    assert "promises fewer voxels" in refusal(tmp_path / name)
+    header, skip = (tmp_path / name).read_bytes(), VALUES.nbytes
+    line = f"HeaderSize = {skip}\nElementDataFile" if name == "x.mhd" else f"byte skip: {skip}\ndata file"
+    (tmp_path / name).write_bytes(header.replace(line.split("\n")[1].encode(), line.encode()))
+    np.testing.assert_array_equal(voxels(tmp_path / name), VALUES)
+
+
+@pytest.mark.parametrize("spacings", ["", "spacings: 1 1 nan\n"])
+def test_a_nrrd_that_does_not_say_how_large_its_voxels_are_gets_a_warning(tmp_path: Path, spacings: str) -> None:
+    head = f"NRRD0004\ntype: short\ndimension: 3\nsizes: 16 14 12\n{spacings}endian: little\nencoding: raw\n\n"
+    (tmp_path / "x.nrrd").write_bytes(head.encode() + VALUES.tobytes())
+    assert "1 mm was taken" in read_image(tmp_path / "x.nrrd").warnings[0]
 
 
 def test_spoilt_bytes_within_a_packed_nrrd_are_found(tmp_path: Path) -> None:
