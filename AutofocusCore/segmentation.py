@@ -14,7 +14,7 @@ import SimpleITK as sitk
 from AutofocusCore.images.checks import name_of
 from AutofocusCore.images.evidence import Evidence, summarise_intensities
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.images.islands import keep_largest, remove_islands
+from AutofocusCore.images.islands import check_smallest, keep_largest, remove_islands
 from AutofocusCore.images.labelling import count_steps, label_image
 from AutofocusCore.images.plausible import nothing_found
 from AutofocusCore.images.preparing import check_channels, prepare
@@ -191,6 +191,7 @@ def segment_image(
         Cancelled: `cancelled` said so.
     """
     check_channels(channels, model.spec)  # before torch is loaded
+    check_smallest(smallest_island_mm3)
     import torch
 
     from AutofocusCore.inference import predict_volume

@@ -15,7 +15,7 @@ from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
 from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.private_folder import private_temporary_files
-from AutofocusCore.io.texts import plain_text
+from AutofocusCore.io.texts import one_line
 
 COMMANDS = ("segment", "batch", "convert", "compare", "models", "devices", "networks", "phantom")
 READ_SCANS = ("segment", "batch", "convert", "compare")
@@ -90,7 +90,7 @@ def _replace_what_cannot_be_shown(stream: Any) -> None:
 
 def _say(sentence: str) -> None:
     try:
-        print(plain_text(sentence), file=sys.stderr, flush=True)
+        print(one_line(sentence), file=sys.stderr, flush=True)
     except (OSError, ValueError):  # stderr is closed
         return
 

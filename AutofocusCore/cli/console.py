@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from AutofocusCore.io.texts import plain_text
+from AutofocusCore.io.texts import one_line, plain_text
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import Progress
@@ -65,7 +65,7 @@ class ProgressDisplay:
         """Show that `done` of `total` steps of a stage are finished."""
         if self._quiet:
             return
-        name = plain_text(self.prefix + STAGES.get(stage, stage))
+        name = one_line(self.prefix + STAGES.get(stage, stage))
         left = "" if seconds_left is None or done >= total else f"{readable_seconds(seconds_left)} left"
         if self._bars is not None:
             if stage not in self._tasks:
@@ -84,7 +84,7 @@ class ProgressDisplay:
 
     def line(self, text: str) -> None:
         """Print a line above the bars."""
-        text = plain_text(text)
+        text = one_line(text)
         if self._bars is not None:
             self._bars.console.print(text, markup=False, highlight=False)
         elif not self._quiet:
@@ -108,7 +108,7 @@ def readable_bytes(count: float) -> str:
 
 def warn(text: str) -> None:
     """Print a warning on stderr, also with --quiet."""
-    print(f"autofocus: warning: {plain_text(text)}", file=sys.stderr, flush=True)
+    print(f"autofocus: warning: {one_line(text)}", file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
@@ -118,7 +118,7 @@ def print_json(value: Any) -> None:
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; columns of numbers, except the first, are aligned right."""
-    table = [[" ".join(plain_text(cell).split("\n")) for cell in row] for row in (header, *rows)]
+    table = [[one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
     numeric = [i > 0 and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
     for row in table:

@@ -109,8 +109,12 @@ def memory(text: str) -> int:
 def roi(text: str) -> tuple[str | None, tuple[float, ...] | None]:
     """A mask's path, or a box as six LPS millimetres."""
     found = re.fullmatch(r"\s*(?:(RAS|LPS)\s*:)?\s*([-+\d.,eE\s]+)", text, re.IGNORECASE)
-    if not found or "," not in found[2]:
+    if (not found or "," not in found[2]) and text.count(",") != 5:
         return text, None
+    if not found:
+        if Path(text).exists():
+            return text, None
+        raise argparse.ArgumentTypeError(f"{text!r} is no box; write x0,y0,z0,x1,y1,z1 in mm, finite numbers")
     try:
         corner = [float(number) for number in found[2].split(",")]
     except ValueError:

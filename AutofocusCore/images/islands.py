@@ -8,7 +8,21 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from AutofocusCore.errors import SettingError
 from AutofocusCore.images.body import bounding_region
+from AutofocusCore.io.json_values import is_number
+
+
+def check_smallest(smallest_mm3: object) -> None:
+    """Refuse what is no volume of an island.
+
+    Raises:
+        SettingError: not a number from 0 up.
+    """
+    if isinstance(smallest_mm3, np.generic):
+        smallest_mm3 = smallest_mm3.item()
+    if not is_number(smallest_mm3) or not smallest_mm3 >= 0:  # type: ignore[operator]
+        raise SettingError(f"smallest_island_mm3 is {smallest_mm3!r}", "give a finite number of mm³, 0 or more")
 
 
 def remove_islands(labels: npt.NDArray[np.uint8], voxel_mm3: float, smallest_mm3: float) -> int:
@@ -24,7 +38,7 @@ def remove_islands(labels: npt.NDArray[np.uint8], voxel_mm3: float, smallest_mm3
     Returns:
         The number of removed voxels.
     """
-    fewest = int(np.ceil(smallest_mm3 / voxel_mm3 - 1e-9))
+    fewest = int(min(np.ceil(smallest_mm3 / voxel_mm3 - 1e-9), labels.size + 1))
     if fewest <= 1:
         return 0
     removed = 0

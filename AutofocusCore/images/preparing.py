@@ -151,6 +151,11 @@ def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> tuple[lis
     names: list[str] = []
     warnings: list[str] = []
     for image, channel in zip(channels, spec.channels, strict=True):
+        if not isinstance(image, sitk.Image):
+            raise InputError(
+                f"{_default_name(channel, spec)} is a {type(image).__name__}, not an image with a place in the patient",
+                "give a SimpleITK image",
+            )
         name = name_of(image, _default_name(channel, spec))
         check_kind(image, name)
         check_geometry(image, name)

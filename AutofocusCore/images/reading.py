@@ -57,6 +57,8 @@ def read_image(path: str | Path, *, series: str | int | None = None, frame: int 
         InputError: missing, unreadable, not an image, 2-D, colour, impossible geometry, several series or frames and
             none asked for, missing slices, a size that no patient has.
     """
+    if not str(path):
+        raise InputError("The name of the image is empty", "give a file or a folder")
     path = Path(path)
     name = str(path)
     check_there(path)

@@ -13,6 +13,11 @@ def plain_text(text: object) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def one_line(text: object) -> str:
+    r"""As `plain_text`, for a sentence that is one line: a line feed, in the name of a file, becomes `\n`."""
+    return plain_text(text).replace("\n", "\\n").replace("\t", "\\t")
+
+
 def csv_cell(value: object) -> object:
     """The value of a cell; a text that a spreadsheet would take for a formula gets an apostrophe in front.
 

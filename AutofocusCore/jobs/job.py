@@ -34,7 +34,8 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def _is_name(value: object) -> bool:
-    return isinstance(value, (str, os.PathLike)) and "\0" not in os.fspath(value)
+    """Whether it is the name of a file or the like; an empty one would stand for the current folder."""
+    return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value)) and "\0" not in os.fspath(value)
 
 
 def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
@@ -187,6 +188,8 @@ class Job:
     def check_images(self, spec: ModelSpec) -> None:
         """Refuse the wrong number of images or series for a model."""
         wanted, series = spec.channels, self.settings.series
+        if not all(map(_is_name, self.images)):
+            raise InputError("The name of an image is empty", "give a file or a folder for each channel")
         if len(self.images) != len(wanted):
             raise InputError(
                 f"The model {spec.name} takes {len(wanted)} image{'s'[: len(wanted) > 1]}, {len(self.images)} came",

@@ -41,8 +41,16 @@ def user_model_folder() -> Path:
     """
     chosen = os.environ.get(ENVIRONMENT, "").strip()
     if chosen:
-        return Path(chosen).expanduser().absolute()
+        return _at_home(chosen).absolute()
     return _user_data_folder() / "autofocus-segmentation" / "models"
+
+
+def _at_home(path: str | os.PathLike[str]) -> Path:
+    """The path with ~ replaced by the home folder, if there is such a user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # ~nosuchuser may be the name of a folder
+        return Path(path)
 
 
 def _user_data_folder() -> Path:
@@ -76,6 +84,8 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
         ModelError: there is no such model (the message lists all names and the closest), or it is damaged.
     """
     text = os.fspath(name_or_path)
+    if not text:
+        raise ModelError("The name of the model is empty", "give a name (see the list of models), a folder or a zip")
     looks_like_path = not isinstance(name_or_path, str) or bool(re.search(r"[/\\]|\.zip$|^\.", text))
     if not looks_like_path:
         scanned = list(_scan())
@@ -87,7 +97,7 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
                 raise model
         if not Path(text).is_dir():
             raise _unknown(text, sorted({m.spec.name for _, m in scanned if isinstance(m, Model)}))
-    return read_bundle(Path(text).expanduser())
+    return read_bundle(_at_home(text))
 
 
 def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, replace: bool = False) -> Model:
@@ -102,7 +112,7 @@ def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, r
         ModelError: the model is damaged or unsafe, has another checksum, or its name is taken and `replace` is false.
         OutputError: the user's folder cannot be written.
     """
-    path = Path(path).expanduser()
+    path = _at_home(path)
     archive = read_archive(path) if path.is_file() else None
     expected = None if checksum is None else _sha256(checksum)
     if archive is not None and expected not in (None, hashlib.sha256(archive).hexdigest()):

@@ -202,7 +202,7 @@ def _settings(request: Mapping[str, Any]) -> Settings:
     values = dict(given)
     if request.get("roi_box") is not None:
         values["roi_box"] = _numbers(request, "roi_box", 15)
-    dummy = {"images": (), "model": "", "outputs": {"segmentation": ""}, "settings": values}
+    dummy = {"images": (), "model": "", "outputs": {"segmentation": "none"}, "settings": values}
     return Job.from_dict(dummy).settings
 
 

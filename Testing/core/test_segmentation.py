@@ -318,6 +318,14 @@ def test_images_that_cannot_be_used_are_refused() -> None:
     spoilt = sitk.GetArrayFromImage(noise_image())
     spoilt[: spoilt.shape[0] // 2 + 1] = np.nan
     assert "more than half" in refusal(model, sitk.GetImageFromArray(spoilt))
+    assert "is a ndarray, not an image" in refusal(model, spoilt)
+    assert "is a str, not an image" in refusal(model, "a.nrrd")
+
+
+@pytest.mark.parametrize("smallest", [float("nan"), -1.0, "5"])
+def test_an_island_is_a_volume(smallest: object) -> None:
+    with pytest.raises(SettingError, match="smallest_island_mm3"):
+        segment_image(random_model(), [noise_image()], smallest_island_mm3=smallest)  # type: ignore[arg-type]
 
 
 def test_a_few_voxels_without_a_value_are_filled_with_a_warning() -> None:

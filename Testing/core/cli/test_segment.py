@@ -204,3 +204,27 @@ def test_a_name_that_is_no_unicode_is_a_sentence(
     )  # fmt: skip
     assert "not valid Unicode (UTF-8); rename it." in error(run)
     assert files_in(tmp_path) == {"a.nrrd"}
+
+
+def test_an_empty_name_is_not_the_current_folder(
+    autofocus_here: Autofocus, tiny_model: Path, write_random_image: Callable[..., Path], tmp_path: Path
+) -> None:
+    scan = write_random_image("a.nrrd")
+    assert "name of an image is empty" in error(autofocus_here("segment", "", "-m", tiny_model, "-o", "o.nrrd"))
+    assert "name of the model is empty" in error(autofocus_here("segment", scan, "-m", "", "-o", "o.nrrd"))
+    sound = ("segment", scan, "-m", tiny_model, "-o")
+    for outputs in ([""], ["o.nrrd", "--attention", ""], ["o.nrrd", "--probabilities", ""], ["o.nrrd", "--roi", ""]):
+        assert " is ''; give the name of a " in error(autofocus_here(*sound, *outputs))
+    assert files_in(tmp_path) == {"a.nrrd"}
+
+
+def test_a_sentence_is_one_line_whatever_a_file_is_called(autofocus_here: Autofocus, tiny_model: Path) -> None:
+    run = autofocus_here("segment", "a\nb\t.nrrd", "-m", tiny_model, "-o", "o.nrrd", "--quiet")
+    assert error(run) == r"autofocus: There is no file or folder a\nb\t.nrrd; check its name and place."
+    run = autofocus_here("segment", "a.nrrd", "-m", "~nosuchuser/model", "-o", "o.nrrd", "--quiet")
+    assert "There is no model at" in error(run)
+
+
+def test_a_box_with_what_is_no_number_is_no_mask(autofocus_here: Autofocus, tiny_model: Path) -> None:
+    run = autofocus_here("segment", "a.nrrd", "-m", tiny_model, "-o", "o.nrrd", "--roi", "0,0,0,nan,1,1")
+    assert "is no box" in error(run, status=2)

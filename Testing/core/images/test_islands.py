@@ -1,10 +1,14 @@
-"""Islands of structures: the largest part of a structure stays, wherever anatomy has one piece of it."""
+"""Islands of structures: the largest part stays wherever anatomy has one piece, and small ones go on request."""
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
-from AutofocusCore.images.islands import keep_largest
+import numpy as np
+import pytest
+
+from AutofocusCore.errors import SettingError
+from AutofocusCore.images.islands import check_smallest, keep_largest, remove_islands
 
 
 def test_the_largest_part_stays_and_the_voxels_removed_are_counted() -> None:
@@ -25,3 +29,17 @@ def test_parts_that_touch_at_a_corner_are_one() -> None:
     labels[0, 0, 0] = labels[1, 1, 1] = labels[2, 2, 2] = 3
     assert keep_largest(labels, [3, 7]) == {}  # there is no 7
     assert (labels == 3).sum() == 3
+
+
+@pytest.mark.parametrize("smallest", [1e18, 1e308, np.float64(1e300), 10**30])
+def test_an_island_that_no_image_can_hold_leaves_nothing(smallest: float) -> None:
+    labels = np.ones((6, 8, 10), np.uint8)
+    check_smallest(smallest)
+    assert remove_islands(labels, 1.0, smallest) == labels.size
+    assert not labels.any()
+
+
+@pytest.mark.parametrize("smallest", [math.inf, math.nan, -1, -1e-9, "5", None, True, 10**400, [1], np.float32(-2)])
+def test_what_is_no_volume_of_an_island_is_refused(smallest: object) -> None:
+    with pytest.raises(SettingError, match="smallest_island_mm3 is"):
+        check_smallest(smallest)
