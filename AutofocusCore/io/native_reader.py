@@ -4,8 +4,9 @@ ITK's readers of rarer formats, and GDCM's decoders of compressed DICOM, are nat
 can crash, hang or fill the memory with. Here that ends this process and not the one that computes.
 
 The request: "files" (each a path), "reader" (ITK's name of the one reader that may be used), "frame" (index or null),
-"out" (a folder), "seconds" (of the processor), "wait" (times as many on the clock), "bytes" (limits). Into the folder go `about.json` (size, spacing, origin, direction,
-components, kind of each file) and `voxels-<n>.npy`, unless only "about" is wanted; or `error.txt`.
+"out" (a folder), and the limits "seconds" (of the processor), "wait" (times as many on the clock) and "bytes". Into
+the folder go `about.json` (size, spacing, origin, direction, components, kind of each file) and `voxels-<n>.npy`,
+unless only "about" is wanted; or `error.txt`.
 """
 
 from __future__ import annotations

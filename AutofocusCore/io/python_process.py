@@ -1,8 +1,8 @@
 """Command lines that run a module of this package in another Python process.
 
 `python -m` puts the current folder first among the places that modules are imported from. Where that is a folder of
-scans from elsewhere, a `json.py` in it would run as part of this program; so it is taken out before anything is
-imported.
+scans from elsewhere, a file in it with the name of a module would run as part of this program; so it is taken out
+before anything is imported.
 """
 
 from __future__ import annotations
