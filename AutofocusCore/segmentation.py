@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -18,16 +17,16 @@ from AutofocusCore.images.islands import check_smallest, keep_largest, remove_is
 from AutofocusCore.images.labelling import count_steps, label_image
 from AutofocusCore.images.plausible import nothing_found
 from AutofocusCore.images.preparing import check_channels, prepare
-from AutofocusCore.images.resampling import to_image, to_vector_image
 from AutofocusCore.images.roi import Roi, RoiBox, common_region, roi_mask, roi_region
 from AutofocusCore.models.spec import ModelSpec
+from AutofocusCore.result import BACKGROUND, AttentionMap, ReachMap, Recalibration, SegmentationResult
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from AutofocusCore.inference import CancelledCallback, Plan, ProgressCallback
+    from AutofocusCore.inference import CancelledCallback, ProgressCallback
 
-__all__ = ["AttentionMap", "ReachMap", "RoiBox", "Segmentation", "SegmentationModel", "segment_image"]
+__all__ = ["AttentionMap", "ReachMap", "RoiBox", "SegmentationModel", "SegmentationResult", "segment_image"]
 
 
 CERTAIN = 30.0
@@ -45,107 +44,6 @@ class SegmentationModel(Protocol):
         """The network, in evaluation mode."""
 
 
-@dataclass(frozen=True)
-class AttentionMap:
-    """Where one autofocus layer looked how far, or which of its streams a network of scale streams used where.
-
-    Attributes:
-        weights: (K, D, H, W) float32, summing to 1 over K.
-        rates: the K dilation rates, in voxels of the grid. A stream that sees the image at half its size has the rate
-            2: its kernels take every second voxel, as those of dilation 2 do.
-        grid: the model's grid, cropped to what was predicted.
-        patient: (D, H, W), where the patient is and not air; None where that is not known.
-    """
-
-    weights: npt.NDArray[np.float32]
-    rates: tuple[float, ...]
-    grid: Grid
-    patient: npt.NDArray[np.bool_] | None = None
-
-    def effective_dilation_mm(self) -> npt.NDArray[np.float32]:
-        """Σₖ Λᵏ rₖ in mm, (D, H, W); a voxel of unequal edges counts as a cube of its volume."""
-        effective = np.tensordot(np.asarray(self.rates, dtype=np.float32), self.weights, axes=1)
-        return (effective * np.float32(self.grid.voxel_mm3 ** (1 / 3))).astype(np.float32)
-
-
-@dataclass(frozen=True)
-class ReachMap:
-    """How far the network looked from each voxel, all layers together.
-
-    Attributes:
-        values: (D, H, W) float32, mm; 0 in the air around the patient, where that is known.
-        grid: the model's grid, cropped to what was predicted.
-        patient: (D, H, W), where the patient is and not air; None where that is not known.
-    """
-
-    values: npt.NDArray[np.float32]
-    grid: Grid
-    patient: npt.NDArray[np.bool_] | None = None
-
-    @classmethod
-    def of(cls, network: Any, attention: Mapping[int, AttentionMap]) -> ReachMap | None:
-        """The reach of a network with this attention; None where it chooses nothing, or maps of layers are missing.
-
-        The sum over the autofocus layers of the effective dilation, and the rates of the fixed layers, in mm; see
-        `AutofocusCore.networks.reach`.
-        """
-        from AutofocusCore.networks.reach import reach_of
-
-        reach = reach_of(network)
-        if reach is None or len(attention) < network.autofocus_layers:
-            return None
-        first = next(iter(attention.values()))
-        values = np.full(first.weights.shape[1:], reach.fixed * first.grid.voxel_mm3 ** (1 / 3), np.float32)
-        for layer in attention.values():
-            values += np.float32(reach.factor) * layer.effective_dilation_mm()
-        if first.patient is not None:
-            values[~first.patient] = 0.0
-        return cls(values, first.grid, first.patient)
-
-
-@dataclass(frozen=True)
-class Recalibration:
-    """What a network of scale streams did to the scores of each class.
-
-    Attributes:
-        factors: (classes, D, H, W) float32, background first: from 0, suppressed, to 1.
-        grid: the model's grid, cropped to what was predicted.
-    """
-
-    factors: npt.NDArray[np.float32]
-    grid: Grid
-
-
-@dataclass(frozen=True)
-class Segmentation:
-    """What came of it.
-
-    Attributes:
-        labels: 8-bit image with exactly the first channel's grid; 0 is background.
-        probabilities: vector image (a component for each class, background first) on the same grid, where asked for.
-        attention: maps by index of the autofocus layer, where asked for.
-        recalibration: of a network of scale streams that has it, where attention was asked for.
-        reach: how far the network looked, where the attention of all its layers was asked for.
-        evidence: what `AutofocusCore.review` needs, where asked for.
-        plan: how the volume was computed.
-        device, precision: where and in what.
-        seconds: wall time of the stages "prepare", "predict", "resample".
-        warnings: sentences for the user.
-    """
-
-    labels: sitk.Image
-    probabilities: sitk.Image | None
-    attention: dict[int, AttentionMap]
-    plan: Plan
-    device: str
-    precision: str
-    seconds: dict[str, float]
-    warnings: tuple[str, ...]
-    recalibration: Recalibration | None = None
-    reach: ReachMap | None = None
-    evidence: Evidence | None = None
-
-
 def segment_image(
     model: SegmentationModel,
     channels: Sequence[sitk.Image],
@@ -161,7 +59,7 @@ def segment_image(
     smallest_island_mm3: float = 0.0,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
-) -> Segmentation:
+) -> SegmentationResult:
     """Segment one patient's image or images.
 
     Every channel is resampled, in millimetres, to the model's spacing and orientation over the extent of the first
@@ -257,18 +155,22 @@ def segment_image(
     rates = tuple(network.dilation_rates)
     maps = {i: AttentionMap(weights.numpy(), rates, inner, patient) for i, weights in prediction.attention.items()}
     factors = prediction.recalibration
-    return Segmentation(
-        labels=to_image(labels, target),
-        probabilities=to_vector_image(resampled, target) if resampled is not None else None,
+    classes = (BACKGROUND, *(structure.name for structure in model.spec.structures))
+    return SegmentationResult(
+        label_array=labels,
+        grid=target,
+        structures=model.spec.structures,
         attention=maps,
-        plan=prediction.plan,
+        reach=ReachMap.of(network, maps),
+        recalibration=None if factors is None else Recalibration(factors.numpy(), inner, classes),
+        probability_array=resampled,
+        evidence=Evidence(scores, inner, target, intensities) if evidence else None,
+        scan=channels[0],
+        plan=prediction.plan.describe(),
         device=prediction.device,
         precision=prediction.precision,
         seconds=clock.seconds,
         warnings=warnings,
-        recalibration=None if factors is None else Recalibration(factors.numpy(), inner),
-        evidence=Evidence(scores, inner, target, intensities) if evidence else None,
-        reach=ReachMap.of(network, maps),
     )
 
 

@@ -18,7 +18,7 @@ from AutofocusCore.jobs.review import estimate_text
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import Progress
-    from AutofocusCore.jobs.run import CheckedJob, Outcome
+    from AutofocusCore.jobs.run import CheckedJob
 
 
 def add_parser(commands: Any) -> None:
@@ -87,7 +87,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if model.spec.synthetic:
         warn(f"The model {model.spec.name} was trained on synthetic images only.")
 
-    outcomes: list[Outcome] = []
+    outcomes: list[dict[str, Any]] = []
     try:
         _run_jobs(jobs, outcomes, signals, quiet=args.quiet)
     except (Exception, KeyboardInterrupt) as error:
@@ -101,8 +101,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     return 0
 
 
-def _run_jobs(jobs: list[CheckedJob], outcomes: list[Outcome], signals: Signals, *, quiet: bool) -> None:
-    """Run one job after the other; the outcomes are of those whose files are written, however this ends."""
+def _run_jobs(jobs: list[CheckedJob], outcomes: list[dict[str, Any]], signals: Signals, *, quiet: bool) -> None:
+    """Run one job after the other; `outcomes` gets the record of each whose files are written, however this ends."""
     from AutofocusCore.jobs.run import run_job
 
     with ProgressDisplay(quiet=quiet) as display:
@@ -114,37 +114,37 @@ def _run_jobs(jobs: list[CheckedJob], outcomes: list[Outcome], signals: Signals,
 
         for number, job in enumerate(jobs):
             display.prefix = f"Frame {number}: " if len(jobs) > 1 else ""
-            outcomes.append(run_job(job, progress=progress, cancelled=signals.cancelled))
+            outcomes.append(run_job(job, progress=progress, cancelled=signals.cancelled).to_dict())
             if len(outcomes) < len(jobs):  # else all is done, and a signal comes too late
                 signals.release()
 
 
-def _summarize(args: argparse.Namespace, outcomes: list[Outcome]) -> None:
-    for text in dict.fromkeys(text for outcome in outcomes for text in outcome.warnings):
+def _summarize(args: argparse.Namespace, outcomes: list[dict[str, Any]]) -> None:
+    for text in dict.fromkeys(text for outcome in outcomes for text in outcome["warnings"]):
         warn(text)
     if args.json:
-        results = [outcome.to_dict() for outcome in outcomes]
-        print_json(results[0] if args.frame != "all" else {"frames": results})
+        print_json(outcomes[0] if args.frame != "all" else {"frames": outcomes})
     elif not args.quiet:
         for outcome in outcomes:
             _print_structures(outcome)
-            total = readable_seconds(sum(outcome.seconds.values()))
-            say(f"{total} on {outcome.device} in {outcome.precision}. Written:")
-            for path in outcome.files:
+            total = readable_seconds(outcome["seconds_total"])
+            say(f"{total} on {outcome['device']} in {outcome['precision']}. Written:")
+            for path in outcome["files"]:
                 say(f"  {path}")
 
 
-def _print_structures(outcome: Outcome) -> None:
+def _print_structures(outcome: dict[str, Any]) -> None:
     """Volumes, with the estimates where there are any, and where to look first."""
-    estimates = (outcome.review or {}).get("estimates") or {}
+    estimates = (outcome["review"] or {}).get("estimates") or {}
+    measured = [(m["structure"], f"{m['volume_ml']:.2f}") for m in outcome["measurements"]]
     if not any(estimates.values()):
-        print_table(("Structure", "Volume (mL)"), [(m.structure, f"{m.volume_ml:.2f}") for m in outcome.measurements])
+        print_table(("Structure", "Volume (mL)"), measured)
         return
     rows = []
-    for m in outcome.measurements:
-        estimate = estimates.get(m.structure)
+    for name, volume in measured:
+        estimate = estimates.get(name)
         check = "check this contour" if estimate is not None and estimate["check"] else ""
-        rows.append((m.structure, f"{m.volume_ml:.2f}", estimate_text(estimate), check))
+        rows.append((name, volume, estimate_text(estimate), check))
     print_table(("Structure", "Volume (mL)", "Estimated Dice (80 % interval)", ""), rows)
 
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.io.nrrd import grid_matrix
 
 Region = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 """Voxels ((z0, z1), (y0, y1), (x0, x1)) of an array, ends exclusive."""
@@ -58,6 +59,18 @@ class Grid:
         cosines = matrix / spacing
         cosines[np.abs(cosines) < SMALLEST_COSINE] = 0.0
         return cls((x, y, z), _three(spacing), _three(origin), tuple(cosines.ravel().tolist()))
+
+    @classmethod
+    def from_index_to_lps(cls, shape: Sequence[int], index_to_lps: npt.ArrayLike) -> Grid:
+        """The inverse of `index_to_lps`, for an array of shape (z, y, x)."""
+        matrix = np.asarray(index_to_lps, dtype=np.float64).reshape(4, 4)
+        z, y, x = shape
+        return cls.from_matrix((x, y, z), matrix[:3, :3], matrix[:3, 3])
+
+    @property
+    def index_to_lps(self) -> Floats:
+        """The 4 × 4 matrix from voxel indices (i, j, k, 1) to mm (x, y, z, 1), LPS; an array's index is [k, j, i]."""
+        return grid_matrix(self.spacing, self.origin, self.direction)
 
     @property
     def shape(self) -> tuple[int, int, int]:

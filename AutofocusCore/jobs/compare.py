@@ -7,6 +7,7 @@ millimetres, on the grid of the first: mean over both surfaces, and the 95th per
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,7 +19,7 @@ from AutofocusCore.jobs.measure import measure
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from AutofocusCore.jobs.saved_result import SavedResult
+    from AutofocusCore.result import SegmentationResult
 
 Mask = npt.NDArray[np.bool_]
 SAME_GRID = 1e-3
@@ -55,26 +56,24 @@ class Comparison:
     warnings: tuple[str, ...]
 
 
-def compare_results(first: SavedResult, second: SavedResult) -> Comparison:
+def compare_results(first: SegmentationResult, second: SegmentationResult) -> Comparison:
     """Compare two results; structures belong together by their names.
 
     Raises:
         InputError: they have no structure in common.
     """
-    from AutofocusCore.images.geometry import Grid
-
     labels = {s.name.casefold(): s for s in first.structures}, {s.name.casefold(): s for s in second.structures}
     common = [name for name in labels[0] if name in labels[1]]
     if not common:
         raise InputError(
-            f"{first.path.name} and {second.path.name} have no structure in common",
+            f"{_name(first)} and {_name(second)} have no structure in common",
             f"compare results with the same names; the first has {', '.join(s.name for s in first.structures)}",
         )
     volumes = tuple(
         {m.structure.casefold(): m.volume_ml for m in measure(result.labels, result.structures)}
         for result in (first, second)
     )
-    grid, other = Grid.of(first.labels), Grid.of(second.labels)
+    grid, other = first.grid, second.grid
     warnings: list[str] = []
     moved = second.labels
     if not grid.same_as(other, SAME_GRID):
@@ -83,7 +82,7 @@ def compare_results(first: SavedResult, second: SavedResult) -> Comparison:
             "other. Volumes hold in any case."
         )
         moved = _on_grid_of(first.labels, second.labels)
-    one, two = _array(first.labels), _array(moved)
+    one, two = first.label_array, _array(moved)
     rows = []
     for name in [*labels[0], *(name for name in labels[1] if name not in labels[0])]:
         a, b = volumes[0].get(name), volumes[1].get(name)
@@ -95,6 +94,10 @@ def compare_results(first: SavedResult, second: SavedResult) -> Comparison:
         percent = None if change is None or not a else 100 * change / a
         rows.append(StructureChange(shown, _r(a), _r(b), _r(change), _r(percent, 1), _r(dice, 4), _r(mean), _r(hd95)))
     return Comparison(tuple(rows), tuple(warnings))
+
+
+def _name(result: SegmentationResult) -> str:
+    return Path(result.files[0]).name if result.files else "the result"
 
 
 def _on_grid_of(reference: sitk.Image, labels: sitk.Image) -> sitk.Image:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import platform
 import uuid
-from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,12 +14,10 @@ from AutofocusCore._version import __version__
 if TYPE_CHECKING:
     from AutofocusCore.jobs.job import Job
     from AutofocusCore.models import Model
-    from AutofocusCore.segmentation import Segmentation
+    from AutofocusCore.result import SegmentationResult
 
 
-def provenance(
-    job: Job, model: Model, result: Segmentation, seconds: Mapping[str, float], warnings: Sequence[str]
-) -> dict[str, Any]:
+def provenance(job: Job, model: Model, result: SegmentationResult) -> dict[str, Any]:
     """How a result was made, for the headers of files; names of files only, as folders may name patients."""
     import numpy as np
     import SimpleITK as sitk
@@ -38,9 +35,9 @@ def provenance(
         "settings": settings,
         "device": result.device,
         "precision": result.precision,
-        "plan": str(result.plan.describe()),
-        "seconds": {stage: round(value, 3) for stage, value in seconds.items()},
-        "warnings": list(warnings),
+        "plan": result.plan,
+        "seconds": {stage: round(value, 3) for stage, value in result.seconds.items()},
+        "warnings": list(result.warnings),
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "versions": {
             "python": platform.python_version(),

@@ -15,10 +15,9 @@ from AutofocusCore.io.atomic import Staging, joined, suffix_of
 
 if TYPE_CHECKING:
     from AutofocusCore.jobs.job import Job
-    from AutofocusCore.jobs.run import Computed
     from AutofocusCore.models import Model, ModelSpec
+    from AutofocusCore.result import SegmentationResult
     from AutofocusCore.review import Assessment, Place
-    from AutofocusCore.segmentation import Segmentation
 
 COLUMNS = ("place", "structure", "label", "x_mm", "y_mm", "z_mm", "axes", "volume_ml", "inside_ml", "outside_ml")
 AXES = "LPS"
@@ -28,7 +27,7 @@ POINTS_SCHEMA = (
 )
 
 
-def review_result(spec: ModelSpec, result: Segmentation, seconds: dict[str, float]) -> Assessment | None:
+def review_result(spec: ModelSpec, result: SegmentationResult, seconds: dict[str, float]) -> Assessment | None:
     """Review a result that has evidence; the time that it takes goes to `seconds`, as "review".
 
     Raises:
@@ -45,9 +44,9 @@ def review_result(spec: ModelSpec, result: Segmentation, seconds: dict[str, floa
     return found
 
 
-def write_review_files(job: Job, model: Model, computed: Computed, staging: Staging) -> None:
+def write_review_files(job: Job, model: Model, result: SegmentationResult, staging: Staging) -> None:
     """Write the files of the review that the job wants."""
-    out, assessment, evidence = job.outputs, computed.assessment, computed.result.evidence
+    out, assessment, evidence = job.outputs, result.assessment, result.evidence
     if assessment is None or evidence is None:
         return
     if out.uncertainty is not None:
@@ -56,35 +55,36 @@ def write_review_files(job: Job, model: Model, computed: Computed, staging: Stag
         from AutofocusCore.review.assessment import doubt_on_scan
 
         doubt = doubt_on_scan(evidence, calibration_of(model.spec))
-        write_image(staging.aside(out.uncertainty), doubt, provenance=computed.provenance)
+        write_image(staging.aside(out.uncertainty), doubt, provenance=result.provenance)
     if out.review is not None:
         write_places(out.review, assessment.places, staging=staging)
     if out.report is not None:
+        assert result.scan is not None
         from AutofocusCore.jobs.report import write_report
 
         write_report(
             out.report,
-            computed.image,
-            computed.result.labels,
+            result.scan,
+            result.labels,
             model.spec,
-            computed.measurements,
+            result.measurements,
             assessment,
-            computed.provenance,
+            result.provenance,
             staging=staging,
         )
 
 
-def write_doubt(path: Path, spec: ModelSpec, computed: Computed) -> str:
+def write_doubt(path: Path, spec: ModelSpec, result: SegmentationResult) -> str:
     """Write the map of doubt on the model's grid, for a viewer on this computer; the path as text."""
     from AutofocusCore.images.resampling import to_image
     from AutofocusCore.io.image_files import write_image
     from AutofocusCore.review import calibration_of
     from AutofocusCore.review.assessment import doubt_on_model_grid
 
-    evidence = computed.result.evidence
+    evidence = result.evidence
     assert evidence is not None
     doubt = to_image(doubt_on_model_grid(evidence, calibration_of(spec)), evidence.grid)
-    write_image(path, doubt, provenance=computed.provenance)
+    write_image(path, doubt, provenance=result.provenance)
     return str(path)
 
 

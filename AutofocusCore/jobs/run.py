@@ -8,85 +8,24 @@ import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from AutofocusCore.errors import Cancelled
 from AutofocusCore.io.results import attention_names, reach_name, recalibration_name
 from AutofocusCore.jobs.dicom_export import check_dicom_export
 from AutofocusCore.jobs.job import Job, Settings
-from AutofocusCore.jobs.measure import Measurement, measure
+from AutofocusCore.jobs.measure import measure
 from AutofocusCore.jobs.provenance import provenance
 from AutofocusCore.jobs.review import review_result
+from AutofocusCore.jobs.write import write_files
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
     from AutofocusCore.inference import CancelledCallback, ProgressCallback
     from AutofocusCore.models import Model, ModelSpec
-    from AutofocusCore.review import Assessment
-    from AutofocusCore.segmentation import RoiBox, Segmentation
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Result of `run_job`."""
-
-    files: tuple[str, ...]
-    measurements: tuple[Measurement, ...]
-    seconds: dict[str, float]
-    device: str
-    precision: str
-    plan: str
-    warnings: tuple[str, ...]
-    result_id: str
-    review: dict[str, Any] | None = None
-
-    @property
-    def volumes_ml(self) -> dict[str, float]:
-        """Volume of every structure in millilitres."""
-        return {m.structure: m.volume_ml for m in self.measurements}
-
-    def to_dict(self) -> dict[str, Any]:
-        """All fields for JSON."""
-        return {**dataclasses.asdict(self), "volumes_ml": self.volumes_ml, "seconds_total": sum(self.seconds.values())}
-
-
-@dataclass(frozen=True)
-class Computed:
-    """Result of `compute_job`, before files are written.
-
-    Attributes:
-        result: labels, attention, probabilities.
-        measurements: of every structure.
-        provenance: how it was made, any JSON.
-        seconds: wall time by stage.
-        warnings: sentences for the user.
-        image: of the first channel.
-        assessment: the review of the result, where it was wanted.
-    """
-
-    result: Segmentation
-    measurements: tuple[Measurement, ...]
-    provenance: dict[str, Any]
-    seconds: dict[str, float]
-    warnings: tuple[str, ...]
-    image: sitk.Image
-    assessment: Assessment | None = None
-
-    def outcome(self, files: Sequence[str | Path], seconds_to_write: float) -> Outcome:
-        """The outcome, once these files are written."""
-        return Outcome(
-            files=tuple(str(path) for path in files),
-            measurements=self.measurements,
-            seconds={k: round(v, 3) for k, v in {**self.seconds, "write": seconds_to_write}.items()},
-            device=self.result.device,
-            precision=self.result.precision,
-            plan=str(self.result.plan.describe()),
-            warnings=self.warnings,
-            result_id=self.provenance["result_id"],
-            review=None if self.assessment is None else self.assessment.to_dict(),
-        )
+    from AutofocusCore.result import SegmentationResult
+    from AutofocusCore.segmentation import RoiBox
 
 
 @dataclass(frozen=True)
@@ -102,19 +41,17 @@ def run_job(
     *,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
-) -> Outcome:
+) -> SegmentationResult:
     """Read, segment and write. Afterwards all files of the job exist, or none.
 
     Raises:
         AutofocusError: an error that the user can correct.
         Cancelled: `cancelled()` returned true.
     """
-    computed = compute_job(checked, progress=progress, cancelled=cancelled)
+    result = compute_job(checked, progress=progress, cancelled=cancelled)
     start = time.monotonic()
-    from AutofocusCore.jobs.write import write_files
-
-    files = write_files(checked.job, checked.model, computed, reporter(progress, cancelled))
-    return computed.outcome(files, time.monotonic() - start)
+    files = write_files(checked.job, checked.model, result, reporter(progress, cancelled))
+    return result.written(files, time.monotonic() - start)
 
 
 def check_job(job: Job, model: Model, *, writes: bool = True) -> CheckedJob:
@@ -178,7 +115,7 @@ def compute_job(
     review: bool | None = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
-) -> Computed:
+) -> SegmentationResult:
     """Read and segment; attention and probabilities only if the job has outputs for them. Raises as `run_job`.
 
     Args:
@@ -220,8 +157,10 @@ def compute_job(
     if assessment is not None:
         warnings += assessment.warnings
     measurements = tuple(measure(result.labels, model.spec.structures, channels[0]))
-    record = provenance(job, model, result, seconds, warnings)
-    return Computed(result, measurements, record, seconds, warnings, channels[0], assessment)
+    result = dataclasses.replace(
+        result, seconds=seconds, warnings=warnings, assessment=assessment, measurements=measurements
+    )
+    return dataclasses.replace(result, provenance=provenance(job, model, result))
 
 
 def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[list[sitk.Image], tuple[str, ...]]:

@@ -4,51 +4,57 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import SimpleITK as sitk
+
 from AutofocusCore.errors import AutofocusError, InputError
-from AutofocusCore.io.atomic import suffix_of
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.io.atomic import stem_of, suffix_of
 from AutofocusCore.io.outputs import SEGMENTATION_FORMATS, check_format, read_sidecar, sidecar_path
 from AutofocusCore.io.slicer_nrrd import PROVENANCE_KEY, read_keys, segments_of
+from AutofocusCore.jobs.saved_attention import read_attention
+from AutofocusCore.result import SegmentationResult
 
 if TYPE_CHECKING:
-    import SimpleITK as sitk
-
     from AutofocusCore.models.parts import Structure
 
 MOST_LABELS = 255
 
 
-@dataclass(frozen=True)
-class SavedResult:
-    """A segmentation from a file.
-
-    Attributes:
-        path: the file.
-        labels: 8-bit labelmap.
-        structures: what each label value means, in the file's order.
-        provenance: how it was made, as far as the file says.
-    """
-
-    path: Path
-    labels: sitk.Image
-    structures: tuple[Structure, ...]
-    provenance: dict[str, Any]
-
-
-def read_result(path: str | Path, structures: Sequence[Structure] | None = None) -> SavedResult:
+def read_result(
+    path: str | Path, structures: Sequence[Structure] | None = None, *, attention: str | Path | None = None
+) -> SegmentationResult:
     """Read a segmentation: `.seg.nrrd` of this program or of Slicer, or a labelmap with its sidecar beside it.
 
     Args:
         path: the file.
         structures: what the labels mean, for a labelmap without a sidecar.
+        attention: folder in which the same run has written attention maps; they are read too. None: they are not.
 
     Raises:
         InputError: missing, damaged, overlapping segments, or labels whose meaning is not known.
     """
     path = Path(path)
+    labels, listed, provenance = _read_file(path, structures)
+    maps = {} if attention is None else read_attention(attention, stem_of(path), listed)
+    return SegmentationResult(
+        label_array=sitk.GetArrayFromImage(labels),
+        grid=Grid.of(labels),
+        structures=listed,
+        **maps,
+        plan=str(provenance.get("plan") or ""),
+        device=str(provenance.get("device") or ""),
+        precision=str(provenance.get("precision") or ""),
+        provenance=provenance,
+        files=(str(path),),
+    )
+
+
+def _read_file(
+    path: Path, structures: Sequence[Structure] | None
+) -> tuple[sitk.Image, tuple[Structure, ...], dict[str, Any]]:
     if not path.is_file():
         raise InputError(f"There is no segmentation {path}", "check its name and place")
     try:
@@ -64,18 +70,17 @@ def read_result(path: str | Path, structures: Sequence[Structure] | None = None)
         from AutofocusCore.models.parts import Structure, from_mapping
 
         listed = tuple(from_mapping(Structure, entry, f"{sidecar} entry") for entry in content["structures"])
-        return SavedResult(path, labels, listed, content.get("provenance") or provenance)
+        return labels, listed, content.get("provenance") or provenance
     if structures is None:
         raise InputError(
             f"{path} does not say what its labels mean, and there is no sidecar {sidecar} beside it",
             "name the model that made it (--model), or give the .seg.nrrd",
         )
-    return SavedResult(path, labels, tuple(structures), provenance)
+    return labels, tuple(structures), provenance
 
 
 def _read_labels(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
     import numpy as np
-    import SimpleITK as sitk
 
     from AutofocusCore.images import read_image
 
@@ -90,7 +95,7 @@ def _read_labels(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
     return sitk.Cast(image, sitk.sitkUInt8), _provenance(keys.get(PROVENANCE_KEY))
 
 
-def _read_seg_nrrd(path: Path) -> SavedResult:
+def _read_seg_nrrd(path: Path) -> tuple[sitk.Image, tuple[Structure, ...], dict[str, Any]]:
     try:
         keys = read_keys(path)
         segments = segments_of(keys)
@@ -104,7 +109,7 @@ def _read_seg_nrrd(path: Path) -> SavedResult:
             "export it from Slicer as a labelmap, or save the segments that overlap as files of their own",
         )
     labels, provenance = _read_labels(path)
-    return SavedResult(path, labels, structures, provenance)
+    return labels, structures, provenance
 
 
 def _structure(segment: Mapping[str, Any]) -> Structure:

@@ -20,18 +20,18 @@ from AutofocusCore.jobs.review import write_review_files
 
 if TYPE_CHECKING:
     from AutofocusCore.jobs.job import Job
-    from AutofocusCore.jobs.run import Computed
     from AutofocusCore.models import Model
+    from AutofocusCore.result import SegmentationResult
 
 
 def write_files(
     job: Job,
     model: Model,
-    computed: Computed,
+    result: SegmentationResult,
     report: Callable[[str, int, int], None],
 ) -> list[Path]:
     """Write every file of a job, or none; their final names."""
-    out, result, record = job.outputs, computed.result, computed.provenance
+    out, record = job.outputs, result.provenance
     with Staging() as staging:
         report("write", 0, 4)
         if out.attention is not None and result.attention:
@@ -46,12 +46,13 @@ def write_files(
             write_reach(folder, out.stem, reach.values, reach.grid, provenance=record, staging=staging)
         report("write", 1, 4)
         if out.probabilities is not None:
-            assert result.probabilities is not None
-            write_probabilities(out.probabilities, result.probabilities, provenance=record, staging=staging)
+            probabilities = result.probabilities
+            assert probabilities is not None
+            write_probabilities(out.probabilities, probabilities, provenance=record, staging=staging)
         report("write", 2, 4)
         if out.statistics is not None:
-            write_statistics(out.statistics, computed.measurements, staging=staging)
-        write_review_files(job, model, computed, staging)
+            write_statistics(out.statistics, result.measurements, staging=staging)
+        write_review_files(job, model, result, staging)
         report("write", 3, 4)
         if out.dicom is not None:
             export_dicom(

@@ -121,10 +121,10 @@ class RequestHandlers:
         job = self._limited(Job.from_dict(request), request.get("memory_share"))
         model = self._model(request)
         try:
-            outcome = run_job(check_job(job, model), progress=progress, cancelled=cancelled)
+            answer = run_job(check_job(job, model), progress=progress, cancelled=cancelled).to_dict()
         finally:
             give_memory_back()
-        return {**outcome.to_dict(), "model": model.to_record()}
+        return {**answer, "model": model.to_record()}
 
     def _segment_here(
         self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
@@ -132,7 +132,7 @@ class RequestHandlers:
         """Segment into a temporary folder, for a caller that reads the result at once."""
         from AutofocusCore.jobs.review import write_doubt
         from AutofocusCore.jobs.run import check_job, compute_job, reporter
-        from AutofocusCore.worker.results import write_exchange_files
+        from AutofocusCore.worker.exchange import write_exchange_files
 
         folder = self._folders.new(request.get("id"), keep=bool(request.get("keep", True)))
         try:
@@ -145,21 +145,21 @@ class RequestHandlers:
             model = self._model(request)
             checked = check_job(job, model, writes=False)
             review = bool(request.get("review", True))
-            computed = compute_job(checked, review=review, progress=progress, cancelled=cancelled)
+            result = compute_job(checked, review=review, progress=progress, cancelled=cancelled)
+            if result.review is not None:  # with the provenance it gets into the scene, and is saved with it
+                result = dataclasses.replace(result, provenance={**result.provenance, "review": result.review})
             start = time.monotonic()
-            report = reporter(progress, cancelled)
-            results = write_exchange_files(folder, model.spec, computed.result, computed.provenance, report)
+            written = write_exchange_files(folder, result, reporter(progress, cancelled))
+            result = result.written(written["files"], time.monotonic() - start)
+            answer = {**result.to_dict(), **written, "model": model.to_record()}
+            if request.get("uncertainty") and result.evidence is not None:
+                answer["uncertainty"] = write_doubt(folder / "uncertainty.nrrd", model.spec, result)
+            return answer
         except BaseException:
             self._folders.remove(folder)
             raise
         finally:
             give_memory_back()
-        if computed.assessment is not None:  # with the provenance it gets into the scene, and is saved with it
-            results["provenance"]["review"] = computed.assessment.to_dict()
-        if request.get("uncertainty") and computed.result.evidence is not None:
-            results["uncertainty"] = write_doubt(folder / "uncertainty.nrrd", model.spec, computed)
-        outcome = computed.outcome(results["files"], time.monotonic() - start)
-        return {**outcome.to_dict(), **results, "model": model.to_record()}
 
     def _limited(self, job: Job, share: Any) -> Job:
         """The job with a memory limit, if it has none and this process may use only a share."""

@@ -68,11 +68,11 @@ def write_scenes(
         remove_leftovers(batch.folder)
         table: dict[str, tuple[str, str, str]] = {}
         try:
-            for case, outcome in _done(batch, model):
+            for case in _done(batch, model):
                 beat()
                 if cancelled():
                     raise Cancelled("The batch was cancelled", "start it again to go on where it stopped")
-                table[case.name] = _one(batch, model, case, outcome, say)
+                table[case.name] = _one(batch, model, case, say)
         finally:
             _write_table(batch.folder, table)
     states = [state for state, _, _ in table.values()]
@@ -84,19 +84,17 @@ def scene_path(batch: Batch, case: Case) -> Path:
     return batch.folder / f"{case.stem}.mrb"
 
 
-def _done(batch: Batch, model: Model) -> Iterator[tuple[Case, Mapping[str, Any]]]:
-    """The cases that are done, with their outcomes; the checksum of each is looked at when its turn comes."""
+def _done(batch: Batch, model: Model) -> Iterator[Case]:
+    """The cases that are done; the checksum of each is looked at when its turn comes."""
     records = Records(batch.folder)
     for case in batch.cases:
         if case.problem is None:
             outcome, _ = records.done(case.stem, fingerprint(batch.job(case, model), model.identity))
             if outcome is not None:
-                yield case, outcome
+                yield case
 
 
-def _one(
-    batch: Batch, model: Model, case: Case, outcome: Mapping[str, Any], say: Callable[[str], None]
-) -> tuple[str, str, str]:
+def _one(batch: Batch, model: Model, case: Case, say: Callable[[str], None]) -> tuple[str, str, str]:
     """Status, cause and remedy of one case's scene."""
     from AutofocusSegmentationLib.batch.scene import open_scene
 
@@ -107,7 +105,7 @@ def _one(
     scene = open_scene()
     try:
         scene.clear()
-        fill(scene, case.name, batch.job(case, model), outcome, model)
+        fill(scene, case.name, batch.job(case, model), model)
         _save(scene, final)
         note.parent.mkdir(parents=True, exist_ok=True)
         write_text(note, json.dumps({"made_from": made_from, "scene": _state_of(final)}))
@@ -119,18 +117,18 @@ def _one(
     return "written", "", ""
 
 
-def fill(scene: BatchScene, name: str, job: Job, outcome: Mapping[str, Any], model: Model) -> Any:
+def fill(scene: BatchScene, name: str, job: Job, model: Model) -> Any:
     """Put a case into an empty scene: its volumes as the engine read them, and what it found.
 
     Returns:
         What scene_results.add_to_scene returns: the nodes.
     """
     from AutofocusCore.images import read_image
-    from AutofocusSegmentationLib.batch.results import read_result
+    from AutofocusCore.jobs.saved_result import read_result
     from AutofocusSegmentationLib.scene.image_node import add_image
     from AutofocusSegmentationLib.scene.results import add_to_scene
 
-    result = read_result(job, outcome, model)
+    result = read_result(job.outputs.segmentation, model.spec.structures, attention=job.outputs.attention)
     volumes = []
     for index, (path, channel) in enumerate(zip(job.images, model.spec.channels, strict=True)):
         series = job.settings.series[min(index, len(job.settings.series) - 1)] if job.settings.series else None

@@ -190,15 +190,15 @@ class RunControl:
         attention = add_maps(reference, result, segmentation)
         yield
         self._on_added(Added(segmentation, attention, kept), reference)
-        told = run.result.message
+        found = run.result
         sentence = _("Done in {time} on {device}. Check every contour: click a structure to go there.").format(
-            time=duration(run.seconds), device=told.get("device")
+            time=duration(run.seconds), device=found.device
         )
         if kept is not None:
             sentence += " " + _("What was there before is kept as {name}.").format(name=kept.GetName())
         self._messages.say(sentence)
-        self._messages.log(f"{told.get('plan')} {told.get('precision')}")
-        for warning in told.get("warnings") or ():
+        self._messages.log(f"{found.plan} {found.precision}")
+        for warning in found.warnings:
             self._messages.log(warning)
 
     def _go_on(self) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from AutofocusSegmentationLib.scene.attention_layer import Layer, Reach, Recalibration, occurring_range, rates_of
+from AutofocusCore.result import AttentionMap, ReachMap, Recalibration, rates_of
 from AutofocusSegmentationLib.scene.attention_nodes import (
     ATTENTION,
     LAYER,
@@ -27,6 +27,7 @@ from AutofocusSegmentationLib.scene.attention_nodes import (
     remove_sequence,
     volumes_of,
 )
+from AutofocusSegmentationLib.scene.colour_range import occurring_range, shown_weight, weights_range
 from AutofocusSegmentationLib.scene.details import put_into_details
 from AutofocusSegmentationLib.scene.placing import place_beside
 from AutofocusSegmentationLib.scene.recalibration import CLASS, RECALIBRATION, add_recalibration
@@ -44,7 +45,7 @@ class AttentionLayer:
         owner: the set that it belongs to.
         index: which autofocus layer, from 0.
         rates, rates_mm: its dilation rates, in voxels and in mm.
-        made_from: the layer that came from the worker, from which volumes are made when first asked for; None: those
+        made_from: the attention of the layer, from which volumes are made when first asked for; None: those
             in the scene are all there are.
     """
 
@@ -54,7 +55,7 @@ class AttentionLayer:
         index: int,
         rates: Sequence[float],
         rates_mm: Sequence[float],
-        made_from: Layer | None = None,
+        made_from: AttentionMap | None = None,
     ) -> None:
         self._set = owner
         self.index, self.rates, self.rates_mm = index, tuple(rates), tuple(rates_mm)
@@ -66,7 +67,7 @@ class AttentionLayer:
         found = self._set.node(ZOOM, self.index)
         if found is None and self.made_from is not None:
             name = f"Dilation in mm, layer {self.index + 1}"
-            found = self._set.add(name, ZOOM, self.made_from.effective, self.made_from, layer=self)
+            found = self._set.add(name, ZOOM, self.made_from.dilation_mm, self.made_from, layer=self)
             set_unit(found, MILLIMETRES, quantity=LENGTH)
             found.GetDisplayNode().SetAndObserveColorNodeID(add_zoom_colours(found.GetScene()).GetID())
         return found
@@ -80,8 +81,8 @@ class AttentionLayer:
         found = self._set.node(RATE_KIND, self.index, self.rates[k])
         if found is None and self.made_from is not None:
             name = f"Weight of rate {self.rates[k]:g} ({round(self.rates_mm[k], 1):g} mm), layer {self.index + 1}"
-            values = self.made_from.weight(k)
-            window = self.made_from.weights_range()
+            values = shown_weight(self.made_from, k)
+            window = weights_range(self.made_from)
             found = self._set.add(name, RATE_KIND, values, self.made_from, layer=self, window=window)
             found.SetAttribute(RATE, str(self.rates[k]))
             set_unit(found, NO_UNIT)
@@ -104,21 +105,21 @@ class AttentionSet:
     Args:
         owner: the segmentation node (or, where there is none, the volume).
         reference: the volume that was segmented.
-        layers: what the worker told; None: what the scene holds is all there is.
-        recalibration: as the worker told it.
+        layers: attention by index of the layer; None: what the scene holds is all there is.
+        recalibration: of a network of scale streams.
     """
 
     def __init__(
         self,
         owner: Any,
         reference: Any,
-        layers: Sequence[Layer] | None = None,
+        layers: Mapping[int, AttentionMap] | None = None,
         recalibration: Recalibration | None = None,
     ) -> None:
         self.owner, self.reference = owner, reference
         self._recalibration = recalibration
         if layers is not None:
-            self.layers = [AttentionLayer(self, one.index, one.rates, one.rates_mm, one) for one in layers]
+            self.layers = [AttentionLayer(self, i, one.rates, one.rates_mm, one) for i, one in layers.items()]
         else:
             described = {
                 int(node.GetAttribute(LAYER)): (
@@ -222,23 +223,23 @@ class AttentionSet:
         name: str,
         kind: str,
         values: NDArray[np.float32],
-        place: Layer | Reach,
+        place: AttentionMap | ReachMap,
         *,
         layer: AttentionLayer | None = None,
         window: tuple[float, float] | None = None,
     ) -> Any:
         """Put a map into the scene, its colours from what occurs in the patient unless `window` says otherwise."""
-        low, high = window or occurring_range(values, air_is_zero=place.air_is_zero)
+        low, high = window or occurring_range(values, air_is_zero=place.patient is not None)
         title = f"{name}: {self.owner.GetName()}"
         scene = self.reference.GetScene()
-        node = add_volume(scene, title, values, place.index_to_lps, window=(low, high))
+        node = add_volume(scene, title, values, place.grid.index_to_lps, window=(low, high))
         node.SetAttribute(RANGE, f"{low!r} {high!r}")
         if layer is not None:
             node.SetAttribute(LAYER, str(layer.index))
             node.SetAttribute(RATES, " ".join(map(str, layer.rates)))
             node.SetAttribute(RATES_MM, " ".join(repr(float(rate)) for rate in layer.rates_mm))
         self._describe(node, kind)
-        if place.air_is_zero and (values > 0).any():
+        if place.patient is not None and (values > 0).any():
             node.SetAttribute(LEAST, repr(max(float(values[values > 0].min()), LEAST_WEIGHT)))
             leave_air_out(node)
         return node
@@ -256,10 +257,10 @@ class AttentionSet:
 
 def add_attention(
     reference: Any,
-    layers: Sequence[Layer],
+    layers: Mapping[int, AttentionMap],
     *,
     segmentation: Any = None,
-    reach: Reach | None = None,
+    reach: ReachMap | None = None,
     recalibration: Recalibration | None = None,
     everything: bool = False,
 ) -> AttentionSet:
@@ -267,8 +268,8 @@ def add_attention(
 
     Args:
         reference: the volume that was segmented.
-        layers: what the worker told; their arrays are kept, not copied.
-        segmentation: what came of it; None: the attention is bound to the volume itself.
+        layers: attention by index of the layer; their arrays are kept, not copied.
+        segmentation: the node of the result; None: the attention is bound to the volume itself.
         reach: how far the network looked; its volume is made at once.
         recalibration: of a network of scale streams.
         everything: make all volumes at once. Otherwise they are made when they are first asked for; only what has been

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from AutofocusSegmentationLib.scene.attention_layer import Recalibration
+from AutofocusCore.result import Recalibration
 from AutofocusSegmentationLib.scene.volume_node import NO_UNIT, add_volume, set_unit
 from AutofocusSegmentationLib.scene.zoom_colours import weight_colours
 
@@ -30,7 +30,7 @@ def add_recalibration(scene: Any, found: Recalibration, describe: Callable[[Any]
     """
     nodes = []
     for name, factors in zip(found.classes, found.factors, strict=True):
-        node = add_volume(scene, f"Recalibration, {name}", factors, found.index_to_lps, window=(0.0, 1.0))
+        node = add_volume(scene, f"Recalibration, {name}", factors, found.grid.index_to_lps, window=(0.0, 1.0))
         node.SetAttribute(CLASS, name)
         describe(node)
         set_unit(node, NO_UNIT)

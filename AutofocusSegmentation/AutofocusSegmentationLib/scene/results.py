@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from AutofocusCore.result import SegmentationResult
 from AutofocusSegmentationLib.scene.attention_nodes import remove_attention
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet, add_attention
 from AutofocusSegmentationLib.scene.provenance_node import add_provenance
 from AutofocusSegmentationLib.scene.result_identity import is_edited, is_result_of, keep_copy, mark_result
 from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 from AutofocusSegmentationLib.worker.frame_runs import FrameRuns
-from AutofocusSegmentationLib.worker.run import Result
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,12 @@ class Added:
 
 
 def add_to_scene(
-    reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None, everything: bool = False
+    reference: Any,
+    result: SegmentationResult,
+    model: dict[str, Any] | None,
+    *,
+    replace: Any = None,
+    everything: bool = False,
 ) -> Added:
     """Put a result beside the volume that it was computed from.
 
@@ -46,16 +51,18 @@ def add_to_scene(
     return Added(segmentation, add_maps(reference, result, segmentation, everything=everything), kept)
 
 
-def add_labels(reference: Any, result: Result, model: dict[str, Any] | None, *, replace: Any = None) -> tuple[Any, Any]:
+def add_labels(
+    reference: Any, result: SegmentationResult, model: dict[str, Any] | None, *, replace: Any = None
+) -> tuple[Any, Any]:
     """The first part of `add_to_scene`: the segmentation with its provenance, and the copy that was kept or None."""
     name, kept = result_name(reference, result, model), None
     if replace is not None:
         replace, kept = _make_room(replace, reference, result, name)
     segmentation = add_segmentation(
         reference,
-        result.labels,
-        result.index_to_lps,
-        result.structures,
+        result.label_array,
+        result.grid.index_to_lps,
+        [structure.to_dict() for structure in result.structures],
         name=reference.GetScene().GenerateUniqueName(name),
         replace=replace,
     )
@@ -64,14 +71,16 @@ def add_labels(reference: Any, result: Result, model: dict[str, Any] | None, *, 
     return segmentation, kept
 
 
-def add_maps(reference: Any, result: Result, segmentation: Any, *, everything: bool = False) -> AttentionSet | None:
+def add_maps(
+    reference: Any, result: SegmentationResult, segmentation: Any, *, everything: bool = False
+) -> AttentionSet | None:
     """The second part: the attention, if there is any; that of an earlier run goes in any case."""
-    if not result.layers:
+    if not result.attention:
         remove_attention(segmentation)
         return None
     return add_attention(
         reference,
-        result.layers,
+        result.attention,
         segmentation=segmentation,
         reach=result.reach,
         recalibration=result.recalibration,
@@ -100,13 +109,13 @@ def add_frames(
     return segmentation, kept
 
 
-def result_name(reference: Any, result: Result, model: dict[str, Any] | None) -> str:
+def result_name(reference: Any, result: SegmentationResult, model: dict[str, Any] | None) -> str:
     """What a result is called: scan and model."""
     title = (model or {}).get("title") or result.provenance.get("model", {}).get("name") or "Autofocus"
     return f"{reference.GetName()} - {title}"
 
 
-def _make_room(node: Any, reference: Any, result: Result, name: str) -> tuple[Any, Any]:
+def _make_room(node: Any, reference: Any, result: SegmentationResult, name: str) -> tuple[Any, Any]:
     """The node to fill, and the copy of what it held where somebody might miss it."""
     same = is_result_of(node, reference, result.provenance.get("model", {}))
     kept = None

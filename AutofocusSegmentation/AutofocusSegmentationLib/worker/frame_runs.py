@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from AutofocusSegmentationLib.scene.frames import Frames, SegmentationFrames, frames_of
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot, snapshot
-from AutofocusSegmentationLib.worker.run import Result
+
+if TYPE_CHECKING:
+    from AutofocusCore.result import SegmentationResult
 
 
 @dataclass
@@ -24,7 +26,7 @@ class FrameRuns:
     channels: Sequence[Any]
     frames: Sequence[Frames | None]
     number: int = 0
-    _results: dict[int, Result] = field(default_factory=dict)
+    _results: dict[int, SegmentationResult] = field(default_factory=dict)
 
     @classmethod
     def of(cls, channels: Sequence[Any]) -> FrameRuns | None:
@@ -57,20 +59,20 @@ class FrameRuns:
         """Whether the present frame is the one that the views show, whose attention is wanted."""
         return self.number == self.reference.chosen
 
-    def take(self, result: Result) -> bool:
+    def take(self, result: SegmentationResult) -> bool:
         """Keep the present frame's result and go on to the next; False if that was the last."""
         self._results[self.number] = result
         self.number += 1
         return self.number < len(self.reference)
 
-    def shown_result(self) -> Result:
+    def shown_result(self) -> SegmentationResult:
         """The result of the frame that the views show."""
         return self._results[self.reference.chosen]
 
     def into_scene(self, name: str, *, replace: Any = None) -> Any:
         """One segmentation node for all frames, which the sequence's browser plays; `replace`: the one to fill anew."""
-        structures = self.shown_result().structures
+        structures = [structure.to_dict() for structure in self.shown_result().structures]
         collected = SegmentationFrames(self.reference, structures, name=name, replace=replace)
         for number, result in self._results.items():
-            collected.add(number, result.labels, result.index_to_lps)
+            collected.add(number, result.label_array, result.grid.index_to_lps)
         return collected.node

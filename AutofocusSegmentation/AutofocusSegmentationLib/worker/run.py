@@ -16,15 +16,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from AutofocusSegmentationLib.scene.attention_layer import BACKGROUND, Layer, Reach, Recalibration
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot
-from AutofocusSegmentationLib.worker.exchange_volumes import read_volume, write_volume
+from AutofocusSegmentationLib.worker.exchange_volumes import write_volume
 from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.session import WorkerSession
+
+if TYPE_CHECKING:
+    from AutofocusCore.result import SegmentationResult
 
 _numbers = itertools.count(1)
 
@@ -61,31 +61,6 @@ class SegmentationRequest:
 
 
 @dataclass(frozen=True)
-class Result:
-    """What came back.
-
-    Args:
-        labels: (z, y, x) uint8 on the grid of the first image.
-        index_to_lps: 4 × 4, from (i, j, k) to millimetres in that image's own coordinates.
-        structures: what the labels mean, as in the model's metadata.
-        layers: attention of the wanted layers.
-        provenance: how it was made, for the record.
-        message: the worker's whole answer: seconds, device, plan, warnings …
-        recalibration: of a network of scale streams, where attention was wanted.
-        reach: how far the network looked, where attention was wanted.
-    """
-
-    labels: np.ndarray
-    index_to_lps: np.ndarray
-    structures: list[dict[str, Any]]
-    layers: list[Layer]
-    provenance: dict[str, Any]
-    message: dict[str, Any]
-    recalibration: Recalibration | None = None
-    reach: Reach | None = None
-
-
-@dataclass(frozen=True)
 class Fault:
     """Why a run failed: a code of AutofocusCore.errors or "worker", what happened, and what would do."""
 
@@ -113,7 +88,7 @@ class Run:
     on_progress: Callable[[str, float, float | None], None]
     on_end: Callable[[Run], None]
     state: State = State.WRITING
-    result: Result | None = None
+    result: SegmentationResult | None = None
     fault: Fault | None = None
     started: float = field(default_factory=time.monotonic)
     _job: int | None = None
@@ -170,7 +145,7 @@ class Run:
         self.on_progress("import", 0.0, None)
         self._in_background(lambda: _read_result(message, self._names), self._finish)
 
-    def _finish(self, result: Result) -> None:
+    def _finish(self, result: SegmentationResult) -> None:
         self.result = result
         if self._job is not None:
             self.session.request("forget", job=self._job)
@@ -239,38 +214,8 @@ def in_words(value: Any, names: dict[str, str]) -> Any:
     return [in_words(item, names) for item in value] if isinstance(value, list) else value
 
 
-def _read_result(message: dict[str, Any], names: dict[str, str]) -> Result:
-    labels = read_volume(message["labels"])
-    layers = []
-    for entry in message.get("attention") or []:
-        weights, dilation = read_volume(entry["weights"]), read_volume(entry["dilation"])
-        layers.append(
-            Layer(
-                index=int(entry["layer"]),
-                rates=tuple(entry["rates"]),
-                rates_mm=tuple(entry["rates_mm"]),
-                weights=weights.array,
-                index_to_lps=weights.index_to_lps,
-                effective_mm=dilation.array,
-                air_is_zero=bool(entry.get("air_is_zero")),
-            )
-        )
-    factors = None
-    if message.get("recalibration"):
-        volume = read_volume(message["recalibration"])
-        classes = (BACKGROUND, *(structure["name"] for structure in message["structures"]))
-        factors = Recalibration(classes, volume.array, volume.index_to_lps)
-    reach = None
-    if message.get("reach"):
-        found = read_volume(message["reach"])
-        reach = Reach(found.array, found.index_to_lps, any(layer.air_is_zero for layer in layers))
-    return Result(
-        labels=labels.array,
-        index_to_lps=labels.index_to_lps,
-        structures=list(message["structures"]),
-        layers=layers,
-        provenance=in_words(message.get("provenance") or {}, names),
-        message={**message, "warnings": in_words(message.get("warnings") or [], names)},
-        recalibration=factors,
-        reach=reach,
-    )
+def _read_result(message: dict[str, Any], names: dict[str, str]) -> SegmentationResult:
+    from AutofocusCore.worker.exchange import read_exchange_files
+
+    texts = {key: in_words(message[key], names) for key in ("provenance", "warnings") if message.get(key)}
+    return read_exchange_files({**message, **texts})

@@ -15,7 +15,7 @@ from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.io import nrrd as exchange
 from AutofocusCore.io.nrrd import ListAxis, grid_matrix, write_nrrd, write_nrrd_to
 from AutofocusCore.io.slicer_nrrd import read_keys
-from AutofocusCore.worker.results import write_array
+from AutofocusCore.worker.exchange import write_array
 
 TYPES = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "float32", "float64")
 SPACING, ORIGIN = (0.7, 1 / 3, 2.5), (-11.5, 20.25, 1e3 / 7)

@@ -12,8 +12,8 @@ import slicerio
 import torch
 
 from AutofocusCore.models import load_bundle, write_bundle
+from AutofocusCore.result import rates_of
 from AutofocusCore.segmentation import segment_image
-from AutofocusSegmentation.AutofocusSegmentationLib.scene.attention_layer import rates_of
 from Testing.conftest import ImageWriter
 from Testing.core.conftest import Autofocus
 from Testing.core.networks.test_scale_streams import streams_network

@@ -15,7 +15,6 @@ from AutofocusSegmentationLib.scene.attention_display import (
     show_overlay,
     shown_range,
 )
-from AutofocusSegmentationLib.scene.attention_layer import Layer
 from AutofocusSegmentationLib.scene.attention_nodes import first_range
 from AutofocusSegmentationLib.scene.attention_set import add_attention
 from AutofocusSegmentationLib.scene.geometry import snapshot
@@ -29,8 +28,9 @@ from AutofocusSegmentationLib.scene.zoom_colours import (
     rate_colour,
 )
 
+from AutofocusCore.result import AttentionMap
 from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker
-from Testing.module.scene.attention_examples import GRID, RATES, RATES_MM, layer, reach, voxels
+from Testing.module.scene.attention_examples import GRID, RATES, layer, layers, reach, voxels
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def composite(scene: SceneMaker) -> Any:
 
 def test_the_overlay_comes_and_what_was_there_before_returns(scene: SceneMaker, composite: Any) -> None:
     ct, pet = scene.volume(), scene.volume(name="PET")
-    attention = add_attention(ct, [layer()])
+    attention = add_attention(ct, layers())
     composite.SetBackgroundVolumeID(ct.GetID())
     composite.SetForegroundVolumeID(pet.GetID())
     composite.SetForegroundOpacity(0.3)
@@ -65,7 +65,7 @@ def test_the_overlay_comes_and_what_was_there_before_returns(scene: SceneMaker, 
 
 def test_hiding_leaves_alone_what_the_user_has_chosen_meanwhile(scene: SceneMaker, composite: Any) -> None:
     ct, pet = scene.volume(), scene.volume(name="PET")
-    attention = add_attention(ct, [layer()])
+    attention = add_attention(ct, layers())
     show_overlay([composite], attention.zoom(0), opacity=0.6)
     composite.SetForegroundVolumeID(pet.GetID())
     hide_overlay([composite])
@@ -74,7 +74,7 @@ def test_hiding_leaves_alone_what_the_user_has_chosen_meanwhile(scene: SceneMake
 
 def test_hiding_works_when_what_was_before_is_gone(scene: SceneMaker, composite: Any) -> None:
     ct, pet = scene.volume(), scene.volume(name="PET")
-    attention = add_attention(ct, [layer()])
+    attention = add_attention(ct, layers())
     composite.SetForegroundVolumeID(pet.GetID())
     show_overlay([composite], attention.zoom(0), opacity=0.6)
     scene.mrml.RemoveNode(pet)
@@ -83,10 +83,10 @@ def test_hiding_works_when_what_was_before_is_gone(scene: SceneMaker, composite:
 
 
 def test_the_range_follows_what_occurs_and_can_be_moved_and_reset(scene: SceneMaker) -> None:
-    zoom = add_attention(scene.volume(), [layer()]).zoom(0)
+    zoom = add_attention(scene.volume(), layers()).zoom(0)
     low, high = first_range(zoom)
     assert shown_range(zoom) == pytest.approx((low, high))
-    assert limits(zoom) == pytest.approx((float(layer().effective_mm.min()), 21.0))
+    assert limits(zoom) == pytest.approx((float(layer().dilation_mm.min()), 21.0))
     set_range(zoom, 5.0, 10.0)
     assert shown_range(zoom) == pytest.approx((5.0, 10.0))
     assert not zoom.GetDisplayNode().GetApplyThreshold(), "what is beyond has the colours of the ends"
@@ -102,9 +102,8 @@ def test_air_is_never_shown_whatever_else_is(scene: SceneMaker) -> None:
     whole = layer()
     air = np.zeros(GRID, bool)
     air[:, :3] = True
-    effective = np.where(air, np.float32(0), whole.effective_mm)
-    made = Layer(0, RATES, RATES_MM, whole.weights, whole.index_to_lps, effective, air_is_zero=True)
-    attention = add_attention(scene.volume(), [made], reach=reach(air=True))
+    made = AttentionMap(whole.weights, RATES, whole.grid, ~air)
+    attention = add_attention(scene.volume(), {0: made}, reach=reach(air=True))
     for node in (attention.reach, attention.zoom(0), *attention.rates(0)):
         low, high = first_range(node)
         assert low > 0, "air is left out of the range"
@@ -162,7 +161,7 @@ def test_segments_become_outlines_in_colours_that_the_overlay_does_not_have(scen
 
 
 def test_colour_maps_can_be_chosen_and_ours_come_first(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer()])
+    attention = add_attention(scene.volume(), layers())
     zoom_names = [name for _, name in colour_choices(scene.mrml, "zoom")]
     rate_names = [name for _, name in colour_choices(scene.mrml, "rate")]
     assert zoom_names[0] == NODE_NAME
@@ -181,7 +180,7 @@ def test_weights_have_colours_whose_lightness_rises_evenly(scene: SceneMaker) ->
 
 
 def test_one_legend_tells_units_in_one_view_and_can_be_hidden(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer()], reach=reach())
+    attention = add_attention(scene.volume(), layers(), reach=reach())
     assert show_legend(attention.reach, visible=False) is None
     legend = show_legend(attention.reach, view="vtkMRMLSliceNodeRed")
     assert legend.GetTitleText() == "Reach (mm)"

@@ -7,12 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from AutofocusSegmentationLib.scene.attention_display import set_range, show_legend
-from AutofocusSegmentationLib.scene.attention_layer import Layer, Recalibration, rates_of
 from AutofocusSegmentationLib.scene.attention_nodes import is_attention
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet, add_attention
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
-from Testing.module.conftest import SceneMaker, index_to_ras
+from AutofocusCore.result import AttentionMap, Recalibration, rates_of
+from Testing.module.conftest import SceneMaker
+from Testing.module.scene.attention_examples import grid
 
 RATES = (1, 1.333333, 2)  # of streams that see the scan at its own size, at three quarters and at half
 
@@ -20,10 +21,8 @@ RATES = (1, 1.333333, 2)  # of streams that see the scan at its own size, at thr
 def test_which_scale_was_used_is_a_zoom_map_and_a_volume_for_each_scale(scene: SceneMaker) -> None:
     weights = np.random.default_rng(0).random((3, 4, 5, 6)).astype(np.float32)
     weights /= weights.sum(axis=0)
-    rates_mm = tuple(1.5 * rate for rate in RATES)
     volume = scene.volume()
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ index_to_ras("left-handed")
-    attention = add_attention(volume, [Layer(0, RATES, rates_mm, weights, lps)])
+    attention = add_attention(volume, {0: AttentionMap(weights, RATES, grid(shape=(4, 5, 6)))})
     names = [node.GetName() for node in attention.rates(0)]
     sizes = ("1 (1.5 mm)", "1.33333 (2 mm)", "2 (3 mm)")
     assert names == [f"Weight of rate {size}, layer 1: CT" for size in sizes]
@@ -43,10 +42,9 @@ def test_whole_rates_stay_whole_in_texts() -> None:
 def with_recalibration(scene: SceneMaker, volume: Any) -> tuple[AttentionSet, np.ndarray]:
     weights = np.full((2, 4, 5, 6), 0.5, np.float32)
     factors = np.random.default_rng(1).random((3, 4, 5, 6)).astype(np.float32)
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ index_to_ras("left-handed")
-    recalibration = Recalibration(("Background", "Liver", "Tumour"), factors, lps)
-    layer = Layer(0, (1, 2), (1.5, 3.0), weights, lps)
-    return add_attention(volume, [layer], recalibration=recalibration), factors
+    place = grid(shape=(4, 5, 6))
+    recalibration = Recalibration(factors, place, ("Background", "Liver", "Tumour"))
+    return add_attention(volume, {0: AttentionMap(weights, (1, 2), place)}, recalibration=recalibration), factors
 
 
 def test_what_was_suppressed_is_a_volume_for_each_class(scene: SceneMaker) -> None:
@@ -80,4 +78,4 @@ def test_a_saved_scene_keeps_the_recalibration_and_a_new_run_replaces_it(scene: 
 
 def test_maps_and_classes_must_be_as_many() -> None:
     with pytest.raises(ValueError, match="2 maps for the classes Background"):
-        Recalibration(("Background",), np.zeros((2, 1, 1, 1), np.float32), np.eye(4))
+        Recalibration(np.zeros((2, 1, 1, 1), np.float32), grid(shape=(1, 1, 1)), ("Background",))

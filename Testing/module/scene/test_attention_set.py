@@ -7,26 +7,28 @@ import time
 import numpy as np
 import pytest
 from AutofocusSegmentationLib.scene.attention_display import show_legend
-from AutofocusSegmentationLib.scene.attention_layer import Layer, occurring_range
 from AutofocusSegmentationLib.scene.attention_nodes import first_range, is_attention
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet, add_attention
 from AutofocusSegmentationLib.scene.attention_views import layer_sequence
+from AutofocusSegmentationLib.scene.colour_range import occurring_range
 from AutofocusSegmentationLib.scene.geometry import snapshot
 from AutofocusSegmentationLib.scene.placing import hierarchy_of, item_of, parent_item
 from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 from AutofocusSegmentationLib.scene.zoom_colours import NODE_NAME
 
-from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker, index_to_ras, oblique, world_of_voxel
-from Testing.module.scene.attention_examples import LPS, RATES, RATES_MM, layer, reach, voxels
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.result import AttentionMap
+from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker, oblique, world_of_voxel
+from Testing.module.scene.attention_examples import RATES, RATES_MM, grid, layer, layers, reach, voxels
 
 
 def test_the_effective_dilation_is_the_mean_of_the_rates_under_the_weights() -> None:
     made = layer()
-    np.testing.assert_allclose(made.effective_mm, np.tensordot(RATES_MM, made.weights, axes=1), rtol=1e-5)
-    assert made.effective_mm[3, 4, 5] == 21.0
-    assert made.effective_mm[3, 4, 6] == pytest.approx(0.5 * 3 + 0.25 * 9 + 0.25 * 15)
+    np.testing.assert_allclose(made.dilation_mm, np.tensordot(RATES_MM, made.weights, axes=1), rtol=1e-5)
+    assert made.dilation_mm[3, 4, 5] == pytest.approx(21.0)
+    assert made.dilation_mm[3, 4, 6] == pytest.approx(0.5 * 3 + 0.25 * 9 + 0.25 * 15)
     with pytest.raises(ValueError, match="4 weights"):
-        Layer(0, (2, 6), (3.0, 9.0), made.weights, np.eye(4))
+        AttentionMap(made.weights, (2, 6), made.grid)
 
 
 def detail_folders(scene: SceneMaker) -> list[int]:
@@ -51,7 +53,7 @@ def test_what_occurs_in_the_patient_is_the_range_of_the_colours() -> None:
 
 
 def test_a_run_adds_the_reach_alone_and_the_other_maps_when_they_are_asked_for(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer(0), layer(1)], reach=reach())
+    attention = add_attention(scene.volume(), layers(2), reach=reach())
     assert [node.GetName() for node in attention.volumes()] == ["Reach in mm: CT"]
     assert attention.reach.GetVoxelValueUnits().GetCodeValue() == "mm"
     display = attention.reach.GetDisplayNode()
@@ -67,14 +69,14 @@ def test_a_run_adds_the_reach_alone_and_the_other_maps_when_they_are_asked_for(s
 
 
 def test_every_layer_and_rate_is_a_volume_with_name_unit_and_window(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer(0), layer(1)])
+    attention = add_attention(scene.volume(), layers(2))
     assert [one.index for one in attention.layers] == [0, 1]
     zoom = attention.zoom(1)
     assert zoom.GetName() == "Dilation in mm, layer 2: CT"
     assert zoom.GetVoxelValueUnits().GetCodeValue() == "mm"
     assert zoom.GetVoxelValueQuantity().GetCodeMeaning() == "Length"
     display = zoom.GetDisplayNode()
-    expected = np.percentile(layer(1).effective_mm, (2, 98))
+    expected = np.percentile(layer(1).dilation_mm, (2, 98))
     assert (display.GetWindowLevelMin(), display.GetWindowLevelMax()) == pytest.approx(tuple(expected))
     assert display.GetColorNode().GetName() == NODE_NAME
     rates = attention.rates(1)
@@ -93,8 +95,8 @@ def test_every_layer_and_rate_is_a_volume_with_name_unit_and_window(scene: Scene
 
 def test_the_arrays_are_not_copied(scene: SceneMaker) -> None:
     made = layer()
-    attention = add_attention(scene.volume(), [made])
-    assert np.shares_memory(voxels(attention.zoom(0)), made.effective_mm)
+    attention = add_attention(scene.volume(), {0: made})
+    assert np.shares_memory(voxels(attention.zoom(0)), made.dilation_mm)
     assert np.shares_memory(voxels(attention.rates(0)[2]), made.weights)
 
 
@@ -111,8 +113,9 @@ def test_attention_lies_on_the_anatomy_in_a_folder_beside_the_segmentation(scene
         volume.SetAndObserveTransformNodeID(node.GetID())
     taken = snapshot(volume)
     segmentation = add_segmentation(volume, np.zeros(SHAPE, np.uint8), taken.index_to_lps, STRUCTURES, name="Pelvis")
-    made = Layer(0, RATES, RATES_MM, np.ones((4, *SHAPE), np.float32) / 4, taken.index_to_lps)
-    attention = add_attention(volume, [made], segmentation=segmentation)
+    place = Grid.from_index_to_lps(SHAPE, taken.index_to_lps)
+    made = AttentionMap(np.ones((4, *SHAPE), np.float32) / 4, RATES, place)
+    attention = add_attention(volume, {0: made}, segmentation=segmentation)
     for node in attention.volumes():
         np.testing.assert_allclose(world_of_voxel(node, (3, 4, 5)), world_of_voxel(volume, (3, 4, 5)), atol=1e-9)
         folder = parent_item(node)
@@ -122,7 +125,7 @@ def test_attention_lies_on_the_anatomy_in_a_folder_beside_the_segmentation(scene
 
 
 def test_a_rate_that_the_user_deleted_is_made_again(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer()])
+    attention = add_attention(scene.volume(), layers())
     names = [node.GetName() for node in attention.rates(0)]
     scene.mrml.RemoveNode(attention.rates(0)[1])
     assert [node.GetName() for node in attention.rates(0)] == names
@@ -132,12 +135,12 @@ def test_a_rate_that_the_user_deleted_is_made_again(scene: SceneMaker) -> None:
 def test_a_second_run_replaces_the_attention_of_its_segmentation_and_no_other(scene: SceneMaker) -> None:
     volume, other = scene.volume(), scene.volume(name="Other")
     before = scene.mrml.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
-    add_attention(other, [layer()], everything=True)
-    first = add_attention(volume, [layer(), layer(1)], everything=True)
+    add_attention(other, layers(), everything=True)
+    first = add_attention(volume, layers(2), everything=True)
     assert len(detail_folders(scene)) == 2
     displays = scene.mrml.GetNumberOfNodesByClass("vtkMRMLScalarVolumeDisplayNode")
     show_legend(first.zoom(0))
-    add_attention(volume, [layer()], everything=True)
+    add_attention(volume, layers(), everything=True)
     assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode") == before + 10
     assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLScalarVolumeDisplayNode") == displays - 5
     assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLColorLegendDisplayNode") == 0
@@ -149,13 +152,13 @@ def test_each_segmentation_of_a_scan_has_the_maps_of_its_own_run(scene: SceneMak
     volume = scene.volume()
     labels, place = np.zeros(SHAPE, np.uint8), snapshot(volume).index_to_lps
     first, second = (add_segmentation(volume, labels, place, STRUCTURES, name=name) for name in ("First", "Second"))
-    add_attention(volume, [layer(0)], segmentation=first, everything=True)
-    add_attention(volume, [layer(1)], segmentation=second, everything=True)
+    add_attention(volume, layers(), segmentation=first, everything=True)
+    add_attention(volume, {1: layer(1)}, segmentation=second, everything=True)
     for node, index in ((first, 0), (second, 1)):
         found = AttentionSet.find(scene.mrml, node)
         assert [one.index for one in found.layers] == [index]
         assert found.reference is volume
-        np.testing.assert_array_equal(voxels(found.zoom(index)), layer(index).effective_mm)
+        np.testing.assert_array_equal(voxels(found.zoom(index)), layer(index).dilation_mm)
     AttentionSet.find(scene.mrml, second).remove()
     assert AttentionSet.find(scene.mrml, second) is None
     assert len(AttentionSet.find(scene.mrml, first).volumes()) == 5
@@ -164,7 +167,7 @@ def test_each_segmentation_of_a_scan_has_the_maps_of_its_own_run(scene: SceneMak
 
 
 def test_removing_after_the_scene_was_closed_does_nothing(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer()])
+    attention = add_attention(scene.volume(), layers())
     scene.mrml.Clear(0)
     assert attention.volumes() == []
     assert not attention.there
@@ -172,7 +175,7 @@ def test_removing_after_the_scene_was_closed_does_nothing(scene: SceneMaker) -> 
 
 def test_large_maps_are_in_the_scene_at_once(scene: SceneMaker) -> None:
     weights = np.zeros((4, 150, 256, 256), np.float32)
-    made = [Layer(index, RATES, RATES_MM, weights, LPS @ index_to_ras("oblique")) for index in range(2)]
+    made = {index: AttentionMap(weights, RATES, grid("oblique", weights.shape[1:])) for index in range(2)}
     ct = scene.volume()
     start = time.perf_counter()
     attention = add_attention(ct, made)

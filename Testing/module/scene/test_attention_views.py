@@ -22,7 +22,7 @@ from AutofocusSegmentationLib.scene.zoom_colours import NODE_NAME
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from Testing.module.conftest import SceneMaker, world_of_voxel
-from Testing.module.scene.attention_examples import RATES, RATES_MM, layer, reach, voxels
+from Testing.module.scene.attention_examples import RATES, RATES_MM, layer, layers, reach, voxels
 
 
 @pytest.mark.parametrize(("count", "rows"), [(1, [1]), (2, [2]), (4, [2, 2]), (5, [3, 2]), (8, [3, 3, 2])])
@@ -46,7 +46,7 @@ def test_the_layout_has_a_view_for_each_rate(scene: SceneMaker, count: int, rows
 
 def test_each_view_shows_its_rate_over_the_scan(scene: SceneMaker) -> None:
     ct = scene.volume()
-    attention = add_attention(ct, [layer()])
+    attention = add_attention(ct, layers())
     layout = side_by_side_layout(scene.mrml, ["3 mm", "9 mm", "15 mm", "21 mm"])
     for _ in range(2):
         show_side_by_side(scene.mrml, layout, attention.rates(0), background=ct, opacity=0.5)
@@ -85,7 +85,7 @@ def test_views_side_by_side_keep_place_and_zoom_and_tell_their_rate(scene: Scene
 
 
 def test_the_rendering_shows_the_farthest_and_the_nearest_and_nothing_between(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer(0), layer(1)], reach=reach(air=True))
+    attention = add_attention(scene.volume(), layers(2), reach=reach(air=True))
     values = reach().values[:, 3:]
     display = render_map(scene.logics["VolumeRendering"], attention.reach)
     assert display.GetVisibility()
@@ -105,7 +105,7 @@ def test_the_rendering_shows_the_farthest_and_the_nearest_and_nothing_between(sc
 def test_the_sequence_plays_the_zoom_map_of_each_layer(scene: SceneMaker) -> None:
     volume = scene.volume()
     volume.SetAndObserveTransformNodeID(scene.linear(np.eye(4)).GetID())
-    attention = add_attention(volume, [layer(0), layer(1), layer(2)])
+    attention = add_attention(volume, layers(3))
     attention.make_all()
     count = scene.mrml.GetNumberOfNodesByClass("vtkMRMLScalarVolumeNode")
     layer_sequence(attention)
@@ -121,13 +121,13 @@ def test_the_sequence_plays_the_zoom_map_of_each_layer(scene: SceneMaker) -> Non
     for i in range(3):
         browser.SetSelectedItemNumber(i)
         scene.logics["Sequences"].UpdateProxyNodesFromSequences(browser)
-        np.testing.assert_array_equal(voxels(shown), layer(i).effective_mm)
+        np.testing.assert_array_equal(voxels(shown), layer(i).dilation_mm)
         assert np.shares_memory(voxels(sequence.GetNthDataNode(i)), voxels(attention.zoom(i)))
     assert shown.GetDisplayNode().GetColorNode().GetName() == NODE_NAME
     assert shown.GetParentTransformNode() is volume.GetParentTransformNode()
     assert is_attention(shown)
     assert len(AttentionSet.find(scene.mrml, volume).layers) == 3, "what is played is no layer of its own"
-    add_attention(volume, [layer(0)])
+    add_attention(volume, layers())
     assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLSequenceNode") == 0, "it was of the run before"
     assert scene.mrml.GetNumberOfNodesByClass("vtkMRMLSequenceBrowserNode") == 0
 
@@ -142,7 +142,7 @@ def value_at(node: Any, world: Any) -> float:
 
 def test_a_saved_scene_keeps_attention_its_display_and_what_the_probe_needs(scene: SceneMaker, tmp_path: Any) -> None:
     ct = scene.volume()
-    attention = add_attention(ct, [layer(0), layer(1)], reach=reach(), everything=True)
+    attention = add_attention(ct, layers(2), reach=reach(), everything=True)
     set_range(attention.zoom(1), 3.0, 10.0, only=True)
     show_legend(attention.zoom(1))
     layer_sequence(attention)
@@ -158,7 +158,7 @@ def test_a_saved_scene_keeps_attention_its_display_and_what_the_probe_needs(scen
         assert probe_at(found, found.layer(1), point).weights == pytest.approx(
             layer(1).weights[:, index[2], index[1], index[0]]
         )
-        assert value_at(zoom, point) == pytest.approx(layer(1).effective_mm[index[::-1]])
+        assert value_at(zoom, point) == pytest.approx(layer(1).dilation_mm[index[::-1]])
     assert zoom.GetVoxelValueUnits().GetCodeValue() == "mm"
     display = zoom.GetDisplayNode()
     assert display.GetColorNode().GetName() == NODE_NAME

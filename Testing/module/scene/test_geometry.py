@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from AutofocusSegmentationLib.scene.geometry import roi_box, snapshot
 from AutofocusSegmentationLib.scene.placing import as_vtk, local_to_local
-from AutofocusSegmentationLib.worker.exchange_volumes import read_volume, write_volume
+from AutofocusSegmentationLib.worker.exchange_volumes import write_volume
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Grid
@@ -48,19 +48,6 @@ def test_what_the_engine_reads_has_the_place_of_the_scene(scene: SceneMaker, geo
     lps = np.array(image.TransformIndexToPhysicalPoint((16, 2, 10)))
     np.testing.assert_allclose(lps * (-1, -1, 1), world_of_voxel(volume, (16, 2, 10)), atol=1e-9)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(image), snapshot(volume).array)
-
-
-def test_a_result_of_the_worker_is_read_with_its_place(tmp_path) -> None:
-    array, matrix = np.arange(24, dtype=np.uint8).reshape(2, 3, 4), np.diag([1.0, 2.0, 3.0, 1.0])
-    np.save(tmp_path / "labels.npy", array)
-    told = {"path": str(tmp_path / "labels.npy"), "index_to_lps": matrix.tolist()}
-    again = read_volume(told)
-    np.testing.assert_array_equal(again.array, array)
-    np.testing.assert_array_equal(again.index_to_lps, matrix)
-    (tmp_path / "cut.npy").write_bytes((tmp_path / "labels.npy").read_bytes()[:100])
-    for wrong in ({}, {**told, "index_to_lps": [1]}, {**told, "path": str(tmp_path / "cut.npy")}):
-        with pytest.raises(InputError, match="cannot be read"):
-            read_volume(wrong)
 
 
 def test_a_large_volume_is_neither_copied_nor_waited_for(scene: SceneMaker) -> None:

@@ -12,12 +12,13 @@ from AutofocusSegmentationLib.scene.attention_display import (
     show_legend,
     show_overlay,
 )
-from AutofocusSegmentationLib.scene.attention_layer import Layer
 from AutofocusSegmentationLib.scene.attention_set import add_attention
 from AutofocusSegmentationLib.scene.geometry import snapshot
 from AutofocusSegmentationLib.scene.probe import DistanceMarker
 from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.result import AttentionMap
 from Demo import offscreen
 from Testing.module.conftest import STRUCTURES, SceneMaker, oblique, to_world, world_of_voxel
 
@@ -46,9 +47,9 @@ class Studio:
         weights = np.zeros((2, *BLOCK), np.float32)
         weights[0, :, :, :30] = 1
         weights[1, :, :, 30:] = 1
-        layer = Layer(0, (2, 6), (4.0, 12.0), weights, snapshot(self.scan).index_to_lps)
-        self.attention = add_attention(self.scan, [layer])
-        set_range(self.attention.zoom(0), 4.0, 12.0)
+        grid = Grid.from_index_to_lps(BLOCK, snapshot(self.scan).index_to_lps)
+        self.attention = add_attention(self.scan, {0: AttentionMap(weights, (2, 6), grid)})
+        set_range(self.attention.zoom(0), *self.attention.layer(0).rates_mm)
         self.composite = self.view.logic.GetSliceCompositeNode()
         self.composite.SetBackgroundVolumeID(self.scan.GetID())
         self.view.look_at(self.middle, self.middle, 1.0)
@@ -99,7 +100,7 @@ def test_the_overlay_is_blue_where_it_zoomed_in_and_orange_where_it_zoomed_out(s
     near, far = picture[studio.pixel((15, 30, 20))], picture[studio.pixel((45, 30, 20))]
     assert near[2] > near[0] + 40
     assert far[0] > far[2] + 40
-    set_range(zoom, 4.0, 7.0, only=True)
+    set_range(zoom, studio.attention.layer(0).rates_mm[0], 4.0, only=True)
     picture = studio.picture()
     np.testing.assert_array_equal(picture[studio.pixel((45, 30, 20))], plain[studio.pixel((45, 30, 20))])
     np.testing.assert_array_equal(picture[studio.pixel((15, 30, 20))], near)

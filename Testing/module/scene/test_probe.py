@@ -11,7 +11,7 @@ from AutofocusSegmentationLib.scene.outlines import MARKERS, unlike
 from AutofocusSegmentationLib.scene.probe import DistanceMarker, probe_at
 
 from Testing.module.conftest import SceneMaker, oblique, world_of_voxel
-from Testing.module.scene.attention_examples import RATES, RATES_MM, layer, reach
+from Testing.module.scene.attention_examples import RATES, RATES_MM, layers, reach
 
 
 @pytest.mark.parametrize("transform", ["none", "linear", "warp"])
@@ -23,7 +23,7 @@ def test_the_probe_reads_the_voxel_under_the_cursor(scene: SceneMaker, transform
         matrix[:3, :3], matrix[:3, 3] = oblique() * 1.3, (5, 6, 7)
         node = scene.linear(matrix) if transform == "linear" else scene.warp()
         volume.SetAndObserveTransformNodeID(node.GetID())
-    attention = add_attention(volume, [layer()], everything=True)
+    attention = add_attention(volume, layers(), everything=True)
     if saved:
         attention = AttentionSet.find(scene.mrml, volume)
     for offset in ((0, 0, 0), (0.4, -0.4, 0.4)):
@@ -39,7 +39,7 @@ def test_the_probe_reads_the_voxel_under_the_cursor(scene: SceneMaker, transform
 
 
 def test_the_probe_of_the_reach_tells_how_far_all_layers_looked_and_their_mean_weights(scene: SceneMaker) -> None:
-    attention = add_attention(scene.volume(), [layer(0), layer(1)], reach=reach(air=True))
+    attention = add_attention(scene.volume(), layers(2), reach=reach(air=True))
     found = probe_at(attention, None, tuple(world_of_voxel(attention.reach, (6, 4, 3))))
     assert found.inside
     assert found.all_layers
@@ -50,7 +50,7 @@ def test_the_probe_of_the_reach_tells_how_far_all_layers_looked_and_their_mean_w
 
 def test_the_probe_keeps_up_with_the_mouse(scene: SceneMaker) -> None:
     volume = scene.volume()
-    for attention in (add_attention(volume, [layer()], everything=True), AttentionSet.find(scene.mrml, volume)):
+    for attention in (add_attention(volume, layers(), everything=True), AttentionSet.find(scene.mrml, volume)):
         point = tuple(world_of_voxel(attention.zoom(0), (6, 4, 3)))
         one = attention.layer(0)
         probe_at(attention, one, point)
@@ -64,13 +64,13 @@ def test_the_probe_keeps_up_with_the_mouse(scene: SceneMaker) -> None:
 
 def test_without_the_volumes_of_the_rates_the_probe_says_what_it_knows(scene: SceneMaker) -> None:
     volume = scene.volume()
-    add_attention(volume, [layer()], reach=reach())
+    add_attention(volume, layers(), reach=reach())
     found = AttentionSet.find(scene.mrml, volume)
     point = tuple(world_of_voxel(found.reach, (6, 4, 3)))
     assert probe_at(found, None, point).distance_mm == pytest.approx(float(reach().values[3, 4, 6]))
     assert not probe_at(found, None, point).rates
     volume = scene.volume(name="Without reach")
-    add_attention(volume, [layer()])
+    add_attention(volume, layers())
     found = AttentionSet.find(scene.mrml, volume)
     assert not probe_at(found, found.layer(0), point).inside
 

@@ -17,23 +17,29 @@ from AutofocusSegmentationLib.scene.result_identity import (
 )
 from AutofocusSegmentationLib.scene.results import add_to_scene
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
-from AutofocusSegmentationLib.worker.run import Result
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
+from AutofocusCore.images.geometry import Grid
+from AutofocusCore.models.parts import Structure, from_mapping
+from AutofocusCore.result import SegmentationResult
 from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker
-from Testing.module.scene.attention_examples import layer, reach
+from Testing.module.scene.attention_examples import layers, reach
 
 MODEL = {"name": "pelvis", "title": "Pelvis", "sha256": "abc"}
 OTHER = {"name": "pelvis", "title": "Pelvis", "sha256": "def"}
 
 
-def result(scan: Any, *, size: int = 3, attention: bool = False) -> Result:
+def result(scan: Any, *, size: int = 3, attention: bool = False) -> SegmentationResult:
     labels = np.zeros(SHAPE, np.uint8)
     labels[2 : 2 + size, 2:5, 2:5] = 1
     labels[7:9, 7:9, 7:9] = 3
-    layers = [layer(0), layer(1)] if attention else []
-    return Result(
-        labels, snapshot(scan).index_to_lps, STRUCTURES, layers, {"model": MODEL}, {}, None, reach() if layers else None
+    return SegmentationResult(
+        label_array=labels,
+        grid=Grid.from_index_to_lps(SHAPE, snapshot(scan).index_to_lps),
+        structures=tuple(from_mapping(Structure, entry, "structure") for entry in STRUCTURES),
+        attention=layers(2) if attention else {},
+        reach=reach() if attention else None,
+        provenance={"model": MODEL},
     )
 
 

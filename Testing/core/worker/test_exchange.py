@@ -8,20 +8,24 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.io.nrrd import grid_matrix
 from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.jobs.measure import Measurement
 from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
-from AutofocusCore.segmentation import AttentionMap, Recalibration
+from AutofocusCore.models.terminology import structures
+from AutofocusCore.result import AttentionMap, ReachMap, Recalibration, SegmentationResult
+from AutofocusCore.review import Assessment
+from AutofocusCore.worker.exchange import read_exchange_files, write_exchange_files
 from AutofocusCore.worker.handlers import RequestHandlers
-from AutofocusCore.worker.results import write_exchange_files
 
+NAMED = structures("Right parotid gland", "Esophagus")
 SETTINGS = {"device": "cpu", "precision": "float32"}
 OBLIQUE = (0.8, -0.6, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 1.0)
 Job = Callable[..., dict[str, Any]]
@@ -99,10 +103,14 @@ def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_
     weights = np.full((2, 6, 8, 9), 0.5, np.float32)
     for known in (patient, None):
         factors = np.random.default_rng(0).random((3, 6, 8, 9)).astype(np.float32)
-        result = Mock(attention={0: AttentionMap(weights, (2, 6), grid, known)}, probabilities=None, reach=None)
-        result.recalibration = Recalibration(factors, grid) if known is None else None
-        result.labels = sitk.Image(9, 8, 6, sitk.sitkUInt8)
-        answer = write_exchange_files(tmp_path, Mock(structures=()), result, {}, lambda *_: None)
+        result = SegmentationResult(
+            np.zeros(patient.shape, np.uint8),
+            grid,
+            structures=NAMED,
+            attention={0: AttentionMap(weights, (2, 6), grid, known)},
+            recalibration=Recalibration(factors, grid, ("Background", "A", "B")) if known is None else None,
+        )
+        answer = write_exchange_files(tmp_path, result, lambda *_: None)
         (told,) = answer["attention"]
         shown = read(told["dilation"]).array
         assert told["air_is_zero"] == (known is not None)
@@ -112,6 +120,63 @@ def test_the_dilation_that_is_shown_is_zero_in_the_air_and_classes_factors_come_
             np.testing.assert_array_equal(read(answer["recalibration"]).array, factors)
         else:
             assert answer["recalibration"] is None
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_read_from_an_answer_is_the_result_that_was_written(tmp_path: Path, known: bool) -> None:
+    random = np.random.default_rng(0)
+    grid = Grid((7, 6, 5), (0.9, 1.1, 2.0), (-5.0, 3.0, 70.0), OBLIQUE)
+    coarse = Grid((4, 3, 2), (2.0, 2.0, 4.0), (-5.0, 3.0, 70.0), OBLIQUE)
+    patient = np.array([True, False] * 12).reshape(2, 3, 4) if known else None
+    values = random.random((2, 3, 4)).astype(np.float32) * (1 if patient is None else patient)
+    written = SegmentationResult(
+        random.integers(0, 3, grid.shape).astype(np.uint8),
+        grid,
+        NAMED,
+        attention={2: AttentionMap(random.random((2, 2, 3, 4)).astype(np.float32), (2, 6), coarse, patient)},
+        reach=ReachMap(values, coarse, patient),
+        recalibration=Recalibration(
+            random.random((3, 2, 3, 4)).astype(np.float32), coarse, ("Background", *(s.name for s in NAMED))
+        ),
+        probability_array=random.random((*grid.shape, 3)).astype(np.float32),
+        plan="in one slab", device="cpu", precision="float32", seconds={"predict": 1.25}, warnings=("Look.",),
+        measurements=(Measurement(NAMED[0].name, 1, 3, 0.1),),
+        assessment=Assessment({NAMED[0].name: None}, (), (), False),
+        provenance={"result_id": "x"},
+    )  # fmt: skip
+    answer = write_exchange_files(tmp_path, written, lambda *_: None)
+    found = read_exchange_files(json.loads(json.dumps({**written.to_dict(), **answer})))
+
+    np.testing.assert_array_equal(found.label_array, written.label_array)
+    np.testing.assert_allclose(found.grid.index_to_lps, grid.index_to_lps, atol=1e-12)
+    np.testing.assert_array_equal(found.probability_array, written.probability_array)
+    for name in ("weights", "dilation_mm", "patient"):
+        one, other = (getattr(result.attention[2], name) for result in (found, written))
+        np.testing.assert_array_equal(one, other)
+    assert found.attention[2].rates == (2, 6)
+    np.testing.assert_array_equal(found.reach.values, values)
+    np.testing.assert_array_equal(found.recalibration.factors, written.recalibration.factors)
+    assert found.recalibration.classes == written.recalibration.classes
+    for name in ("structures", "plan", "device", "precision", "seconds", "warnings", "measurements", "assessment"):
+        assert getattr(found, name) == getattr(written, name), name
+    assert found.provenance == {"result_id": "x"}
+    assert list(found.files) == answer["files"]
+
+
+def test_an_answer_whose_files_are_gone_or_damaged_is_an_error_in_words(tmp_path: Path) -> None:
+    grid = Grid((4, 3, 2), (1.0, 2.0, 3.0), (0.0, 0.0, 0.0), OBLIQUE)
+    labels = np.arange(24, dtype=np.uint8).reshape(2, 3, 4)
+    answer = write_exchange_files(tmp_path, SegmentationResult(labels, grid, NAMED), lambda *_: None)
+    np.testing.assert_array_equal(read_exchange_files(answer).label_array, labels)
+    cut = tmp_path / "cut.npy"
+    cut.write_bytes((tmp_path / "labels.npy").read_bytes()[:100])
+    told = answer["labels"]
+    for wrong in ({}, {**told, "index_to_lps": [1]}, {**told, "path": str(cut)}, {**told, "path": "gone.npy"}):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_exchange_files({**answer, "labels": wrong})
+    for field in ("structures", "measurements"):
+        with pytest.raises(InputError, match="cannot be read"):
+            read_exchange_files({**answer, field: [{"label": 1}]})
 
 
 def test_the_answer_says_what_the_labels_mean_and_how_they_were_made(services: RequestHandlers, job: Job) -> None:
