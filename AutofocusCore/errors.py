@@ -82,6 +82,16 @@ class Cancelled(AutofocusError):
         super().__init__(cause, remedy)
 
 
+class WorkerError(AutofocusError):
+    """An error that a worker process reported, with its code; or the end of that process."""
+
+    code = "worker"
+
+    def __init__(self, cause: str, remedy: str, code: str = "worker") -> None:
+        super().__init__(cause, remedy)
+        self.code = code  # type: ignore[misc]
+
+
 class InternalError(AutofocusError):
     """A fault of this program."""
 

@@ -16,7 +16,7 @@ from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.islands import check_smallest, keep_largest, remove_islands
 from AutofocusCore.images.labelling import count_steps, label_image
 from AutofocusCore.images.plausible import nothing_found
-from AutofocusCore.images.preparing import check_channels, prepare
+from AutofocusCore.images.preparing import check_channels, prepare_checked
 from AutofocusCore.images.roi import Roi, RoiBox, common_region, roi_mask, roi_region
 from AutofocusCore.models.spec import ModelSpec
 from AutofocusCore.result import BACKGROUND, AttentionMap, ReachMap, Recalibration, SegmentationResult
@@ -88,7 +88,7 @@ def segment_image(
         SettingError, DeviceError, MemoryLimitError: as in `AutofocusCore.predict_volume`.
         Cancelled: `cancelled` said so.
     """
-    check_channels(channels, model.spec)  # before torch is loaded
+    checked = check_channels(channels, model.spec)  # before torch is loaded
     check_smallest(smallest_island_mm3)
     import torch
 
@@ -103,7 +103,7 @@ def segment_image(
         report.advance(1 / report.total)
         report.check()
 
-    prepared = prepare(channels, model.spec, lambda: step(reporter))
+    prepared = prepare_checked(checked, model.spec, lambda: step(reporter))
     region = prepared.region
     if roi is not None:
         region = common_region(region, roi_region(roi, prepared.grid))
@@ -134,7 +134,7 @@ def segment_image(
     if active is not None and patient is not None:
         prediction.logits[0][torch.from_numpy(~patient)] = CERTAIN
     intensities = summarise_intensities(prepared.volume, prepared.patient) if evidence else ()
-    del prepared, active
+    del prepared, active, checked
     reporter = Reporter("resample", count_steps(len(prediction.logits), inner, target) + 1, progress, cancelled)
     reporter.check()
     scores = _softmax(prediction.logits)

@@ -40,6 +40,7 @@ from Training.calibrating.figures import figures
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 from Training.calibrating.temperature import TEMPERATURES, best_temperature, likelihoods
 from Training.configuration.shared_options import add_device, add_threads, parse
+from Training.configuration.split_file import read_split
 
 LICENCE = "LICENSE"
 
@@ -93,7 +94,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     if len(model.spec.channels) != 1:
         raise SettingError(f"The model {model.spec.name} takes several images", "calibrate a model of one image")
     names = [structure.name for structure in model.spec.structures]
-    split = json.loads((options.data / "split.json").read_text(encoding="utf-8"))
+    split = read_split(options.data, (options.part, options.cohort_part))
     extra = {name: options.data / f"{name}.json" for name in ("contoured", "labels")}
     there = {name: path if path.is_file() else None for name, path in extra.items()}
     data = collection(

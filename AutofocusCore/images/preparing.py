@@ -28,6 +28,7 @@ from AutofocusCore.images.outliers import tame
 from AutofocusCore.images.plausible import check_model_grid
 from AutofocusCore.images.plausible import check_size as check_patient_size
 from AutofocusCore.images.resampling import inside, sample
+from AutofocusCore.models.parts import check_count
 from AutofocusCore.models.spec import Channel, ModelSpec, Normalization
 
 Mask = npt.NDArray[np.bool_]
@@ -63,6 +64,15 @@ class Prepared:
     patient: Mask | None = None
 
 
+@dataclass(frozen=True)
+class CheckedChannels:
+    """Images that fit a model, one for each of its channels, repaired where need be. `check_channels` makes it."""
+
+    images: tuple[sitk.Image, ...]
+    names: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
 def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], None] | None = None) -> Prepared:
     """Check the images, resample them to the model's grid in millimetres, and normalise each.
 
@@ -74,7 +84,16 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
     Raises:
         InputError: wrong number of channels; an image that cannot be used; channels that do not overlap.
     """
-    images, names, warnings = check_channels(channels, spec)
+    return prepare_checked(check_channels(channels, spec), spec, step)
+
+
+def prepare_checked(checked: CheckedChannels, spec: ModelSpec, step: Callable[[], None] | None = None) -> Prepared:
+    """The same for images that `check_channels` has checked already.
+
+    Raises:
+        InputError: the channels do not overlap, or a grid that the model needs is too large.
+    """
+    images, names, warnings = checked.images, checked.names, list(checked.warnings)
     grid = model_grid(Grid.of(images[0]), spec.orientation, spec.spacing)
     warnings += check_model_grid(Grid.of(images[0]), grid, len(images), names[0])
     volume = np.empty((len(images), *grid.shape), dtype=np.float32)
@@ -133,20 +152,13 @@ def prepare(channels: Sequence[sitk.Image], spec: ModelSpec, step: Callable[[], 
     )
 
 
-def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> tuple[list[sitk.Image], list[str], list[str]]:
-    """The images, repaired where need be, what to call them, and warnings.
+def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> CheckedChannels:
+    """Refuse images that a model cannot use, and repair what can be repaired.
 
     Raises:
         InputError: wrong number of channels, or an image that cannot be used.
     """
-    wanted = len(spec.channels)
-    if len(channels) != wanted:
-        order = ", ".join(c.name for c in spec.channels)
-        raise InputError(
-            f"The model {spec.name} takes {_images(wanted)} ({order}), but {_images(len(channels))} "
-            f"{'was' if len(channels) == 1 else 'were'} given",
-            "give one image for each channel, in this order" if wanted > 1 else "give this image alone",
-        )
+    check_count(len(channels), spec)
     images: list[sitk.Image] = []
     names: list[str] = []
     warnings: list[str] = []
@@ -167,11 +179,7 @@ def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> tuple[lis
         images.append(image)
         names.append(name)
         warnings.extend(repairs)
-    return images, names, warnings
-
-
-def _images(count: int) -> str:
-    return f"{count} image{'s' * (count != 1)}"
+    return CheckedChannels(tuple(images), tuple(names), tuple(warnings))
 
 
 def _default_name(channel: Channel, spec: ModelSpec) -> str:

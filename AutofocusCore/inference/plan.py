@@ -106,7 +106,7 @@ def make_plan(
     axis = max(range(3), key=lambda index: shape_of(target)[index])
     size, target = streamed_first(size, axis), streamed_first(target, axis)
     smallest = None
-    for splits in _splits(target):
+    for splits in splits_of(target, SMALLEST_TILE, most=400):
         tiles = tuple(cut_across(target, *splits))
         layouts = [lay_out(graph, size, tile) for tile in tiles]
         largest = max(layouts, key=lambda layout: sum(voxels(box) for box in layout.boxes))
@@ -118,8 +118,13 @@ def make_plan(
                 work = sum(total_work(graph, layout) for layout in layouts)
                 steps = sum(sum(1 for _ in schedule(graph, layout, slab)) for layout in layouts)
                 return Plan("exact", axis, slab, count, len(tiles), peak, work, steps, tiles)
-    raise MemoryLimitError(
-        f"The volume needs at least {(smallest or 0) / 2**20:.0f} MiB, and only {limit / 2**20:.0f} MiB may be used",
+    raise too_large(smallest or 0, limit)
+
+
+def too_large(needed: int, limit: int) -> MemoryLimitError:
+    """The error for a volume that needs more than `limit` bytes, however it is split."""
+    return MemoryLimitError(
+        f"The volume needs at least {needed / 2**20:.0f} MiB, but only {limit / 2**20:.0f} MiB may be used",
         "raise the memory limit, close other programs, or segment inside a smaller region of interest",
     )
 
@@ -166,11 +171,14 @@ def _slabs(target: Box, tiles: tuple[Box, ...]) -> Iterator[int]:
             yield slab
 
 
-def _splits(target: Box) -> list[tuple[int, int]]:
-    """Numbers of parts along the other two axes: fewest parts first, then the most square ones."""
+def splits_of(target: Box, smallest: int, *, most: int) -> list[tuple[int, int]]:
+    """Numbers of parts along the last two axes, each of about `smallest` voxels at least.
+
+    The `most` first pairs: those of fewest parts first, then those of the squarest ones.
+    """
     _, height, width = shape_of(target)
-    counts = itertools.product(range(1, height // SMALLEST_TILE + 2), range(1, width // SMALLEST_TILE + 2))
-    return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:400]
+    counts = itertools.product(range(1, height // smallest + 2), range(1, width // smallest + 2))
+    return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:most]
 
 
 def cut_across(target: Box, rows: int, columns: int) -> Iterator[Box]:

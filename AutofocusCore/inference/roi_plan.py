@@ -10,10 +10,9 @@ import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from AutofocusCore.errors import MemoryLimitError
 from AutofocusCore.inference.boxes import Box, grow, intersect, with_planes
 from AutofocusCore.inference.graph import INPUT
-from AutofocusCore.inference.plan import OVERHEAD, Plan, cut_across
+from AutofocusCore.inference.plan import OVERHEAD, Plan, cut_across, splits_of, too_large
 from AutofocusCore.inference.row_graph import RowGraph
 from AutofocusCore.inference.schedule import Layout, Step, lay_out, schedule
 
@@ -115,7 +114,7 @@ def plan_roi(
     whole: Box = ((0, size[0]), (0, size[1]), (0, size[2]))
     table = 4 * (size[0] + 14) * (size[1] + 14) * (size[2] + 14)
     smallest = None
-    for parts in _splits(target):
+    for parts in splits_of(target, SMALLEST_TILE, most=16):
         tiles = tuple(cut_across(target, *parts))
         planned = []
         for tile in tiles:
@@ -131,10 +130,7 @@ def plan_roi(
                 length = target[0][1] - target[0][0]
                 slabs = -(-length // slab) * len(tiles)
                 return Plan("roi", 0, slab, slabs, len(tiles), peak, work, steps, tiles)
-    raise MemoryLimitError(
-        f"The volume needs at least {(smallest or 0) / 2**20:.0f} MiB, and only {limit / 2**20:.0f} MiB may be used",
-        "raise the memory limit, close other programs, or segment inside a smaller region of interest",
-    )
+    raise too_large(smallest or 0, limit)
 
 
 def pieces_of(graph: RowGraph, layout: Layout, rows: Rows, slab: int) -> Iterator[tuple[Step, slice]]:
@@ -158,11 +154,3 @@ def total_work(graph: RowGraph, layout: Layout, rows: Rows) -> int:
 def _total(layout: Layout, rows: Rows, index: int) -> int:
     first, stop = rows.between(*layout.boxes[index][0])
     return stop - first
-
-
-def _splits(target: Box) -> list[tuple[int, int]]:
-    """Numbers of parts along y and x, fewest parts first, then squarest parts."""
-    (_, _), (top, bottom), (left, right) = target
-    height, width = bottom - top, right - left
-    counts = itertools.product(range(1, height // SMALLEST_TILE + 2), range(1, width // SMALLEST_TILE + 2))
-    return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:16]

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 SOFTWARE = "AutofocusSegmentation"
 DICOM_FORMATS = ("rtstruct", "seg")
 UTF_8 = "ISO_IR 192"
+FAMILY = ("123110", "DCM", "Artificial Intelligence")
+"""Value, scheme and meaning of the code for the kind of algorithm."""
 
 # Of the patient and the study, with the value where a header lacks them (type 2 attributes may be empty, not absent).
 SHARED = (
@@ -69,6 +71,11 @@ class Algorithm:
     def summary(self) -> str:
         """Name, version and the beginning of the checksum, in the 64 characters that DICOM gives."""
         return f"{self.name} {self.version}{f' sha256 {self.checksum[:12]}' if self.checksum else ''}"[:64]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """What else identifies it, for the algorithm identification."""
+        return {"software": self.software, **({"sha256 of the weights": self.checksum} if self.checksum else {})}
 
     @classmethod
     def of_provenance(cls, record: Any) -> Algorithm:

@@ -17,6 +17,7 @@ from AutofocusCore._version import __version__
 from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.io.atomic import Staging, joined
 from AutofocusCore.io.dicom_objects import (
+    FAMILY,
     SOFTWARE,
     UTF_8,
     Algorithm,
@@ -170,9 +171,6 @@ def _segment(highdicom: Any, number: int, structure: Structure, algorithm: Algor
     def coded(code: Any) -> Any:
         return DicomCode(code.value, code.scheme, code.meaning)
 
-    parameters = {"software": algorithm.software, "version of AutofocusSegmentation": __version__}
-    if algorithm.checksum:
-        parameters["sha256 of the weights"] = algorithm.checksum
     description = highdicom.seg.SegmentDescription(
         segment_number=number,
         segment_label=structure.name,
@@ -181,10 +179,10 @@ def _segment(highdicom: Any, number: int, structure: Structure, algorithm: Algor
         algorithm_type="AUTOMATIC",
         algorithm_identification=highdicom.AlgorithmIdentificationSequence(
             name=algorithm.name[:64],
-            family=DicomCode("123110", "DCM", "Artificial Intelligence"),
+            family=DicomCode(*FAMILY),
             version=algorithm.version[:64],
             source=SOFTWARE,
-            parameters=parameters,
+            parameters=algorithm.parameters | {"version of AutofocusSegmentation": __version__},
         ),
         anatomic_regions=[coded(structure.region)] if structure.region is not None else None,
         display_color=highdicom.color.CIELabColor.from_rgb(*structure.color),

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from AutofocusCore.io.atomic import Staging, joined
 from AutofocusCore.io.contours import outlines
 from AutofocusCore.io.dicom_objects import (
+    FAMILY,
     SOFTWARE,
     UTF_8,
     Algorithm,
@@ -137,14 +138,11 @@ def _roi(number: int, structure: Structure, frame: str, algorithm: Algorithm) ->
     item.ROIGenerationDescription = algorithm.summary
     made_by = _item()
     family = _item()
-    family.CodeValue, family.CodingSchemeDesignator = "123110", "DCM"
-    family.CodeMeaning = "Artificial Intelligence"
+    family.CodeValue, family.CodingSchemeDesignator, family.CodeMeaning = FAMILY
     made_by.AlgorithmFamilyCodeSequence = [family]
     made_by.AlgorithmName, made_by.AlgorithmVersion = algorithm.name[:64], algorithm.version[:64]
     made_by.AlgorithmSource = SOFTWARE
-    parameters = [f"software={algorithm.software}"]
-    parameters += [f"sha256 of the weights={algorithm.checksum}"] if algorithm.checksum else []
-    made_by.AlgorithmParameters = ", ".join(parameters)
+    made_by.AlgorithmParameters = ", ".join(f"{name}={value}" for name, value in algorithm.parameters.items())
     item.ROIDerivationAlgorithmIdentificationSequence = [made_by]
     return item
 

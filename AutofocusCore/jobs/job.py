@@ -187,14 +187,12 @@ class Job:
 
     def check_images(self, spec: ModelSpec) -> None:
         """Refuse the wrong number of images or series for a model."""
+        from AutofocusCore.models.parts import check_count
+
         wanted, series = spec.channels, self.settings.series
         if not all(map(_is_name, self.images)):
             raise InputError("The name of an image is empty", "give a file or a folder for each channel")
-        if len(self.images) != len(wanted):
-            raise InputError(
-                f"The model {spec.name} takes {len(wanted)} image{'s'[: len(wanted) > 1]}, {len(self.images)} came",
-                f"give one for each of: {', '.join(channel.name for channel in wanted)}",
-            )
+        check_count(len(self.images), spec)
         if len(series) not in (0, 1, len(wanted)):
             raise SettingError(
                 f"{len(series)} series are asked for", f"give one, or one for each of {len(wanted)} channels"

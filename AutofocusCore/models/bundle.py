@@ -15,7 +15,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,24 +56,24 @@ class Model:
         checksum: SHA-256 of the weights, in hexadecimal.
         identity: SHA-256 over all of its files, in hexadecimal: two models are the same only if it is equal.
             Equal weights with another spacing, window or architecture are another model.
+        weights: the weights' file as it was read and checked. The network is built from these bytes, whatever happens
+            to the file afterwards.
     """
 
     spec: ModelSpec
     path: Path
     checksum: str
     identity: str
+    weights: bytes = field(repr=False, compare=False)
 
     def build(self) -> Network:
         """The network with its weights, float32 on the CPU, in evaluation mode.
 
         Raises:
-            ModelError: the model changed since it was read, or its weights do not fit the architecture or hold NaN.
+            ModelError: the weights do not fit the architecture, or hold NaN.
         """
         with naming(self.path):
-            files = read_files(self.path)
-            if identity_of(files) != self.identity:
-                raise ModelError("The model changed while the program ran", "read the model again")
-            return _network(self.spec, files[WEIGHTS])
+            return _network(self.spec, self.weights)
 
     def to_record(self) -> dict[str, str]:
         """Name and checksums, for the worker's answers and for provenance."""
@@ -151,7 +151,7 @@ def _checked(path: Path, read: Callable[[], dict[str, bytes]], *, whole: bool) -
             spec = ModelSpec.from_metadata(parse_json(files[METADATA], METADATA))
             if whole:
                 _network(spec, files[WEIGHTS])
-            return Model(spec, path, sha256(files[WEIGHTS]), identity_of(files)), files
+            return Model(spec, path, sha256(files[WEIGHTS]), identity_of(files), files[WEIGHTS]), files
         except UNREADABLE as error:
             raise _unreadable(error) from None
 

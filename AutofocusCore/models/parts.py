@@ -10,9 +10,9 @@ import dataclasses
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from AutofocusCore.errors import ModelError
+from AutofocusCore.errors import InputError, ModelError
 from AutofocusCore.io.json_values import is_number
 
 Part = TypeVar("Part")
@@ -159,6 +159,31 @@ class Channel:
         remedy = "give a list of up to 100 patterns, each of up to 100 characters, such as ['*flair*']"
         require(patterns_fit, f"patterns of {self.name}", self.patterns, remedy)
         object.__setattr__(self, "patterns", tuple(self.patterns))
+
+
+class OfChannels(Protocol):
+    """A description of a model, as far as `check_count` needs it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def channels(self) -> tuple[Channel, ...]: ...
+
+
+def check_count(given: int, spec: OfChannels) -> None:
+    """Refuse another number of images than the model has channels.
+
+    Raises:
+        InputError: too few or too many.
+    """
+    wanted = len(spec.channels)
+    if given != wanted:
+        raise InputError(
+            f"Model {spec.name} expects {wanted} image{'s' * (wanted > 1)} "
+            f"({', '.join(channel.name for channel in spec.channels)}), "
+            f"but {given} {'was' if given == 1 else 'were'} given",
+            "give one image for each channel, in this order" if wanted > 1 else "give one image alone",
+        )
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.io.outputs import check_writable
+from AutofocusCore.worker.fields import text
 
 if TYPE_CHECKING:
     from AutofocusCore.models.parts import Structure
@@ -33,8 +34,8 @@ def export(request: Mapping[str, Any]) -> dict[str, Any]:
     from AutofocusCore.jobs.dicom_export import check_dicom_export, export_dicom
     from AutofocusCore.jobs.saved_result import read_result
 
-    labels, scan, output = (_text(request, name) for name in ("labels", "dicom", "output"))
-    kind = _text(request, "format")
+    labels, scan, output = (text(request, name) for name in ("labels", "dicom", "output"))
+    kind = text(request, "format")
     check_dicom_export(output, kind, scan)
     check_writable([output], [labels])
     result = read_result(labels, _structures(request))
@@ -58,9 +59,9 @@ def report(request: Mapping[str, Any]) -> dict[str, Any]:
     from AutofocusCore.models import find_model
     from AutofocusCore.review import Assessment
 
-    labels, image, output = (_text(request, name) for name in ("labels", "image", "output"))
+    labels, image, output = (text(request, name) for name in ("labels", "image", "output"))
     check_writable([output], [labels, image])
-    spec = find_model(_text(request, "model")).spec
+    spec = find_model(text(request, "model")).spec
     scan, result = read_image(image).image, read_result(labels, spec.structures)
     assessment = Assessment.from_dict(request.get("review") or {})
     provenance = request.get("provenance") or result.provenance
@@ -78,7 +79,7 @@ def compare(request: Mapping[str, Any]) -> dict[str, Any]:
     from AutofocusCore.jobs.compare import compare_results
     from AutofocusCore.jobs.saved_result import read_result
 
-    first, second = (read_result(_text(request, name)) for name in ("first", "second"))
+    first, second = (read_result(text(request, name)) for name in ("first", "second"))
     found = compare_results(first, second)
     return {"structures": [dataclasses.asdict(row) for row in found.rows], "warnings": list(found.warnings)}
 
@@ -92,10 +93,3 @@ def _structures(request: Mapping[str, Any]) -> tuple[Structure, ...] | None:
     if not isinstance(given, list):
         raise SettingError(f"The request's structures are {given!r}", "give a list")
     return tuple(from_mapping(Structure, entry, "structures entry") for entry in given)
-
-
-def _text(request: Mapping[str, Any], field: str) -> str:
-    value = request.get(field)
-    if not isinstance(value, str) or not value:
-        raise SettingError(f"The request's {field} is {value!r}", "give a text")
-    return value

@@ -13,6 +13,7 @@ from AutofocusCore.io.json_values import is_number
 from AutofocusCore.io.private_folder import PrivateFolder
 from AutofocusCore.jobs.job import Job, Settings
 from AutofocusCore.worker.environment import give_memory_back
+from AutofocusCore.worker.fields import numbers, text
 from AutofocusCore.worker.folders import JobFolders
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class RequestHandlers:
         from AutofocusCore.jobs.plan import plan_job
 
         model, settings = self._model(request), _settings(request)
-        size, spacing = _numbers(request, "size", 3), _numbers(request, "spacing", 3)
+        size, spacing = numbers(request, "size", 3), numbers(request, "spacing", 3)
         if min(*size, *spacing) <= 0 or max(size) > LARGEST_SIDE:
             raise SettingError(
                 f"The image has {size} voxels of {spacing} mm",
@@ -82,8 +83,8 @@ class RequestHandlers:
             [max(1, round(n)) for n in size],
             spacing,
             settings,
-            origin=None if request.get("origin") is None else _numbers(request, "origin", 3),
-            direction=None if request.get("direction") is None else _numbers(request, "direction", 9),
+            origin=None if request.get("origin") is None else numbers(request, "origin", 3),
+            direction=None if request.get("direction") is None else numbers(request, "direction", 9),
             attention=bool(request.get("attention")),
         )
 
@@ -92,14 +93,14 @@ class RequestHandlers:
         from AutofocusCore.models import find_model
         from AutofocusCore.models.card import model_card
 
-        return {"text": model_card(find_model(_text(request, "model")).spec)}
+        return {"text": model_card(find_model(text(request, "model")).spec)}
 
     def import_model(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Answer the request "import"."""
         from AutofocusCore.models import import_model
 
-        checksum = None if request.get("sha256") is None else _text(request, "sha256")
-        model = import_model(_text(request, "path"), checksum=checksum, replace=bool(request.get("replace")))
+        checksum = None if request.get("sha256") is None else text(request, "sha256")
+        model = import_model(text(request, "path"), checksum=checksum, replace=bool(request.get("replace")))
         return {"name": model.spec.name, "path": str(model.path)}
 
     def forget(self, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -175,7 +176,7 @@ class RequestHandlers:
         """The model, read and checked for every job; its network is built again only if a file has changed."""
         from AutofocusCore.models import find_model
 
-        model = find_model(_text(request, "model"))
+        model = find_model(text(request, "model"))
         network = self._networks.pop(model.identity, None) or model.build()
         self._networks[model.identity] = network
         if len(self._networks) > WARM_NETWORKS:
@@ -201,21 +202,6 @@ def _settings(request: Mapping[str, Any]) -> Settings:
         raise SettingError(f"The request's settings are {given!r}", "give an object")
     values = dict(given)
     if request.get("roi_box") is not None:
-        values["roi_box"] = _numbers(request, "roi_box", 15)
+        values["roi_box"] = numbers(request, "roi_box", 15)
     dummy = {"images": (), "model": "", "outputs": {"segmentation": "none"}, "settings": values}
     return Job.from_dict(dummy).settings
-
-
-def _text(request: Mapping[str, Any], field: str) -> str:
-    value = request.get(field)
-    if not isinstance(value, str) or not value:
-        raise SettingError(f"The request's {field} is {value!r}", "give a text")
-    return value
-
-
-def _numbers(request: Mapping[str, Any], field: str, count: int) -> tuple[float, ...]:
-    value = request.get(field)
-    sound = isinstance(value, list) and len(value) == count and all(map(is_number, value))
-    if not sound:
-        raise SettingError(f"The request's {field} is {value!r}", f"give a list of {count} finite numbers")
-    return tuple(map(float, value))  # type: ignore[arg-type]

@@ -304,8 +304,8 @@ def refusal(model: Model, *images: sitk.Image, **options: object) -> str:
 
 def test_the_wrong_number_of_channels_is_refused() -> None:
     text = refusal(random_model(channels=2), noise_image())
-    assert "takes 2 images (MR1, MR2), but 1 image was given" in text
-    assert "takes 1 image (MR1), but 2 images were given" in refusal(random_model(), noise_image(), noise_image())
+    assert "expects 2 images (MR1, MR2), but 1 was given" in text
+    assert "expects 1 image (MR1), but 2 were given" in refusal(random_model(), noise_image(), noise_image())
 
 
 def test_images_that_cannot_be_used_are_refused() -> None:

@@ -19,6 +19,7 @@ from AutofocusCore.models import Channel, Normalization
 from AutofocusCore.models.terminology import structures
 from AutofocusCore.phantom import make_phantom
 from Training.configuration.config import Augmentation, Config, Data
+from Training.configuration.split_file import FILE_NAME, read_split, split_text
 from Training.preparing.data_list import read_data_list
 
 TRAIN, TEST = 3, 2
@@ -88,7 +89,7 @@ def quick_data(config: Config, given: Path | None, out: Path) -> tuple[Path, boo
         OutputError: the folder cannot be made.
     """
     source = given or (Path(config.data.folder) if config.data.folder else None)
-    if source is not None and (source / "split.json").is_file():
+    if source is not None and (source / FILE_NAME).is_file():
         return _copied(_few_of_folder(source), source, out / "data"), False
     if source is not None and (source / "data.json").is_file():
         return _copied(_few_of_prepared(source), source, out / "data"), False
@@ -125,22 +126,16 @@ def _made(folder: Path, make: Callable[[Path], None]) -> Path:
 
 def _few_of_folder(source: Path) -> dict[str, bytes]:
     """The files of a few cases by their names in the folder, its split.json among them."""
-    split = source / "split.json"
-    try:
-        names = json.loads(split.read_text(encoding="utf-8"))
-        train = sorted(names["train"])
-        test = sorted(names.get("validation") or train[TRAIN:])[:TEST]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{split} cannot be used ({error!r})", 'give a JSON file with the lists "train" and "validation", or --data'
-        ) from None
+    names = read_split(source, ("train",))
+    train = sorted(names["train"])
+    test = sorted(names.get("validation") or train[TRAIN:])[:TEST]
     train = train[:TRAIN]
     if not train or not test:
         raise InputError(
-            f"{split} lists {len(train)} cases to train on and {len(test)} to measure", "list some of both"
+            f"{source / FILE_NAME} lists {len(train)} cases to train on and {len(test)} to measure", "list some of both"
         )
     files = [f"{part}/{name}.nii.gz" for part in ("imagesTr", "labelsTr") for name in (*train, *test)]
-    return {"split.json": _split_of(train, test), **{name: _read(source / name) for name in files}}
+    return {FILE_NAME: split_text(train, test).encode(), **{name: _read(source / name) for name in files}}
 
 
 def _few_of_prepared(source: Path) -> dict[str, bytes]:
@@ -179,8 +174,4 @@ def _few_phantoms(place: Path) -> None:
         images = make_phantom(seed, size=PHANTOM_SIZE, spacing=(PHANTOM_MM,) * 3)
         for part, image in zip(("imagesTr", "labelsTr"), images, strict=True):
             sitk.WriteImage(image, str(place / part / f"{name}.nii.gz"))
-    (place / "split.json").write_bytes(_split_of(names[:TRAIN], names[TRAIN:]))
-
-
-def _split_of(train: list[str], test: list[str]) -> bytes:
-    return json.dumps({"train": train, "validation": test}).encode()
+    (place / FILE_NAME).write_text(split_text(names[:TRAIN], names[TRAIN:]), encoding="utf-8")

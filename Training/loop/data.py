@@ -6,7 +6,6 @@ Every problem with the data is named before training starts, not hours into it.
 from __future__ import annotations
 
 import hashlib
-import json
 import logging
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.phantom import make_phantom
 from Training.configuration.config import Config
+from Training.configuration.split_file import FILE_NAME, read_split
 from Training.loop.cases import (
     CaseCache,
     DataSet,
@@ -114,7 +114,7 @@ def _folder(config: Config, folder: Path) -> DataSet:
             problems.append(f"{name}: {error}")
     if problems:
         refuse(problems, folder)
-    train, watch, test = parts_to_use(train, test, config.data, str(folder / "split.json"))
+    train, watch, test = parts_to_use(train, test, config.data, str(folder / FILE_NAME))
     shapes = {name: sources[name].case.labels.shape for name in train}
     lost = {name: source.case.lost for name, source in sources.items()}
     return DataSet(
@@ -131,14 +131,8 @@ def _folder(config: Config, folder: Path) -> DataSet:
 
 def _split(config: Config, folder: Path) -> tuple[list[str], list[str]]:
     """Names to train on and to test on: the split's two parts, or, for a fold, its training part dealt out."""
-    split = folder / "split.json"
-    try:
-        names = json.loads(split.read_text(encoding="utf-8"))
-        train, test = list(names["train"]), list(names["validation"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(
-            f"{split} cannot be used ({error!r})", 'give a JSON file with the lists "train" and "validation", or --data'
-        ) from None
+    names, split = read_split(folder), folder / FILE_NAME
+    train, test = names["train"], names["validation"]
     both = sorted(set(train) & set(test))
     if both:
         raise InputError(f"{split} has {both[0]} both in training and in validation", "take it out of one of them")

@@ -17,7 +17,7 @@ import SimpleITK as sitk
 import torch
 
 from AutofocusCore import __version__
-from AutofocusCore.io.atomic import cannot_write
+from AutofocusCore.io.atomic import cannot_write, write_text
 
 SHOWN_EVERY = 10.0
 """Seconds between lines of progress."""
@@ -99,9 +99,7 @@ class Record:
                     kept.append(line + "\n")
             except (ValueError, KeyError, TypeError):  # cut off when the run was killed
                 continue
-        partial = self.log.with_name(self.log.name + ".partial")
-        partial.write_text("".join(kept), encoding="utf-8")
-        partial.replace(self.log)
+        write_text(self.log, "".join(kept))
 
     def add(
         self,

@@ -9,7 +9,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from AutofocusCore.errors import InputError, OutputError
+from AutofocusCore.errors import InputError
+from AutofocusCore.io.atomic import write_text
 
 FORMAT = "autofocus-data/1"
 FILE_NAME = "data.json"
@@ -121,17 +122,12 @@ class DataList:
 
 
 def write_json(path: Path, values: object) -> Path:
-    """Write a JSON file beside its place, then rename it.
+    """Write a JSON file as a whole or not at all.
 
     Raises:
         OutputError: it cannot be written.
     """
-    partial = path.with_name(path.name + ".partial")
-    try:
-        partial.write_text(json.dumps(values, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise OutputError(f"{path} cannot be written ({error.strerror})", "check space and rights there") from None
+    write_text(path, json.dumps(values, indent=1, ensure_ascii=False) + "\n")
     return path
 
 

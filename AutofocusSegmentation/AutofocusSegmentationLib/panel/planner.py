@@ -93,7 +93,7 @@ class Planner:
         """Ask how the chosen volume would be computed, and what the other models would take."""
         lacking = requirements.missing()
         if lacking is not None:
-            self._ui.planLabel.text = html.escape(f"{lacking.cause}; {lacking.remedy}.")
+            self._ui.planLabel.text = html.escape(str(lacking))
             return
         reference = next(iter(self._inputs.nodes()), None)
         model = self._models.chosen

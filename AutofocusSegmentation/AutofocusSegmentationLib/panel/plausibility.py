@@ -11,7 +11,6 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from AutofocusCore.errors import AutofocusError
-from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.intensity import look, modality_warning
 from AutofocusCore.images.plausible import check_size
 from AutofocusSegmentationLib.panel.sample_data import SYNTHETIC
@@ -28,7 +27,7 @@ def warnings_before(channels: list[Any], model: dict[str, Any]) -> list[str]:
     for node, channel in zip(nodes, model["channels"], strict=False):
         try:
             image = snapshot(node)
-            found += check_size(_grid(image), image.name)
+            found += check_size(image.grid, image.name)
             found += _about_values(image, channel, _stated_modality(node))
         except AutofocusError as error:
             found.append(str(error))
@@ -68,12 +67,6 @@ def _about_values(image: VolumeSnapshot, channel: dict[str, Any], stated: str | 
         return [sentence.format(name=image.name)]
     warning = modality_warning(image.name, wanted, sample, stated, str(channel.get("name")))
     return [] if warning is None else [warning]
-
-
-def _grid(image: VolumeSnapshot) -> Grid:
-    spacing = np.asarray(image.spacing)
-    return Grid(image.size, image.spacing, tuple(image.index_to_lps[:3, 3].tolist()),
-                tuple((image.index_to_lps[:3, :3] / spacing).ravel().tolist()))  # fmt: skip
 
 
 def _stated_modality(node: Any) -> str | None:

@@ -46,7 +46,7 @@ def next_step(panel: Panel) -> str:
         return " ".join(lacking)
     need = requirements.missing()
     if need is not None:
-        return f"{need.cause}; {need.remedy}."
+        return str(need)
     plan = panel.planner.estimate
     if plan is None or not plan.get("seconds"):
         return _("Click Segment.")

@@ -41,13 +41,12 @@ def plan_fields(reference: Any, roi: Any, settings: dict[str, Any], attention: b
     Raises:
         InputError: the volume or the region of interest cannot be used.
     """
-    image = snapshot(reference)
-    spacing = image.spacing
+    grid = snapshot(reference).grid
     fields: dict[str, Any] = {
-        "size": list(image.size),
-        "spacing": list(spacing),
-        "origin": image.index_to_lps[:3, 3].tolist(),
-        "direction": (image.index_to_lps[:3, :3] / spacing).ravel().tolist(),
+        "size": list(grid.size),
+        "spacing": list(grid.spacing),
+        "origin": list(grid.origin),
+        "direction": list(grid.direction),
         "attention": attention,
         "settings": settings,
     }

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import importlib.util
-from dataclasses import dataclass
 
 import slicer
 from slicer.i18n import tr as _
+
+from AutofocusCore.errors import AutofocusError
 
 MINIMUM = (2, 4)
 UNUSABLE = ((2, 9),)  # 3-D convolutions of that release are slow and in bfloat16 wrong
 REQUIREMENT = "torch>=2.4,!=2.9.*"
 
 
-@dataclass(frozen=True)
-class Missing:
-    """Why the worker could not compute, and what would do."""
+class MissingLibrary(AutofocusError):
+    """A library that the worker needs is not installed, or cannot be used."""
 
-    cause: str
-    remedy: str
+    code = "library"
 
 
 _found = ""
@@ -39,14 +38,14 @@ def torch_version() -> str | None:
     return _found
 
 
-def missing() -> Missing | None:
+def missing() -> MissingLibrary | None:
     """None if everything is there."""
     version = torch_version()
     if version is None:
-        return Missing(_("PyTorch is not installed"), _("click Segment to install it"))
+        return MissingLibrary(_("PyTorch is not installed"), _("click Segment to install it"))
     numbers = tuple(int(part) for part in version.split("+")[0].split(".")[:2] if part.isdigit())
     if numbers != (0,) and (numbers < MINIMUM or numbers in UNUSABLE):
-        return Missing(
+        return MissingLibrary(
             _("PyTorch {version} cannot be used").format(version=version),
             _("install another release with the PyTorch extension: {requirement}").format(requirement=REQUIREMENT),
         )
@@ -92,7 +91,7 @@ def ensure_torch() -> bool:
     importlib.invalidate_caches()
     lacking = missing()
     if lacking is not None:
-        slicer.util.errorDisplay(f"{lacking.cause}; {lacking.remedy}.", informativeText=offline_steps())
+        slicer.util.errorDisplay(str(lacking), informativeText=offline_steps())
     return lacking is None
 
 

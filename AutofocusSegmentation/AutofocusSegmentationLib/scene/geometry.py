@@ -15,6 +15,7 @@ from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonMath import vtkMatrix4x4
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.images.geometry import Grid
 from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS, as_array, is_rigid, local_to_local
 
 HARDEN = "harden the transform of one of them: right-click it in the module Data, then Harden transform"
@@ -33,6 +34,11 @@ class VolumeSnapshot:
     array: NDArray[Any]
     index_to_lps: NDArray[np.float64]
     name: str
+
+    @property
+    def grid(self) -> Grid:
+        """Size, spacing, origin and direction."""
+        return Grid.from_index_to_lps(self.array.shape, self.index_to_lps)
 
     @property
     def spacing(self) -> tuple[float, float, float]:

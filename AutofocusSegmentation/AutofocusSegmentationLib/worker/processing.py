@@ -9,18 +9,12 @@ from typing import Any
 
 import slicer
 
-from AutofocusCore.errors import AutofocusError, Cancelled
+from AutofocusCore.errors import Cancelled, WorkerError
 from AutofocusSegmentationLib.panel.requests import make_request
 from AutofocusSegmentationLib.scene.results import add_to_scene
 from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.run import ENDED, Run, State
 from AutofocusSegmentationLib.worker.session import WorkerSession
-
-
-class ProcessingError(AutofocusError):
-    """What the worker reported."""
-
-    code = "worker"
 
 
 def process(
@@ -53,11 +47,11 @@ def process(
             time.sleep(0.01)
             if until is not None and time.monotonic() > until:
                 run.cancel()
-                raise ProcessingError(f"The segmentation took longer than {timeout:.0f} s", "allow more time")
+                raise WorkerError(f"The segmentation took longer than {timeout:.0f} s", "allow more time")
         if run.state is State.CANCELLED:
             raise Cancelled
         if run.fault is not None:
-            raise ProcessingError(run.fault.cause, run.fault.remedy)
+            raise run.fault
         return add_to_scene(volumes[0], run.result, None, replace=replace).segmentation
     finally:
         session.close()

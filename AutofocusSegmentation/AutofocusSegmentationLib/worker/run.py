@@ -18,6 +18,7 @@ from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from AutofocusCore.errors import AutofocusError, OutputError, WorkerError
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot
 from AutofocusSegmentationLib.worker.exchange_volumes import write_volume
 from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
@@ -60,18 +61,6 @@ class SegmentationRequest:
     attention: bool
 
 
-@dataclass(frozen=True)
-class Fault:
-    """Why a run failed: a code of AutofocusCore.errors or "worker", what happened, and what would do."""
-
-    code: str
-    cause: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.cause}; {self.remedy}."
-
-
 @dataclass
 class Run:
     """The state of one run.
@@ -89,7 +78,7 @@ class Run:
     on_end: Callable[[Run], None]
     state: State = State.WRITING
     result: SegmentationResult | None = None
-    fault: Fault | None = None
+    fault: AutofocusError | None = None
     started: float = field(default_factory=time.monotonic)
     _job: int | None = None
     _names: dict[str, str] = field(default_factory=dict)  # of exchanged files, as the user knows the volumes
@@ -158,7 +147,7 @@ class Run:
             self._end(State.CANCELLED)
             return
         told = in_words(message, self._names)
-        self.fault = Fault(str(told.get("code")), str(told.get("cause")), str(told.get("remedy")))
+        self.fault = WorkerError(str(told.get("cause")), str(told.get("remedy")), str(told.get("code")))
         self._end(State.FAILED)
 
     def _in_background(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
@@ -170,9 +159,14 @@ class Run:
 
     def _failed(self, error: Exception) -> None:
         if self.state not in ENDED:
-            cause = getattr(error, "cause", None) or f"The volumes could not be exchanged ({error})"
-            remedy = getattr(error, "remedy", None) or "check the free space of the disk for temporary files"
-            self.fault = Fault(getattr(error, "code", "output"), cause, remedy)
+            self.fault = (
+                error
+                if isinstance(error, AutofocusError)
+                else OutputError(
+                    f"The volumes could not be exchanged ({error})",
+                    "check the free space of the disk for temporary files",
+                )
+            )
             self._end(State.FAILED)
 
     def _end(self, state: State) -> None:

@@ -18,10 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
 from AutofocusCore.worker.client import WorkerProcess
 from AutofocusSegmentationLib.worker.last_words import ErrorStream, why_it_ended
 from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
-from AutofocusSegmentationLib.worker.private_folder import PrivateFolder, remove_leftovers
 
 Fields = dict[str, Any]
 Answer = Callable[[Fields], None]
@@ -61,7 +61,7 @@ class WorkerSession:
         self._ids = itertools.count(1)
         self._last_used = time.monotonic()
         self.idle_seconds = IDLE_SECONDS
-        threading.Thread(target=remove_leftovers, daemon=True, name="leftovers").start()
+        threading.Thread(target=remove_abandoned, daemon=True, name="removal of abandoned folders").start()
 
     @property
     def pid(self) -> int | None:
@@ -74,7 +74,7 @@ class WorkerSession:
         self._start()
         if self._folder is None:
             raise OSError("the segmentation process could not be started")
-        return self._folder.path
+        return self._folder.path()
 
     def request(
         self,
@@ -127,11 +127,12 @@ class WorkerSession:
         if self._process is not None:
             return
         self._folder = PrivateFolder()
-        self._errors, self._last_lines = ErrorStream(self._folder.path / ".stderr"), []
+        folder = self._folder.path()
+        self._errors, self._last_lines = ErrorStream(folder / ".stderr"), []
         answers: queue.Queue[Any] = _Forwarder(lambda pair: self._main_thread.post(lambda: self._hear(*pair)))
         try:
             self._process = WorkerProcess(
-                answers, folder=self._folder.path, executable=python_executable(), log=self._errors.path
+                answers, folder=folder / "worker", executable=python_executable(), log=self._errors.path
             )
         except OSError as error:
             self._log(f"The segmentation process could not be started: {error}")

@@ -377,8 +377,6 @@ def test_equal_weights_under_another_description_are_another_model(
     after = load_bundle(bundle)
     assert before.checksum == after.checksum
     assert before.identity != after.identity
-    with pytest.raises(ModelError, match="changed while the program ran"):
-        before.build()
 
 
 def test_checksums_of_another_kind_are_refused(bundle: Path) -> None:
@@ -429,8 +427,8 @@ def test_weights_exchanged_after_reading_are_not_built(bundle: Path, reseal: Cal
     state = load_file(bundle / WEIGHTS)
     save_file({k: v + 1 for k, v in state.items()}, bundle / WEIGHTS)
     reseal(bundle)
-    with pytest.raises(ModelError, match="changed while"):
-        model.build()
+    built = model.build().state_dict()
+    assert all(torch.equal(built[name], value) for name, value in state.items()), "the checked ones are"
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9, 0.999])

@@ -1,0 +1,41 @@
+"""split.json: which cases of a folder are trained on and which are measured, as lists of names by part."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from AutofocusCore.errors import InputError
+
+FILE_NAME = "split.json"
+
+
+def read_split(folder: Path, needed: Sequence[str] = ("train", "validation")) -> dict[str, list[str]]:
+    """The names of the cases by part.
+
+    Args:
+        folder: with a split.json.
+        needed: parts that must be there.
+
+    Raises:
+        InputError: it cannot be read, or a part is missing or no list of names.
+    """
+    path = folder / FILE_NAME
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        parts = {str(part): [str(name) for name in names] for part, names in content.items() if isinstance(names, list)}
+        missing = [part for part in needed if part not in parts]
+        if missing:
+            raise KeyError(missing[0])
+    except (OSError, ValueError, KeyError, AttributeError) as error:
+        lists = " and ".join(f'"{part}"' for part in needed)
+        raise InputError(
+            f"{path} cannot be used ({error!r})", f"give a JSON file with the lists {lists}, or --data"
+        ) from None
+    return parts
+
+
+def split_text(train: Sequence[str], validation: Sequence[str]) -> str:
+    """The content of a split.json."""
+    return json.dumps({"train": list(train), "validation": list(validation)})
