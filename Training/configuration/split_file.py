@@ -19,16 +19,16 @@ def read_split(folder: Path, needed: Sequence[str] = ("train", "validation")) ->
         needed: parts that must be there.
 
     Raises:
-        InputError: it cannot be read, or a part is missing or no list of names.
+        InputError: it cannot be read, a part is missing, or one is no list of names.
     """
     path = folder / FILE_NAME
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        parts = {str(part): [str(name) for name in names] for part, names in content.items() if isinstance(names, list)}
-        missing = [part for part in needed if part not in parts]
-        if missing:
-            raise KeyError(missing[0])
-    except (OSError, ValueError, KeyError, AttributeError) as error:
+        parts = {part: content[part] for part in {*needed, *content}}
+        for part, names in parts.items():
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError(f"{part} is no list of names")
+    except (OSError, ValueError, KeyError, TypeError) as error:
         lists = " and ".join(f'"{part}"' for part in needed)
         raise InputError(
             f"{path} cannot be used ({error!r})", f"give a JSON file with the lists {lists}, or --data"
