@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from AutofocusCore.kernels import ActiveVoxels, infer_layer
+from AutofocusCore.kernels import ActiveVoxels, infer_attention, infer_layer
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,7 @@ class Scores:
     last: Pointwise
 
     def __call__(self, window: RowWindow, voxels: ActiveVoxels, part: slice) -> Tensor:
-        scores = self.last(self.hidden(window, voxels, part, relu=True))
-        return torch.softmax(scores.float(), dim=1)
+        return infer_attention(self.hidden(window, voxels, part, relu=True), self.last.weight, self.last.bias)
 
     def to(self, dtype: torch.dtype, device: str) -> Scores:
         return Scores(self.hidden.to(dtype, device), self.last.to(dtype, device))

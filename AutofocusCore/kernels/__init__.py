@@ -8,7 +8,9 @@ the same result.
 
 from __future__ import annotations
 
+from AutofocusCore.kernels.attention import attention_over_rates, infer_attention
 from AutofocusCore.kernels.library import chosen_set
+from AutofocusCore.kernels.normalisation import normalise_rows
 from AutofocusCore.kernels.operator import blended_convolution, infer_layer
 from AutofocusCore.kernels.threads import set_threads, threads
 from AutofocusCore.kernels.voxels import ActiveVoxels
@@ -19,4 +21,14 @@ def native_kernel() -> str | None:
     return chosen_set()
 
 
-__all__ = ["ActiveVoxels", "blended_convolution", "infer_layer", "native_kernel", "set_threads", "threads"]
+__all__ = [
+    "ActiveVoxels",
+    "attention_over_rates",
+    "blended_convolution",
+    "infer_attention",
+    "infer_layer",
+    "native_kernel",
+    "normalise_rows",
+    "set_threads",
+    "threads",
+]

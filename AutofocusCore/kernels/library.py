@@ -14,7 +14,7 @@ from pathlib import Path
 
 from AutofocusCore.errors import SettingError
 
-ABI = 2
+ABI = 3
 """Version of the C interface, AF_ABI in native/kernel.h; a library with another one is not used."""
 VARIABLE = "AUTOFOCUS_KERNEL"
 """Environment variable that forces an instruction set, or "fallback" for PyTorch."""
@@ -52,7 +52,35 @@ class Layer(ctypes.Structure):
     )
 
 
-_layer = ctypes.POINTER(Layer)
+class Rows(ctypes.Structure):
+    """One pass over rows, as native/kernel.h describes it (af_rows)."""
+
+    _fields_ = (
+        ("x", _pointer),
+        ("x_stride", _long),
+        ("y", _pointer),
+        ("y_stride", _long),
+        ("gradient", _pointer),
+        ("gradient_stride", _long),
+        ("residual", _pointer),
+        ("residual_stride", _long),
+        ("out", _pointer),
+        ("out_stride", _long),
+        ("out_residual", _pointer),
+        ("out_residual_stride", _long),
+        ("scale", _pointer),
+        ("slope", _pointer),
+        ("shift", _pointer),
+        ("weight", _pointer),
+        ("attention", _pointer),
+        ("of_attention", _pointer),
+        ("channels", _int),
+        ("rates", _int),
+        ("relu", _int),
+    )
+
+
+_layer, _rows = ctypes.POINTER(Layer), ctypes.POINTER(Rows)
 _SIGNATURES = {
     "af_abi": (_int, ()),
     "af_sets": (_int, ()),
@@ -65,6 +93,10 @@ _SIGNATURES = {
     "af_weight_rows": (_int, (_int, _int, _int, _int)),
     "af_weight_order": (None, (_int, _int, _int, _int, _pointer)),
     "af_gradients": (_int, (_int, _int, _layer, _long, _long, _pointer, _pointer)),
+    "af_sums": (_int, (_int, _int, _rows, _long, _long, _pointer)),
+    "af_apply": (_int, (_int, _int, _rows, _long, _long)),
+    "af_attend": (_int, (_int, _int, _rows, _long, _long)),
+    "af_attend_gradients": (_int, (_int, _int, _rows, _long, _long, _pointer)),
 }
 
 

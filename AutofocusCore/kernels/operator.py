@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.kernels import fallback, native
+from AutofocusCore.kernels import fallback, native, passes
 from AutofocusCore.kernels.fallback import Domain
 from AutofocusCore.kernels.voxels import ActiveVoxels
 
@@ -82,7 +82,7 @@ def infer_layer(
             ``part``.
         out: (N, O) contiguous buffer for the result; it must not be ``features``.
     """
-    kernel = _as_kernel(weight, features.dtype)
+    kernel = as_kernel(weight, features.dtype)
     domain = Domain(voxels, tuple(rates), part, first_row, len(features))
     if native.serves(features, weight, domain):
         return native.forward(
@@ -107,20 +107,27 @@ class _BlendedConvolution(torch.autograd.Function):
         first_bias: Tensor | None,
         domain: Domain,
     ) -> Tensor:
+        ctx.attention_type = None if attention is None else attention.dtype
+        if attention is not None and native.serves(features, weight, domain):
+            attention = attention.to(features.dtype)  # once, for all the calls that read it
         ctx.save_for_backward(features, weight, attention, first_bias)
         ctx.domain, ctx.bias_type = domain, None if bias is None else bias.dtype
         ctx.engine = native if native.serves(features, weight, domain) else fallback
-        kernel = _as_kernel(weight, features.dtype)
+        kernel = as_kernel(weight, features.dtype)
         return ctx.engine.forward(features, kernel, domain, attention, bias, first_bias=first_bias)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         features, weight, attention, first_bias = ctx.saved_tensors
-        kernel, domain = _as_kernel(weight, features.dtype), ctx.domain
+        kernel, domain = as_kernel(weight, features.dtype), ctx.domain
         wants_features, wants_weight, wants_attention, wants_bias, wants_first, _ = ctx.needs_input_grad
         exact = torch.promote_types(gradient.dtype, torch.float32)
-        of_bias = gradient.sum(0, dtype=exact).to(ctx.bias_type) if wants_bias else None
+        of_bias = None
+        if wants_bias:
+            quick = passes.serves(gradient) and gradient.stride(1) == 1
+            of_bias = passes.column_sums(gradient) if quick else gradient.sum(0, dtype=exact)
+            of_bias = of_bias.to(ctx.bias_type)
         of_kernel, of_attention = ctx.engine.parameter_gradients(
             features, gradient, kernel, domain, attention, (wants_weight, wants_attention)
         )
@@ -130,10 +137,10 @@ class _BlendedConvolution(torch.autograd.Function):
         if of_attention is not None:
             if first_bias is not None:
                 of_attention[:, 0] += gradient @ first_bias.to(gradient.dtype)
-            of_attention = of_attention.to(attention.dtype)
+            of_attention = of_attention.to(ctx.attention_type)
         return (
             ctx.engine.input_gradient(gradient, kernel, domain, attention) if wants_features else None,
-            None if of_kernel is None else _as_weight(of_kernel, weight),
+            None if of_kernel is None else as_weight(of_kernel, weight),
             of_attention,
             of_bias,
             of_first,
@@ -141,12 +148,12 @@ class _BlendedConvolution(torch.autograd.Function):
         )
 
 
-def _as_kernel(weight: Tensor, dtype: torch.dtype) -> Tensor:
+def as_kernel(weight: Tensor, dtype: torch.dtype) -> Tensor:
     """(O, C, 3, 3, 3) as (27, C, O)."""
     return weight.detach().to(dtype).flatten(2).permute(2, 1, 0).contiguous()
 
 
-def _as_weight(kernel: Tensor, weight: Tensor) -> Tensor:
+def as_weight(kernel: Tensor, weight: Tensor) -> Tensor:
     """(27, C, O) as (O, C, 3, 3, 3)."""
     return kernel.permute(2, 1, 0).reshape(weight.shape).to(weight.dtype)
 

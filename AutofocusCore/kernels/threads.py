@@ -48,13 +48,13 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of the threads,
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
-def in_chunks(total: int, work: Callable[[int, int, int], None]) -> int:
+def in_chunks(total: int, work: Callable[[int, int, int], None], chunk: int = CHUNK) -> int:
     """Call ``work(worker, first, last)`` for chunks that cover ``range(total)``, from several threads at a time.
 
     Returns:
         The number of workers, which are counted from 0; the calling thread is the first of them.
     """
-    chunk = CHUNK if total > CHUNK * threads() else max(60, total // threads() + 1)
+    chunk = chunk if total > chunk * threads() else max(60, total // threads() + 1)
     workers = max(1, min(threads(), -(-total // chunk)))
     upcoming = count(0, chunk)  # next() on it is atomic
 

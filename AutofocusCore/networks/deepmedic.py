@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from AutofocusCore.kernels import ActiveVoxels, blended_convolution
+from AutofocusCore.kernels import ActiveVoxels, blended_convolution, normalise_rows
 from AutofocusCore.networks.layers import check_input, crop
-from AutofocusCore.networks.roi import Domain, forward_dense, no_mask_taken, normalise, pointwise
+from AutofocusCore.networks.roi import Domain, forward_dense, no_mask_taken, pointwise
 
 PATHWAY_CHANNELS = (30, 30, 40, 40, 40, 40, 50, 50)
 RESIDUAL_LAYERS = (4, 6, 8)
@@ -37,7 +37,7 @@ class Activation(nn.Module):
 
     def of_rows(self, rows: Tensor) -> Tensor:
         """The activation of rows (N, C)."""
-        return functional.prelu(normalise(self.norm, rows), self.slope.to(rows.dtype))
+        return functional.prelu(normalise_rows(self.norm, rows), self.slope.to(rows.dtype))
 
 
 class Pathway(nn.Module):

@@ -7,8 +7,8 @@ size, so nothing is cropped and the margin is 0. What is computed here equals :m
 
 Letters used for shapes: N active voxels, C input channels, O output channels, K dilation rates.
 
-Each hidden layer answers with its features *before* the non-linearity, and its attention (an empty list where it has
-none), as in :mod:`AutofocusCore.networks.layers`.
+Each hidden layer answers with its features after the ReLU, before which the shortcut of its block is added, and its
+attention (an empty list where it has none).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.kernels import ActiveVoxels, blended_convolution
+from AutofocusCore.kernels import ActiveVoxels, attention_over_rates, blended_convolution, normalise_rows
 from AutofocusCore.networks.layers import (
     AutofocusLayer,
     ConcatenationHead,
@@ -72,8 +72,7 @@ def forward_dense(network: nn.Module, x: Tensor, mask: Tensor | None) -> tuple[T
 def afnet_rows(network: AFNet, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
     """Logits (N, classes) and attention, one (N, K) for each autofocus layer, of ``rows`` (N, C)."""
     for layer in network.stem:
-        features, _ = hidden_layer(layer, rows, voxels)
-        rows = functional.relu(features)
+        rows, _ = hidden_layer(layer, rows, voxels)
     attention: list[Tensor] = []
     for block in network.blocks:
         rows, weights = residual_block(block, rows, voxels)  # type: ignore[arg-type]
@@ -83,48 +82,54 @@ def afnet_rows(network: AFNet, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tens
 
 def residual_block(block: ResidualBlock, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
     """relu(second(relu(first(x))) + x), the shortcut projected where the channels change."""
-    features, attention = hidden_layer(block.first, rows, voxels)
-    features, more_attention = hidden_layer(block.second, functional.relu(features), voxels)
     shortcut = rows if block.projection is None else projection(block.projection, rows)
-    return functional.relu(features + shortcut), attention + more_attention
+    features, attention = hidden_layer(block.first, rows, voxels)
+    features, more_attention = hidden_layer(block.second, features, voxels, shortcut=shortcut)
+    return features, attention + more_attention
 
 
-def hidden_layer(layer: nn.Module, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
-    """A hidden layer's features (N, O) before the ReLU, and its attention."""
+def hidden_layer(
+    layer: nn.Module, rows: Tensor, voxels: ActiveVoxels, *, shortcut: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
+    """A hidden layer's features (N, O), with the shortcut (N, O) of a residual block added, after the ReLU."""
     if isinstance(layer, AutofocusLayer):
-        return autofocus_layer(layer, rows, voxels)
+        return autofocus_layer(layer, rows, voxels, shortcut=shortcut)
     assert isinstance(layer, ConvolutionLayer)
-    return normalise(layer.norm, convolve(layer.conv, rows, voxels, rate=layer.margin)), []
+    features = convolve(layer.conv, rows, voxels, rate=layer.margin)
+    return normalise_rows(layer.norm, features, residual=shortcut, relu=True), []
 
 
-def autofocus_layer(layer: AutofocusLayer, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
+def autofocus_layer(
+    layer: AutofocusLayer, rows: Tensor, voxels: ActiveVoxels, *, shortcut: Tensor | None = None
+) -> tuple[Tensor, list[Tensor]]:
     """The weighted sum over the rates; with one BatchNorm after it ("fused") a single convolution of blended inputs."""
     weights = attend(layer, rows, voxels)
     conv, rates = layer.conv, layer.dilation_rates
     assert conv.bias is not None
     if layer.norm == "fused":
         features = blended_convolution(rows, conv.weight, voxels, rates=rates, attention=weights, first_bias=conv.bias)
-        return normalise(layer.norms[0], features), [weights]
-    total: Tensor | None = None
+        return normalise_rows(layer.norms[0], features, residual=shortcut, relu=True), [weights]
+    total = shortcut
     for k, (rate, norm) in enumerate(zip(rates, layer.norms, strict=True)):
-        branch = normalise(norm, convolve(conv, rows, voxels, rate=rate, with_bias=k == 0))
+        branch = normalise_rows(norm, convolve(conv, rows, voxels, rate=rate, with_bias=k == 0))
         branch = branch * weights[:, k : k + 1].to(branch.dtype)
         total = branch if total is None else total + branch
     assert total is not None
-    return total, [weights]
+    return functional.relu(total), [weights]
 
 
 def attend(layer: AutofocusLayer, rows: Tensor, voxels: ActiveVoxels) -> Tensor:
     """Attention over the rates (N, K), in float32 at the least, from the layer's own input (N, C)."""
     rows = rows.detach() if layer.detach_attention else rows
-    hidden = functional.relu(convolve(layer.attention[0], rows, voxels, rate=1))
-    scores = pointwise(layer.attention[2], hidden)
-    return torch.softmax(scores.to(torch.promote_types(scores.dtype, torch.float32)), dim=1)
+    hidden, last = layer.attention[0], layer.attention[2]
+    assert isinstance(last, nn.Conv3d)
+    weight, bias = hidden.weight, hidden.bias
+    return attention_over_rates(rows, voxels, weight, bias, last.weight.flatten(1), last.bias)  # type: ignore[arg-type]
 
 
 def projection(module: Projection, rows: Tensor) -> Tensor:
     """The shortcut's 1x1x1 convolution and BatchNorm."""
-    return normalise(module.norm, pointwise(module.conv, rows))
+    return normalise_rows(module.norm, pointwise(module.conv, rows))
 
 
 def head(module: nn.Module, rows: Tensor, voxels: ActiveVoxels) -> Tensor:
@@ -133,14 +138,14 @@ def head(module: nn.Module, rows: Tensor, voxels: ActiveVoxels) -> Tensor:
         parts = zip(module.convs, module.norms, module.classifiers, module.dilation_rates, strict=True)
         return torch.stack(
             [
-                pointwise(classifier, functional.relu(normalise(norm, convolve(conv, rows, voxels, rate=rate))))
+                pointwise(classifier, normalise_rows(norm, convolve(conv, rows, voxels, rate=rate), relu=True))
                 for conv, norm, classifier, rate in parts
             ]
         ).sum(dim=0)
     if isinstance(module, ConcatenationHead):
         branches = zip(module.convs, module.dilation_rates, strict=True)
         together = torch.cat([convolve(conv, rows, voxels, rate=rate) for conv, rate in branches], dim=1)
-        return pointwise(module.classifier, functional.relu(normalise(module.norm, together)))
+        return pointwise(module.classifier, normalise_rows(module.norm, together, relu=True))
     return pointwise(module, rows)
 
 
@@ -155,19 +160,3 @@ def pointwise(conv: nn.Module, rows: Tensor) -> Tensor:
     assert isinstance(conv, nn.Conv3d)
     bias = None if conv.bias is None else conv.bias.to(rows.dtype)
     return functional.linear(rows, conv.weight.flatten(1).to(rows.dtype), bias)
-
-
-def normalise(norm: nn.Module, rows: Tensor) -> Tensor:
-    """BatchNorm over rows, its statistics those of the active voxels alone."""
-    if type(norm) is not nn.BatchNorm3d:  # one whose statistics go over several processes
-        return norm(rows.t()[None, :, :, None, None])[0, :, :, 0, 0].t()
-    # Rows stay two-dimensional: as (1, C, N, 1, 1) their gradient comes out wrong on the CPU (seen with torch 2.13).
-    training = norm.training or norm.running_mean is None
-    momentum = 0.0 if norm.momentum is None else norm.momentum
-    if norm.training and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-        if norm.momentum is None:
-            momentum = 1.0 / float(norm.num_batches_tracked)
-    return functional.batch_norm(
-        rows, norm.running_mean, norm.running_var, norm.weight, norm.bias, training, momentum, norm.eps
-    )

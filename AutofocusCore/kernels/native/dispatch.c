@@ -126,3 +126,23 @@ AF_EXPORT int32_t af_gradients(int32_t set, int32_t bfloat16, const af_layer *la
                                float *sum, float *of_attention) {
     return functions(set, bfloat16)->gradients(layer, first, last, sum, of_attention);
 }
+
+AF_EXPORT int32_t af_sums(int32_t set, int32_t bfloat16, const af_rows *rows, int64_t first, int64_t last, double *sum) {
+    functions(set, bfloat16)->sums(rows, first, last, sum);
+    return 0;
+}
+
+AF_EXPORT int32_t af_apply(int32_t set, int32_t bfloat16, const af_rows *rows, int64_t first, int64_t last) {
+    functions(set, bfloat16)->apply(rows, first, last);
+    return 0;
+}
+
+AF_EXPORT int32_t af_attend(int32_t set, int32_t bfloat16, const af_rows *rows, int64_t first, int64_t last) {
+    functions(set, bfloat16)->attend(rows, first, last);
+    return 0;
+}
+
+AF_EXPORT int32_t af_attend_gradients(int32_t set, int32_t bfloat16, const af_rows *rows, int64_t first, int64_t last,
+                                      double *sum) {
+    return functions(set, bfloat16)->attend_gradients(rows, first, last, sum);
+}

@@ -12,7 +12,7 @@
 #include <stdint.h>
 
 /* Raised whenever the structure below or the meaning of a function changes; the caller refuses any other. */
-#define AF_ABI 2
+#define AF_ABI 3
 
 #define AF_TAPS 27
 #define AF_MAX_RATES 16
@@ -58,6 +58,31 @@ typedef struct {
     int32_t relu;             /* 1: negative results become zero */
 } af_layer;
 
+/* A pass over rows, one after the other; passes.h says what each function reads. Strides are in elements. */
+typedef struct {
+    const void *x;            /* (N, C) elements */
+    int64_t x_stride;
+    const void *y;            /* (N, C) elements: results whose ReLU lets a gradient through or not, or NULL */
+    int64_t y_stride;
+    const void *gradient;     /* (N, C) elements: of the result, or NULL */
+    int64_t gradient_stride;
+    const void *residual;     /* (N, C) elements, or NULL */
+    int64_t residual_stride;
+    void *out;                /* (N, C) elements */
+    int64_t out_stride;
+    void *out_residual;       /* (N, C) elements, or NULL */
+    int64_t out_residual_stride;
+    const float *scale;       /* (C,) */
+    const float *slope;       /* (C,) or NULL */
+    const float *shift;       /* (C,) */
+    const float *weight;      /* of the attention's scores */
+    float *attention;         /* (N, K) without gaps */
+    const float *of_attention; /* (N, K): its gradient */
+    int32_t channels;         /* C */
+    int32_t rates;            /* K */
+    int32_t relu;             /* 1: negative results become zero */
+} af_rows;
+
 /* What one instruction set offers for one type of element. Functions over voxels do those from first up to last, and
  * return 0, or 1 for lack of memory. */
 typedef struct {
@@ -75,6 +100,11 @@ typedef struct {
     /* Gradients of the weight, added to a private sum, and of the attention, (N, K) floats; either may be NULL. For the
      * attention's the layer's weight is packed transposed, as (27, outputs, channels), and plain. */
     int (*gradients)(const af_layer *layer, int64_t first, int64_t last, float *sum, float *of_attention);
+    /* Passes over rows: statistics, BatchNorm with ReLU and residual, and the softmax of attention, see passes.h. */
+    void (*sums)(const af_rows *rows, int64_t first, int64_t last, double *sum);
+    void (*apply)(const af_rows *rows, int64_t first, int64_t last);
+    void (*attend)(const af_rows *rows, int64_t first, int64_t last);
+    int (*attend_gradients)(const af_rows *rows, int64_t first, int64_t last, double *sum);
 } af_functions;
 
 extern const af_functions af_portable_float32, af_portable_bfloat16;

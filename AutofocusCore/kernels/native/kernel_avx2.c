@@ -23,6 +23,7 @@
 #define vec_mul _mm256_mul_ps
 #define vec_max _mm256_max_ps
 #define vec_fma _mm256_fmadd_ps
+#define vec_where_positive(y, x) _mm256_and_ps(_mm256_cmp_ps(y, vec_zero(), _CMP_GT_OQ), x)
 
 AF_INLINE float vec_sum(__m256 x) {
     __m128 s = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps(x, 1));

@@ -24,6 +24,8 @@
 #define vec_max vmaxq_f32
 #define vec_fma(a, b, c) vfmaq_f32(c, a, b)
 #define vec_sum vaddvq_f32
+#define vec_where_positive(y, x) \
+    vreinterpretq_f32_u32(vandq_u32(vcgtq_f32(y, vec_zero()), vreinterpretq_u32_f32(x)))
 
 #define load_floats vld1q_f32
 #define store_floats vst1q_f32

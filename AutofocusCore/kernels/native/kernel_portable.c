@@ -27,6 +27,7 @@ AF_INLINE four vec_add(four a, four b) { FOUR(a.x[i] + b.x[i]) }
 AF_INLINE four vec_mul(four a, four b) { FOUR(a.x[i] * b.x[i]) }
 AF_INLINE four vec_max(four a, four b) { FOUR(a.x[i] > b.x[i] || a.x[i] != a.x[i] ? a.x[i] : b.x[i]) }
 AF_INLINE four vec_fma(four a, four b, four c) { FOUR(a.x[i] * b.x[i] + c.x[i]) }
+AF_INLINE four vec_where_positive(four y, four a) { FOUR(y.x[i] > 0.0f ? a.x[i] : 0.0f) }
 AF_INLINE float vec_sum(four a) { return (a.x[0] + a.x[1]) + (a.x[2] + a.x[3]); }
 AF_INLINE void vec_store(float *p, four a) { memcpy(p, a.x, sizeof a.x); }
 

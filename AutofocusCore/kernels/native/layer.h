@@ -3,7 +3,7 @@
  * What it takes besides the definitions that microkernel.h asks for: FN(name), the name with a suffix; element; TABLE,
  * the name of the table of functions; element_to_float(element); PAIRS, where a unit is a pair of bfloat16, else units are floats; and
  * elements_load(element*), elements_load_some(element*, count) and elements_store(element*, vec): LANES elements as
- * floats and back.
+ * floats and back; and vec_where_positive(y, x): x where y is positive, else zero.
  */
 
 #include <stdlib.h>
@@ -130,7 +130,7 @@ static void FN(finish)(const af_layer *layer, int64_t first, int count, const fl
             if (layer->first_bias) s = vec_fma(vec_set(to_first), vec_load(first_bias + o), s);
             if (residual)
                 s = vec_add(s, some == LANES ? elements_load(residual + o) : elements_load_some(residual + o, some));
-            if (layer->relu) s = vec_max(s, vec_zero());
+            if (layer->relu) s = vec_max(vec_zero(), s); /* in this order what is no number stays none */
             if (some == LANES) {
                 elements_store(out + o, s);
             } else {
@@ -229,8 +229,11 @@ static int FN(gradients)(const af_layer *layer, int64_t first, int64_t last, flo
     return 0;
 }
 
+#include "passes.h"
+
 const af_functions TABLE = {
     FN(packed_units), FN(pack), FN(product), FN(weight_columns), FN(weight_rows), FN(weight_order), FN(gradients),
+    FN(sums), FN(apply), FN(attend), FN(attend_gradients),
 };
 
 #undef GRAIN

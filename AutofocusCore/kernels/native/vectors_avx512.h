@@ -20,6 +20,7 @@
 #define vec_max _mm512_max_ps
 #define vec_fma _mm512_fmadd_ps
 #define vec_sum _mm512_reduce_add_ps
+#define vec_where_positive(y, x) _mm512_maskz_mov_ps(_mm512_cmp_ps_mask(y, vec_zero(), _CMP_GT_OQ), x)
 
 #define HALVES
 #define half __m256
