@@ -33,6 +33,19 @@ static void FN(blend)(const af_layer *layer, int64_t first, int count, int tap, 
     }
 }
 
+/* Whether rows can be multiplied where they lie. */
+static int FN(direct)(const af_layer *layer) {
+    (void)layer;
+    return sizeof(element) == sizeof(float);
+}
+
+/* Where the neighbours' rows of a block lie at one tap of a layer with one rate. */
+static void FN(find_rows)(const af_layer *layer, int64_t first, int count, int tap, const uint32_t **rows) {
+    const FN(reader) reader = FN(reader_of)(layer);
+    const int32_t *table = layer->table + layer->steps[tap];
+    for (int v = 0; v < count; v++) rows[v] = (const uint32_t *)FN(read)(reader, table[layer->places[first + v]]);
+}
+
 /* (27, channels, outputs) floats as (27, channels, columns). */
 static void FN(pack)(const float *weight, int32_t channels, int32_t outputs, int32_t blended, uint32_t *packed) {
     const int columns = FN(weight_columns)(outputs);
@@ -66,9 +79,9 @@ static int FN(gradient_by_voxel)(const af_layer *layer, int64_t first, int count
 }
 
 /* Blended inputs with the voxels as depth: as they are. */
-static const uint32_t *FN(blended_by_voxel)(int channels, int depth, const uint32_t *block, ptrdiff_t stride,
-                                            uint32_t *turned, ptrdiff_t *between) {
-    (void)channels, (void)depth, (void)turned;
+static const uint32_t *FN(blended_by_voxel)(int channels, int depth, const uint32_t *const *rows, const uint32_t *block,
+                                            ptrdiff_t stride, uint32_t *turned, ptrdiff_t *between) {
+    (void)channels, (void)depth, (void)rows, (void)turned;
     *between = stride;
     return block;
 }

@@ -25,6 +25,10 @@
 #ifndef TAP_GROUP
 #define TAP_GROUP 3
 #endif
+/* Taps that are multiplied at a time where rows are read where they lie. */
+#ifndef DIRECT_TAPS
+#define DIRECT_TAPS 9
+#endif
 /* Voxels of a block of the gradients, even. */
 #ifndef GRADIENT_BLOCK
 #define GRADIENT_BLOCK 120
@@ -114,6 +118,19 @@ static void FN(multiply)(int outputs, int count, const uint32_t *block, ptrdiff_
     }
 }
 
+/* The same for rows that lie anywhere: of several taps, one set of `by_lap` addresses after the other. */
+static void FN(multiply_scattered)(int outputs, int count, const uint32_t *const *rows, ptrdiff_t by_lap, int laps,
+                                   ptrdiff_t depth, const uint32_t *weight, float *sums, int fresh) {
+    const int columns = FN(weight_columns)(outputs), widest = FN(tile_width)(outputs);
+    const int all = (int)FN(round_up)(outputs, GRAIN);
+    for (int column = 0; column < all; column += widest) {
+        const int width = all - column < widest ? all - column : widest, tile = FN(rows_of)(width);
+        for (int m = 0; m < count; m += tile)
+            FN(tile_scattered)(width, rows + m, by_lap, laps, depth, weight + column, columns,
+                               sums + (ptrdiff_t)m * columns + column, columns, fresh);
+    }
+}
+
 /* Biases, residual and ReLU, and a block's rows into the output. */
 static void FN(finish)(const af_layer *layer, int64_t first, int count, const float *sums, const float *bias,
                        const float *first_bias) {
@@ -145,6 +162,8 @@ static void FN(finish)(const af_layer *layer, int64_t first, int count, const fl
 static int FN(product)(const af_layer *layer, int64_t first, int64_t last) {
     const int units = FN(units)(layer->channels), columns = FN(weight_columns)(layer->outputs);
     const ptrdiff_t stride = FN(round_up)(TAP_GROUP * units + SLACK, 2);
+    const int direct = !layer->attention && FN(direct)(layer);
+    const uint32_t *rows[DIRECT_TAPS * (BLOCK + SLACK)];
     FN(arena) arena;
     if (FN(arena_open)(&arena, sizeof(float) * ((BLOCK + SLACK) * (stride + columns) + 2 * columns))) return 1;
     uint32_t *block = FN(arena_take)(&arena, sizeof(uint32_t) * (BLOCK + SLACK) * stride);
@@ -158,7 +177,14 @@ static int FN(product)(const af_layer *layer, int64_t first, int64_t last) {
     if (layer->bias) memcpy(bias, layer->bias, sizeof(float) * layer->outputs);
     for (int64_t start = first; start < last; start += BLOCK) {
         const int count = last - start < BLOCK ? (int)(last - start) : BLOCK;
-        for (int tap = 0; tap < AF_TAPS; tap += TAP_GROUP) {
+        for (int tap = 0; direct && tap < AF_TAPS; tap += DIRECT_TAPS) {
+            for (int t = 0; t < DIRECT_TAPS; t++) FN(find_rows)(layer, start, count, tap + t, rows + t * (BLOCK + SLACK));
+            for (int t = 0; t < DIRECT_TAPS; t++)
+                for (int i = count; i < BLOCK + SLACK; i++) rows[t * (BLOCK + SLACK) + i] = layer->empty;
+            FN(multiply_scattered)(layer->outputs, count, rows, BLOCK + SLACK, DIRECT_TAPS, units,
+                                   layer->weight + (ptrdiff_t)tap * units * columns, sums, tap == 0);
+        }
+        for (int tap = 0; !direct && tap < AF_TAPS; tap += TAP_GROUP) {
             for (int t = 0; t < TAP_GROUP; t++) FN(blend)(layer, start, count, tap + t, block + t * units, stride);
             FN(multiply)(layer->outputs, count, block, stride, TAP_GROUP * units,
                          layer->weight + (ptrdiff_t)tap * units * columns, sums, tap == 0);
@@ -176,15 +202,16 @@ static int32_t FN(weight_rows)(int32_t channels, int32_t outputs) {
 }
 
 /* Adds a block's share of the weight's gradient for one tap: blended inputs, turned, times the output's gradient. */
-static void FN(add_weight_gradient)(const af_layer *layer, int depth, const uint32_t *block, ptrdiff_t stride,
-                                    uint32_t *turned, const uint32_t *gradient, float *sum) {
+static void FN(add_weight_gradient)(const af_layer *layer, int depth, const uint32_t *const *rows,
+                                    const uint32_t *block, ptrdiff_t stride, uint32_t *turned, const uint32_t *gradient,
+                                    float *sum) {
     const int outputs = layer->outputs, channels = layer->channels, columns = FN(weight_columns)(outputs);
     const int widest = FN(tile_width)(outputs), all = (int)FN(round_up)(outputs, GRAIN);
     ptrdiff_t between = FN(weight_rows)(channels, outputs);
-    const uint32_t *by_voxel = FN(blended_by_voxel)(channels, depth, block, stride, turned, &between);
+    const uint32_t *by_voxel = FN(blended_by_voxel)(channels, depth, rows, block, stride, turned, &between);
     for (int column = 0; column < all; column += widest) {
-        const int width = all - column < widest ? all - column : widest, rows = FN(rows_of)(width);
-        for (int c = 0; c < channels; c += rows)
+        const int width = all - column < widest ? all - column : widest, tile = FN(rows_of)(width);
+        for (int c = 0; c < channels; c += tile)
             FN(tile_by_columns)(width, by_voxel + c, between, depth, gradient + column, columns,
                                 sum + (ptrdiff_t)c * columns + column, columns);
     }
@@ -195,6 +222,12 @@ static int FN(gradients)(const af_layer *layer, int64_t first, int64_t last, flo
     const int columns = FN(weight_columns)(layer->outputs), in_columns = FN(weight_columns)(layer->channels);
     const ptrdiff_t stride = FN(round_up)(TAP_GROUP * units + SLACK, 2), out_stride = out_units + SLACK;
     const ptrdiff_t across = FN(weight_rows)(layer->channels, layer->outputs), tap_sums = (ptrdiff_t)GRADIENT_ROWS * in_columns;
+#ifdef PAIRS
+    const int direct = sum && !of_attention && !layer->attention && FN(direct)(layer);
+#else
+    const int direct = 0; /* a block's rows are read by columns, which must have equal distances */
+#endif
+    const uint32_t *rows[GRADIENT_ROWS];
     FN(arena) arena;
     if (FN(arena_open)(&arena, sizeof(float) * GRADIENT_ROWS *
                                    (stride + across + columns + out_stride + TAP_GROUP * in_columns + rates * DOT_LANES)))
@@ -210,6 +243,12 @@ static int FN(gradients)(const af_layer *layer, int64_t first, int64_t last, flo
         const int count = last - start < GRADIENT_BLOCK ? (int)(last - start) : GRADIENT_BLOCK;
         int depth = 0;
         if (sum) depth = FN(gradient_by_voxel)(layer, start, count, by_voxel, columns);
+        for (int tap = 0; direct && tap < AF_TAPS; tap++) {
+            FN(find_rows)(layer, start, count, tap, rows);
+            if (count % 2) rows[count] = layer->empty;
+            FN(add_weight_gradient)(layer, depth, rows, NULL, 0, turned, by_voxel, sum + tap * across * columns);
+        }
+        if (direct) continue;
         if (count < GRADIENT_BLOCK) memset(block, 0, sizeof(uint32_t) * GRADIENT_ROWS * stride);
         if (of_attention) FN(gradient_rows)(layer, start, count, by_row, out_stride);
         memset(dots, 0, sizeof(float) * GRADIENT_ROWS * rates * DOT_LANES);
@@ -219,7 +258,7 @@ static int FN(gradients)(const af_layer *layer, int64_t first, int64_t last, flo
                              layer->weight + (ptrdiff_t)(tap + t) * out_units * in_columns, sums + t * tap_sums, 1);
             FN(blend_and_dot)(layer, start, count, tap, sum ? block : NULL, stride, of_attention ? sums : NULL, tap_sums, dots);
             for (int t = 0; sum && t < TAP_GROUP; t++)
-                FN(add_weight_gradient)(layer, depth, block + t * units, stride, turned, by_voxel,
+                FN(add_weight_gradient)(layer, depth, NULL, block + t * units, stride, turned, by_voxel,
                                         sum + (tap + t) * across * columns);
         }
         for (int i = 0; of_attention && i < count * rates; i++)

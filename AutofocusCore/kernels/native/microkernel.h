@@ -9,10 +9,13 @@
 #define EACH_ROW(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9)
 
 /* sum[m][column] (+)= sum over k of a[m * by_row + k * by_depth] * w[k * w_stride + column].
+ * With `scattered`, the rows lie anywhere: a[m * by_row + k] stands at scattered[lap * by_lap + m][k], and the sum goes
+ * over `laps` such sets of rows, whose weights follow one another.
  * rows, full and with_half are constants where this is inlined, so that all conditions on them vanish. */
 AF_INLINE void FN(tile_body)(const int rows, const int full, const int with_half, const uint32_t *a, ptrdiff_t by_row,
                              ptrdiff_t by_depth, ptrdiff_t depth, const uint32_t *w, ptrdiff_t w_stride, float *sum,
-                             ptrdiff_t sum_stride, int fresh) {
+                             ptrdiff_t sum_stride, int fresh, const uint32_t *const *scattered, ptrdiff_t by_lap,
+                             int laps) {
 #define DECLARE(m) vec s##m##_0, s##m##_1, s##m##_2, s##m##_3;
     EACH_ROW(DECLARE)
 #undef DECLARE
@@ -46,7 +49,11 @@ AF_INLINE void FN(tile_body)(const int rows, const int full, const int with_half
 #undef LOAD
 #endif
     }
-    for (ptrdiff_t k = 0; k < depth; k++) {
+    for (int lap = 0; lap < laps; lap++) {
+#define DECLARE(m) const uint32_t *const a##m = m >= rows ? NULL : scattered ? scattered[lap * by_lap + m] : a + m * by_row;
+    EACH_ROW(DECLARE)
+#undef DECLARE
+    for (ptrdiff_t k = 0, at = 0; k < depth; k++, at += by_depth) {
         packed w0, w1, w2, w3;
         w0 = w1 = w2 = w3 = packed_load(w);
         if (full > 1) w1 = packed_load(w + LANES);
@@ -61,7 +68,7 @@ AF_INLINE void FN(tile_body)(const int rows, const int full, const int with_half
 #endif
 #define MULTIPLY(m)                                          \
     if (m < rows) {                                          \
-        packed b = packed_spread(a + m * by_row);          \
+        packed b = packed_spread(a##m + at);                 \
         if (full > 0) s##m##_0 = mac(s##m##_0, w0, b);       \
         if (full > 1) s##m##_1 = mac(s##m##_1, w1, b);       \
         if (full > 2) s##m##_2 = mac(s##m##_2, w2, b);       \
@@ -71,8 +78,8 @@ AF_INLINE void FN(tile_body)(const int rows, const int full, const int with_half
         EACH_ROW(MULTIPLY)
 #undef MULTIPLY
 #undef MULTIPLY_HALF
-        a += by_depth;
         w += w_stride;
+    }
     }
 #define STORE(m)                                                              \
     if (m < rows) {                                                           \
@@ -99,7 +106,8 @@ static const int FN(tile_rows)[5] = {1, ROWS_1, ROWS_2, ROWS_3, ROWS_4};
 
 /* One tile of rows and `width` columns, a multiple of the lanes (or of half of them). */
 #define TILE_CASE(rows, full, with_half)                                                                           \
-    FN(tile_body)(rows, full, with_half, a, by_row, by_depth, depth, w, w_stride, sum, sum_stride, fresh);         \
+    FN(tile_body)(rows, full, with_half, a, by_row, by_depth, depth, w, w_stride, sum, sum_stride, fresh,          \
+                  scattered, by_lap, laps);                                                                        \
     return;
 #define TILE_SWITCH                                       \
     switch (width / (LANES / 2)) {                        \
@@ -128,15 +136,26 @@ static const int FN(tile_rows)[5] = {1, ROWS_1, ROWS_2, ROWS_3, ROWS_4};
 /* Neighbouring units of a row lie side by side: blended inputs, output gradients. */
 static void FN(tile_by_rows)(int width, const uint32_t *a, ptrdiff_t by_row, ptrdiff_t depth, const uint32_t *w,
                              ptrdiff_t w_stride, float *sum, ptrdiff_t sum_stride, int fresh) {
-    const ptrdiff_t by_depth = 1;
+    const ptrdiff_t by_depth = 1, by_lap = 0;
+    const uint32_t *const *const scattered = NULL;
+    const int laps = 1;
+    TILE_SWITCH
+}
+
+/* The rows lie anywhere in memory, those of several taps one set after the other. */
+static void FN(tile_scattered)(int width, const uint32_t *const *scattered, ptrdiff_t by_lap, int laps, ptrdiff_t depth,
+                               const uint32_t *w, ptrdiff_t w_stride, float *sum, ptrdiff_t sum_stride, int fresh) {
+    const uint32_t *const a = NULL;
+    const ptrdiff_t by_row = 0, by_depth = 1;
     TILE_SWITCH
 }
 
 /* Neighbouring rows lie side by side: channels of the weight's gradient, summed over voxels. */
 static void FN(tile_by_columns)(int width, const uint32_t *a, ptrdiff_t by_depth, ptrdiff_t depth, const uint32_t *w,
                                 ptrdiff_t w_stride, float *sum, ptrdiff_t sum_stride) {
-    const ptrdiff_t by_row = 1;
-    const int fresh = 0;
+    const ptrdiff_t by_row = 1, by_lap = 0;
+    const uint32_t *const *const scattered = NULL;
+    const int fresh = 0, laps = 1;
     TILE_SWITCH
 }
 

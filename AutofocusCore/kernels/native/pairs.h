@@ -106,7 +106,26 @@ typedef struct {
     int32_t numbers[AF_MAX_RATES + 1][MOST_VOXELS];
 } FN(neighbours);
 
-/* Sixteen voxels at a time; a run along a line, which most are, is read from the table in one go. */
+/* Sixteen voxels at a time; a run along a line, which most are, is read from the table in one go. rows: their addresses
+ * from voxel v on; numbers: theirs, or NULL. */
+AF_INLINE void FN(find_sixteen)(const int32_t *places, int v, int count, const int32_t *table, __m512i stride,
+                                __m512i features, __m512i empty, void *rows, int32_t *numbers) {
+    const __mmask16 there = count - v < 16 ? (__mmask16)((1u << (count - v)) - 1) : (__mmask16)0xffff;
+    const __m512i at = _mm512_maskz_loadu_epi32(there, places + v);
+    const int run = there == 0xffff && places[v + 15] - places[v] == 15;
+    __m512i row = run ? _mm512_loadu_si512(table + places[v])
+                      : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), there, at, table, 4);
+    const __mmask16 missing = _mm512_movepi32_mask(row);
+    row = _mm512_max_epi32(row, _mm512_setzero_si512());
+    const __m512i low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(row));
+    const __m512i high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(row, 1));
+    const __m512i a = _mm512_add_epi64(features, _mm512_mul_epu32(low, stride));
+    const __m512i b = _mm512_add_epi64(features, _mm512_mul_epu32(high, stride));
+    _mm512_storeu_si512((char *)rows + 8 * v, _mm512_mask_mov_epi64(a, (__mmask8)missing, empty));
+    _mm512_storeu_si512((char *)rows + 8 * (v + 8), _mm512_mask_mov_epi64(b, (__mmask8)(missing >> 8), empty));
+    if (numbers) _mm512_storeu_si512(numbers + v, row);
+}
+
 AF_INLINE void FN(find_neighbours)(const af_layer *layer, int64_t first, int count, int tap, const int rates,
                                    const int numbers, FN(neighbours) * found) {
     const int32_t *places = layer->places + first;
@@ -114,23 +133,9 @@ AF_INLINE void FN(find_neighbours)(const af_layer *layer, int64_t first, int cou
     const __m512i features = _mm512_set1_epi64((int64_t)(intptr_t)layer->features);
     const __m512i empty = _mm512_set1_epi64((int64_t)(intptr_t)layer->empty);
     for (int v = 0; v < count; v += 16) {
-        const __mmask16 there = count - v < 16 ? (__mmask16)((1u << (count - v)) - 1) : (__mmask16)0xffff;
-        const __m512i at = _mm512_maskz_loadu_epi32(there, places + v);
-        const int run = there == 0xffff && places[v + 15] - places[v] == 15;
-        for (int k = 0; k < rates; k++) {
-            const int32_t *table = layer->table + layer->steps[tap * rates + k];
-            __m512i row = run ? _mm512_loadu_si512(table + places[v])
-                              : _mm512_mask_i32gather_epi32(_mm512_setzero_si512(), there, at, table, 4);
-            const __mmask16 missing = _mm512_movepi32_mask(row);
-            row = _mm512_max_epi32(row, _mm512_setzero_si512());
-            const __m512i low = _mm512_cvtepu32_epi64(_mm512_castsi512_si256(row));
-            const __m512i high = _mm512_cvtepu32_epi64(_mm512_extracti64x4_epi64(row, 1));
-            const __m512i a = _mm512_add_epi64(features, _mm512_mul_epu32(low, stride));
-            const __m512i b = _mm512_add_epi64(features, _mm512_mul_epu32(high, stride));
-            _mm512_storeu_si512(&found->rows[k][v], _mm512_mask_mov_epi64(a, (__mmask8)missing, empty));
-            _mm512_storeu_si512(&found->rows[k][v + 8], _mm512_mask_mov_epi64(b, (__mmask8)(missing >> 8), empty));
-            if (numbers) _mm512_storeu_si512(&found->numbers[k][v], row);
-        }
+        for (int k = 0; k < rates; k++)
+            FN(find_sixteen)(places, v, count, layer->table + layer->steps[tap * rates + k], stride, features, empty,
+                             found->rows[k], numbers ? found->numbers[k] : NULL);
         for (int i = 0; rates % 2 && i < 16; i++) { /* the pair of the last rate */
             found->rows[rates][v + i] = (const element *)layer->empty;
             found->numbers[rates][v + i] = 0;
@@ -199,6 +204,18 @@ static void FN(blend)(const af_layer *layer, int64_t first, int count, int tap, 
 #undef BLEND
 }
 
+/* Whether rows can be multiplied where they lie: pairs of channels begin at whole units. */
+static int FN(direct)(const af_layer *layer) { return layer->channels % 2 == 0 && layer->feature_stride % 2 == 0; }
+
+/* Where the neighbours' rows of a block lie at one tap of a layer with one rate; up to 15 more are set. */
+static void FN(find_rows)(const af_layer *layer, int64_t first, int count, int tap, const uint32_t **rows) {
+    const __m512i stride = _mm512_set1_epi64(layer->feature_stride * (int64_t)sizeof(element));
+    const __m512i features = _mm512_set1_epi64((int64_t)(intptr_t)layer->features);
+    const __m512i empty = _mm512_set1_epi64((int64_t)(intptr_t)layer->empty);
+    const int32_t *places = layer->places + first, *table = layer->table + layer->steps[tap];
+    for (int v = 0; v < count; v += 16) FN(find_sixteen)(places, v, count, table, stride, features, empty, rows, NULL);
+}
+
 /* The channel at each place of a blended row, -1 where there is none; there are as many places as units times two. */
 static void FN(order)(int channels, int blended, int32_t *channel) {
     const int places = 2 * FN(units)(channels);
@@ -252,32 +269,42 @@ static int FN(gradient_by_voxel)(const af_layer *layer, int64_t first, int count
     return depth;
 }
 
-/* Blended inputs as pairs of two voxels: interleaved again in parts, so their order changes once more. */
-static const uint32_t *FN(blended_by_voxel)(int channels, int depth, const uint32_t *block, ptrdiff_t stride,
-                                            uint32_t *turned, ptrdiff_t *between) {
-    const FN(parts) parts = FN(cut)(channels);
+/* Rows of two voxels as pairs: interleaved again in parts, so their order changes once more. rows: where they lie, and
+ * no element beyond them is read, or NULL for those of a block. */
+AF_INLINE void FN(turn)(const FN(parts) parts, int depth, const uint32_t *const *rows, const uint32_t *block,
+                        ptrdiff_t stride, uint32_t *turned, ptrdiff_t between) {
     for (int v = 0; v < depth; v++) {
-        const element *a = (const element *)(block + 2 * v * stride), *b = a + 2 * stride;
-        uint32_t *out = turned + v * *between;
+        const element *a = (const element *)(rows ? rows[2 * v] : block + 2 * v * stride);
+        const element *b = (const element *)(rows ? rows[2 * v + 1] : block + (2 * v + 1) * stride);
+        uint32_t *out = turned + v * between;
         int c = 0;
         for (int i = 0; i < parts.n32; i++, c += 32) {
-            const __m512i x = _mm512_loadu_si512(a + c), y = _mm512_loadu_si512(b + c);
+            const int partial = rows && parts.partial && i == parts.n32 - 1 && !parts.n16 && !parts.n8;
+            const __m512i x = FN(load32)(a + c, partial, parts.last), y = FN(load32)(b + c, partial, parts.last);
             _mm512_storeu_si512(out + c, _mm512_unpacklo_epi16(x, y));
             _mm512_storeu_si512(out + c + 16, _mm512_unpackhi_epi16(x, y));
         }
         if (parts.n16) {
-            const __m256i x = _mm256_loadu_si256((const __m256i *)(a + c));
-            const __m256i y = _mm256_loadu_si256((const __m256i *)(b + c));
+            const int partial = rows && parts.partial && !parts.n8;
+            const __m256i x = FN(load16)(a + c, partial, parts.last), y = FN(load16)(b + c, partial, parts.last);
             _mm256_storeu_si256((__m256i *)(out + c), _mm256_unpacklo_epi16(x, y));
             _mm256_storeu_si256((__m256i *)(out + c + 8), _mm256_unpackhi_epi16(x, y));
             c += 16;
         }
         for (int i = 0; i < parts.n8; i++, c += 8) {
-            const __m128i x = _mm_loadu_si128((const __m128i *)(a + c)), y = _mm_loadu_si128((const __m128i *)(b + c));
+            const int partial = rows && parts.partial && i == parts.n8 - 1;
+            const __m128i x = FN(load8)(a + c, partial, parts.last), y = FN(load8)(b + c, partial, parts.last);
             _mm_storeu_si128((__m128i *)(out + c), _mm_unpacklo_epi16(x, y));
             _mm_storeu_si128((__m128i *)(out + c + 4), _mm_unpackhi_epi16(x, y));
         }
     }
+}
+
+static const uint32_t *FN(blended_by_voxel)(int channels, int depth, const uint32_t *const *rows, const uint32_t *block,
+                                            ptrdiff_t stride, uint32_t *turned, ptrdiff_t *between) {
+    const FN(parts) parts = FN(cut)(channels);
+    if (rows) FN(turn)(parts, depth, rows, NULL, 0, turned, *between);
+    else FN(turn)(parts, depth, NULL, block, stride, turned, *between);
     return turned;
 }
 
