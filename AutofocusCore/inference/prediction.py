@@ -32,6 +32,7 @@ from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback
 from AutofocusCore.inference.roi import check_roi, plan_roi_volume, reach_of, run_roi
 from AutofocusCore.inference.task import AttentionSelection, Task
 from AutofocusCore.inference.tiles import plan_tiles, run_tiles
+from AutofocusCore.kernels import torch_on_one_thread
 from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.deepmedic import SCALE, DeepMedic
 from AutofocusCore.networks.scale_streams import ScaleStreams
@@ -175,6 +176,8 @@ def _completed(
             stack.enter_context(torch.inference_mode())
             if kind in ("cpu", "cuda"):  # a caller's autocast would change the precision that was asked for
                 stack.enter_context(torch.autocast(kind, enabled=False))
+            if plan.mode == "roi" and kind == "cpu" and not isinstance(network, DeepMedic):
+                stack.enter_context(torch_on_one_thread())
             reporter.follow(_run(network, task, plan, device.id, PRECISIONS[precision], roi))
     except Exception as error:
         if not is_out_of_memory(error):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Iterator
 
 import numpy as np
@@ -19,6 +20,7 @@ from AutofocusCore.inference.row_operations import RowWindow
 from AutofocusCore.inference.schedule import lay_out
 from AutofocusCore.inference.task import Task
 from AutofocusCore.kernels import ActiveVoxels
+from AutofocusCore.networks.afnet import AFNet
 from AutofocusCore.networks.build import PaperNetwork
 from AutofocusCore.networks.deepmedic import HIDDEN, PATHWAY_CHANNELS, SCALE, DeepMedic
 
@@ -81,12 +83,20 @@ def run_roi(
         yield 1.0
         _run_deepmedic(network, task, mask, device, dtype)
         return
-    graph = build_row_graph(copy.deepcopy(network).float().cpu().eval()).to(dtype, device)
+    graph = build_row_graph(_in_float32(network)).to(dtype, device)
     for tile in plan.tiles:
         seen = with_planes(intersect(grow(tile, graph.reach), whole), whole[0])
         active = torch.zeros(size, dtype=torch.bool)
         place(seen, active).copy_(torch.ones(()) if mask is None else place(seen, mask))
         yield from _run_tile(graph, task, tile, active, plan, device, dtype)
+
+
+def _in_float32(network: AFNet) -> AFNet:
+    """The network itself where its weights are float32 on the CPU, otherwise a copy that has them so."""
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    if all(one.device.type == "cpu" and one.dtype in (torch.float32, torch.int64) for one in tensors):
+        return network
+    return copy.deepcopy(network).float().cpu()
 
 
 def _run_tile(

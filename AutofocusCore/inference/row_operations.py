@@ -115,7 +115,8 @@ class Scores:
     hidden: Convolution
     last: Pointwise
 
-    def __call__(self, window: RowWindow, voxels: ActiveVoxels, part: slice) -> Tensor:
+    def __call__(self, window: RowWindow, voxels: ActiveVoxels, part: slice) -> tuple[Tensor, Tensor]:
+        """Attention (m, K): in float32, and in the features' type."""
         return infer_attention(self.hidden(window, voxels, part, relu=True), self.last.weight, self.last.bias)
 
     def to(self, dtype: torch.dtype, device: str) -> Scores:
@@ -137,9 +138,9 @@ class Fused:
     projection: Pointwise | None
 
     def __call__(self, sources: list[RowWindow], voxels: ActiveVoxels, part: slice, out: Tensor) -> Tensor:
-        attention = self.scores(sources[0], voxels, part)
+        attention, rounded = self.scores(sources[0], voxels, part)
         infer_layer(
-            sources[0].rows, self.weight, voxels, rates=self.rates, attention=attention, bias=self.bias,
+            sources[0].rows, self.weight, voxels, rates=self.rates, attention=rounded, bias=self.bias,
             first_bias=self.first_bias, residual=_shortcut(sources, part, self.projection), relu=True,
             part=part, first_row=sources[0].first, out=out,
         )  # fmt: skip
@@ -168,7 +169,7 @@ class Branches:
     projection: Pointwise | None
 
     def __call__(self, sources: list[RowWindow], voxels: ActiveVoxels, part: slice, out: Tensor) -> Tensor:
-        attention = self.scores(sources[0], voxels, part)
+        attention, _ = self.scores(sources[0], voxels, part)
         total = torch.zeros(out.shape, dtype=torch.float32, device=out.device)
         for convolution, weight in zip(self.convolutions, attention.split(1, dim=1), strict=True):
             total.addcmul_(convolution(sources[0], voxels, part).float(), weight)

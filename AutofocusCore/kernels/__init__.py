@@ -12,7 +12,7 @@ from AutofocusCore.kernels.attention import attention_over_rates, infer_attentio
 from AutofocusCore.kernels.library import chosen_set
 from AutofocusCore.kernels.normalisation import normalise_rows
 from AutofocusCore.kernels.operator import blended_convolution, infer_layer
-from AutofocusCore.kernels.threads import set_threads, threads
+from AutofocusCore.kernels.threads import set_threads, threads, torch_on_one_thread
 from AutofocusCore.kernels.voxels import ActiveVoxels
 
 
@@ -31,4 +31,5 @@ __all__ = [
     "normalise_rows",
     "set_threads",
     "threads",
+    "torch_on_one_thread",
 ]

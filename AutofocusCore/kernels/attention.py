@@ -39,11 +39,12 @@ def attention_over_rates(
     return torch.softmax(scores.to(torch.promote_types(scores.dtype, torch.float32)), dim=1)
 
 
-def infer_attention(hidden: Tensor, last: Tensor, last_bias: Tensor) -> Tensor:
-    """Attention (N, K) float32 of hidden features (N, H) after their ReLU, without gradients."""
+def infer_attention(hidden: Tensor, last: Tensor, last_bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention (N, K) of hidden features (N, H) after their ReLU: in float32, and rounded to the hidden's type."""
     if passes.serves(hidden, len(last)):
         return passes.attend(passes.as_rows(hidden), last, last_bias)
-    return torch.softmax(score(hidden, last, last_bias).float(), dim=1)
+    attention = torch.softmax(score(hidden, last, last_bias).float(), dim=1)
+    return attention, attention.to(hidden.dtype)
 
 
 def score(hidden: Tensor, last: Tensor, last_bias: Tensor | None) -> Tensor:
@@ -65,7 +66,7 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         hidden = native.forward(rows, as_kernel(weight, rows.dtype), domain, None, bias, relu=True)
         shift = last.new_zeros(len(last)) if last_bias is None else last_bias
-        attention = passes.attend(hidden, last, shift)
+        attention, _ = passes.attend(hidden, last, shift)
         ctx.save_for_backward(rows, weight, last, hidden, attention)
         ctx.domain = domain
         ctx.types = tuple(None if one is None else one.dtype for one in (bias, last_bias))

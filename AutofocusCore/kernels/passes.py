@@ -129,8 +129,8 @@ def normalise_gradients(
     return out, along * inverse, total, residual
 
 
-def attend(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Attention over the rates, softmax(hidden weightᵀ + bias), (N, K) float32.
+def attend(hidden: Tensor, weight: Tensor, bias: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention over the rates, softmax(hidden weightᵀ + bias), (N, K): in float32, and rounded to the hidden's type.
 
     Args:
         hidden: (N, C).
@@ -139,12 +139,14 @@ def attend(hidden: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """
     rates = len(weight)
     attention = torch.empty(len(hidden), rates)
+    exact = hidden.dtype == torch.float32
+    rounded = attention if exact else torch.empty(len(hidden), rates, dtype=hidden.dtype)
     matrix, shift = _padded(weight.T.float()), _padded(bias[None].float())
     _run(
         "af_attend", len(hidden), hidden.dtype, x=hidden, weight=matrix, shift=shift, attention=attention,
-        channels=hidden.shape[1], rates=rates,
+        out=None if exact else rounded, channels=hidden.shape[1], rates=rates,
     )  # fmt: skip
-    return attention
+    return attention, rounded
 
 
 def attend_gradients(

@@ -7,17 +7,22 @@ loop for one another make two cores slower than one.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
-from itertools import count
 
 import torch
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.kernels.library import chosen_set
 
 CHUNK = 1920
 """Voxels of a chunk: whole blocks of every C function, and about a millisecond's work."""
+
+BLOCK = 120
+"""Voxels that the C functions take at a time, or a multiple of it: a chunk of another size ends in a smaller block."""
+SMALLEST_CHUNK = 240
 
 _chosen: int | None = None
 
@@ -48,19 +53,51 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of the threads,
     os.register_at_fork(after_in_child=_pool.cache_clear)
 
 
+@contextmanager
+def torch_on_one_thread() -> Iterator[None]:
+    """A context in which PyTorch's own operations take one thread, and the native code as many as before.
+
+    For runs that are mostly native code: PyTorch's second thread would go on waiting in a busy loop for a while after
+    each small operation, and take a core from the native code. Without native code nothing changes.
+    """
+    global _chosen
+    before, of_torch = _chosen, torch.get_num_threads()
+    if chosen_set() is None or of_torch == 1:
+        yield
+        return
+    _chosen = threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(of_torch)
+        _chosen = before
+
+
+def cut(total: int, workers: int, chunk: int = CHUNK) -> list[tuple[int, int]]:
+    """Chunks that cover ``range(total)``, smaller ones at the end, so that all workers end at nearly the same time."""
+    chunks, first = [], 0
+    while first < total:
+        size = min(chunk, max((total - first) // (2 * workers), SMALLEST_CHUNK))
+        size = -(-size // BLOCK) * BLOCK
+        chunks.append((first, min(total, first + size)))
+        first += size
+    return chunks
+
+
 def in_chunks(total: int, work: Callable[[int, int, int], None], chunk: int = CHUNK) -> int:
     """Call ``work(worker, first, last)`` for chunks that cover ``range(total)``, from several threads at a time.
 
     Returns:
         The number of workers, which are counted from 0; the calling thread is the first of them.
     """
-    chunk = chunk if total > chunk * threads() else max(60, total // threads() + 1)
-    workers = max(1, min(threads(), -(-total // chunk)))
-    upcoming = count(0, chunk)  # next() on it is atomic
+    chunks = cut(total, threads(), chunk)
+    workers = max(1, min(threads(), len(chunks)))
+    upcoming = iter(chunks)  # next() on it is atomic
 
     def take(worker: int) -> None:
-        while (first := next(upcoming)) < total:
-            work(worker, first, min(total, first + chunk))
+        for first, last in upcoming:
+            work(worker, first, last)
 
     others = [_pool(workers - 1).submit(take, worker) for worker in range(1, workers)] if workers > 1 else []
     try:

@@ -110,7 +110,7 @@ AF_INLINE float FN(exponential)(float x) {
 #define SCORE_COLUMNS (AF_MAX_RATES + MATRIX_LANES)
 
 /* Attention over the rates from the hidden features x: softmax(x times weight plus shift). The weight has a row of
- * floats for each channel. */
+ * floats for each channel. The same in the elements' type into out, unless that is NULL. */
 static void FN(attend)(const af_rows *rows, int64_t first, int64_t last) {
     const int channels = rows->channels, rates = rows->rates, columns = (int)FN(round_up)(rates, LANES);
     const ptrdiff_t between = (ptrdiff_t)FN(round_up)(rates, MATRIX_LANES);
@@ -135,6 +135,11 @@ static void FN(attend)(const af_rows *rows, int64_t first, int64_t last) {
         const vec share = vec_set(1.0f / total);
         for (int k = 0; k < columns; k += LANES) vec_store(scores + k, vec_mul(share, vec_load(scores + k)));
         memcpy(rows->attention + v * rates, scores, rates * sizeof(float));
+        if (rows->out) {
+            element rounded[SCORE_COLUMNS];
+            for (int k = 0; k < columns; k += LANES) elements_store(rounded + k, vec_load(scores + k));
+            memcpy((element *)rows->out + v * rates, rounded, rates * sizeof(element));
+        }
     }
 }
 

@@ -126,8 +126,11 @@ def test_attention_equals_pytorchs_and_so_do_its_gradients(channels, hidden, rat
 @pytest.mark.parametrize("spread", [0.0, 1.0, 100.0])
 def test_attention_sums_to_one_and_is_exact_for_small_and_large_scores(spread: float) -> None:
     hidden, last, bias = random(90, 7).relu(), random(4, 7, seed=2) * spread, random(4, seed=3)
-    attention = infer_attention(hidden, last, bias)
+    attention, rounded = infer_attention(hidden, last, bias)
     assert attention.dtype == torch.float32
+    assert torch.equal(rounded, attention)
+    of_pairs, of_bfloat16 = infer_attention(hidden.bfloat16(), last, bias)
+    assert torch.allclose(of_bfloat16, of_pairs.bfloat16(), rtol=0, atol=1e-30)  # subnormal numbers may become zero
     assert torch.allclose(attention.double(), (hidden @ last.T + bias).double().softmax(1), atol=1e-5)
     assert torch.allclose(attention.sum(1), torch.ones(90), atol=1e-6)
 
@@ -138,5 +141,6 @@ def test_what_is_no_number_stays_none_behind_a_relu_and_a_softmax() -> None:
     voxels = ActiveVoxels.from_mask(torch.tensor([True, False, False, True]).view(1, 1, 1, 4))
     assert normalise_rows(batch_norm(2).eval(), rows, relu=True)[0, 0].isnan()
     assert infer_layer(rows, torch.ones(3, 2, 3, 3, 3), voxels, rates=(1,), relu=True)[0].isnan().all()
-    assert infer_attention(rows, random(4, 2), random(4))[0].isnan().all()
-    assert not infer_attention(rows, random(4, 2), random(4))[1].isnan().any()
+    attention, _ = infer_attention(rows, random(4, 2), random(4))
+    assert attention[0].isnan().all()
+    assert not attention[1].isnan().any()
