@@ -13,7 +13,7 @@ import SimpleITK as sitk
 from AutofocusCore.images.checks import name_of
 from AutofocusCore.images.evidence import Evidence, summarise_intensities
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.images.islands import check_smallest, keep_largest, remove_islands
+from AutofocusCore.images.islands import check_smallest, keep_main_parts, remove_islands
 from AutofocusCore.images.labelling import count_steps, label_image
 from AutofocusCore.images.plausible import nothing_found
 from AutofocusCore.images.preparing import check_channels, prepare_checked
@@ -65,7 +65,7 @@ def segment_image(
     Every channel is resampled, in millimetres, to the model's spacing and orientation over the extent of the first
     channel, and normalised. The network runs over the part that holds the body, or the region of interest, with all
     of the volume as context. Its probabilities are resampled to the first channel's grid, and the largest wins. Of a
-    structure that the model calls connected, the largest part stays.
+    structure that the model calls connected, parts astray from the largest go.
 
     Args:
         model: from `AutofocusCore.models`.
@@ -144,7 +144,7 @@ def segment_image(
         labels[outside] = 0
         if resampled is not None:
             resampled[outside] = np.eye(1, resampled.shape[-1], dtype=np.float32)
-    keep_largest(labels, model.spec.connected)
+    keep_main_parts(labels, model.spec.connected, target.spacing)
     if smallest_island_mm3 > 0:
         remove_islands(labels, target.voxel_mm3, smallest_island_mm3)
     if not labels.any():

@@ -1,4 +1,4 @@
-"""Removes islands of a structure, which are nearly always wrong: small ones, or all but the largest part."""
+"""Removes islands of a structure, which are nearly always wrong: small ones, or those astray from its main part."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import SettingError
 from AutofocusCore.images.body import bounding_region
 from AutofocusCore.io.json_values import is_number
+from AutofocusCore.models.parts import LEAST_SHARE, MAIN_SHARE, NEAR_MM
 
 
 def check_smallest(smallest_mm3: object) -> None:
@@ -56,14 +57,19 @@ def remove_islands(labels: npt.NDArray[np.uint8], voxel_mm3: float, smallest_mm3
     return removed
 
 
-def keep_largest(labels: npt.NDArray[np.uint8], connected: Iterable[int]) -> dict[int, int]:
-    """Turn all but the largest connected part of some structures into background, in place.
+def keep_main_parts(
+    labels: npt.NDArray[np.uint8], connected: Iterable[int], spacing: tuple[float, float, float]
+) -> dict[int, int]:
+    """Turn the stray parts of some structures into background, in place.
 
+    A stray part is smaller than a fifth of the structure's largest part and more than 10 mm away from it, or smaller
+    than a hundredth. Others stay: a network that wavers leaves a gap in a spinal cord, and the piece beyond it belongs.
     Voxels that touch by a face, an edge or a corner are connected.
 
     Args:
         labels: labelmap (z, y, x); changed.
         connected: label values of structures that are one connected piece.
+        spacing: edges of a voxel in mm, (x, y, z).
 
     Returns:
         The number of removed voxels by label, without zeros.
@@ -76,9 +82,27 @@ def keep_largest(labels: npt.NDArray[np.uint8], connected: Iterable[int]) -> dic
         (z0, z1), (y0, y1), (x0, x1) = bounding_region(own, (0, 0, 0))
         part, own = labels[z0:z1, y0:y1, x0:x1], own[z0:z1, y0:y1, x0:x1]
         islands = sitk.ConnectedComponent(sitk.GetImageFromArray(own.astype(np.uint8)), True)
-        largest = sitk.GetArrayFromImage(sitk.RelabelComponent(islands, sortByObjectSize=True)) == 1
-        gone = own & ~largest
+        ranked = sitk.GetArrayFromImage(sitk.RelabelComponent(islands, sortByObjectSize=True))
+        sizes = np.bincount(ranked.ravel())[1:]
+        stays = np.zeros(len(sizes) + 1, dtype=bool)
+        stays[1:] = sizes >= MAIN_SHARE * sizes[0]
+        for number in np.flatnonzero((sizes >= LEAST_SHARE * sizes[0]) & ~stays[1:]) + 1:
+            stays[number] = _gap_mm(ranked, int(number), spacing) <= NEAR_MM
+        gone = own & ~stays[ranked]
         part[gone] = 0
         if gone.any():
             removed[label] = int(np.count_nonzero(gone))
     return removed
+
+
+def _gap_mm(ranked: npt.NDArray[np.integer], number: int, spacing: tuple[float, float, float]) -> float:
+    """Distance in mm between a part's voxels and those of the largest part, 1; infinite if beyond `NEAR_MM`."""
+    x, y, z = (int(np.ceil(NEAR_MM / edge)) + 1 for edge in spacing)
+    ends = bounding_region(ranked == number, (z, y, x))
+    box = ranked[tuple(slice(*end) for end in ends)]
+    if not (box == 1).any():
+        return float("inf")
+    image = sitk.GetImageFromArray((box == 1).astype(np.uint8))
+    image.SetSpacing(spacing)
+    away = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    return float(sitk.GetArrayViewFromImage(away)[box == number].min())

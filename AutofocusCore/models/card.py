@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from AutofocusCore.io.texts import plain_text
+from AutofocusCore.models.parts import MAIN_SHARE, NEAR_MM
 from AutofocusCore.models.spec import ModelSpec
 
 FENCE = "\0"  # where the training command goes
@@ -63,12 +64,13 @@ def _structure_row(structure: Any) -> tuple[str, ...]:
 
 
 def _connected(spec: ModelSpec) -> str:
-    """The structures of which only the largest part is kept."""
+    """The structures whose stray parts are removed, and which parts these are."""
     names = [structure.name for structure in spec.structures if structure.connected]
     if not names:
         return ""
     what = "every structure" if len(names) == len(spec.structures) else ", ".join(names)
-    return f"Of {what}, only the largest connected part is kept, as anatomy has one piece of it."
+    rule = f"smaller than {100 * MAIN_SHARE:.0f} % of its largest part and more than {NEAR_MM:.0f} mm away from it"
+    return f"Of {what}, parts are removed that are {rule}, as anatomy has one piece of it."
 
 
 def _input(spec: ModelSpec) -> str:

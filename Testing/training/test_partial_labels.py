@@ -248,7 +248,7 @@ def test_a_bundle_of_the_run_says_where_it_computes_what_is_one_piece_and_what_i
     assert "Larynx" not in figures["cases"][1]
     card = (tmp_path / "neck" / "docs" / "README.md").read_text(encoding="utf-8")
     assert "Only the body's voxels are computed." in card
-    assert "Of Spinal cord, Larynx, only the largest connected part is kept" in card
+    assert "Of Spinal cord, Larynx, parts are removed that are smaller than 20 % of its largest part" in card
     again = measure_model(config, model, say=lambda text: None)
     assert [str(one) for one in again] == [str(one) for one in measure_run(config, run, say=lambda text: None)]
 

@@ -11,7 +11,7 @@ from torch import nn
 
 import AutofocusCore
 from AutofocusCore.images.body import bounding_region
-from AutofocusCore.images.islands import keep_largest
+from AutofocusCore.images.islands import keep_main_parts
 from AutofocusCore.inference.prediction import in_roi_domain
 from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.models import ModelSpec
@@ -26,7 +26,7 @@ def predicted_labels(
     """Labels (D, H, W) of a case as `segment_image` finds them, though on the model's grid.
 
     That is in exact mode, background outside the case's box and outside the ROI mask of a network of the ROI domain,
-    and one piece of each structure that the model calls connected.
+    and without stray parts of structures that the model calls connected.
 
     Args:
         network: in evaluation mode.
@@ -45,7 +45,7 @@ def predicted_labels(
         box = case.box or tuple((0, extent) for extent in labels.shape)
         labels[tuple(slice(*ends) for ends in box)] = prediction.logits.argmax(0).numpy()
     if spec is not None:
-        keep_largest(labels, spec.connected)
+        keep_main_parts(labels, spec.connected, spec.spacing or (1.0, 1.0, 1.0))
     return labels
 
 

@@ -35,7 +35,9 @@ def test_a_structure_of_one_piece_is_told_and_others_say_nothing_of_it() -> None
     assert (told[0]["connected"], "connected" in told[1]) == (True, False)  # as in models of before
     assert ModelSpec.from_metadata(spec.to_metadata()) == spec
     assert spec.connected == (1,)
-    assert "Of Anterior hippocampus, only the largest connected part is kept" in model_card(spec)
+    assert "Of Anterior hippocampus, parts are removed that are smaller than 20 % of its largest part" in model_card(
+        spec
+    )
     assert "connected" not in model_card(small_spec())
     with pytest.raises(ModelError, match="connected of Anterior hippocampus is 1; use true or false"):
         replace(first, connected=1)
