@@ -127,6 +127,21 @@ class ReachMap:
 
 
 @dataclass(frozen=True)
+class UncertaintyMap:
+    """How unsure the network was of each voxel.
+
+    Attributes:
+        values: (z, y, x) float32, entropy of the classes in bits: 0 is certain, 1 is undecided between two.
+        grid: the model's grid, cropped to what was predicted.
+        patient: as of a ReachMap; None, as what is certain is not shown in any case.
+    """
+
+    values: Floats = field(repr=False)
+    grid: Grid
+    patient: Mask | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
 class Recalibration:
     """Factors by which a network of scale streams multiplied the scores of each class.
 
@@ -156,6 +171,7 @@ class SegmentationResult:
         attention: maps by index of the autofocus layer (from 0), where asked for.
         reach: how far the network looked, where the attention of all its layers was asked for.
         recalibration: of a network of scale streams that has it, where attention was asked for.
+        uncertainty: how unsure the network was, where asked for.
         probability_array: (z, y, x, class) float32 on `grid`, background first, where asked for.
         evidence: what a review needs, where asked for.
         scan: the first image, where a later step needs it.
@@ -175,6 +191,7 @@ class SegmentationResult:
     attention: Mapping[int, AttentionMap] = field(default_factory=dict)
     reach: ReachMap | None = None
     recalibration: Recalibration | None = None
+    uncertainty: UncertaintyMap | None = None
     probability_array: Floats | None = field(default=None, repr=False)
     evidence: Evidence | None = field(default=None, repr=False)
     scan: sitk.Image | None = field(default=None, repr=False)

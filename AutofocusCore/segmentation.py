@@ -11,7 +11,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from AutofocusCore.images.checks import name_of
-from AutofocusCore.images.evidence import Evidence, summarise_intensities
+from AutofocusCore.images.evidence import evidence_of, summarise_intensities
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.islands import check_smallest, keep_main_parts, remove_islands
 from AutofocusCore.images.labelling import count_steps, label_image
@@ -152,6 +152,10 @@ def segment_image(
     step(reporter)
     clock.stop("resample")
 
+    reviewed = None
+    if evidence:
+        beyond = None if roi is None else ~roi_mask(roi, inner)
+        reviewed = evidence_of(scores, inner, labels, target, intensities, beyond)
     rates = tuple(network.dilation_rates)
     maps = {i: AttentionMap(weights.numpy(), rates, inner, patient) for i, weights in prediction.attention.items()}
     factors = prediction.recalibration
@@ -164,7 +168,7 @@ def segment_image(
         reach=ReachMap.of(network, maps),
         recalibration=None if factors is None else Recalibration(factors.numpy(), inner, classes),
         probability_array=resampled,
-        evidence=Evidence(scores, inner, target, intensities) if evidence else None,
+        evidence=reviewed,
         scan=channels[0],
         plan=prediction.plan.describe(),
         device=prediction.device,

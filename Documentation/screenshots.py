@@ -49,7 +49,7 @@ class Photographer:
 
     def take(self, name: str, *unfolded: str) -> None:
         """A picture of the whole panel, with these sections unfolded."""
-        for section in ("attention", "options", "log"):
+        for section in ("review", "attention", "options", "log"):
             getattr(self.ui, f"{section}CollapsibleButton").collapsed = section not in unfolded
         self.host.run(lambda: False, 0.3)
         self.host.grab(self.widget.parent, self.folder / f"panel-{name}{self.suffix}.png", width=WIDTH)

@@ -72,11 +72,11 @@ def gather(
     rows: list[Row] = []
     tables: list[NDArray[np.float64]] = []
     for number, case in enumerate(cases, start=1):
-        evidence, truth, known = run_case(model, case, data, work, device=device), data.truth(case), data.known(case)
-        dice = {n: v for n, v in dice_of(evidence, truth, data.values, names).items() if n in known}
-        tables.append(likelihoods(evidence, truth, data, case, names))
+        run, truth, known = run_case(model, case, data, work, device=device), data.truth(case), data.known(case)
+        dice = {n: v for n, v in dice_of(run.labels, truth, data.values, names).items() if n in known}
+        tables.append(likelihoods(run.evidence, truth, data, case, names))
         print(f"{number}/{len(cases)} {case}: {', '.join(f'{n} {v:.2f}' for n, v in dice.items())}", flush=True)
-        for found in structure_evidence(evidence.probabilities, evidence.grid, names, cohort):
+        for found in structure_evidence(run.evidence, names, cohort):
             value = dice.get(found.name, float("nan"))
             if found.features is not None and np.isfinite(value):
                 rows.append(Row(case, found.name, found.features, value))

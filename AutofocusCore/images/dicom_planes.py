@@ -7,6 +7,8 @@ as for a result of this program, that is the labelmap itself, voxel for voxel.
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +20,11 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.dicom import Series, choose_series
 from AutofocusCore.images.doubles import digests_of, without_doubles
-from AutofocusCore.images.slices import Slice
+from AutofocusCore.images.series import choose, group
+from AutofocusCore.images.slices import Slice, read_slices
+
+ScanFiles = str | Path | Sequence[str]
+"""DICOM folder, or a file that holds a whole volume; or all files of one volume, wherever they lie."""
 
 SAME_COSINE = 1e-3
 """Direction cosines of the slices of one volume differ by no more than this."""
@@ -57,19 +63,25 @@ class Plane:
         return np.asarray(self.position + along, dtype=np.float64)
 
 
-def read_planes(path: str | Path, series: str | int | None = None, frame: int | None = None) -> tuple[Plane, ...]:
+def read_planes(path: ScanFiles, series: str | int | None = None, frame: int | None = None) -> tuple[Plane, ...]:
     """The slices of a series, ordered along their normal.
 
     Args:
-        path: DICOM folder, or a file that holds a whole volume.
+        path: DICOM folder, or a file that holds a whole volume; or a list of the files of one volume.
         series: which series of a folder: number, UID or description; needed where there are several.
         frame: which volume of a 4-D series, from 0; None: the only one.
 
     Raises:
         InputError: no such series; no positions; slices of mixed orientation or size; several volumes, none chosen.
     """
-    chosen = choose_series(Path(path), series)
-    name = f"The series {chosen.label} in {path}"
+    if isinstance(path, (str, Path)):
+        folder = Path(path)
+        chosen = choose_series(folder, series)
+    else:
+        files = [Path(one) for one in path]
+        folder = Path(os.path.commonpath([str(one.parent) for one in files]))
+        chosen = choose(group(read_slices(files)), folder, series)
+    name = f"The series {chosen.label} in {folder}"
     ordered = _one_volume(_ordered(chosen, name), frame, name)
     headers = {each: _header(each) for each in {one.path for one in ordered}}
     return tuple(_plane(one, headers[one.path]) for one in ordered)

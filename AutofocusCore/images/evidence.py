@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from AutofocusCore.images.geometry import Grid
+from AutofocusCore.images.resampling import sample, to_image
 
 Floats = npt.NDArray[np.float32]
+Labels = npt.NDArray[np.uint8]
 
 PERCENTILES = (5.0, 50.0, 95.0)
 """Of the intensities within the patient, after normalisation: what tells a scan of another kind."""
@@ -24,12 +26,72 @@ class Evidence:
         grid: where they are: the model's grid, cropped to what was predicted.
         scan: the grid of the first image.
         intensities: for each channel the `PERCENTILES` of its normalised values within the patient.
+        labels: (D, H, W), what was delivered: without stray parts and islands, within the region of interest. None: the
+            most probable class of each voxel.
+        outside: (D, H, W), what lies outside the region of interest, where nothing was asked for; None: nothing does.
     """
 
     probabilities: Floats
     grid: Grid
     scan: Grid
     intensities: tuple[tuple[float, ...], ...] = ()
+    labels: Labels | None = None
+    outside: npt.NDArray[np.bool_] | None = None
+
+    @property
+    def delivered(self) -> Labels:
+        """The labels that are reviewed."""
+        return self.probabilities.argmax(axis=0).astype(np.uint8) if self.labels is None else self.labels
+
+    def holds(self, point: tuple[float, float, float]) -> bool:
+        """Whether a point, (x, y, z) in mm, LPS, lies within the scan and the region of interest."""
+        index = self.scan.to_index(point)
+        if not bool(np.all(index >= -0.5) and np.all(index <= np.asarray(self.scan.size) - 0.5)):
+            return False
+        if self.outside is None:
+            return True
+        i, j, k = np.rint(self.grid.to_index(point)).astype(int).tolist()
+        inside = all(0 <= at < size for at, size in zip((i, j, k), self.grid.size, strict=True))
+        return inside and not self.outside[k, j, i]
+
+    def is_cut(self, label: int) -> bool:
+        """Whether the region of interest cuts a structure: its contour reaches what lies outside."""
+        return self.outside is not None and reaches(self.delivered == label, self.outside)
+
+
+def evidence_of(
+    scores: Floats,
+    grid: Grid,
+    labels: Labels,
+    scan: Grid,
+    intensities: tuple[tuple[float, ...], ...] = (),
+    outside: npt.NDArray[np.bool_] | None = None,
+) -> Evidence:
+    """The evidence of a run that has delivered labels.
+
+    Args:
+        scores: probabilities (classes, D, H, W); changed outside the region of interest, where they become background.
+        grid: theirs.
+        labels: delivered, (z, y, x) on the scan's grid.
+        scan: that grid.
+        intensities, outside: as in the evidence.
+    """
+    if outside is not None:
+        scores[:, outside] = 0
+        scores[0, outside] = 1
+    found = sample(to_image(labels, scan), grid, 0.0, nearest=True).astype(np.uint8)
+    return Evidence(scores, grid, scan, intensities, found, outside)
+
+
+def reaches(mask: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
+    """Whether a voxel of one mask has a neighbour, by a face, in the other."""
+    for axis in range(3):
+        before, after = [slice(None)] * 3, [slice(None)] * 3
+        before[axis], after[axis] = slice(None, -1), slice(1, None)
+        for one, two in ((before, after), (after, before)):
+            if (mask[tuple(one)] & other[tuple(two)]).any():
+                return True
+    return False
 
 
 def summarise_intensities(volume: Floats, patient: npt.NDArray[np.bool_] | None) -> tuple[tuple[float, ...], ...]:

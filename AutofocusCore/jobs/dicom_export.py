@@ -13,12 +13,13 @@ from AutofocusCore.io.dicom_objects import DICOM_FORMATS, Algorithm, check_dicom
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from AutofocusCore.images.dicom_planes import ScanFiles
     from AutofocusCore.models.parts import Structure
 
 DICOM_SUFFIX = ".dcm"
 
 
-def check_dicom_export(path: str | Path, kind: str, image: str | Path) -> None:
+def check_dicom_export(path: str | Path, kind: str, image: ScanFiles) -> None:
     """Refuse, before anything is computed, an object that could not be written.
 
     Args:
@@ -41,12 +42,12 @@ def check_dicom_export(path: str | Path, kind: str, image: str | Path) -> None:
     check_dicom_packages(kind)
     from AutofocusCore.images.slices import is_dicom
 
-    source = Path(image)
-    if source.is_file() and not is_dicom(source):
-        raise InputError(
-            f"The format {kind} refers to the slices of a DICOM series, and {source.name} is none",
-            "give the DICOM folder of the scan, or write .seg.nrrd or .nii.gz",
-        )
+    for source in map(Path, [image] if isinstance(image, (str, Path)) else image):
+        if source.is_file() and not is_dicom(source):
+            raise InputError(
+                f"The format {kind} refers to the slices of a DICOM series, and {source.name} is none",
+                "give the DICOM folder of the scan, or write .seg.nrrd or .nii.gz",
+            )
 
 
 def export_dicom(
@@ -55,7 +56,7 @@ def export_dicom(
     labels: sitk.Image,
     structures: Sequence[Structure],
     provenance: Mapping[str, Any],
-    scan: str | Path,
+    scan: ScanFiles,
     *,
     series: str | int | None = None,
     frame: int | None = None,
@@ -69,7 +70,7 @@ def export_dicom(
         labels: labelmap on any grid; each slice of the series takes the nearest voxels, in millimetres.
         structures: what each label value means.
         provenance: how the labels were made; the model in it is named as the algorithm.
-        scan: DICOM folder, or file that holds a whole volume.
+        scan: DICOM folder, or file that holds a whole volume; or a list of the files of one volume.
         series, frame: which series of the folder and which volume of a 4-D series.
         staging: the file gets its name when that block ends; default: at once.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,8 @@ def write_report(
     assessment: Assessment,
     provenance: Mapping[str, Any],
     *,
+    structures: Sequence[Structure] | None = None,
+    done: Collection[int] = (),
     staging: Staging | None = None,
 ) -> None:
     """Write the report of a case.
@@ -61,19 +63,22 @@ def write_report(
         measurements: of every structure.
         assessment: estimates, places, warnings.
         provenance: how the result was made.
+        structures: what the labels mean; None: as the model says.
+        done: numbers, from 0, of the places that were checked.
         staging: the file gets its name when that block ends; default: at once.
     """
+    structures = spec.structures if structures is None else structures
     inputs = ", ".join(str(name) for name in (provenance.get("inputs") or {}).values())
     parts = [
         f"<h1>{_e(spec.title)}</h1>",
         f'<p class="note">{_e(inputs)} · {_e(provenance.get("created", ""))} · {_e(spec.intended_use)}</p>',
         *(f'<p class="warning">{_e(text)}</p>' for text in provenance.get("warnings") or ()),
         "<h2>Pictures</h2>",
-        _planes(image, labels, spec),
+        _planes(image, labels, spec, structures),
         "<h2>Structures</h2>",
-        _structures(spec, measurements, assessment),
+        _structures(spec, structures, measurements, assessment),
         "<h2>Places to check</h2>",
-        _places(image, labels, spec, assessment),
+        _places(image, labels, spec, structures, assessment, done),
         "<h2>Scan</h2>",
         _table(("", ""), _scan_rows(image, inputs)),
         "<h2>Model</h2>",
@@ -91,7 +96,7 @@ def page(title: str, parts: Iterable[str]) -> str:
     return f"<!doctype html>\n<html lang=en><head>{head}</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
 
 
-def _planes(image: sitk.Image, labels: sitk.Image, spec: ModelSpec) -> str:
+def _planes(image: sitk.Image, labels: sitk.Image, spec: ModelSpec, structures: Sequence[Structure]) -> str:
     import SimpleITK as sitk
 
     found = sitk.GetArrayViewFromImage(labels)
@@ -103,7 +108,7 @@ def _planes(image: sitk.Image, labels: sitk.Image, spec: ModelSpec) -> str:
     figures = []
     for plane, (across, down) in PLANES.items():
         extent = (float(np.abs(across) @ size), float(np.abs(down) @ size))
-        shown = picture(image, labels, spec.structures, window, plane, centre, extent, PIXELS)
+        shown = picture(image, labels, structures, window, plane, centre, extent, PIXELS)
         figures.append(_figure(data_url(shown), f"{plane.capitalize()} through {_point(centre)}"))
     return f'<div class="row planes">{"".join(figures)}</div>'
 
@@ -124,10 +129,12 @@ def _box_mm(image: sitk.Image, found: Any) -> tuple[Any, Any]:
     return np.min(corners, axis=0), np.max(corners, axis=0)
 
 
-def _structures(spec: ModelSpec, measurements: Sequence[Measurement], assessment: Assessment) -> str:
+def _structures(
+    spec: ModelSpec, structures: Sequence[Structure], measurements: Sequence[Measurement], assessment: Assessment
+) -> str:
     volumes = {m.structure: m.volume_ml for m in measurements}
     rows = []
-    for structure in spec.structures:
+    for structure in structures:
         estimate = assessment.estimates.get(structure.name)
         usual = spec.dice.get(structure.name)
         rows.append(
@@ -154,7 +161,14 @@ def estimate_cell(estimate: Estimate | None) -> str:
     return f'<span class="check">{text} · check this contour</span>' if estimate.check else text
 
 
-def _places(image: sitk.Image, labels: sitk.Image, spec: ModelSpec, assessment: Assessment) -> str:
+def _places(
+    image: sitk.Image,
+    labels: sitk.Image,
+    spec: ModelSpec,
+    structures: Sequence[Structure],
+    assessment: Assessment,
+    done: Collection[int],
+) -> str:
     if not assessment.places:
         return "<p>No place stands out.</p>"
     import SimpleITK as sitk
@@ -165,10 +179,13 @@ def _places(image: sitk.Image, labels: sitk.Image, spec: ModelSpec, assessment: 
     figures = []
     for number, place in enumerate(assessment.places[:SHOWN_PLACES], start=1):
         extent = (side, side)
-        shown = picture(image, labels, spec.structures, window, "axial", place.position_mm, extent, PLACE_PIXELS)
+        shown = picture(image, labels, structures, window, "axial", place.position_mm, extent, PLACE_PIXELS)
         figures.append(_figure(data_url(mark(shown, 24)), f"{number}. {place.structure}, {_point(place.position_mm)}"))
     rows = [_place_row(number, place) for number, place in enumerate(assessment.places, start=1)]
-    header = ("", "Structure", "Position (mm, LPS)", "Could change (mL)", "of it inside", "outside")
+    header: tuple[str, ...] = ("", "Structure", "Position (mm, LPS)", "Could change (mL)", "of it inside", "outside")
+    if done:
+        header = (*header, "Checked")
+        rows = [(*row, "yes" if number in done else "") for number, row in enumerate(rows)]
     note = "Where the network wavered near a contour, those first where most volume could change. "
     note += "Position: x to the patient's left, y to the back, z to the head."
     figures_ = "".join(figures)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.io.atomic import Staging, joined, suffix_of
@@ -74,18 +74,16 @@ def write_review_files(job: Job, model: Model, result: SegmentationResult, stagi
         )
 
 
-def write_doubt(path: Path, spec: ModelSpec, result: SegmentationResult) -> str:
-    """Write the map of doubt on the model's grid, for a viewer on this computer; the path as text."""
-    from AutofocusCore.images.resampling import to_image
-    from AutofocusCore.io.image_files import write_image
+def with_uncertainty(spec: ModelSpec, result: SegmentationResult) -> SegmentationResult:
+    """The result with its map of uncertainty on the model's grid, where it has evidence."""
+    from AutofocusCore.result import UncertaintyMap
     from AutofocusCore.review import calibration_of
     from AutofocusCore.review.assessment import doubt_on_model_grid
 
-    evidence = result.evidence
-    assert evidence is not None
-    doubt = to_image(doubt_on_model_grid(evidence, calibration_of(spec)), evidence.grid)
-    write_image(path, doubt, provenance=result.provenance)
-    return str(path)
+    if result.evidence is None:
+        return result
+    doubt = doubt_on_model_grid(result.evidence, calibration_of(spec))
+    return dataclasses.replace(result, uncertainty=UncertaintyMap(doubt, result.evidence.grid))
 
 
 def write_places(path: str | os.PathLike[str], places: Sequence[Place], *, staging: Staging | None = None) -> None:

@@ -71,19 +71,21 @@ def assess(
     Args:
         evidence: what the run left behind.
         names: of the structures, in the order of the classes.
-        calibration: the model's; None where it has none.
+        calibration: the model's; None where it has none. A structure that the region of interest cuts has no estimate.
         channels: names of the model's channels.
     """
     known = calibration or Calibration()
-    found = structure_evidence(evidence.probabilities, evidence.grid, names, known.cohort)
+    found = structure_evidence(evidence, names, known.cohort)
+    cut = {name for label, name in enumerate(names, start=1) if evidence.is_cut(label)}
     estimates = {
-        one.name: None if known.quality is None else known.quality.estimate(one.name, one.features) for one in found
+        one.name: None if known.quality is None or one.name in cut else known.quality.estimate(one.name, one.features)
+        for one in found
     }
     warnings: list[str] = []
     if known.cohort is not None:
         warnings += unfamiliar(evidence, known.cohort, channels)
         centres = {one.name: one.centre for one in found if one.centre is not None}
-        outside, missed = outside_the_scan(names, centres, known.cohort, evidence.scan)
+        outside, missed = outside_the_scan(names, centres, known.cohort, evidence)
         if outside:
             what = "its contour is" if len(outside) == 1 else "their contours are"
             warnings.append(
@@ -93,7 +95,7 @@ def assess(
         if missed:
             warnings.append(f"Not found, although this scan should show it: {_listed(missed)}.")
     probabilities = calibrated(evidence.probabilities, known.temperature)
-    places = tuple(places_to_check(probabilities, evidence.grid, names))
+    places = tuple(places_to_check(probabilities, evidence.delivered, evidence.grid, names))
     return Assessment(estimates, places, tuple(warnings), calibration is not None)
 
 

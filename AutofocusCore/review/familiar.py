@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from AutofocusCore.images.evidence import PERCENTILES, Evidence
-from AutofocusCore.images.geometry import Grid
 from AutofocusCore.review.cohort import Cohort, Point, extent_mm, voxel_along_patient
 
 AXES = ("from side to side", "from front to back", "from head to foot")
@@ -56,26 +55,27 @@ def unfamiliar(evidence: Evidence, cohort: Cohort, modalities: Sequence[str]) ->
 
 
 def outside_the_scan(
-    names: Sequence[str], centres: Mapping[str, Point], cohort: Cohort, scan: Grid
+    names: Sequence[str], centres: Mapping[str, Point], cohort: Cohort, evidence: Evidence
 ) -> tuple[list[str], list[str]]:
     """Structures whose usual place is outside the scan, and structures that were not found although it is inside.
+
+    Of what the region of interest leaves out, nothing is said.
 
     Args:
         names: all structures.
         centres: of those that were found, in mm, LPS.
         cohort: the model's training cases.
-        scan: the scan's grid.
+        evidence: of the run.
     """
     outside, missed = [], []
     for name in names:
         place = cohort.expected_place(name, centres)
         if place is None:
             continue
-        index = scan.to_index(place)
-        within = bool(np.all(index >= -0.5) and np.all(index <= np.asarray(scan.size) - 0.5))
-        if not within:
+        index = evidence.scan.to_index(place)
+        if not bool(np.all(index >= -0.5) and np.all(index <= np.asarray(evidence.scan.size) - 0.5)):
             outside.append(name)
-        elif name not in centres:
+        elif name not in centres and evidence.holds(place):
             missed.append(name)
     return outside, missed
 

@@ -14,13 +14,13 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.probabilities import Floats, bounding_box
 
 FEATURES = ("expected Dice", "inside", "odd volume", "odd place")
 """Names, in the order of `StructureEvidence.features`."""
-Labels = npt.NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -40,25 +40,17 @@ class StructureEvidence:
     features: tuple[float, ...] | None
 
 
-def most_probable(probabilities: Floats) -> Labels:
-    """The most probable class of each voxel, (D, H, W)."""
-    return probabilities.argmax(axis=0).astype(np.uint8)
-
-
-def structure_evidence(
-    probabilities: Floats, grid: Grid, names: Sequence[str], cohort: Cohort | None
-) -> list[StructureEvidence]:
-    """Look at every structure.
+def structure_evidence(evidence: Evidence, names: Sequence[str], cohort: Cohort | None) -> list[StructureEvidence]:
+    """Look at every structure as it was delivered.
 
     Args:
-        probabilities: (classes, D, H, W), the network's own, background first. Scaled by a temperature, the small
-            probabilities far from a contour would outweigh what lies near it.
-        grid: where they are.
+        evidence: of the run. Its probabilities are taken as they are: scaled by a temperature, the small ones far from
+            a contour would outweigh what lies near it.
         names: of the structures, in the order of the classes.
         cohort: volumes and places in the training cohort; None: those features are 0.
     """
-    labels = most_probable(probabilities)
-    volumes, centres = measure_places(labels, grid, names)
+    labels, probabilities = evidence.delivered, evidence.probabilities
+    volumes, centres = measure_places(labels, evidence.grid, names)
     found = []
     for index, name in enumerate(names, start=1):
         centre = centres.get(name)

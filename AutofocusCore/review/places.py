@@ -1,8 +1,8 @@
 """Places to check: connected doubtful regions near a structure's surface, by the volume that could change there.
 
-At a voxel whose probability of the structure is p, min(p, 1 - p) of it is expected to change sides. Summed over
-millimetres this doubt has hills along the contour wherever the network wavers; each hill is a place. A rim of half-sure
-voxels lies round every contour; it makes a low ridge everywhere, and no hill.
+Of a voxel whose probability of the structure is p, 1 - p is expected to leave the contour if it is inside, and p to
+join it if it is outside. Summed over millimetres this doubt has hills along the contour wherever the network wavers;
+each hill is a place. A rim of half-sure voxels lies round every contour; it makes a low ridge everywhere, and no hill.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from AutofocusCore.images.evidence import Labels
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.review.features import most_probable
 from AutofocusCore.review.probabilities import Floats, bounding_box
 
 SMOOTH_MM = 5.0
@@ -24,6 +24,8 @@ NEAR_MM = 12.0
 DOUBTFUL = 0.15
 HILL = 0.1
 """Hills whose saddle is less than this share of the highest hill below them are one."""
+FEWEST_VOXELS = 4
+"""Along each axis: the smoothing filter takes no fewer."""
 SMALLEST_ML = 0.05
 SAME_PLACE_MM = 8.0
 MOST_PLACES = 20
@@ -51,15 +53,15 @@ class Place:
     outside_ml: float
 
 
-def places_to_check(probabilities: Floats, grid: Grid, names: Sequence[str]) -> list[Place]:
+def places_to_check(probabilities: Floats, labels: Labels, grid: Grid, names: Sequence[str]) -> list[Place]:
     """The places, those first where most volume could change.
 
     Args:
         probabilities: (classes, D, H, W), calibrated, background first.
+        labels: (D, H, W), what was delivered.
         grid: where they are.
         names: of the structures, in the order of the classes.
     """
-    labels = most_probable(probabilities)
     found: list[Place] = []
     for index, name in enumerate(names, start=1):
         found += _places_of(probabilities[index], labels == index, grid, name, index)
@@ -78,7 +80,7 @@ def _places_of(probability: Floats, contour: npt.NDArray[np.bool_], grid: Grid, 
     x, y, z = (int(np.ceil(NEAR_MM / edge)) for edge in grid.spacing)
     box = bounding_box(contour, (z, y, x))
     inside, own = contour[box], probability[box]
-    doubt = np.minimum(own, 1 - own)
+    doubt = np.where(inside, 1 - own, own)
     doubt[_distance_mm(inside, grid) > NEAR_MM] = 0
     hills, height = _hills(doubt, grid)
     millilitres = grid.voxel_mm3 / 1000
@@ -107,9 +109,11 @@ def _distance_mm(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.floa
 
 def _hills(doubt: Floats, grid: Grid) -> tuple[npt.NDArray[np.uint32], Floats]:
     """Number of the hill that each voxel belongs to (watersheds of the smoothed doubt), and the smoothed doubt."""
-    image = sitk.GetImageFromArray(doubt)
+    thin = [max(0, FEWEST_VOXELS - size) for size in doubt.shape]
+    image = sitk.GetImageFromArray(np.pad(doubt, [(0, more) for more in thin]))
     image.SetSpacing(grid.spacing)
     smooth = sitk.SmoothingRecursiveGaussian(sitk.Cast(image, sitk.sitkFloat32), SMOOTH_MM)
     height = sitk.GetArrayFromImage(smooth)
     hills = sitk.MorphologicalWatershed(-smooth, HILL * float(height.max()), markWatershedLine=False)
-    return sitk.GetArrayFromImage(hills), height
+    own = tuple(slice(0, size) for size in doubt.shape)
+    return sitk.GetArrayFromImage(hills)[own], height[own]

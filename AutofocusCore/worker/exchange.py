@@ -33,15 +33,15 @@ def write_exchange_files(
             work.
 
     Returns:
-        "labels", "probabilities" (or None), "recalibration" (or None), "reach" (or None): volumes, each with "path"
-        and "index_to_lps"; "attention": see `protocol.py`; "files": all paths; "structures": as in the model's
-        metadata; "provenance".
+        "labels", "probabilities", "recalibration", "reach", "uncertainty" (all but the first may be None): volumes,
+        each with "path" and "index_to_lps"; "attention": see `protocol.py`; "files": all paths; "structures": as in the
+        model's metadata; "provenance".
 
     Raises:
         OutputError: a file cannot be written.
     """
     files: list[str] = []
-    extras = (result.probability_array, result.recalibration, result.reach)
+    extras = (result.probability_array, result.recalibration, result.reach, result.uncertainty)
     total = 1 + 2 * len(result.attention) + sum(extra is not None for extra in extras)
 
     def write(name: str, array: Any, grid: Grid) -> dict[str, Any]:
@@ -50,7 +50,7 @@ def write_exchange_files(
         return {"path": files[-1], "index_to_lps": grid.index_to_lps.tolist()}
 
     labels = write("labels.npy", result.label_array, result.grid)
-    probabilities = recalibration = reach = None
+    probabilities = recalibration = reach = uncertainty = None
     if result.probability_array is not None:
         probabilities = write("probabilities.npy", np.moveaxis(result.probability_array, -1, 0), result.grid)
     attention = [_write_attention(layer, result.attention[layer], write) for layer in sorted(result.attention)]
@@ -58,6 +58,8 @@ def write_exchange_files(
         recalibration = write("recalibration.npy", result.recalibration.factors, result.recalibration.grid)
     if result.reach is not None:
         reach = write("reach.npy", result.reach.values, result.reach.grid)
+    if result.uncertainty is not None:
+        uncertainty = write("uncertainty.npy", result.uncertainty.values, result.uncertainty.grid)
     report("write", total, total)
     return {
         "labels": labels,
@@ -65,6 +67,7 @@ def write_exchange_files(
         "attention": attention,
         "recalibration": recalibration,
         "reach": reach,
+        "uncertainty": uncertainty,
         "files": files,
         "structures": [structure.to_dict() for structure in result.structures],
         "provenance": dict(result.provenance),
@@ -141,8 +144,8 @@ def _structures(entries: Sequence[Any]) -> tuple[Structure, ...]:
 
 
 def _read_maps(answer: Mapping[str, Any], structures: Sequence[Structure]) -> dict[str, Any]:
-    """The fields "attention", "reach" and "recalibration" of a result. All layers lie on one grid."""
-    from AutofocusCore.result import BACKGROUND, AttentionMap, ReachMap, Recalibration
+    """The fields "attention", "reach", "recalibration" and "uncertainty" of a result. All layers lie on one grid."""
+    from AutofocusCore.result import BACKGROUND, AttentionMap, ReachMap, Recalibration, UncertaintyMap
 
     attention, patient = {}, None
     for entry in answer.get("attention") or ():
@@ -151,13 +154,15 @@ def _read_maps(answer: Mapping[str, Any], structures: Sequence[Structure]) -> di
         if entry.get("air_is_zero") and patient is None:
             patient = dilation > 0
         attention[int(entry["layer"])] = AttentionMap(weights, tuple(entry["rates"]), grid, patient, dilation)
-    reach = recalibration = None
+    reach = recalibration = uncertainty = None
     if answer.get("reach"):
         reach = ReachMap(*_read_volume(answer["reach"]), patient)
     if answer.get("recalibration"):
         classes = (BACKGROUND, *(structure.name for structure in structures))
         recalibration = Recalibration(*_read_volume(answer["recalibration"]), classes)
-    return {"attention": attention, "reach": reach, "recalibration": recalibration}
+    if answer.get("uncertainty"):
+        uncertainty = UncertaintyMap(*_read_volume(answer["uncertainty"]))
+    return {"attention": attention, "reach": reach, "recalibration": recalibration, "uncertainty": uncertainty}
 
 
 def _read_volume(told: Mapping[str, Any]) -> tuple[Any, Grid]:

@@ -131,7 +131,7 @@ class RequestHandlers:
         self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
     ) -> dict[str, Any]:
         """Segment into a temporary folder, for a caller that reads the result at once."""
-        from AutofocusCore.jobs.review import write_doubt
+        from AutofocusCore.jobs.review import with_uncertainty
         from AutofocusCore.jobs.run import check_job, compute_job, reporter
         from AutofocusCore.worker.exchange import write_exchange_files
 
@@ -149,13 +149,12 @@ class RequestHandlers:
             result = compute_job(checked, review=review, progress=progress, cancelled=cancelled)
             if result.review is not None:  # with the provenance it gets into the scene, and is saved with it
                 result = dataclasses.replace(result, provenance={**result.provenance, "review": result.review})
+            if request.get("uncertainty"):
+                result = with_uncertainty(model.spec, result)
             start = time.monotonic()
             written = write_exchange_files(folder, result, reporter(progress, cancelled))
             result = result.written(written["files"], time.monotonic() - start)
-            answer = {**result.to_dict(), **written, "model": model.to_record()}
-            if request.get("uncertainty") and result.evidence is not None:
-                answer["uncertainty"] = write_doubt(folder / "uncertainty.nrrd", model.spec, result)
-            return answer
+            return {**result.to_dict(), **written, "model": model.to_record()}
         except BaseException:
             self._folders.remove(folder)
             raise

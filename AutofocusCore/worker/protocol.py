@@ -55,7 +55,7 @@ when the process ends. "attention": true and "probabilities": true request those
     "review": {"estimates": {structure: {"dice", "low", "high", "check"} or null, …}, "places": [{"structure", "label",
                "position_mm": [x, y, z] LPS, "volume_ml", "inside_ml", "outside_ml"}, …], "warnings": […],
                "calibrated": true}; null with "review": false
-    "uncertainty": path of a .nrrd, entropy in bits on the model's grid; only with "uncertainty": true
+    "uncertainty": volume, (z, y, x), entropy of the classes in bits on the attention's grid; with "uncertainty": true
 
 The requests "export", "report" and "compare" are about results that exist already; see `worker/exports.py`.
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid, read_image
-from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.images.evidence import Evidence, evidence_of
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import Model
@@ -96,17 +96,25 @@ def _file(folder: Path, case: str) -> Path:
     raise InputError(f"The folder {folder} has no image of case {case}", f"name it {case}{SUFFIXES[0]}")
 
 
-def run_case(model: Model, case: str, images: Collection, folder: Path, *, device: str = "auto") -> Evidence:
-    """The evidence of a case, from the folder where it was kept, else by running the model.
+@dataclass(frozen=True)
+class CaseRun:
+    """Run of a case: evidence for the review, and the delivered labels, (z, y, x) on the scan's grid."""
+
+    evidence: Evidence
+    labels: NDArray[np.uint8]
+
+
+def run_case(model: Model, case: str, images: Collection, folder: Path, *, device: str = "auto") -> CaseRun:
+    """The run of a case, from the folder where it was kept, else by running the model.
 
     Args:
         model: whose.
         case: its name.
         images: where the scan is.
-        folder: where evidence is kept; it is told apart by the weights' checksum.
+        folder: where runs are kept; it is told apart by the weights' checksum.
         device: to run on.
     """
-    kept = folder / f"{case}-{model.checksum[:12]}.npz"
+    kept = folder / f"{case}-{model.checksum[:12]}-labels.npz"
     if not kept.is_file():
         from AutofocusCore.segmentation import segment_image
 
@@ -114,15 +122,18 @@ def run_case(model: Model, case: str, images: Collection, folder: Path, *, devic
         assert result.evidence is not None
         folder.mkdir(parents=True, exist_ok=True)
         with Staging() as staging:
-            np.savez(staging.aside(kept), **_arrays(result.evidence))  # type: ignore[arg-type]
+            arrays = _arrays(result.evidence, sitk.GetArrayViewFromImage(result.labels))
+            np.savez(staging.aside(kept), **arrays)  # type: ignore[arg-type]
     with np.load(kept) as found:
         grid, scan_grid = _grid(found, "grid"), _grid(found, "scan")
         intensities = tuple(tuple(row) for row in found["intensities"].tolist())
-        return Evidence(found["probabilities"].astype(np.float32), grid, scan_grid, intensities)
+        scores, labels = found["probabilities"].astype(np.float32), found["labels"]
+    return CaseRun(evidence_of(scores, grid, labels, scan_grid, intensities), labels)
 
 
-def _arrays(evidence: Evidence) -> dict[str, Any]:
+def _arrays(evidence: Evidence, labels: NDArray[np.uint8]) -> dict[str, Any]:
     arrays: dict[str, Any] = {
+        "labels": labels,
         "probabilities": evidence.probabilities.astype(np.float16),
         "intensities": np.asarray(evidence.intensities),
     }
@@ -143,11 +154,10 @@ def truth_on(grid: Grid, truth: sitk.Image) -> NDArray[np.uint8]:
     return sample(truth, grid, 0.0, nearest=True).astype(np.uint8)
 
 
-def dice_of(evidence: Evidence, truth: sitk.Image, values: dict[str, int], names: Sequence[str]) -> dict[str, float]:
-    """Dice of every known structure as the product would write it: on the scan's grid. NaN where both are empty."""
-    from AutofocusCore.images.labelling import label_image
-
-    labels, _ = label_image(evidence.probabilities, evidence.grid, evidence.scan)
+def dice_of(
+    labels: NDArray[np.uint8], truth: sitk.Image, values: dict[str, int], names: Sequence[str]
+) -> dict[str, float]:
+    """Dice of every known structure as it was delivered, on the scan's grid. NaN where both are empty."""
     reference = sitk.GetArrayViewFromImage(truth)
     found = {}
     for index, name in enumerate(names, start=1):

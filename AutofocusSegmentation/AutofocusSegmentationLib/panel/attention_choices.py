@@ -1,4 +1,4 @@
-"""The maps that the user can choose: the reach, the dilation and the rates of a layer, those of the classes."""
+"""The maps that the user can choose: reach, dilation and rates of a layer, those of the classes, uncertainty."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.cursor_probe import millimetres
-from AutofocusSegmentationLib.scene.attention_nodes import REACH, ZOOM
+from AutofocusSegmentationLib.scene.attention_nodes import REACH, UNCERTAINTY, ZOOM
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 from AutofocusSegmentationLib.scene.recalibration import CLASS
 
 ALL_RATES, PLAYED = "all", "played"
 OF_CLASS = "class:"
-OF_ALL_LAYERS = (REACH, PLAYED)  # besides those of the classes
+OF_ALL_LAYERS = (REACH, PLAYED, UNCERTAINTY)  # besides those of the classes
 
 
 def choices(attention: AttentionSet, layer: Any) -> list[tuple[str, str]]:
@@ -30,6 +30,8 @@ def choices(attention: AttentionSet, layer: Any) -> list[tuple[str, str]]:
         found.append((_("Layers, played one after the other"), PLAYED))
     for name in attention.classes:
         found.append((_("Suppressed (0) or kept (1): {name}").format(name=name), OF_CLASS + name))
+    if attention.has_uncertainty:
+        found.append((_("Uncertainty: where it wavered (bits)"), UNCERTAINTY))
     return found
 
 
@@ -44,6 +46,8 @@ def volume_of(attention: AttentionSet, layer: Any, chosen: str) -> Any:
         return None
     if chosen == REACH:
         return attention.reach
+    if chosen == UNCERTAINTY:
+        return attention.uncertainty
     if chosen.startswith(OF_CLASS):
         name = chosen.removeprefix(OF_CLASS)
         return next((node for node in attention.recalibration() if node.GetAttribute(CLASS) == name), None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import slicer
@@ -13,6 +14,7 @@ from AutofocusSegmentationLib.panel.cursor_probe import CursorProbe
 from AutofocusSegmentationLib.panel.rate_views import RateViews
 from AutofocusSegmentationLib.scene import attention_display as display
 from AutofocusSegmentationLib.scene import attention_views as views
+from AutofocusSegmentationLib.scene.attention_nodes import REACH, UNCERTAINTY
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 from AutofocusSegmentationLib.scene.outlines import show_as_before, show_as_outlines
 from AutofocusSegmentationLib.scene.slice_views import all_composite_nodes, composite_nodes, slice_node_of
@@ -25,10 +27,11 @@ class AttentionView:
 
     Args:
         ui: the panel's widgets.
+        on_change: called when something else is shown, or can be.
     """
 
-    def __init__(self, ui: Any) -> None:
-        self._ui = ui
+    def __init__(self, ui: Any, on_change: Callable[[], None] = lambda: None) -> None:
+        self._ui, self._on_change = ui, on_change
         self._set: AttentionSet | None = None
         self._known: OrderedDict[str, AttentionSet] = OrderedDict()  # by the segmentation's id
         self._entered = False
@@ -116,13 +119,31 @@ class AttentionView:
         """Whether the user wants an overlay, and there is one."""
         return self._set is not None and self._set.there and bool(self._ui.attentionCheckBox.checked)
 
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether a map of uncertainty can be shown."""
+        return self._set is not None and self._set.there and self._set.has_uncertainty
+
+    @property
+    def shows_uncertainty(self) -> bool:
+        """Whether it lies over the scan."""
+        return self.shown and self.widgets.map == UNCERTAINTY
+
+    def show_uncertainty(self, wanted: bool) -> None:
+        """Lay the map of uncertainty over the scan, in place of other maps, or take it off."""
+        if wanted:
+            self.widgets.choose(UNCERTAINTY)
+        if wanted or self.shows_uncertainty:
+            self._ui.attentionCheckBox.checked = wanted
+        self.update()
+
     def update(self) -> None:
         """Bring the views into accord with the choices, and with the scans that they show."""
         if self._updating:
             return
         self._updating = True
         try:
-            self._ui.attentionButton.checked = self.shown
+            self._ui.attentionButton.checked = self.shown and not self.shows_uncertainty
             if self.shown:
                 self._lay_over()
             else:
@@ -130,6 +151,7 @@ class AttentionView:
         finally:
             self._updating = False
         self._follow_cursor()
+        self._on_change()
 
     def clear(self) -> None:
         """Take overlay, legend and outlines off all views."""
@@ -179,6 +201,8 @@ class AttentionView:
     def _button_clicked(self, on: bool) -> None:
         if on:
             self._ui.attentionCollapsibleButton.collapsed = False
+            if self.widgets.map == UNCERTAINTY:
+                self.widgets.choose(REACH)
         self._ui.attentionCheckBox.checked = on
 
     def _play(self) -> Any:
@@ -196,7 +220,7 @@ class AttentionView:
 
     def _subject(self) -> tuple[AttentionSet, Any] | None:
         """What the cursor is about: the attention, and the layer where a map of one layer is shown."""
-        if self._set is None or not self._set.there:
+        if self._set is None or not self._set.there or not self._set.looked:
             return None
         return self._set, self.widgets.layer if is_of_one_layer(self.widgets.map) else None
 

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.attention_choices import choices, is_of_one_layer
 from AutofocusSegmentationLib.scene import attention_display as display
-from AutofocusSegmentationLib.scene.attention_nodes import ATTENTION, RATE_KIND, REACH, first_range
+from AutofocusSegmentationLib.scene.attention_nodes import ATTENTION, RATE_KIND, REACH, UNCERTAINTY, first_range
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 from AutofocusSegmentationLib.scene.recalibration import RECALIBRATION
 from AutofocusSegmentationLib.scene.slice_views import composite_nodes
@@ -65,8 +65,11 @@ class AttentionWidgets:
         """Offer the maps of a set, or nothing."""
         self._set, self._filling = attention, True
         there = attention is not None
-        for widget in (self._ui.attentionWidget, self._ui.attentionCheckBox, self._ui.attentionButton):
+        for widget in (self._ui.attentionWidget, self._ui.attentionCheckBox):
             widget.enabled = there
+        looked = attention is not None and attention.looked
+        self._ui.attentionButton.enabled = looked
+        self._ui.chartLabel.visible = self._ui.attentionProbeCheckBox.enabled = looked
         self._ui.attentionHintLabel.visible = not there
         self._ui.attentionHintLabel.text = _(
             "Segment with an autofocus model, with “Compute the attention” on, to see how far the network looked."
@@ -89,16 +92,16 @@ class AttentionWidgets:
             ends = [display.limits(volume) for volume in volumes]
             low, high = min(end[0] for end in ends), max(end[1] for end in ends)
             kind = volumes[0].GetAttribute(ATTENTION)
-            unitless = kind in (RATE_KIND, RECALIBRATION)
+            from_0_to_1 = kind in (RATE_KIND, RECALIBRATION, UNCERTAINTY)
             widget = self._ui.attentionRangeWidget
             widget.setRange(low, high)
-            widget.decimals = 2 if unitless else 1
-            widget.singleStep = 0.01 if unitless else max(0.1, round((high - low) / STEPS, 1))
-            widget.suffix = "" if unitless else " mm"
+            widget.decimals = 2 if from_0_to_1 else 1
+            widget.singleStep = 0.01 if from_0_to_1 else max(0.1, round((high - low) / STEPS, 1))
+            widget.suffix = " bits" if kind == UNCERTAINTY else "" if from_0_to_1 else " mm"
             widget.setValues(*display.shown_range(volumes[0]))
             selector = self._ui.attentionColoursSelector
             selector.clear()
-            for title, name in display.colour_choices(slicer.mrmlScene, "rate" if unitless else "zoom"):
+            for title, name in display.colour_choices(slicer.mrmlScene, "rate" if from_0_to_1 else "zoom"):
                 selector.addItem(title, name)
             selector.setCurrentIndex(max(selector.findData(volumes[0].GetDisplayNode().GetColorNode().GetName()), 0))
         self._filling = False

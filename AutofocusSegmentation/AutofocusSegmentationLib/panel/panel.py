@@ -24,10 +24,12 @@ from AutofocusSegmentationLib.panel.output import fitting_output
 from AutofocusSegmentationLib.panel.planner import Planner
 from AutofocusSegmentationLib.panel.readiness import show_readiness
 from AutofocusSegmentationLib.panel.result_view import ResultView
+from AutofocusSegmentationLib.panel.review_section import ReviewSection
 from AutofocusSegmentationLib.panel.run_control import RunControl
 from AutofocusSegmentationLib.panel.shown_volume import ViewsWatch
 from AutofocusSegmentationLib.scene.result_identity import newest_result, scan_of
 from AutofocusSegmentationLib.scene.results import Added
+from AutofocusSegmentationLib.worker.errand import Errands
 from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.run import Run
 from AutofocusSegmentationLib.worker.session import WorkerSession
@@ -57,8 +59,12 @@ class Panel:
         self.devices = DeviceChoice(ui, self._changed)
         self.models = ModelList(ui, self._model_changed, self.session.request, self.load_models)
         self.planner = Planner(ui, self.session, self.inputs, self.models, self.devices, self._planned)
-        self.result = ResultView(ui, self.messages.say)
-        self.attention = AttentionView(ui)
+        self.errands = Errands(self.session, self.main_thread, on_change=lambda: self.review.update())
+        self.result = ResultView(ui, self.errands, self.messages.say)
+        self.review = ReviewSection(
+            ui, self.errands, self.messages.say, lambda wanted: self.attention.show_uncertainty(wanted)
+        )
+        self.attention = AttentionView(ui, self._maps_changed)
         self.control = RunControl(
             ui,
             self.session,
@@ -139,6 +145,7 @@ class Panel:
         if parameters is None:
             self._input = None
             self.result.show(None)
+            self.review.show(None)
             return
         self._gui_tag = parameters.connectGui(self.ui)
         if parameters.model_name:
@@ -233,6 +240,7 @@ class Panel:
             self.parameters.segmentation = added.segmentation
         self.attention.set_attention(added.attention)
         self.result.show_new(added.segmentation)
+        self.review.show(added.segmentation)
 
     def _show_readiness(self, *, hint: bool = False) -> None:
         show_readiness(self, hint=hint and not self.control.running)
@@ -264,13 +272,20 @@ class Panel:
         self.control.node_removed(node)
         if node is self.result.node:
             self.result.show(None)
+            self.review.show(None)
         self.attention.node_removed(node)
         if self.parameters is not None and node.IsA("vtkMRMLVolumeNode"):
             self._changed()
 
     def _result_chosen(self, node: Any) -> None:
         self.result.show(node)
+        self.review.show(node)
         self.attention.find(node)
+
+    def _maps_changed(self) -> None:
+        attention = getattr(self, "attention", None)  # which says so while it is being made
+        if attention is not None:
+            self.review.offer_uncertainty(attention.has_uncertainty, attention.shows_uncertainty)
 
     def _show_result(self, node: Any) -> None:
         """Show a result of the scan that is the input now; results of other scans go with their scans."""

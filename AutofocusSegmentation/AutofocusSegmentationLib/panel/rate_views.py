@@ -10,7 +10,8 @@ from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.cursor_probe import millimetres
 from AutofocusSegmentationLib.scene import attention_views as views
-from AutofocusSegmentationLib.scene.attention_set import AttentionLayer, AttentionSet
+from AutofocusSegmentationLib.scene.attention_set import AttentionSet
+from AutofocusSegmentationLib.scene.layer_volumes import AttentionLayer
 
 
 class RateViews:

@@ -95,6 +95,33 @@ def ensure_torch() -> bool:
     return lacking is None
 
 
+def ensure_package(module: str, requirement: str, purpose: str) -> bool:
+    """Ask, then install a library that only one kind of file needs.
+
+    Args:
+        module: what is imported.
+        requirement: what pip is told.
+        purpose: the kind of file, for the question.
+
+    Returns:
+        whether it is there now.
+    """
+    if importlib.util.find_spec(module) is not None:
+        return True
+    title = _("Install {library}").format(library=module)
+    question = _("{purpose} needs the Python library {library}, which is not installed. Install it now?")
+    if not slicer.util.confirmOkCancelDisplay(question.format(purpose=purpose, library=module), windowTitle=title):
+        return False
+    try:
+        _pip_install(requirement)
+    except Exception as error:
+        text = _("{library} could not be installed: {error}").format(library=module, error=error)
+        slicer.util.errorDisplay(text, windowTitle=title)
+        return False
+    importlib.invalidate_caches()
+    return importlib.util.find_spec(module) is not None
+
+
 def _install() -> None:
     try:
         import PyTorchUtils
@@ -110,9 +137,13 @@ def _install() -> None:
     )
     if not slicer.util.confirmOkCancelDisplay(advice, windowTitle=_("Install PyTorch")):
         raise RuntimeError(_("install the PyTorch extension, start Slicer again, and click Segment"))
+    _pip_install(REQUIREMENT)
+
+
+def _pip_install(requirement: str) -> None:
     try:
         from slicer.packaging import pip_install
     except ImportError:  # Slicer 5.10
-        slicer.util.pip_install([REQUIREMENT])
+        slicer.util.pip_install([requirement])
     else:
-        pip_install([REQUIREMENT], requester="AutofocusSegmentation")
+        pip_install([requirement], requester="AutofocusSegmentation")

@@ -9,11 +9,13 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.panel.dicom_export import DicomExport
 from AutofocusSegmentationLib.panel.messages import show_warnings
 from AutofocusSegmentationLib.panel.plausibility import warnings_after
 from AutofocusSegmentationLib.panel.review_view import ReviewView
 from AutofocusSegmentationLib.panel.segments_table import SegmentsTable, jump_to_segments
 from AutofocusSegmentationLib.scene.provenance_node import provenance_of
+from AutofocusSegmentationLib.worker.errand import Errands
 
 FORMATS = (
     (".seg.nrrd", "Slicer segmentation (.seg.nrrd)"),
@@ -21,6 +23,7 @@ FORMATS = (
     (".stl", "Surfaces (.stl, one file for each structure)"),
     (".obj", "Surfaces (.obj)"),
 )
+DICOM_KINDS = (("rtstruct", "RTSTRUCT for planning systems (.dcm)"), ("seg", "DICOM SEG (.dcm)"))
 
 
 class ResultView:
@@ -28,10 +31,11 @@ class ResultView:
 
     Args:
         ui: the panel's widgets.
+        errands: sends requests to the worker.
         say: shows a sentence to the user; `error=True` for a complaint.
     """
 
-    def __init__(self, ui: Any, say: Callable[..., None]) -> None:
+    def __init__(self, ui: Any, errands: Errands, say: Callable[..., None]) -> None:
         self._ui = ui
         self._say = say
         self._node: Any = None
@@ -42,7 +46,9 @@ class ResultView:
         self._menu = qt.QMenu(ui.exportButton)
         for extension, title in FORMATS:
             self._add_action(_(title), lambda checked=False, wanted=extension: self.export(wanted))
-        self._add_action(_("DICOM SEG…"), lambda checked=False: self.export_dicom())
+        self.dicom = DicomExport(errands, say)
+        for kind, title in DICOM_KINDS:
+            self._add_action(_(title), lambda checked=False, wanted=kind: self.dicom.export(self._node, wanted))
         ui.exportButton.setMenu(self._menu)
         self.show(None)
 
@@ -116,32 +122,6 @@ class ResultView:
             return []
         self._say(_("Written: {files}.").format(files=", ".join(str(file) for file in written)))
         return [str(file) for file in written]
-
-    def export_dicom(self, folder: str = "") -> None:
-        """Write DICOM SEG with the plugin of the extension QuantitativeReporting; asks for the folder."""
-        plugin = getattr(slicer.modules, "dicomPlugins", {}).get("DICOMSegmentationPlugin")
-        if plugin is None:
-            self._say(
-                _(
-                    "DICOM SEG needs the extension QuantitativeReporting; install it with the Extensions Manager, and "
-                    "start Slicer again."
-                ),
-                error=True,
-            )
-            return
-        folder = folder or qt.QFileDialog.getExistingDirectory(slicer.util.mainWindow(), _("Folder for the DICOM SEG"))
-        if not folder:
-            return
-        exporter = plugin()
-        item = slicer.mrmlScene.GetSubjectHierarchyNode().GetItemByDataNode(self._node)
-        exportables = exporter.examineForExport(item)
-        for exportable in exportables:
-            exportable.directory = str(folder)
-        problem = exporter.export(exportables) if exportables else _("the segmentation belongs to no DICOM study")
-        if problem:
-            self._say(_("DICOM SEG was not written: {reason}.").format(reason=problem), error=True)
-        else:
-            self._say(_("DICOM SEG was written into {folder}.").format(folder=folder))
 
     def _add_action(self, title: str, call: Callable[..., Any]) -> None:
         action = self._menu.addAction(title)

@@ -7,6 +7,7 @@ from typing import Any
 import qt
 import slicer
 
+from AutofocusSegmentationLib.scene.review_points import update_points
 from AutofocusSegmentationLib.scene.review_record import places_of, set_done, to_ras
 
 PLACE, AMOUNT = range(2)
@@ -66,8 +67,10 @@ class ReviewView:
         self._current = row
         self._table.selectRow(row)
         self._ui.donePlaceButton.enabled = True
+        world = [0.0, 0.0, 0.0]
+        self._node.TransformPointToWorld(to_ras(places[row]["position_mm"]), world)
         centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
-        slicer.vtkMRMLSliceNode.JumpAllSlices(self._node.GetScene(), *to_ras(places[row]["position_mm"]), centred)
+        slicer.vtkMRMLSliceNode.JumpAllSlices(self._node.GetScene(), *world, centred)
 
     def next(self) -> None:
         """Go to the next place that is not done, from the first again after the last."""
@@ -86,3 +89,4 @@ class ReviewView:
     def _ticked(self, item: Any) -> None:
         if not self._filling and item.column() == PLACE and self._node is not None:
             set_done(self._node, item.row(), item.checkState() == qt.Qt.Checked)
+            update_points(self._node)

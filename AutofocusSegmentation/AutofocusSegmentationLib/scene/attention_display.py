@@ -18,6 +18,7 @@ from AutofocusSegmentationLib.scene.attention_nodes import (
     RATE_KIND,
     REACH,
     SEQUENCE,
+    UNCERTAINTY,
     ZOOM,
     first_range,
     is_attention,
@@ -36,6 +37,7 @@ TITLES = {
     SEQUENCE: "Dilation (mm)",
     RATE_KIND: "Weight (0-1)",
     RECALIBRATION: "Kept (0-1)",
+    UNCERTAINTY: "Uncertainty (bits)",
 }
 # At the right edge, in the middle: the corners hold Slicer's own texts, the bottom its ruler.
 LEGEND_SIZE = (0.10, 0.36)  # width and height, as shares of the view's

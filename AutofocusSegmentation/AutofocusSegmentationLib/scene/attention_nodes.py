@@ -5,19 +5,22 @@
       Reach in mm: …                          how far the network looked, all layers together; made with the run
       Dilation in mm, layer 1: …              Σₖ Λᵏ rₖ, small where the layer zoomed in, large where it zoomed out
       Weight of rate 2 (8 mm), layer 1: …     0 to 1: the weight Λᵏ of one dilation rate
+      Uncertainty in bits: …                  entropy of the classes; no attention, but shown and kept as it is
       …
 
 Each volume lies on the model's own grid, under the parent transform of the volume that was segmented, is bound by a
 node reference to the segmentation that it belongs to, and says in attributes what it is, so that all is found again in
 a scene that was saved and opened:
 
-    AutofocusSegmentation.Attention   "reach", "zoom", "rate", "recalibration", or "sequence" for what plays the layers
+    AutofocusSegmentation.Attention   "reach", "zoom", "rate", "recalibration", "uncertainty", or "sequence" for what
+                                      plays the layers
     AutofocusSegmentation.Layer       index of the autofocus layer, from 0
     AutofocusSegmentation.Rate        of a "rate": the dilation rate in voxels
     AutofocusSegmentation.Rates       of "zoom" and "rate": all rates of the layer, in voxels
     AutofocusSegmentation.RatesMm     the same in mm
     AutofocusSegmentation.Range       lowest and highest value that the colours run over at first
-    AutofocusSegmentation.Least       lowest value in the patient, where the volume is 0 in the air, which is not shown
+    AutofocusSegmentation.Least       lowest value in the patient, where the volume is 0 in the air, which is not shown;
+                                      of an uncertainty, the lowest value that is shown
 
 Array axes are (z, y, x).
 """
@@ -34,7 +37,7 @@ ATTENTION, LAYER, RATE = (f"AutofocusSegmentation.{name}" for name in ("Attentio
 RATES, RATES_MM = "AutofocusSegmentation.Rates", "AutofocusSegmentation.RatesMm"
 LEAST, RANGE = "AutofocusSegmentation.Least", "AutofocusSegmentation.Range"
 REFERENCE_ROLE, OWNER_ROLE = "AutofocusReference", "AutofocusOwner"
-REACH, ZOOM, RATE_KIND, SEQUENCE = "reach", "zoom", "rate", "sequence"
+REACH, ZOOM, RATE_KIND, SEQUENCE, UNCERTAINTY = "reach", "zoom", "rate", "sequence", "uncertainty"
 HIDDEN_VALUES = 1e6  # above every value of attention
 
 
@@ -83,6 +86,6 @@ def volumes_of(scene: Any, owner: Any) -> Iterator[Any]:
     nodes = scene.GetNodesByClass("vtkMRMLScalarVolumeNode")
     for index in range(nodes.GetNumberOfItems()):
         node = nodes.GetItemAsObject(index)
-        shown = node.GetAttribute(ATTENTION) in (REACH, ZOOM, RATE_KIND, RECALIBRATION)
+        shown = node.GetAttribute(ATTENTION) in (REACH, ZOOM, RATE_KIND, RECALIBRATION, UNCERTAINTY)
         if shown and node.GetNodeReference(OWNER_ROLE) is owner:
             yield node

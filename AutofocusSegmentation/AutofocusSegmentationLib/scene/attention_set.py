@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from AutofocusCore.result import AttentionMap, ReachMap, Recalibration, rates_of
+from AutofocusCore.result import AttentionMap, ReachMap, Recalibration, UncertaintyMap, rates_of
 from AutofocusSegmentationLib.scene.attention_nodes import (
     ATTENTION,
     LAYER,
@@ -16,87 +16,27 @@ from AutofocusSegmentationLib.scene.attention_nodes import (
     OWNER_ROLE,
     RANGE,
     RATE,
-    RATE_KIND,
     RATES,
     RATES_MM,
     REACH,
     REFERENCE_ROLE,
-    ZOOM,
+    UNCERTAINTY,
     leave_air_out,
     remove_attention,
     remove_sequence,
     volumes_of,
 )
-from AutofocusSegmentationLib.scene.colour_range import occurring_range, shown_weight, weights_range
+from AutofocusSegmentationLib.scene.colour_range import occurring_range
 from AutofocusSegmentationLib.scene.details import put_into_details
+from AutofocusSegmentationLib.scene.layer_volumes import AttentionLayer
 from AutofocusSegmentationLib.scene.placing import place_beside
 from AutofocusSegmentationLib.scene.recalibration import CLASS, RECALIBRATION, add_recalibration
 from AutofocusSegmentationLib.scene.removing import DETAILS, remove_with_folders
-from AutofocusSegmentationLib.scene.volume_node import LENGTH, MILLIMETRES, NO_UNIT, add_volume, set_unit
-from AutofocusSegmentationLib.scene.zoom_colours import add_zoom_colours, weight_colours
+from AutofocusSegmentationLib.scene.uncertainty import add_uncertainty
+from AutofocusSegmentationLib.scene.volume_node import LENGTH, MILLIMETRES, add_volume, set_unit
+from AutofocusSegmentationLib.scene.zoom_colours import add_zoom_colours
 
 LEAST_WEIGHT = 1e-6  # in the patient weights are never quite 0
-
-
-class AttentionLayer:
-    """The volume nodes of one autofocus layer.
-
-    Args:
-        owner: the set that it belongs to.
-        index: which autofocus layer, from 0.
-        rates, rates_mm: its dilation rates, in voxels and in mm.
-        made_from: the attention of the layer, from which volumes are made when first asked for; None: those
-            in the scene are all there are.
-    """
-
-    def __init__(
-        self,
-        owner: AttentionSet,
-        index: int,
-        rates: Sequence[float],
-        rates_mm: Sequence[float],
-        made_from: AttentionMap | None = None,
-    ) -> None:
-        self._set = owner
-        self.index, self.rates, self.rates_mm = index, tuple(rates), tuple(rates_mm)
-        self.made_from = made_from
-
-    @property
-    def zoom(self) -> Any:
-        """The volume of effective dilations; None where it is not there and cannot be made."""
-        found = self._set.node(ZOOM, self.index)
-        if found is None and self.made_from is not None:
-            name = f"Dilation in mm, layer {self.index + 1}"
-            found = self._set.add(name, ZOOM, self.made_from.dilation_mm, self.made_from, layer=self)
-            set_unit(found, MILLIMETRES, quantity=LENGTH)
-            found.GetDisplayNode().SetAndObserveColorNodeID(add_zoom_colours(found.GetScene()).GetID())
-        return found
-
-    def rate_volumes(self) -> list[Any]:
-        """The volumes of the single rates, in the order of `rates`; those that are not there are made, if possible."""
-        return [node for k in range(len(self.rates)) if (node := self.rate(k)) is not None]
-
-    def rate(self, k: int) -> Any:
-        """The volume of one rate, counted from 0; None where it is not there and cannot be made."""
-        found = self._set.node(RATE_KIND, self.index, self.rates[k])
-        if found is None and self.made_from is not None:
-            name = f"Weight of rate {self.rates[k]:g} ({round(self.rates_mm[k], 1):g} mm), layer {self.index + 1}"
-            values = shown_weight(self.made_from, k)
-            window = weights_range(self.made_from)
-            found = self._set.add(name, RATE_KIND, values, self.made_from, layer=self, window=window)
-            found.SetAttribute(RATE, str(self.rates[k]))
-            set_unit(found, NO_UNIT)
-            found.GetDisplayNode().SetAndObserveColorNodeID(weight_colours(found.GetScene()).GetID())
-        return found
-
-    def weights(self, i: int, j: int, k: int) -> NDArray[np.float32] | None:
-        """The weights of the rates in a voxel that is in the grid; None if they are not known."""
-        if self.made_from is not None:
-            return self.made_from.weights[:, k, j, i]
-        nodes = [self._set.node(RATE_KIND, self.index, rate) for rate in self.rates]
-        if any(node is None for node in nodes):
-            return None
-        return np.array([node.GetImageData().GetScalarComponentAsFloat(i, j, k, 0) for node in nodes], np.float32)
 
 
 class AttentionSet:
@@ -107,6 +47,7 @@ class AttentionSet:
         reference: the volume that was segmented.
         layers: attention by index of the layer; None: what the scene holds is all there is.
         recalibration: of a network of scale streams.
+        uncertainty: how unsure the network was.
     """
 
     def __init__(
@@ -115,9 +56,10 @@ class AttentionSet:
         reference: Any,
         layers: Mapping[int, AttentionMap] | None = None,
         recalibration: Recalibration | None = None,
+        uncertainty: UncertaintyMap | None = None,
     ) -> None:
         self.owner, self.reference = owner, reference
-        self._recalibration = recalibration
+        self._recalibration, self._uncertainty = recalibration, uncertainty
         if layers is not None:
             self.layers = [AttentionLayer(self, i, one.rates, one.rates_mm, one) for i, one in layers.items()]
         else:
@@ -186,12 +128,29 @@ class AttentionSet:
             add_recalibration(self.reference.GetScene(), self._recalibration, describe)
         return self._of(RECALIBRATION)
 
+    @property
+    def looked(self) -> bool:
+        """Whether something is known of how far the network looked; else there is a map of uncertainty alone."""
+        return bool(self.layers) or self.reach is not None
+
+    @property
+    def has_uncertainty(self) -> bool:
+        """Whether there is a map of uncertainty, or one can be made."""
+        return self._uncertainty is not None or self.node(UNCERTAINTY) is not None
+
+    @property
+    def uncertainty(self) -> Any:
+        """The volume of the uncertainty; None where it is not there and cannot be made."""
+        found = self.node(UNCERTAINTY)
+        return add_uncertainty(self, self._uncertainty) if found is None and self._uncertainty is not None else found
+
     def make_all(self) -> list[Any]:
         """Make every volume, so that all of them are saved with the scene."""
         for layer in self.layers:
             _ = layer.zoom
             layer.rate_volumes()
         self.recalibration()
+        _ = self.uncertainty
         return self.volumes()
 
     def volumes(self) -> list[Any]:
@@ -223,7 +182,7 @@ class AttentionSet:
         name: str,
         kind: str,
         values: NDArray[np.float32],
-        place: AttentionMap | ReachMap,
+        place: AttentionMap | ReachMap | UncertaintyMap,
         *,
         layer: AttentionLayer | None = None,
         window: tuple[float, float] | None = None,
@@ -262,6 +221,7 @@ def add_attention(
     segmentation: Any = None,
     reach: ReachMap | None = None,
     recalibration: Recalibration | None = None,
+    uncertainty: UncertaintyMap | None = None,
     everything: bool = False,
 ) -> AttentionSet:
     """Bind the attention of a run to its segmentation, in place of that of an earlier run.
@@ -272,12 +232,13 @@ def add_attention(
         segmentation: the node of the result; None: the attention is bound to the volume itself.
         reach: how far the network looked; its volume is made at once.
         recalibration: of a network of scale streams.
+        uncertainty: how unsure the network was; its volume is made when it is first asked for.
         everything: make all volumes at once. Otherwise they are made when they are first asked for; only what has been
             made is saved with the scene.
     """
     owner = segmentation or reference
     remove_attention(owner)
-    found = AttentionSet(owner, reference, layers, recalibration)
+    found = AttentionSet(owner, reference, layers, recalibration, uncertainty)
     if reach is not None:
         node = found.add("Reach in mm", REACH, reach.values, reach)
         set_unit(node, MILLIMETRES, quantity=LENGTH)

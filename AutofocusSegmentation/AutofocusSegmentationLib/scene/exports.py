@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import SimpleITK as sitk
 import slicer
+from numpy.typing import NDArray
 from vtkmodules.util.numpy_support import vtk_to_numpy
 from vtkmodules.vtkCommonCore import vtkIntArray, vtkStringArray
 from vtkmodules.vtkCommonDataModel import vtkPolyData
@@ -83,6 +84,32 @@ def label_values(node: Any) -> dict[str, int]:
     return values
 
 
+def merged_labels(node: Any, values: dict[str, int]) -> tuple[NDArray[Any], NDArray[np.float64]]:
+    """All segments in one labelmap on the grid of the scan; where segments overlap, the later one has the voxel.
+
+    Args:
+        node: the segmentation.
+        values: of each segment, by its id.
+
+    Returns:
+        The labels (z, y, x), a copy, and the 4 × 4 matrix from (i, j, k, 1) to mm, LPS, in the scan's own coordinates.
+    """
+    keys, numbers = vtkStringArray(), vtkIntArray()
+    for key, value in values.items():
+        keys.InsertNextValue(key)
+        numbers.InsertNextValue(value)
+    merged = slicer.vtkOrientedImageData()
+    logic = slicer.vtkSlicerSegmentationsModuleLogic
+    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
+    extent = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
+    logic.GenerateMergedLabelmapInReferenceGeometry(node, reference, keys, extent, merged, numbers)
+    matrix = vtkMatrix4x4()
+    merged.GetImageToWorldMatrix(matrix)
+    index_to_lps = RAS_TO_LPS @ as_array(matrix)
+    index_to_lps[:, 3] = index_to_lps @ np.array([*merged.GetExtent()[::2], 1.0])
+    return vtk_to_numpy(merged.GetPointData().GetScalars()).reshape(merged.GetDimensions()[::-1]), index_to_lps
+
+
 def _write_seg_nrrd(node: Any, path: Path, filled: list[str], staging: Staging) -> None:
     storage = slicer.vtkMRMLSegmentationStorageNode()
     part = staging.aside(path)
@@ -95,16 +122,7 @@ def _write_labelmap(node: Any, path: Path, filled: list[str], staging: Staging) 
     """One labelmap of all segments; where segments overlap, the later one has the voxel."""
     check_sidecar(path)
     values = label_values(node)
-    keys, numbers = vtkStringArray(), vtkIntArray()
-    for key, value in values.items():
-        keys.InsertNextValue(key)
-        numbers.InsertNextValue(value)
-    merged = slicer.vtkOrientedImageData()
-    logic = slicer.vtkSlicerSegmentationsModuleLogic
-    reference = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole())
-    extent = slicer.vtkSegmentation.EXTENT_REFERENCE_GEOMETRY
-    logic.GenerateMergedLabelmapInReferenceGeometry(node, reference, keys, extent, merged, numbers)
-    write_image(staging.aside(path), _as_image(merged))
+    write_image(staging.aside(path), _as_image(*merged_labels(node, values)))
     sidecar = sidecar_path(path)
     assert sidecar is not None
     segmentation = node.GetSegmentation()
@@ -176,18 +194,13 @@ def _surface(node: Any, key: str) -> Any:
     return result
 
 
-def _as_image(labelmap: Any) -> sitk.Image:
-    """A vtkOrientedImageData as an image of the same place."""
-    matrix = vtkMatrix4x4()
-    labelmap.GetImageToWorldMatrix(matrix)
-    index_to_lps = RAS_TO_LPS @ as_array(matrix)
-    first = np.array([*labelmap.GetExtent()[::2], 1.0])
-    values = vtk_to_numpy(labelmap.GetPointData().GetScalars()).reshape(labelmap.GetDimensions()[::-1])
+def _as_image(values: NDArray[Any], index_to_lps: NDArray[np.float64]) -> sitk.Image:
+    """Labels as an image of the same place."""
     image = sitk.GetImageFromArray(values)
     spacing = np.linalg.norm(index_to_lps[:3, :3], axis=0)
     image.SetSpacing(spacing.tolist())
     image.SetDirection((index_to_lps[:3, :3] / spacing).ravel().tolist())
-    image.SetOrigin((index_to_lps @ first)[:3].tolist())
+    image.SetOrigin(index_to_lps[:3, 3].tolist())
     return image
 
 

@@ -15,7 +15,8 @@ from vtkmodules.vtkCommonMath import vtkMatrix4x4
 from vtkmodules.vtkFiltersSources import vtkSphereSource
 
 from AutofocusSegmentationLib.scene.attention_nodes import LEAST
-from AutofocusSegmentationLib.scene.attention_set import AttentionLayer, AttentionSet
+from AutofocusSegmentationLib.scene.attention_set import AttentionSet
+from AutofocusSegmentationLib.scene.layer_volumes import AttentionLayer
 
 MARKER_NAME = "How far the network looked"
 MARKER_CORNERS = 48  # of the circle that a slice cuts out of the sphere

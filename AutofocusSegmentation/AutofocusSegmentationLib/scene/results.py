@@ -74,8 +74,8 @@ def add_labels(
 def add_maps(
     reference: Any, result: SegmentationResult, segmentation: Any, *, everything: bool = False
 ) -> AttentionSet | None:
-    """The second part: the attention, if there is any; that of an earlier run goes in any case."""
-    if not result.attention:
+    """The second part: attention and uncertainty, if there are any; those of an earlier run go in any case."""
+    if not result.attention and result.uncertainty is None:
         remove_attention(segmentation)
         return None
     return add_attention(
@@ -84,6 +84,7 @@ def add_maps(
         segmentation=segmentation,
         reach=result.reach,
         recalibration=result.recalibration,
+        uncertainty=result.uncertainty,
         everything=everything,
     )
 

@@ -16,6 +16,8 @@ from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS, as_vtk
 MILLIMETRES = ("mm", "UCUM", "millimeter")
 NO_UNIT = ("1", "UCUM", "no units")
 LENGTH = ("410668003", "SCT", "Length")
+BITS = ("bit", "UCUM", "bit")
+ENTROPY = ("entropy", "99AUTOFOCUS", "Entropy of the classes")
 
 
 def add_volume(

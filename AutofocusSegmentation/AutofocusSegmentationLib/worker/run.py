@@ -116,6 +116,7 @@ class Run:
             model=request.model,
             settings=request.settings,
             attention=request.attention,
+            uncertainty=True,
             keep=False,
             on_result=self._read,
             on_error=self._refused,

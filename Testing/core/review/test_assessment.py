@@ -101,10 +101,9 @@ def test_expected_dice_of_a_certain_contour_is_one_and_of_an_even_one_is_known()
 
 def test_an_odd_place_and_an_odd_volume_are_features(evidence: Evidence) -> None:
     usual, shifted = (
-        structure_evidence(evidence.probabilities, evidence.grid, NAMES, COHORT),
+        structure_evidence(evidence, NAMES, COHORT),
         structure_evidence(
-            evidence.probabilities,
-            evidence.grid,
+            evidence,
             NAMES,
             dataclasses.replace(COHORT, offsets={"Ball > Far ball": (0.0, 0.0, 60.0, 3.0, 3.0, 3.0, 30.0)}),
         ),

@@ -58,7 +58,7 @@ class Application:
         self.host.new_session()
         self.slicer.util.selectModule("AutofocusSegmentation")
         self.widget.enter()
-        for section in ("attention", "options", "log"):
+        for section in ("review", "attention", "options", "log"):
             getattr(self.ui, f"{section}CollapsibleButton").collapsed = True
 
     def save_and_load(self, folder: Path) -> None:

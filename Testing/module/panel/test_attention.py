@@ -117,7 +117,7 @@ def test_maps_are_made_on_demand_and_can_all_be_kept(app: Application) -> None:
     app.pause()
     assert app.panel.attention.volume.GetName() == "Weight of rate 6 (72 mm), layer 2: A - Tiny CT"
     app.ui.keepMapsButton.click()
-    assert len(maps(app)) == 1 + 2 * 5
+    assert len(maps(app)) == 1 + 2 * 5 + 1, "reach, five maps of each layer, uncertainty"
 
 
 def test_the_range_is_what_occurs_and_can_be_moved_and_reset(app: Application) -> None:

@@ -72,8 +72,14 @@ def test_everything_that_a_click_needs_is_in_sight(app: Application, state: str)
 def test_nothing_is_cut_where_everything_is_unfolded(app: Application) -> None:
     app.ready()
     app.segment()
+    first = app.result
+    app.ui.outputSelector.setCurrentNode(None)
+    app.segment()
+    app.ui.compareSelector.setCurrentNode(first)
+    app.ui.compareButton.click()
+    app.wait(lambda: app.ui.comparisonTable.rowCount > 0)
     app.ui.attentionButton.click()
-    for section in ("attention", "options", "log"):
+    for section in ("review", "attention", "options", "log"):
         getattr(app.ui, f"{section}CollapsibleButton").collapsed = False
     lay_out(app)
     assert cut(app) == []
