@@ -60,10 +60,10 @@ class Panel:
         self.models = ModelList(ui, self._model_changed, self.session.request, self.load_models)
         self.planner = Planner(ui, self.session, self.inputs, self.models, self.devices, self._planned)
         self.errands = Errands(self.session, self.main_thread, on_change=lambda: self.review.update())
-        self.result = ResultView(ui, self.errands, self.messages.say)
         self.review = ReviewSection(
             ui, self.errands, self.messages.say, lambda wanted: self.attention.show_uncertainty(wanted)
         )
+        self.result = ResultView(ui, self.errands, self.messages.say, on_show=self.review.show)
         self.attention = AttentionView(ui, self._maps_changed)
         self.control = RunControl(
             ui,
@@ -145,7 +145,6 @@ class Panel:
         if parameters is None:
             self._input = None
             self.result.show(None)
-            self.review.show(None)
             return
         self._gui_tag = parameters.connectGui(self.ui)
         if parameters.model_name:
@@ -240,7 +239,6 @@ class Panel:
             self.parameters.segmentation = added.segmentation
         self.attention.set_attention(added.attention)
         self.result.show_new(added.segmentation)
-        self.review.show(added.segmentation)
 
     def _show_readiness(self, *, hint: bool = False) -> None:
         show_readiness(self, hint=hint and not self.control.running)
@@ -272,14 +270,12 @@ class Panel:
         self.control.node_removed(node)
         if node is self.result.node:
             self.result.show(None)
-            self.review.show(None)
         self.attention.node_removed(node)
         if self.parameters is not None and node.IsA("vtkMRMLVolumeNode"):
             self._changed()
 
     def _result_chosen(self, node: Any) -> None:
         self.result.show(node)
-        self.review.show(node)
         self.attention.find(node)
 
     def _maps_changed(self) -> None:
