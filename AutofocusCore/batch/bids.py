@@ -17,17 +17,27 @@ from AutofocusCore.io.kinds import is_file, is_folder
 
 SUBJECT = re.compile(r"sub-[0-9A-Za-z]+")
 NAME = re.compile(r"(sub-[0-9A-Za-z]+)(_ses-[0-9A-Za-z]+)?((?:_[0-9a-z]+-[0-9A-Za-z]+)*)_([0-9A-Za-z]+)")
+SESSION = re.compile(r"ses-[0-9A-Za-z]+")
+SUFFIXES = {
+    "T1w", "T2w", "T1rho", "T1map", "T2map", "T2star", "T2starw", "FLAIR", "PD", "PDw", "PDT2", "inplaneT1",
+    "inplaneT2", "UNIT1", "MTR", "MTS", "MP2RAGE", "angio", "defacemask", "bold", "cbv", "sbref", "dwi", "asl", "pet",
+    "epi", "fieldmap", "phase", "phase1", "phase2", "phasediff", "magnitude", "magnitude1", "magnitude2", "swi",
+    "minIP", "ct",
+}  # fmt: skip
+"""Last words of names that tell the modality, and nothing else."""
 KINDS = {"anat", "ct", "dwi", "fmap", "func", "micr", "perf", "pet"}
 DEEPEST = 3  # folders below a subject's: session, kind
 
 
 def is_bids(folder: Path) -> bool:
-    """Whether a folder holds folders of subjects, each with folders of sessions or kinds of images."""
+    """Whether a folder holds (or is) folders of subjects, each with folders of sessions or kinds of images."""
     return any(_is_subject(entry) for entry in subjects_in(folder))
 
 
 def subjects_in(folder: Path) -> list[Path]:
-    """The folders sub-..., by name."""
+    """The folders sub-..., by name; the folder itself where it is one, or one of a subject's sessions."""
+    if (SUBJECT.fullmatch(folder.name) or SESSION.fullmatch(folder.name)) and _is_subject(folder):
+        return [folder]
     return sorted(entry for entry in _entries(folder) if SUBJECT.fullmatch(entry.name) and is_folder(entry))
 
 
@@ -55,12 +65,22 @@ def case_of(image: Path) -> str:
 
 
 def modality_name(image: Path) -> str | None:
-    """What of a BIDS name tells the modality, `ce-gd_T1w.nii.gz`; None of any other name.
+    """What of a BIDS name tells the modality: its last word, and a contrast agent, `ce-gd_T1w.nii.gz`.
 
-    The name of a subject may hold the letters of a pattern (sub-ct01_T1w), which say nothing of the image.
+    None of any other name. All else may hold the letters of a pattern and says nothing of the image: the subject
+    (sub-ct01_T1w), what it was aligned to (space-T1w_T2w), how it was made (rec-T1w_T2w).
     """
     found = NAME.fullmatch(stem_of(image))
-    return f"{found[3]}_{found[4]}".lstrip("_") + suffix_of(image) if found else None
+    if found is None:
+        return None
+    agent = re.search(r"_(ce-[0-9A-Za-z]+)", found[3])
+    return (f"{agent[1]}_" if agent else "") + found[4] + suffix_of(image)
+
+
+def has_modality(image: Path) -> bool:
+    """Whether the last word of its name is one of the modalities that BIDS knows."""
+    found = NAME.fullmatch(stem_of(image))
+    return found is not None and found[4] in SUFFIXES
 
 
 def _is_subject(folder: Path) -> bool:

@@ -8,15 +8,15 @@ no cases are listed in a line.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from AutofocusCore.batch import skipped as left_out
-from AutofocusCore.batch.bids import case_of, images_of, is_bids, subjects_in, visit_of
+from AutofocusCore.batch.bids import SUFFIXES, case_of, has_modality, images_of, is_bids, subjects_in, visit_of
 from AutofocusCore.batch.case import Case
 from AutofocusCore.batch.file_names import channel_of, without
-from AutofocusCore.batch.label_maps import label_maps, other_images, with_sidecars
+from AutofocusCore.batch.label_maps import label_maps, named_otherwise, other_images, with_sidecars
 from AutofocusCore.batch.manifest import STATE_FOLDER
 from AutofocusCore.batch.skipped import LeftOut, some
 from AutofocusCore.errors import InputError
@@ -53,7 +53,7 @@ def read_folder(
     files = _images([entry for entry in entries if not is_folder(entry)], left)
     if is_bids(folder):
         subjects = subjects_in(folder)
-        left.add(left_out.NOT_RAW, *_besides(folders, subjects))
+        left.add(left_out.NOT_RAW, *(_besides(folders, subjects) if subjects != [folder] else ()))
         cases = [case for subject in subjects for case in _from_subject(subject, channels, left)]
         for line in left.lines():
             say(line)
@@ -71,7 +71,21 @@ def read_folder(
     cases = _from_files(files, channels, left) + [_from_case_folder(one, channels, left) for one in folders]
     for line in left.lines():
         say(line)
+    for line in _doubts(cases, channels):
+        say(line)
     return sorted(cases, key=lambda case: case.name)
+
+
+def _doubts(cases: Sequence[Case], channels: Sequence[Channel]) -> Iterator[str]:
+    """A line about images that are cases although their names say that they are of another modality."""
+    images = [Path(case.images[0]) for case in cases if len(channels) == 1 and case.images]
+    if odd := named_otherwise(images, channels[0]):
+        names = some([image.name for image in odd])
+        count, are = f"{len(odd)} image{'s' * (len(odd) != 1)}", "is" if len(odd) == 1 else "are"
+        yield (
+            f"{count} {are} segmented though the name says another modality than {channels[0].name} "
+            f"({', '.join(channels[0].patterns)}): {names}; check the result with care, or list the cases in a table."
+        )
 
 
 def _listed(folder: Path) -> list[Path]:
@@ -201,6 +215,12 @@ def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> 
         if fitting:
             _leave_others(_besides(images, fitting), channels[0], left)
             return [Case(case_of(image), (str(image),)) for image in fitting]
+        if any(channel_of(Path(suffix), channels)[0] is not None for suffix in SUFFIXES):
+            others = [image for image in images if has_modality(image)]  # and it is none of this channel
+            _leave_unfit(others, channels, left)
+            images = _besides(images, others)
+            if not images:
+                return [_assigned(subject.name, [[]], channels)]
     cases = []
     for visit in sorted({visit_of(image) for image in images}):
         found: list[list[Path]] = [[] for _ in channels]

@@ -29,6 +29,8 @@ MODALITY_WORDS = {
     "adc", "bold", "cbct", "ct", "cta", "dose", "dti", "dwi", "flair", "mr", "mra", "mri", "pd", "pet", "pt",
     "rtdose", "spect", "swi", "t1", "t1c", "t1ce", "t1gd", "t1n", "t1w", "t2", "t2f", "t2w",
 }  # fmt: skip
+SAME_WORDS = {"MR": {"mr", "mri"}, "CT": {"ct", "cta", "cbct"}, "PT": {"pet", "pt"}}
+"""Words that say no more of an image than its DICOM modality."""
 
 
 def label_maps(entries: Sequence[Path], channels: Sequence[Channel], *, one_case: bool = False) -> list[Path]:
@@ -55,6 +57,14 @@ def other_images(entries: Sequence[Path], channel: Channel) -> list[Path]:
         entry
         for entry in entries
         if entry not in fitting and MODALITY_WORDS & _words(entry, [channel]) and _patient(entry, [channel]) in patients
+    ]
+
+
+def named_otherwise(images: Sequence[Path], channel: Channel) -> list[Path]:
+    """The images whose names hold the word of another modality than the channel's, and fit none of its patterns."""
+    said = MODALITY_WORDS - SAME_WORDS.get(channel.modality, set())
+    return [
+        image for image in images if channel_of(image, [channel])[0] is None and said & _words(image, [channel])
     ]
 
 

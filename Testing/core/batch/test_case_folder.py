@@ -79,7 +79,9 @@ def test_another_modality_of_a_patient_is_left_out_where_the_wanted_one_is_there
     assert [case.name for case in cases] == ["anna_ct", "carl_t1", "ct_bert"]
     assert lines == [
         "2 files are left out, for they are further images of cases that have one for CT (*ct*, *phantom*): "
-        f"anna_t1.nii.gz, t2_bert.nii.gz{IN_A_TABLE}"
+        f"anna_t1.nii.gz, t2_bert.nii.gz{IN_A_TABLE}",
+        "1 image is segmented though the name says another modality than CT (*ct*, *phantom*): carl_t1.nii.gz; check "
+        "the result with care, or list the cases in a table.",
     ]
 
 
@@ -218,6 +220,31 @@ def test_a_bids_data_set_is_its_subjects(tmp_path: Path) -> None:
         "sub-01/func/sub-01_bold.nii.gz, sub-t1/ses-1/anat/sub-t1_ses-1_T2w.nii.gz",
         "sub-04/",
     ]
+
+
+def test_the_last_word_of_a_bids_name_tells_the_modality_and_no_other_is_taken_for_it(tmp_path: Path) -> None:
+    touch(tmp_path, "sub-ct2/anat/sub-ct2_T2w.nii.gz", "sub-3/anat/sub-3_rec-T1w_T2w.nii", "sub-4/anat/sub-4_T1w.nii")
+    touch(tmp_path, "sub-4/anat/sub-4_space-T1w_T2w.nii", "sub-5/anat/sub-5_ce-gd_T1w.nii", "sub-6/pet/sub-6_pet.nii")
+    touch(tmp_path, "sub-7/anat/sub-7_acq-t1_FLAIR.nii", "sub-8/anat/sub-8_odd.nii")
+    cases, lines = read(tmp_path, HIPPOCAMPUS)
+    assert {case.name: Path(case.images[0]).name for case in cases if case.problem is None} == {
+        "sub-4": "sub-4_T1w.nii",
+        "sub-5_ce-gd": "sub-5_ce-gd_T1w.nii",
+        "sub-8": "sub-8_odd.nii",  # its name says nothing
+    }
+    failed = {case.name: case.problem[0] for case in cases if case.problem is not None}
+    assert sorted(failed) == ["sub-3", "sub-6", "sub-7", "sub-ct2"]
+    assert set(failed.values()) == {"0 files fit the channel T1 (*hippocampus*, *t1*): none"}
+    assert "sub-3_rec-T1w_T2w.nii" in lines[0]
+
+
+@pytest.mark.parametrize("folder", ["sub-01", "sub-01/ses-1"])
+def test_a_subject_or_session_of_a_bids_data_set_is_read_as_such(tmp_path: Path, folder: str) -> None:
+    touch(tmp_path, *(f"sub-01/ses-1/anat/sub-01_ses-1_{k}.nii.gz" for k in ("T1w", "T2w", "acq-hr_T1w")))
+    touch(tmp_path, "sub-01/ses-1/func/sub-01_ses-1_bold.nii.gz", "sub-01/ses-1/dwi/sub-01_ses-1_dwi.nii.gz")
+    cases, lines = read(tmp_path / folder, HIPPOCAMPUS)
+    assert [case.name for case in cases] == ["sub-01_ses-1", "sub-01_ses-1_acq-hr"]
+    assert [line.split(" left out")[0] for line in lines] == ["3 files are"]
 
 
 def test_the_channels_of_a_bids_visit_are_one_case(tmp_path: Path) -> None:
