@@ -63,9 +63,7 @@ def other_images(entries: Sequence[Path], channel: Channel) -> list[Path]:
 def named_otherwise(images: Sequence[Path], channel: Channel) -> list[Path]:
     """The images whose names hold the word of another modality than the channel's, and fit none of its patterns."""
     said = MODALITY_WORDS - SAME_WORDS.get(channel.modality, set())
-    return [
-        image for image in images if channel_of(image, [channel])[0] is None and said & _words(image, [channel])
-    ]
+    return [image for image in images if channel_of(image, [channel])[0] is None and said & _words(image, [channel])]
 
 
 def with_sidecars(files: Sequence[Path]) -> list[Path]:

@@ -40,17 +40,20 @@ def write_tables(
     for name in names:
         outcome = outcomes.get(name)
         if outcome is None:
-            table.writerow([csv_cell(name), "pending", *blank])
+            table.writerow([csv_cell(name, name=True), "pending", *blank])
         elif outcome["type"] == "error":
-            table.writerow([csv_cell(name), "failed", *blank])
-            failed.writerow([csv_cell(cell) for cell in (name, outcome["code"], outcome["cause"], outcome["remedy"])])
+            table.writerow([csv_cell(name, name=True), "failed", *blank])
+            failed.writerow(
+                csv_cell(c, name=True) for c in (name, outcome["code"], outcome["cause"], outcome["remedy"])
+            )
         else:
             volumes = [f"{outcome['volumes_ml'][s]:.4f}" if s in outcome["volumes_ml"] else "" for s in structures]
             seconds, warnings = f"{outcome['seconds_total']:.1f}", " ".join(outcome["warnings"])
             estimates = estimates_of(outcome)
             dice = [f"{estimates[s]['dice']:.3f}" if s in estimates else "" for s in structures]
             more = [csv_cell("; ".join(to_check(outcome))), *dice] if reviewed else []
-            table.writerow([*map(csv_cell, (name, "done", seconds, outcome["device"], warnings)), *volumes, *more])
+            first = [csv_cell(name, name=True), "done", *map(csv_cell, (seconds, outcome["device"], warnings))]
+            table.writerow([*first, *volumes, *more])
     with Staging() as staging:
         for file, content in ((RESULTS, results), (FAILURES, failures)):
             data = content.getvalue().encode("utf-8", "backslashreplace")  # file names may not be Unicode

@@ -18,13 +18,17 @@ def one_line(text: object) -> str:
     return plain_text(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
-def csv_cell(value: object) -> object:
+def csv_cell(value: object, *, name: bool = False) -> object:
     """The value of a cell; a text that a spreadsheet would take for a formula gets an apostrophe in front.
 
-    Numbers stay numbers.
+    Args:
+        value: of the cell. Numbers stay numbers, also those that are written out.
+        name: whether it is the name of something, which is text even where it looks like a number: `+1`, `-2`.
     """
     if not isinstance(value, str) or not value.lstrip(" ").startswith(FORMULA_SIGNS):
         return value
+    if name:
+        return "'" + value
     try:
         float(value)
     except ValueError:

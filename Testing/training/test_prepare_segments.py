@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import slicerio
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.io.results import write_segmentation
@@ -55,3 +56,19 @@ def test_a_damaged_segmentation_is_named_and_other_label_maps_are_taken_by_value
     with pytest.raises(InputError, match=r"c\.seg\.nrrd is no segmentation of Slicer, or damaged"):
         segments_by_name(tmp_path / "c.seg.nrrd", STRUCTURES)
     assert segments_by_name(tmp_path / "c.nii.gz", STRUCTURES) == {}
+
+
+def test_segments_that_overlap_are_named_and_not_called_volumes(tmp_path: Path) -> None:
+    path = write_case(tmp_path, "Big", "Small")
+    values = np.zeros((4, 8, 8), np.uint8)
+    values[1:3] = 1
+    layers = [
+        {"labelValue": 1, "layer": layer, "id": name, "name": name} for layer, name in enumerate(("Big", "Small"))
+    ]
+    slicerio.write_segmentation(str(path), {
+        "voxels": np.stack([values.T] * 2), "ijkToLPS": np.eye(4), "segments": layers,
+        "containedRepresentationNames": ["Binary labelmap"], "masterRepresentation": "Binary labelmap",
+    })  # fmt: skip
+    found = find_folders(tmp_path, "test", ("CT",), ("images/{case}",), "labels/{case}", STRUCTURES)
+    with pytest.raises(InputError, match="'Small' is there twice, or overlaps others"):
+        read_case(found.cases[0], found, Settings())

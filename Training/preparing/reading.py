@@ -201,6 +201,7 @@ def _labels(
         why = ": " + "; ".join(note.rstrip(".") for note in notes) if notes else ""
         remedy = "mend the table of --structures or the contours, or leave the case out"
     else:
+        relabelled = segments_by_name(case.labels.path, found.structures) or found.relabelled
         scan = case.labels.read()
         if scan.warnings:
             raise InputError(
@@ -209,7 +210,6 @@ def _labels(
         if not Grid.of(scan.image).same_as(grid):
             raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")
         values = sitk.GetArrayViewFromImage(scan.image)
-        relabelled = segments_by_name(case.labels.path, found.structures) or found.relabelled
         given = {float(v): relabelled.get(int(v), int(v)) for v in np.unique(values)}
         known = {0, *found.structures}
         strange = [f"{v:g}" for v, label in given.items() if v != int(v) or label not in known]

@@ -26,6 +26,12 @@ def test_a_cell_that_begins_like_a_formula_is_text(text: str) -> None:
     assert csv_cell(text) == "'" + text
 
 
+@pytest.mark.parametrize("text", ["+1", "-2.5", "@", "=1"])
+def test_a_name_is_text_though_it_looks_like_a_number(text: str) -> None:
+    assert csv_cell(text, name=True) == "'" + text
+    assert csv_cell("anna", name=True) == "anna"
+
+
 @pytest.mark.parametrize("value", ["anna", "-12.5", "+3", "", "a=b", 7, -1.5, None])
 def test_other_cells_and_numbers_stay(value: object) -> None:
     assert csv_cell(value) == value
