@@ -140,7 +140,7 @@ def _recognised(start: bytes) -> tuple[str | None, str]:
     if start[257:262] == b"ustar":
         return "a tar archive", "unpack it"
     if start[:2] == GZIP:
-        return "packed with gzip, and holds no NIfTI", "unpack it"
+        return "packed with gzip, perhaps twice, and holds no NIfTI", "unpack it"
     text = start[:4096]
     if text and all(byte in b"\t\r\n" or byte >= 32 for byte in text) and b"\n" in text + b"\n":
         try:

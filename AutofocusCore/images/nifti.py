@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.checks import check_components, direction_error, spacing_error
-from AutofocusCore.images.files import GZIP, damaged, malformed, open_regular, starts_with, unreadable
+from AutofocusCore.images.files import GZIP, damaged, malformed, not_an_image, open_regular, starts_with, unreadable
 from AutofocusCore.images.nifti_axes import Axes, settle
 from AutofocusCore.images.voxels import Part, Stored
 
@@ -160,7 +160,7 @@ def read_fields(path: Path, name: str) -> Fields:
         raise malformed(name, f"its first number, the length of the header, is {size} and not {FIRST}")
     if raw[4:8] in (b"n+2\0", b"ni2\0"):
         raise malformed(name, f"its first number, the length of the header, is {size} and not {SECOND}")
-    raise InputError(f"{name} is not an image that can be read: it has no NIfTI header", "copy or download it again")
+    raise not_an_image(path, raw, "NIfTI")
 
 
 def _first(raw: bytes, order: str, path: Path, name: str) -> Fields:

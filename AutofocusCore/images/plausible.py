@@ -23,7 +23,10 @@ MOST_SPLIT = 500.0
 LARGE_GRID = 1 << 24
 COARSE = 8.0
 """Times the model's spacing from which on hardly anything can be seen of what the model looks for."""
-COPIES = 4
+GRID_COPIES, IMAGE_COPIES = 5, 3
+"""Arrays of 4 bytes a voxel, on the model's grid and on an image's own, that are there at once while a channel is
+prepared, besides the images and the channels."""
+PREPARING_OVERHEAD = 16 * 1024**2
 CHECK = "check its unit of length, which must be millimetres, or correct the spacing in its header"
 
 
@@ -72,7 +75,7 @@ def check_model_grid(own: Grid, model: Grid, channels: int, name: str) -> list[s
             f"become {split:.0f}",
             "give an image of a finer resolution, or check its spacing",
         )
-    nbytes = 4 * count * (channels + COPIES)
+    nbytes = preparing_bytes(own, model, channels)
     if nbytes > MEMORY_ASKED_FROM:
         from AutofocusCore.inference.computer import memory
 
@@ -89,6 +92,18 @@ def check_model_grid(own: Grid, model: Grid, channels: int, name: str) -> list[s
             "little of the structures can be seen. Check the result with care."
         ]
     return []
+
+
+def preparing_bytes(own: Grid, model: Grid, channels: int) -> int:
+    """The most memory that preparing takes, without the images themselves.
+
+    Args:
+        own: the first image's grid.
+        model: what all images are resampled to.
+        channels: how many images there are.
+    """
+    on_model, on_image = (int(np.prod(grid.size, dtype=np.float64)) for grid in (model, own))
+    return 4 * (on_model * (channels + GRID_COPIES) + on_image * IMAGE_COPIES) + PREPARING_OVERHEAD
 
 
 def nothing_found(name: str, in_region: bool) -> str:

@@ -21,7 +21,7 @@ from AutofocusCore.images.checks import (
     choose_frame,
     repair_values,
 )
-from AutofocusCore.images.files import FORMATS, check_there, starts_with, unreadable
+from AutofocusCore.images.files import FORMATS, GZIP, check_there, starts_with, unreadable
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.plausible import check_size
 from AutofocusCore.images.voxels import Stored, check_parts, read_voxels
@@ -113,9 +113,13 @@ def _read_file(path: Path, frame: int | None) -> tuple[sitk.Image, Grid, str | N
 def _described(path: Path, start: bytes) -> Stored | None:
     """What the header says, by the format that the file's first bytes are of; None where that is none of the three."""
     name = str(path)
-    if start[:4] == b"NRRD" and starts_with(path, 4) == b"NRRD":
+    is_nrrd, is_metaimage = start[:4] == b"NRRD", metaimage.is_metaimage(path, start)
+    if (is_nrrd or is_metaimage) and starts_with(path, 2) == GZIP:
+        kind = "NRRD" if is_nrrd else "MetaImage"
+        raise InputError(f"{name} is a {kind} file packed with gzip, which is read only of NIfTI", "unpack it")
+    if is_nrrd:
         return nrrd.describe(path, name)
-    if metaimage.is_metaimage(path, start):
+    if is_metaimage:
         return metaimage.describe(path, name)
     if nifti.is_nifti(path, start):
         return nifti.describe(path, name)

@@ -87,6 +87,10 @@ def _check_grey_and_placed(slices: Sequence[Slice], name: str) -> None:
         )
     if not all(s.grey for s in slices):
         raise InputError(f"{name} holds colour images", "give the original grey-value series")
+    if any(s.spacing is None and s.position is not None and s.cosines is not None for s in slices):
+        raise InputError(
+            f"{name} does not say how large its pixels are", "export it again as an original CT or MR series"
+        )
     if not all(s.placed for s in slices):
         raise InputError(f"{name} does not say where its slices lie", "export it again as an original CT or MR series")
 

@@ -85,6 +85,6 @@ def write_statistics(
     writer.writerow(COLUMNS)
     for m in measurements:
         intensity = ["" if v is None else f"{v:.4f}" for v in (m.mean_intensity, m.std_intensity)]
-        writer.writerow([csv_cell(m.structure), m.label, m.voxels, f"{m.volume_ml:.4f}", *intensity])
+        writer.writerow([csv_cell(m.structure, name=True), m.label, m.voxels, f"{m.volume_ml:.4f}", *intensity])
     with joined(staging) as group:
         group.aside(path).write_text(table.getvalue(), encoding="utf-8", newline="")

@@ -41,15 +41,18 @@ def plan_job(
         attention: whether attention maps are requested.
 
     Returns:
-        "plan": a sentence; "peak_bytes", "seconds" (of the stage "predict"), "device", "precision", "slabs", "splits",
-        "work" (multiplications).
+        "plan": a sentence; "peak_bytes" of memory of the device, on the CPU all stages together; "prepare_bytes", of
+        the computer's memory before the network runs; "seconds" (of the stage "predict"), "device", "precision",
+        "slabs", "splits", "work" (multiplications).
 
     Raises:
         InputError: the region of interest does not touch the image.
         SettingError, DeviceError, MemoryLimitError: as for the run.
     """
+    import numpy as np
+
     from AutofocusCore.images.geometry import model_grid
-    from AutofocusCore.images.plausible import check_model_grid, check_size
+    from AutofocusCore.images.plausible import check_model_grid, check_size, preparing_bytes
     from AutofocusCore.images.roi import RoiBox, roi_region
     from AutofocusCore.inference import plan_volume, resolve_device
     from AutofocusCore.inference.devices import resolve_precision
@@ -78,8 +81,15 @@ def plan_job(
         region=None if roi is None else roi_region(roi, grid),
         active_share=1.0 if model.spec.roi == "none" else TYPICAL_SHARE,
     )
+    # The images (4 bytes a voxel at most, but for rare types) and the prepared channels stay while the network runs.
+    channels = len(model.spec.channels)
+    images, prepared = (4 * channels * int(np.prod(each.size, dtype=np.float64)) for each in (image, grid))
+    prepare = images + preparing_bytes(image, grid, channels)
+    if device.id == "cpu":
+        plan = dataclasses.replace(plan, peak_bytes=max(prepare, images + prepared + plan.peak_bytes))
     return {
         "plan": str(plan.describe()),
+        "prepare_bytes": prepare,
         "peak_bytes": int(plan.peak_bytes),
         "seconds": expected_seconds(network, plan, device.id, precision),
         "device": device.id,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.io.atomic import Staging, joined, suffix_of
+from AutofocusCore.io.texts import csv_cell
 
 if TYPE_CHECKING:
     from AutofocusCore.jobs.job import Job
@@ -101,7 +102,7 @@ def table_text(places: Sequence[Place]) -> str:
     for number, place in enumerate(places, start=1):
         volumes = (f"{v:.3f}" for v in (place.volume_ml, place.inside_ml, place.outside_ml))
         position = (f"{v:.1f}" for v in place.position_mm)
-        writer.writerow([number, place.structure, place.label, *position, AXES, *volumes])
+        writer.writerow([number, csv_cell(place.structure, name=True), place.label, *position, AXES, *volumes])
     return table.getvalue()
 
 

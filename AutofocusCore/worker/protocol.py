@@ -17,8 +17,10 @@ answered at once.
                                               "replace": true replaces a model of the same name
     {"id": 6, "request": "plan", "model": "pelvis-phantom", "size": [512, 512, 200], "spacing": [1, 1, 2],
      "origin": [-256, -256, 0], "direction": [1, 0, 0, 0, 1, 0, 0, 0, 1], "attention": true, "settings": {…}}
-                                           -> "plan": sentence, "peak_bytes", "seconds" (of the stage "predict"),
-                                              "device", "precision", "slabs", "splits", "work" (multiplications)
+                                           -> "plan": sentence, "peak_bytes" (of the device; on the CPU, all stages
+                                              together), "prepare_bytes" (before the network runs), "seconds" (of the
+                                              stage "predict"), "device", "precision", "slabs", "splits", "work"
+                                              (multiplications)
 
 The image of a plan: size in voxels, spacing and origin in mm, (x, y, z), LPS; direction cosines row by row. Origin and
 direction may be left out. The region of interest is that of the settings, or "roi_box" beside them, 15 numbers as

@@ -344,3 +344,10 @@ def test_frames_that_the_file_cannot_hold_are_refused_at_once(enhanced: Path) ->
     change(enhanced, PerFrameFunctionalGroupsSequence=None, NumberOfFrames=100_000)
     change(enhanced, ImagePositionPatient=[0, 0, 0], SpacingBetweenSlices=1)
     assert "promises 100000 frames" in refusal(enhanced)
+
+
+def test_slices_that_do_not_say_how_large_their_pixels_are_say_just_this(write_series: WriteSeries) -> None:
+    folder = write_series(axial(range(4)), PIXELS[:4])
+    for path in folder.iterdir():
+        change(path, PixelSpacing=None)
+    assert "does not say how large its pixels are" in refusal(folder)

@@ -304,6 +304,17 @@ def test_what_is_no_image_is_called_by_its_name_and_not_damaged(tmp_path: Path, 
     assert "damaged" not in text
 
 
+@pytest.mark.parametrize("name", ["x.nrrd", "x.mha", "x.nii.gz"])
+def test_what_is_packed_once_too_often_is_to_be_unpacked(tmp_path: Path, name: str) -> None:
+    sitk.WriteImage(sitk.GetImageFromArray(VALUES), str(tmp_path / name))
+    (tmp_path / f"{name}.gz").write_bytes(gzip.compress((tmp_path / name).read_bytes()))
+    for again in (f"{name}.gz", name):
+        shutil.copy(tmp_path / f"{name}.gz", tmp_path / f"again_{again}")
+        text = refusal(tmp_path / f"again_{again}")
+        assert "packed with gzip" in text
+        assert text.endswith("; unpack it.")
+
+
 # Bombs, and headers that promise the sky
 
 
