@@ -216,9 +216,9 @@ def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> 
             _leave_others(_besides(images, fitting), channels[0], left)
             return [Case(case_of(image), (str(image),)) for image in fitting]
         if any(channel_of(Path(suffix), channels)[0] is not None for suffix in SUFFIXES):
-            others = [image for image in images if has_modality(image)]  # and it is none of this channel
-            _leave_unfit(others, channels, left)
-            images = _besides(images, others)
+            unfit = [image for image in images if has_modality(image)]  # and it is none of this channel
+            _leave_unfit(unfit, channels, left)
+            images = _besides(images, unfit)
             if not images:
                 return [_assigned(subject.name, [[]], channels)]
     cases = []

@@ -97,45 +97,17 @@ def prepare_checked(checked: CheckedChannels, spec: ModelSpec, step: Callable[[]
     grid = model_grid(Grid.of(images[0]), spec.orientation, spec.spacing)
     warnings += check_model_grid(Grid.of(images[0]), grid, len(images), names[0])
     volume = np.empty((len(images), *grid.shape), dtype=np.float32)
-    background, found, covered = [], np.zeros(grid.shape, dtype=bool), np.zeros(grid.shape, dtype=bool)
+    background: list[float] = []
+    found, covered = np.zeros(grid.shape, dtype=bool), np.zeros(grid.shape, dtype=bool)
+    first = inside(grid, Grid.of(images[0]))
     for i, (image, channel, name) in enumerate(zip(images, spec.channels, names, strict=True)):
-        tamed = tame(image, name, air=AIR_HU if channel.modality == "CT" else None)
-        image, tame_warnings = tamed.image, tamed.warnings
-        original = sitk.GetArrayViewFromImage(image)
-        warnings += tame_warnings if tamed.padding is not None or spec.normalization.method == "z-score" else []
-        warning = modality_warning(name, channel.modality, original, modality_of(image), channel.name)
-        warnings += [warning] if warning else []
-        outside = outside_value(original, channel.modality)
-        volume[i] = sample(image, grid, outside)
-        if channel.modality == "CT":
-            offset, warning = offset_to_model(look(original), spec.normalization, name)
-            warnings += [warning] if warning else []
-            volume[i] += np.float32(offset)
-            outside += offset
-        seen = inside(grid, Grid.of(image))
-        if tamed.padding is not None:
-            padded = sample(tamed.padding, grid, 0.0, nearest=True) != 0
-            volume[i][padded] = outside
-        if i == 0:
-            first = seen
-        else:
-            warnings += _overlap(seen & first, first, name, names[0])
-        if tamed.padding is not None:
-            seen = seen & ~padded if (seen & ~padded).any() else seen
-        seen = _without_padding(seen, image, grid, spec.normalization)
-        mask = _mask(volume[i], seen, grid, spec.normalization)
-        if spec.roi == "body" and mask.all() and (volume[i] == volume[i].min()).mean() > EMPTY_SHARE:
-            warnings.append(
-                f"{name}: no body was found in it, so all of the scan is segmented. Check the result with care."
-            )
-        measured = mask & seen
-        if tamed.outliers is not None:
-            ordinary = measured & (sample(tamed.outliers, grid, 0.0, nearest=True) == 0)
-            measured = ordinary if ordinary.any() else measured
-        shift, scale = normalise(volume[i], measured, spec.normalization, name)
-        background.append(_scaled(outside, shift, scale, spec.normalization))
-        found |= mask
-        covered |= seen
+        within = inside(grid, Grid.of(image)) if i else first
+        warnings += _overlap(within & first, first, name, names[0]) if i else []
+        made = _prepare_channel(volume[i], image, grid, within, channel, spec, name)
+        warnings += made.warnings
+        background.append(made.background)
+        found |= made.mask
+        covered |= made.seen
         if step is not None:
             step()
     # A margin that was only filled in is dropped, so that the scan borders on the network's own padding as any other.
@@ -150,6 +122,75 @@ def prepare_checked(checked: CheckedChannels, spec: ModelSpec, step: Callable[[]
     return Prepared(
         volume, tuple(background), grid, bounding_region(found, margins_of(grid)), tuple(warnings), patient=found
     )
+
+
+@dataclass(frozen=True)
+class _Channel:
+    """What is known of a channel once its values are in the volume.
+
+    Attributes:
+        background: the normalised value of what lies outside the image.
+        seen: voxels within the image that were measured, and not only filled in.
+        mask: voxels that the model's normalisation looks at: the body, what is not 0, or all that were seen.
+        warnings: sentences for the user.
+    """
+
+    background: float
+    seen: Mask
+    mask: Mask
+    warnings: list[str]
+
+
+def _prepare_channel(
+    values: npt.NDArray[np.float32],
+    image: sitk.Image,
+    grid: Grid,
+    within: Mask,
+    channel: Channel,
+    spec: ModelSpec,
+    name: str,
+) -> _Channel:
+    """Resample one image to the model's grid, into `values` (z, y, x), and normalise them.
+
+    Args:
+        values: array of the volume; all of it is written.
+        image: the channel's image.
+        grid: the model's grid.
+        within: voxels of the grid within the image's field of view.
+        channel: its place in the model's description.
+        spec: the model's description.
+        name: what to call the image.
+    """
+    how = spec.normalization
+    tamed = tame(image, name, air=AIR_HU if channel.modality == "CT" else None)
+    original = sitk.GetArrayViewFromImage(tamed.image)
+    warnings = list(tamed.warnings) if tamed.padding is not None or how.method == "z-score" else []
+    warning = modality_warning(name, channel.modality, original, modality_of(tamed.image), channel.name)
+    warnings += [warning] if warning else []
+    outside = outside_value(original, channel.modality)
+    values[:] = sample(tamed.image, grid, outside)
+    if channel.modality == "CT":
+        offset, warning = offset_to_model(look(original), how, name)
+        warnings += [warning] if warning else []
+        values += np.float32(offset)
+        outside += offset
+    seen = within
+    if tamed.padding is not None:
+        padded = sample(tamed.padding, grid, 0.0, nearest=True) != 0
+        values[padded] = outside
+        seen = within & ~padded if (within & ~padded).any() else within
+    seen = _without_padding(seen, tamed.image, grid, how)
+    mask = _mask(values, seen, grid, how)
+    if spec.roi == "body" and mask.all() and (values == values.min()).mean() > EMPTY_SHARE:
+        warnings.append(
+            f"{name}: no body was found in it, so all of the scan is segmented. Check the result with care."
+        )
+    measured = mask & seen
+    if tamed.outliers is not None:
+        ordinary = measured & (sample(tamed.outliers, grid, 0.0, nearest=True) == 0)
+        measured = ordinary if ordinary.any() else measured
+    shift, scale = normalise(values, measured, how, name)
+    return _Channel(_scaled(outside, shift, scale, how), seen, mask, warnings)
 
 
 def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> CheckedChannels:
