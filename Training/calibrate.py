@@ -1,11 +1,13 @@
 r"""Fit a model's calibration, print its table, and write the model with it: estimates of quality for every contour.
 
     python Training/calibrate.py head-neck-ct --data shared/data/ct_openkbp_hn_partial --offset -1024 \
-        -o Runs/head-neck-ct-calibrated
+        --config Training/configs/head-neck-ct.toml -o Runs/head-neck-ct-calibrated
 
 The folder holds images/ and labels/ (a file each a case), split.json with the cases to fit on under "validation" (the
 model must not have been trained on them) and the training cases under "train", and, if not all structures are contoured
-in all cases, contoured.json. Every case's probabilities are kept in the work folder: a second run takes seconds.
+in all cases, contoured.json. Contours that the configuration calls unknown, or of another convention, are left out, as
+they were in the model's training and figures. Every case's probabilities are kept in the work folder: a second run
+takes seconds.
 
 What the table says is cross-validated: each patient was left out of everything that was fitted.
 """
@@ -34,15 +36,18 @@ from AutofocusCore.models.files import read_files
 from AutofocusCore.review.calibration import Calibration
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import structure_evidence
+from AutofocusCore.review.probabilities import calibrated
 from Training.calibrating.cases import Collection, collection, dice_of, run_case
 from Training.calibrating.cohort import fit_cohort
 from Training.calibrating.figures import figures
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 from Training.calibrating.temperature import TEMPERATURES, best_temperature, likelihoods
+from Training.configuration.config import load_config
 from Training.configuration.shared_options import add_device, add_threads, parse
 from Training.configuration.split_file import read_split
 
 LICENCE = "LICENSE"
+FEWEST_PATIENTS = 8
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,6 +61,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--part", default="validation", help="of split.json, to fit on (validation)")
     options.add_argument("--cohort-part", default="train", help="of split.json, the training cases (train)")
     options.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="cases that are not to be used")
+    options.add_argument("--config", type=Path, help="of the training; its unknown contours are left out")
     options.add_argument("--cases", type=int, metavar="N", help="fit on the first N cases only, to try it out")
     options.add_argument("--work", type=Path, default=Path("Runs/calibration"), help="keeps the cases' probabilities")
     options.add_argument("-o", "--output", type=Path, help="folder of the calibrated model; without it only the table")
@@ -69,18 +75,22 @@ def gather(
 ) -> tuple[list[Row], float]:
     """Run the model on the cases and measure: a row for each known structure that was found, and the temperature."""
     names = [structure.name for structure in model.spec.structures]
-    rows: list[Row] = []
     tables: list[NDArray[np.float64]] = []
+    dice: dict[str, dict[str, float]] = {}
     for number, case in enumerate(cases, start=1):
         run, truth, known = run_case(model, case, data, work, device=device), data.truth(case), data.known(case)
-        dice = {n: v for n, v in dice_of(run.labels, truth, data.values, names).items() if n in known}
+        dice[case] = {n: v for n, v in dice_of(run.labels, truth, data.values, names).items() if n in known}
         tables.append(likelihoods(run.evidence, truth, data, case, names))
-        print(f"{number}/{len(cases)} {case}: {', '.join(f'{n} {v:.2f}' for n, v in dice.items())}", flush=True)
-        for found in structure_evidence(run.evidence, names, cohort):
-            value = dice.get(found.name, float("nan"))
+        print(f"{number}/{len(cases)} {case}: {', '.join(f'{n} {v:.2f}' for n, v in dice[case].items())}", flush=True)
+    temperature = best_temperature(tables)
+    rows: list[Row] = []
+    for case in cases:
+        evidence = run_case(model, case, data, work, device=device).evidence
+        for found in structure_evidence(evidence, calibrated(evidence.probabilities, temperature), names, cohort):
+            value = dice[case].get(found.name, float("nan"))
             if found.features is not None and np.isfinite(value):
                 rows.append(Row(case, found.name, found.features, value))
-    return rows, best_temperature(tables)
+    return rows, temperature
 
 
 def calibrate(options: argparse.Namespace) -> dict[str, Any]:
@@ -104,12 +114,15 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         contoured=there["contoured"],
         names=there["labels"],
         offset=options.offset,
+        config=None if options.config is None else load_config(options.config),
     )
     cases = [case for case in split[options.part] if case not in options.leave_out][: options.cases]
-    if len(cases) < 6:
-        raise InputError(f"There are {len(cases)} cases to fit on", "give at least six, better thirty")
+    if len(cases) < FEWEST_PATIENTS:
+        raise InputError(f"There are {len(cases)} cases to fit on", f"give at least {FEWEST_PATIENTS}, better thirty")
     cohort = kept_cohort(split[options.cohort_part], data, model, options.work)
     rows, temperature = gather(model, cases, data, cohort, options.work, options.device)
+    if len({row.case for row in rows}) < FEWEST_PATIENTS:
+        raise InputError(f"Contours of {len({row.case for row in rows})} cases were found", "give more cases")
     table = figures(cross_validate(rows))
     print(text(table, temperature), flush=True)
     fitted_on = f"{len(cases)} cases that the model was not trained on ({options.part} of {options.data.name})"
@@ -122,9 +135,10 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
 
 def kept_cohort(cases: Sequence[str], data: Collection, model: Model, work: Path) -> Cohort:
     """The cohort's numbers, from the work folder where they were kept, else measured."""
-    key = hashlib.sha256(
-        json.dumps([str(data.labels.resolve()), data.offset, *cases, model.identity]).encode()
-    ).hexdigest()[:12]
+    how = [repr(model.spec.normalization), repr(model.spec.spacing), *(one.name for one in model.spec.structures)]
+    left_out = [sorted(map(str, data.without)), repr(dict(data.volumes_ml))]
+    what = [str(data.labels.resolve()), data.offset, *left_out, *cases, *how]
+    key = hashlib.sha256(json.dumps(what).encode()).hexdigest()[:12]
     kept = work / f"cohort-{key}.json"
     if not kept.is_file():
         print(f"Measuring {len(cases)} training cases.", flush=True)

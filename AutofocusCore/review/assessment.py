@@ -75,7 +75,8 @@ def assess(
         channels: names of the model's channels.
     """
     known = calibration or Calibration()
-    found = structure_evidence(evidence, names, known.cohort)
+    probabilities = calibrated(evidence.probabilities, known.temperature)
+    found = structure_evidence(evidence, probabilities, names, known.cohort)
     cut = {name for label, name in enumerate(names, start=1) if evidence.is_cut(label)}
     estimates = {
         one.name: None if known.quality is None or one.name in cut else known.quality.estimate(one.name, one.features)
@@ -94,7 +95,6 @@ def assess(
             estimates |= dict.fromkeys(outside)
         if missed:
             warnings.append(f"Not found, although this scan should show it: {_listed(missed)}.")
-    probabilities = calibrated(evidence.probabilities, known.temperature)
     places = tuple(places_to_check(probabilities, evidence.delivered, evidence.grid, names))
     return Assessment(estimates, places, tuple(warnings), calibration is not None)
 

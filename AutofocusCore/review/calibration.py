@@ -79,12 +79,11 @@ def _quality(values: Mapping[str, Any]) -> QualityModel | None:
     if tuple(values["features"]) != FEATURES:
         return None
     structures = {str(name): _structure(own) for name, own in values["structures"].items()}
-    rows = [values["weights"], *(row for own in structures.values() for row in (own.mean, own.spread))]
+    rows = [row for own in structures.values() for row in (own.mean, own.spread, own.weights)]
     if any(len(row) != len(FEATURES) for row in rows) or any(min(own.spread) <= 0 for own in structures.values()):
         raise ValueError("weights and features do not fit each other")
     return QualityModel(
         FEATURES,
-        _floats(values["weights"]),
         float(values["low"]),
         float(values["high"]),
         float(values["check_below"]),
@@ -93,8 +92,8 @@ def _quality(values: Mapping[str, Any]) -> QualityModel | None:
 
 
 def _structure(own: Mapping[str, Any]) -> StructureQuality:
-    mean, spread = _floats(own["mean"]), _floats(own["spread"])
-    return StructureQuality(int(own["cases"]), mean, spread, float(own["level"]), float(own["remainder"]))
+    mean, spread, weights = (_floats(own[name]) for name in ("mean", "spread", "weights"))
+    return StructureQuality(int(own["cases"]), mean, spread, weights, float(own["level"]), float(own["remainder"]))
 
 
 def _cohort(values: Mapping[str, Any]) -> Cohort:

@@ -1,9 +1,13 @@
-"""What probabilities tell of each structure's contour: the inputs of a quality estimate.
+"""What calibrated probabilities tell of each structure's contour: the inputs of a quality estimate.
 
-The expected Dice under the probabilities is 2 Σ p over the contour / (voxels of the contour + Σ p over everything): the
-Dice that the contour would have on average if truth were drawn voxel by voxel. Networks err in whole regions, not voxel
-by voxel, so it is no estimate by itself. Beside it stand the mean probability within the contour, and how unusual its
-volume and place are. More features were tried on 19 patients (surface, parts, soft volume): they only added noise.
+The expected Dice under the probabilities is 2 Σ p over the contour / (voxels of the contour + Σ p near it): the Dice
+that the contour would have on average if truth were drawn voxel by voxel. Networks err in whole regions, not voxel by
+voxel, so it is no estimate by itself. Beside it stand the mean probability within the contour, how thick the contour is
+(an error of a millimetre costs a cord more than a gland), and how unusual its volume.
+
+Much more was tried on 33 patients, each left out in turn: doubt and entropy on the surface, quartiles of the
+probabilities, place, length, parts, borders of the scan, and a second pass over the mirrored scan. None of it ranked
+contours better than these four do; the mirrored pass, which takes as long as the first one, did not either.
 """
 
 from __future__ import annotations
@@ -17,10 +21,12 @@ import numpy.typing as npt
 from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.review.cohort import Cohort
+from AutofocusCore.review.near import NEAR_MM, surroundings
 from AutofocusCore.review.probabilities import Floats, bounding_box
 
-FEATURES = ("expected Dice", "inside", "odd volume", "odd place")
+FEATURES = ("expected Dice near the contour", "probability inside", "thickness", "odd volume")
 """Names, in the order of `StructureEvidence.features`."""
+LEAST_DEPTH_MM = 0.1
 
 
 @dataclass(frozen=True)
@@ -40,16 +46,18 @@ class StructureEvidence:
     features: tuple[float, ...] | None
 
 
-def structure_evidence(evidence: Evidence, names: Sequence[str], cohort: Cohort | None) -> list[StructureEvidence]:
+def structure_evidence(
+    evidence: Evidence, probabilities: Floats, names: Sequence[str], cohort: Cohort | None
+) -> list[StructureEvidence]:
     """Look at every structure as it was delivered.
 
     Args:
-        evidence: of the run. Its probabilities are taken as they are: scaled by a temperature, the small ones far from
-            a contour would outweigh what lies near it.
+        evidence: of the run.
+        probabilities: its probabilities, calibrated.
         names: of the structures, in the order of the classes.
-        cohort: volumes and places in the training cohort; None: those features are 0.
+        cohort: volumes in the training cohort; None: that feature is 0.
     """
-    labels, probabilities = evidence.delivered, evidence.probabilities
+    labels = evidence.delivered
     volumes, centres = measure_places(labels, evidence.grid, names)
     found = []
     for index, name in enumerate(names, start=1):
@@ -57,15 +65,15 @@ def structure_evidence(evidence: Evidence, names: Sequence[str], cohort: Cohort 
         if centre is None:
             found.append(StructureEvidence(name, 0.0, None, None))
             continue
-        contour = labels == index
+        box, distance = surroundings(labels == index, evidence.grid)
+        contour, probability = labels[box] == index, probabilities[index][box]
+        near = contour | (distance <= NEAR_MM)
         odd_volume = 0.0 if cohort is None else cohort.odd_volume(name, volumes[name])
-        odd_place = 0.0 if cohort is None else cohort.odd_place(name, centres)
-        probability = probabilities[index]
         features = (
-            logit(expected_dice(probability, contour)),
+            logit(expected_dice(np.where(near, probability, np.float32(0)), contour)),
             logit(float(probability[contour].mean())),
+            float(np.log(max(-float(distance[contour].mean()), LEAST_DEPTH_MM))),
             abs(odd_volume),
-            float(np.log1p(odd_place)),
         )
         found.append(StructureEvidence(name, volumes[name], centre, features))
     return found

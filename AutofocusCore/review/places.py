@@ -16,11 +16,10 @@ import SimpleITK as sitk
 
 from AutofocusCore.images.evidence import Labels
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.review.probabilities import Floats, bounding_box
+from AutofocusCore.review.near import NEAR_MM, surroundings
+from AutofocusCore.review.probabilities import Floats
 
 SMOOTH_MM = 5.0
-NEAR_MM = 12.0
-"""Doubt further from the contour than this is no question of the contour."""
 DOUBTFUL = 0.15
 HILL = 0.1
 """Hills whose saddle is less than this share of the highest hill below them are one."""
@@ -77,11 +76,10 @@ def places_to_check(probabilities: Floats, labels: Labels, grid: Grid, names: Se
 def _places_of(probability: Floats, contour: npt.NDArray[np.bool_], grid: Grid, name: str, label: int) -> list[Place]:
     if not contour.any():
         return []
-    x, y, z = (int(np.ceil(NEAR_MM / edge)) for edge in grid.spacing)
-    box = bounding_box(contour, (z, y, x))
+    box, distance = surroundings(contour, grid)
     inside, own = contour[box], probability[box]
     doubt = np.where(inside, 1 - own, own)
-    doubt[_distance_mm(inside, grid) > NEAR_MM] = 0
+    doubt[np.abs(distance) > NEAR_MM] = 0
     hills, height = _hills(doubt, grid)
     millilitres = grid.voxel_mm3 / 1000
     found = []
@@ -97,14 +95,6 @@ def _places_of(probability: Floats, contour: npt.NDArray[np.bool_], grid: Grid, 
             position = (round(lps[0], 1), round(lps[1], 1), round(lps[2], 1))
             found.append(Place(name, label, position, round(within + beyond, 3), round(within, 3), round(beyond, 3)))
     return sorted(found, key=lambda place: -place.volume_ml)[:MOST_OF_ONE]
-
-
-def _distance_mm(mask: npt.NDArray[np.bool_], grid: Grid) -> npt.NDArray[np.float32]:
-    """Distance of every voxel from the mask's surface, inside and outside."""
-    image = sitk.GetImageFromArray(mask.astype(np.uint8))
-    image.SetSpacing(grid.spacing)
-    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
-    return np.abs(sitk.GetArrayFromImage(distance)).astype(np.float32)
 
 
 def _hills(doubt: Floats, grid: Grid) -> tuple[npt.NDArray[np.uint32], Floats]:

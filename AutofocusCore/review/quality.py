@@ -1,8 +1,9 @@
 """Quality estimates: the Dice that a contour would probably have, with the interval that holds it in 80 of 100 cases.
 
-A linear model on the logit of Dice. Each feature is measured against its mean and spread in that structure; weights are
-common to all structures, so that a few dozen patients suffice; each structure has its own mean and its own spread of
-what the model leaves unexplained. The interval's ends are quantiles of that remainder, from patients left out in turn.
+A linear model on the logit of Dice. Each feature is measured against its mean and spread in that structure; each
+structure has its own weights, drawn towards common ones, so that a few dozen patients suffice; its own level, and its
+own spread of what the model leaves unexplained. The interval's ends are quantiles of that remainder, from patients left
+out in turn.
 """
 
 from __future__ import annotations
@@ -14,6 +15,10 @@ import numpy as np
 
 COVERAGE = 0.8
 """Share of cases in which the interval shall hold the true Dice."""
+
+
+LIMIT = 4.0
+"""Spreads from the mean beyond which a feature counts no more."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,7 @@ class StructureQuality:
     Attributes:
         cases: on how many they rest.
         mean, spread: of each feature.
+        weights: of each feature.
         level: mean logit of Dice.
         remainder: standard deviation of what the weights leave unexplained.
     """
@@ -40,6 +46,7 @@ class StructureQuality:
     cases: int
     mean: tuple[float, ...]
     spread: tuple[float, ...]
+    weights: tuple[float, ...]
     level: float
     remainder: float
 
@@ -50,14 +57,12 @@ class QualityModel:
 
     Attributes:
         features: names of the features, which must be those of this version.
-        weights: one for each feature.
         low, high: ends of the interval, in units of a structure's remainder.
         check_below: contours with an estimate below this are the quarter to check first.
         structures: by name.
     """
 
     features: tuple[str, ...]
-    weights: tuple[float, ...]
     low: float
     high: float
     check_below: float
@@ -75,8 +80,12 @@ class QualityModel:
 
     def centre(self, own: StructureQuality, features: Sequence[float]) -> float:
         """The estimated logit of Dice."""
+        return own.level + self.told(own, features)
+
+    def told(self, own: StructureQuality, features: Sequence[float]) -> float:
+        """What the features add to the structure's level."""
         scaled = (np.asarray(features) - np.asarray(own.mean)) / np.asarray(own.spread)
-        return float(own.level + np.clip(scaled, -4, 4) @ np.asarray(self.weights))
+        return float(np.clip(scaled, -LIMIT, LIMIT) @ np.asarray(own.weights))
 
 
 def _share(value: float) -> float:

@@ -7,8 +7,8 @@ the model's grid, and a calibration that is fitted again reads them from there.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from AutofocusCore.images.evidence import Evidence, evidence_of
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import Model
+from Training.configuration.config import Config
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")
 
@@ -35,6 +36,8 @@ class Collection:
         contoured: by case the structures that were contoured; None: all of them in every case.
         values: the label value of each structure in the label maps.
         offset: added to the scans' values: -1024 for CT stored as HU + 1024.
+        without: contours that are taken for unknown: (case, structure).
+        volumes_ml: by structure the smallest and largest volume of the convention that is meant; others are unknown.
     """
 
     images: Path
@@ -42,6 +45,8 @@ class Collection:
     contoured: dict[str, list[str]] | None
     values: dict[str, int]
     offset: float = 0.0
+    without: frozenset[tuple[str, str]] = frozenset()
+    volumes_ml: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def scan(self, case: str) -> sitk.Image:
         """The scan of a case."""
@@ -59,8 +64,16 @@ class Collection:
 
     def known(self, case: str) -> list[str]:
         """The structures that were contoured in a case; the others are unknown there, not absent."""
-        names = list(self.values)
-        return names if self.contoured is None else [name for name in names if name in self.contoured.get(case, ())]
+        names = [name for name in self.values if (case, name) not in self.without]
+        if self.contoured is not None:
+            names = [name for name in names if name in self.contoured.get(case, ())]
+        return [name for name in names if name not in self.volumes_ml or self._of_the_convention(case, name)]
+
+    def _of_the_convention(self, case: str, name: str) -> bool:
+        truth = self.truth(case)
+        voxels = int((sitk.GetArrayViewFromImage(truth) == self.values[name]).sum())
+        low, high = self.volumes_ml[name]
+        return low <= voxels * Grid.of(truth).voxel_mm3 / 1000 <= high
 
 
 def collection(
@@ -71,6 +84,7 @@ def collection(
     contoured: Path | None = None,
     names: Path | None = None,
     offset: float = 0.0,
+    config: Config | None = None,
 ) -> Collection:
     """A collection in folders.
 
@@ -80,13 +94,17 @@ def collection(
         contoured: JSON, case → list of structures.
         names: JSON, label value → structure.
         offset: added to the scans' values.
+        config: of the training, whose unknown contours, and those of other conventions, are unknown here too.
     """
     values = {name: value for value, name in enumerate(structures, start=1)}
     if names is not None:
         given = {str(name): int(value) for value, name in json.loads(names.read_text(encoding="utf-8")).items()}
         values = {name: given[name] for name in structures if name in given}
     listed = None if contoured is None else json.loads(contoured.read_text(encoding="utf-8"))
-    return Collection(images, labels, listed, values, offset)
+    if config is None:
+        return Collection(images, labels, listed, values, offset)
+    unknown = frozenset((case, name) for case, named in config.data.unknown.items() for name in named)
+    return Collection(images, labels, listed, values, offset, unknown, dict(config.data.volume_ml))
 
 
 def _file(folder: Path, case: str) -> Path:
