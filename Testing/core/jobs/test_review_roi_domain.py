@@ -28,8 +28,8 @@ from AutofocusCore.worker.handlers import RequestHandlers
 from Testing.small_models import small_spec
 
 NAMES = ("Anterior hippocampus", "Posterior hippocampus")
-OWN = StructureQuality(20, (0.0,) * len(FEATURES), (1.0,) * len(FEATURES), 1.0, 0.5)
-QUALITY = QualityModel(FEATURES, (0.1,) * len(FEATURES), -1.3, 1.3, 0.8, dict.fromkeys(NAMES, OWN))
+OWN = StructureQuality(20, (0.0,) * len(FEATURES), (1.0,) * len(FEATURES), (0.1,) * len(FEATURES), 1.0, 0.5)
+QUALITY = QualityModel(FEATURES, -1.3, 1.3, 0.8, dict.fromkeys(NAMES, OWN))
 BOX = (30.0, 24.0, 20.0, 130.0, 120.0, 140.0)
 """Region of interest in mm, LPS: it cuts the cylinder on all sides."""
 

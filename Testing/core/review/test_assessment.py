@@ -16,7 +16,7 @@ from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import FEATURES, expected_dice, structure_evidence
 from AutofocusCore.review.probabilities import calibrated, entropy_bits
 from AutofocusCore.review.quality import QualityModel, StructureQuality
-from Testing.core.review.conftest import NAMES, VAGUE_MM
+from Testing.core.review.conftest import GRID, NAMES, VAGUE_MM, ball
 
 COHORT = Cohort(
     cases=30,
@@ -26,9 +26,9 @@ COHORT = Cohort(
     extent=((70.0, 90.0), (70.0, 90.0), (60.0, 90.0)),
     intensities=(((0.0, 0.1), (0.3, 0.5), (0.8, 1.0)),),
 )
-OWN = StructureQuality(20, (0.0,) * len(FEATURES), (1.0,) * len(FEATURES), 1.5, 0.5)
-WEIGHTS = tuple(0.3 if name == "expected Dice" else 0.0 for name in FEATURES)
-QUALITY = QualityModel(FEATURES, WEIGHTS, -1.3, 1.3, 0.8, {"Ball": OWN})
+WEIGHTS = tuple(0.3 if name == "probability inside" else 0.0 for name in FEATURES)
+OWN = StructureQuality(20, (0.0,) * len(FEATURES), (1.0,) * len(FEATURES), WEIGHTS, 1.5, 0.5)
+QUALITY = QualityModel(FEATURES, -1.3, 1.3, 0.8, {"Ball": OWN})
 
 
 def test_the_vague_side_of_a_ball_is_the_first_place_to_check(evidence: Evidence) -> None:
@@ -99,19 +99,69 @@ def test_expected_dice_of_a_certain_contour_is_one_and_of_an_even_one_is_known()
     assert expected_dice(np.full((2, 2, 2), 0.5, dtype=np.float32), contour) == pytest.approx(2 * 2 / (4 + 4))
 
 
-def test_an_odd_place_and_an_odd_volume_are_features(evidence: Evidence) -> None:
-    usual, shifted = (
-        structure_evidence(evidence, NAMES, COHORT),
-        structure_evidence(
-            evidence,
-            NAMES,
-            dataclasses.replace(COHORT, offsets={"Ball > Far ball": (0.0, 0.0, 60.0, 3.0, 3.0, 3.0, 30.0)}),
-        ),
-    )
-    place = FEATURES.index("odd place")
-    assert usual[1].features is not None
-    assert shifted[1].features is not None
-    assert shifted[1].features[place] > usual[1].features[place] + 1
+def features_of(evidence: Evidence, cohort: Cohort = COHORT) -> dict[str, float]:
+    found = structure_evidence(evidence, evidence.probabilities, NAMES, cohort)[0].features
+    assert found is not None
+    return dict(zip(FEATURES, found, strict=True))
+
+
+def test_an_odd_volume_is_a_feature(evidence: Evidence) -> None:
+    usual = features_of(evidence)
+    larger = features_of(evidence, dataclasses.replace(COHORT, volumes={"Ball": (np.log(30.0), 0.3, 30.0)}))
+    assert larger["odd volume"] > usual["odd volume"] + 1
+
+
+def test_a_larger_ball_is_thicker() -> None:
+    thick = []
+    for radius in (6.0, 12.0):
+        inside = ball((14, 19, 19), radius, 0.1)
+        classes = np.stack([1 - inside, inside, np.zeros_like(inside)]).astype(np.float32)
+        thick.append(features_of(Evidence(classes, GRID, GRID))["thickness"])
+    assert 2 < np.exp(thick[1] - thick[0]) < 4, "depths run to the middle of the outermost voxels"
+
+
+def test_doubt_far_from_a_contour_does_not_count_for_it(evidence: Evidence) -> None:
+    far = np.array(evidence.probabilities)
+    far[1, :, 36:, 36:] = 0.3
+    far[0, :, 36:, 36:] = 0.7
+    delivered = dataclasses.replace(evidence, labels=evidence.delivered)
+    moved = dataclasses.replace(delivered, probabilities=far)
+    name = "expected Dice near the contour"
+    assert features_of(moved)[name] == pytest.approx(features_of(delivered)[name])
+
+
+def test_what_was_delivered_is_reviewed_not_what_is_most_probable(evidence: Evidence) -> None:
+    labels = np.array(evidence.delivered)
+    labels[labels == 2] = 0  # removed as stray
+    found = assess(dataclasses.replace(evidence, labels=labels), NAMES, Calibration(1.0, QUALITY, COHORT))
+    assert found.estimates["Far ball"] is None
+    assert {place.structure for place in found.places} == {"Ball"}
+
+
+def test_within_a_region_of_interest_what_lies_outside_is_not_called_missed(evidence: Evidence) -> None:
+    labels, outside = np.array(evidence.delivered), np.zeros(evidence.delivered.shape, dtype=bool)
+    labels[labels == 2] = 0
+    outside[:, 20:] = True
+    whole = dataclasses.replace(evidence, labels=labels)
+    assert any("Not found" in text for text in assess(whole, NAMES, Calibration(1.0, None, COHORT)).warnings)
+    limited = dataclasses.replace(whole, outside=outside)
+    assert not any("Not found" in text for text in assess(limited, NAMES, Calibration(1.0, None, COHORT)).warnings)
+
+
+def test_a_structure_that_the_region_cuts_has_no_estimate(evidence: Evidence) -> None:
+    outside = np.zeros(evidence.delivered.shape, dtype=bool)
+    outside[:, :12] = True
+    labels = np.where(outside, 0, evidence.delivered).astype(np.uint8)
+    limited = dataclasses.replace(evidence, labels=labels, outside=outside)
+    assert (labels == 1).any()
+    assert assess(limited, NAMES, Calibration(1.0, QUALITY, COHORT)).estimates["Ball"] is None
+    assert assess(evidence, NAMES, Calibration(1.0, QUALITY, COHORT)).estimates["Ball"] is not None
+
+
+def test_a_volume_of_one_slice_can_be_reviewed(evidence: Evidence) -> None:
+    grid = Grid((40, 40, 1), *(getattr(GRID, part) for part in ("spacing", "origin", "direction")))
+    thin = Evidence(np.ascontiguousarray(evidence.probabilities[:, 14:15]), grid, grid, evidence.intensities)
+    assert assess(thin, NAMES, Calibration(1.0, QUALITY, None)).places
 
 
 def test_entropy_is_one_bit_where_two_classes_are_equal_and_nothing_where_one_is_certain() -> None:
