@@ -182,7 +182,8 @@ class AttentionView:
         view = slice_node_of(there[0]) if there else None
         for node in {*self._set.volumes(), *volumes}:
             wanted = node is front and view is not None and self._ui.attentionLegendCheckBox.checked
-            display.show_legend(node, visible=wanted, view=None if view is None else view.GetID())
+            ratio = float(self._ui.chartLabel.devicePixelRatioF())
+            display.show_legend(node, visible=wanted, view=None if view is None else view.GetID(), pixel_ratio=ratio)
         if self._set.owner.IsA("vtkMRMLSegmentationNode"):
             (show_as_outlines if there else show_as_before)(self._set.owner)
 

@@ -1,4 +1,4 @@
-"""What the slice views show behind everything else, and a call when that changes."""
+"""What the slice views show behind everything else, and a call when that, or the size of a view, changes."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import qt
 import slicer
 import vtk
 
-from AutofocusSegmentationLib.scene.slice_views import composite_nodes
-
-COMPOSITE = "vtkMRMLSliceCompositeNode"
+from AutofocusSegmentationLib.scene.slice_views import COMPOSITE, SLICE, composite_nodes, slice_node_of
 
 
 def shown_volume() -> Any:
@@ -24,7 +22,7 @@ def shown_volume() -> Any:
 
 
 class ViewsWatch:
-    """Calls back once, some moments after the volumes in slice views have changed.
+    """Calls back once, some moments after the volumes in slice views, or the views' sizes, have changed.
 
     Args:
         on_change: what to call.
@@ -38,13 +36,14 @@ class ViewsWatch:
         self._timer.setSingleShot(True)
         self._timer.setInterval(0)
         self._timer.connect("timeout()", self._look)
-        nodes = slicer.mrmlScene.GetNodesByClass(COMPOSITE)
-        for index in range(nodes.GetNumberOfItems()):
-            self.add(nodes.GetItemAsObject(index))
+        for kind in (COMPOSITE, SLICE):
+            nodes = slicer.mrmlScene.GetNodesByClass(kind)
+            for index in range(nodes.GetNumberOfItems()):
+                self.add(nodes.GetItemAsObject(index))
 
     def add(self, node: Any) -> None:
         """A slice view has come."""
-        if node.IsA(COMPOSITE) and node not in self._observed:
+        if (node.IsA(COMPOSITE) or node.IsA(SLICE)) and node not in self._observed:
             self._observed[node] = node.AddObserver(vtk.vtkCommand.ModifiedEvent, lambda *_: self._timer.start())
 
     def stop(self) -> None:
@@ -55,7 +54,13 @@ class ViewsWatch:
         self._observed = {}
 
     def _look(self) -> None:
-        state = [composite.GetBackgroundVolumeID() for composite in composite_nodes()]
+        state = [(composite.GetBackgroundVolumeID(), _size_of(composite)) for composite in composite_nodes()]
         if state != self._state:
             self._state = state
             self._on_change()
+
+
+def _size_of(composite: Any) -> Any:
+    """Width and height of a view in pixels; None where nobody knows it."""
+    view = slice_node_of(composite)
+    return None if view is None else view.GetDimensions()[:2]

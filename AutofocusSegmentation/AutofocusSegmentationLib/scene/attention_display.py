@@ -41,6 +41,7 @@ TITLES = {
 }
 # At the right edge, in the middle: the corners hold Slicer's own texts, the bottom its ruler.
 LEGEND_SIZE = (0.10, 0.36)  # width and height, as shares of the view's
+LEGEND_PIXELS = (72, 190)  # but no smaller than this, as the text is made to fit into the legend
 LEGEND_PLACE = (0.99, 0.5)
 LABELS = 5
 
@@ -122,13 +123,14 @@ def set_colours(volume: Any, name: str) -> None:
     volume.GetDisplayNode().SetAndObserveColorNodeID(colour_node(volume.GetScene(), name).GetID())
 
 
-def show_legend(volume: Any, *, visible: bool = True, view: str | None = None) -> Any:
+def show_legend(volume: Any, *, visible: bool = True, view: str | None = None, pixel_ratio: float = 1.0) -> Any:
     """Show or hide a volume's colour legend; returns its node, None if there never was one.
 
     Args:
         volume: an attention volume.
         visible: whether it is wanted.
         view: id of the one view that it is drawn in, so that there is one legend and not one in each view; None: all.
+        pixel_ratio: the screen's pixels for one of the user's, 2 on a screen scaled to 200 %.
     """
     legend = slicer.vtkSlicerColorLogic.GetColorLegendDisplayNode(volume)
     if legend is None and visible:
@@ -140,6 +142,7 @@ def show_legend(volume: Any, *, visible: bool = True, view: str | None = None) -
             legend.RemoveAllViewNodeIDs()
             if view is not None:
                 legend.AddViewNodeID(view)
+            legend.SetSize(*_legend_size(volume.GetScene().GetNodeByID(view or ""), pixel_ratio))
         legend.SetVisibility(visible)
     return legend
 
@@ -148,13 +151,21 @@ def _style(legend: Any, volume: Any) -> None:
     legend.SetTitleText(TITLES[volume.GetAttribute(ATTENTION)])
     legend.SetNumberOfLabels(LABELS)
     legend.SetOrientation(legend.Vertical)
-    legend.SetSize(*LEGEND_SIZE)
     legend.SetPosition(*LEGEND_PLACE)
     for text in (legend.GetTitleTextProperty(), legend.GetLabelTextProperty()):
         text.SetFontFamilyToArial()
         text.SetColor(1.0, 1.0, 1.0)
         text.SetShadow(True)
         text.SetFontSize(14)
+
+
+def _legend_size(view: Any, pixel_ratio: float) -> tuple[float, float]:
+    """Width and height as shares of the view's: large enough to be read in a view of any size."""
+    if view is None:
+        return LEGEND_SIZE
+    columns, rows, _ = view.GetDimensions()
+    least = (pixel_ratio * LEGEND_PIXELS[0] / max(columns, 1), pixel_ratio * LEGEND_PIXELS[1] / max(rows, 1))
+    return min(max(LEGEND_SIZE[0], least[0]), 0.5), min(max(LEGEND_SIZE[1], least[1]), 0.9)
 
 
 def _format(legend: Any, volume: Any) -> None:

@@ -70,6 +70,20 @@ def test_one_click_shows_the_reach_first_over_its_scan_with_one_legend(app: Appl
     assert app.result.GetDisplayNode().GetVisibility2DFill()
 
 
+def test_the_legend_can_be_read_in_a_view_of_any_size(app: Application) -> None:
+    app.ready()
+    shown(app)
+    (legend,) = legends(app)
+    view = app.slicer.mrmlScene.GetNodeByID(legend.GetViewNodeIDs()[0])
+    for width, height in ((200, 240), (1200, 900), (300, 250)):
+        view.SetDimensions(width, height, 1)
+        app.pause()
+        share = legend.GetSize()
+        assert share[0] * width >= 72
+        assert share[1] * height >= 190
+        assert share[0] <= 0.5
+
+
 def test_the_overlay_goes_with_its_scan_and_returns_with_it(app: Application) -> None:
     a = app.ready()
     shown(app)
