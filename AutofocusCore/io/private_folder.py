@@ -10,6 +10,7 @@ a process that crashed, with the scans in it, from one that is in use, and remov
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import shutil
 import stat
@@ -144,4 +145,5 @@ def _removed(folder: Path) -> bool:
 def _lock(folder: Path) -> Any:
     from filelock import FileLock
 
+    logging.getLogger("filelock").setLevel(logging.INFO)  # Slicer prints what is worth debugging only
     return FileLock(str(folder / LOCK), thread_local=False)

@@ -16,6 +16,7 @@ from PySide6.QtCore import Property, QRect, QSize, Qt, Signal
 from Testing.SlicerHost.ctk_numbers import ctkRangeWidget, ctkSliderWidget
 from Testing.SlicerHost.pythonqt import QtGui, QtWidgets
 
+COLLAPSED_HEIGHT = 10  # that ctk leaves under a folded header, unless it is told not to
 UNLIMITED = 16777215  # Qt's QWIDGETSIZE_MAX
 HEADER = 24  # pixels
 
@@ -25,8 +26,12 @@ class _Foldable:
 
     def _fold(self: Any, folded: bool) -> None:
         self._folded = folded
-        self.setMaximumHeight(HEADER if folded else UNLIMITED)
+        self.setMaximumHeight(HEADER + self._rest if folded else UNLIMITED)
         self.updateGeometry()
+
+    def setCollapsedHeight(self: Any, height: int) -> None:
+        self._rest = height
+        self._fold(self._folded)
 
 
 class ctkCollapsibleButton(_Foldable, QtWidgets.QAbstractButton):
@@ -38,6 +43,7 @@ class ctkCollapsibleButton(_Foldable, QtWidgets.QAbstractButton):
         text = args[0] if args and isinstance(args[0], str) else ""
         super().__init__(next((a for a in args if isinstance(a, QtWidgets.QWidget)), None))
         self._folded = False
+        self._rest = COLLAPSED_HEIGHT
         self.setText(text)
         self.setCheckable(True)
         self.setChecked(True)
@@ -53,16 +59,17 @@ class ctkCollapsibleButton(_Foldable, QtWidgets.QAbstractButton):
         self.setChecked(not value)
 
     collapsed = Property(bool, lambda self: self._folded, setCollapsed)
+    collapsedHeight = Property(int, lambda self: self._rest, _Foldable.setCollapsedHeight)
 
     def hitButton(self, point: Any) -> bool:
         return point.y() < HEADER
 
     def sizeHint(self) -> QSize:
         wanted = self.layout().sizeHint() if self.layout() is not None and not self._folded else QSize(80, 0)
-        return QSize(wanted.width(), HEADER + (0 if self._folded else wanted.height()))
+        return QSize(wanted.width(), HEADER + (self._rest if self._folded else wanted.height()))
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(80, HEADER) if self._folded or self.layout() is None else self.layout().minimumSize()
+        return QSize(80, HEADER + self._rest) if self._folded or self.layout() is None else self.layout().minimumSize()
 
     def paintEvent(self, event: Any) -> None:
         painter = QtGui.QPainter(self)
@@ -80,6 +87,7 @@ class ctkCollapsibleGroupBox(_Foldable, QtWidgets.QGroupBox):
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
         self._folded = False
+        self._rest = COLLAPSED_HEIGHT
         self.setCheckable(True)
         self.toggled.connect(lambda unfolded: self._fold(not unfolded))
 
@@ -87,6 +95,7 @@ class ctkCollapsibleGroupBox(_Foldable, QtWidgets.QGroupBox):
         self.setChecked(not value)
 
     collapsed = Property(bool, lambda self: self._folded, setCollapsed)
+    collapsedHeight = Property(int, lambda self: self._rest, _Foldable.setCollapsedHeight)
 
 
 class ctkPathLineEdit(QtWidgets.QLineEdit):

@@ -14,6 +14,7 @@ from AutofocusSegmentationLib.panel.parameters import INPUT_ROLE
 from AutofocusSegmentationLib.panel.shown_volume import shown_volume
 from AutofocusSegmentationLib.scene.attention_nodes import is_attention
 from AutofocusSegmentationLib.scene.frames import frames_of
+from AutofocusSegmentationLib.scene.results_in_views import show_results_of
 
 VOLUME = "vtkMRMLScalarVolumeNode"
 
@@ -146,9 +147,12 @@ class Inputs:
         return sentences
 
     def _compare_with_views(self) -> None:
-        """Say plainly where the views show another scan than the one that would be segmented."""
+        """Say plainly where the views show another scan than the input; contours of other scans than theirs go."""
         shown, nodes = shown_volume(), [node for node in self.nodes() if node is not None]
-        differs = bool(shown is not None and nodes and shown not in nodes and shown in candidates(slicer.mrmlScene))
+        is_scan = shown is not None and shown in candidates(slicer.mrmlScene)
+        if is_scan:
+            show_results_of(shown, nodes)
+        differs = bool(is_scan and nodes and shown not in nodes)
         self._ui.viewsNoticeWidget.visible = differs
         if differs:
             sentence = _("The views show {shown}, the input is {input}.")

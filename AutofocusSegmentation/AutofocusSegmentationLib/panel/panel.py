@@ -21,6 +21,7 @@ from AutofocusSegmentationLib.panel.inputs import Inputs
 from AutofocusSegmentationLib.panel.messages import Messages
 from AutofocusSegmentationLib.panel.model_list import ModelList
 from AutofocusSegmentationLib.panel.output import fitting_output
+from AutofocusSegmentationLib.panel.parameters import choose_node
 from AutofocusSegmentationLib.panel.planner import Planner
 from AutofocusSegmentationLib.panel.readiness import show_readiness
 from AutofocusSegmentationLib.panel.result_view import ResultView
@@ -197,7 +198,7 @@ class Panel:
             output = self.parameters.output
             fitting = fitting_output(output, self.inputs.nodes(), self.models.chosen)
             if fitting is not output:
-                self.parameters.output = fitting
+                choose_node(self.ui, self.parameters, "output", fitting)
             if scan is not self._input:
                 self._input = scan
                 self._show_result(newest_result(scan))
@@ -235,8 +236,8 @@ class Panel:
 
     def _added(self, added: Added, reference: Any) -> None:
         if self.parameters is not None:
-            self.parameters.output = added.segmentation
-            self.parameters.segmentation = added.segmentation
+            choose_node(self.ui, self.parameters, "output", added.segmentation)
+            choose_node(self.ui, self.parameters, "segmentation", added.segmentation)
         self.attention.set_attention(added.attention)
         self.result.show_new(added.segmentation)
 
@@ -261,7 +262,7 @@ class Panel:
             self._changed()
 
     def _views_changed(self) -> None:
-        """The views show other volumes: the input follows, unless it was chosen; overlays stay on their scan."""
+        """The views show other volumes: the input follows, unless it was chosen; what belongs to a scan stays on it."""
         self._fill_in()
         self.inputs.refresh()
         self.attention.update()
@@ -288,7 +289,7 @@ class Panel:
         shown = self.parameters.segmentation
         if node is None and shown is not None and scan_of(shown) in (None, self._input):
             return
-        self.parameters.segmentation = node
+        choose_node(self.ui, self.parameters, "segmentation", node)
         self._result_chosen(node)
 
     def _observe(self, caller: Any, event: Any, call: Any) -> None:

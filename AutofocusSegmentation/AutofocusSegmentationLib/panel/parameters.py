@@ -6,7 +6,7 @@ have any number of them.
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from slicer import vtkMRMLMarkupsROINode, vtkMRMLSegmentationNode
 from slicer.parameterNodeWrapper import WithinRange, parameterNodeWrapper
@@ -49,3 +49,12 @@ class AutofocusParameterNode:
     attention_legend: bool = True
     attention_linked: bool = True
     attention_probe: bool = True
+
+
+def choose_node(ui: Any, parameters: Any, name: str, node: Any) -> None:
+    """Choose "output" or "segmentation", and let its selector show it.
+
+    While Slicer is filling the selectors, it does not hear of choices that are made meanwhile.
+    """
+    setattr(parameters, name, node)
+    getattr(ui, f"{name}Selector").setCurrentNode(node)

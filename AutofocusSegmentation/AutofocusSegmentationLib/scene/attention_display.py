@@ -40,8 +40,8 @@ TITLES = {
     UNCERTAINTY: "Uncertainty (bits)",
 }
 # At the right edge, in the middle: the corners hold Slicer's own texts, the bottom its ruler.
-LEGEND_SIZE = (0.10, 0.36)  # width and height, as shares of the view's
-LEGEND_PIXELS = (72, 190)  # but no smaller than this, as the text is made to fit into the legend
+LEGEND_SIZE = (0.10, 0.36)  # width and height, as shares of the view's, where its size is not known
+LEGEND_PIXELS = (36, 170)  # in a view: the text fills the legend, and is so about as large as the view's other texts
 LEGEND_PLACE = (0.99, 0.5)
 LABELS = 5
 
@@ -160,12 +160,14 @@ def _style(legend: Any, volume: Any) -> None:
 
 
 def _legend_size(view: Any, pixel_ratio: float) -> tuple[float, float]:
-    """Width and height as shares of the view's: large enough to be read in a view of any size."""
+    """Width and height as shares of the view's: as many pixels in a view of any size."""
     if view is None:
         return LEGEND_SIZE
     columns, rows, _ = view.GetDimensions()
-    least = (pixel_ratio * LEGEND_PIXELS[0] / max(columns, 1), pixel_ratio * LEGEND_PIXELS[1] / max(rows, 1))
-    return min(max(LEGEND_SIZE[0], least[0]), 0.5), min(max(LEGEND_SIZE[1], least[1]), 0.9)
+    return (
+        min(pixel_ratio * LEGEND_PIXELS[0] / max(columns, 1), 0.5),
+        min(pixel_ratio * LEGEND_PIXELS[1] / max(rows, 1), 0.9),
+    )
 
 
 def _format(legend: Any, volume: Any) -> None:

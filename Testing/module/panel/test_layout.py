@@ -69,6 +69,11 @@ def test_everything_that_a_click_needs_is_in_sight(app: Application, state: str)
         app.wait(lambda: app.ended)
 
 
+def test_a_folded_section_takes_no_more_room_than_its_header(app: Application) -> None:
+    for section in ("review", "attention", "options", "log"):
+        assert getattr(app.ui, f"{section}CollapsibleButton").collapsedHeight == 0, section
+
+
 def test_nothing_is_cut_where_everything_is_unfolded(app: Application) -> None:
     app.ready()
     app.segment()

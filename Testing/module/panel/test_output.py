@@ -189,3 +189,44 @@ def test_one_list_tells_of_visibility_colour_and_volume_and_keeps_up(app: Applic
     app.result.GetSegmentation().GetSegment(key).SetName("Gland")
     app.pause()
     assert next(iter(names_in_the_table(app))) == "Gland"
+
+
+def test_contours_leave_with_their_scan_and_return_with_it(app: Application) -> None:
+    a = app.ready()
+    app.segment()
+    result = app.result
+    app.scan("B")
+    assert not result.GetDisplayNode().GetVisibility(), "they would be read as contours of B"
+    assert app.ui.segmentationSelector.currentNode() is None
+    assert app.ui.outputSelector.currentNode() is None
+    app.slicer.util.setSliceViewerLayers(background=a)
+    app.pause()
+    assert result.GetDisplayNode().GetVisibility()
+    assert app.ui.segmentationSelector.currentNode() is result
+
+
+def test_contours_that_the_user_shows_over_another_scan_stay(app: Application) -> None:
+    app.ready()
+    app.segment()
+    result = app.result
+    app.scan("B")
+    result.GetDisplayNode().SetVisibility(True)
+    app.scan("C")
+    assert result.GetDisplayNode().GetVisibility()
+
+
+def test_a_choice_made_while_slicer_fills_the_selectors_is_shown(app: Application) -> None:
+    app.ready()
+    app.segment()
+    result, parameters = app.result, app.panel.parameters
+
+    def choose(node: Any) -> None:
+        if node is None:
+            app.panel._show_result(None)
+
+    app.panel._input = None  # as if the scan had just changed
+    app.ui.outputSelector.connect("currentNodeChanged(vtkMRMLNode*)", choose)
+    parameters.output = None
+    app.ui.outputSelector.disconnect("currentNodeChanged(vtkMRMLNode*)", choose)
+    assert parameters.segmentation is app.ui.segmentationSelector.currentNode()
+    assert result.GetScene() is not None
