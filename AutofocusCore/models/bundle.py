@@ -227,6 +227,10 @@ def _check_sums(files: Mapping[str, bytes]) -> None:
         raise error
 
 
+PAGE = "README.md"
+"""The page that sites which host models want in a folder; nothing of it is used."""
+
+
 def _checksum_errors(files: Mapping[str, bytes]) -> Iterator[ModelError]:
     table = parse_json(files.get(CHECKSUMS, b"null"), CHECKSUMS)
     sums = table.get("files") if isinstance(table, dict) and table.get("algorithm") == "sha256" else None
@@ -236,7 +240,7 @@ def _checksum_errors(files: Mapping[str, bytes]) -> Iterator[ModelError]:
     check_names(sums)
     for name in sorted(sums.keys() - files.keys()):
         yield ModelError(f"The model's {name} is missing", GET_ANOTHER)
-    for name in sorted(files.keys() - sums.keys() - {CHECKSUMS}):
+    for name in sorted(files.keys() - sums.keys() - {CHECKSUMS, PAGE}):
         yield ModelError(f"The model holds {name!r}, which its checksums do not know", "remove that file")
     for name in sorted(sums.keys() & files.keys()):
         if sha256(files[name]) != sums[name].lower():

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 LARGEST_HEADER = 16 * 1024**2
 GET_ANOTHER = "get the model from its source again"
+MOST_TEXT = 300
+"""Characters of what is said of a value that may be very long."""
 
 
 def network_of(architecture: Mapping[str, Any]) -> Network:
@@ -29,12 +31,16 @@ def network_of(architecture: Mapping[str, Any]) -> Network:
     try:
         return build_network(**architecture)
     except AutofocusError as error:
-        cause = f"The model's architecture cannot be built: {error.cause}"
+        cause = f"The model's architecture cannot be built: {_shortened(error.cause)}"
         raise ModelError(cause, f"{error.remedy}, or update AutofocusSegmentation") from None
     except (TypeError, ValueError, ArithmeticError, RuntimeError) as error:
         first = next(iter(str(error).splitlines()), type(error).__name__)
-        cause = f"The model's architecture cannot be built ({first})"
+        cause = f"The model's architecture cannot be built ({_shortened(first)})"
         raise ModelError(cause, "update AutofocusSegmentation, or correct the model's metadata.json") from None
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= MOST_TEXT else f"{text[:MOST_TEXT]}…"
 
 
 def outline_of(architecture: Mapping[str, Any]) -> Network:

@@ -88,6 +88,8 @@ def build_paper_network(
         raise SettingError(f"norm is {norm!r}", f"choose one of {', '.join(get_args(Norm))}")
     if not isinstance(domain, str) or domain not in get_args(Domain):
         raise SettingError(f"domain is {domain!r}", f"choose one of {', '.join(get_args(Domain))}")
+    if not isinstance(detach_attention, bool):
+        raise SettingError(f"detach_attention is {detach_attention!r}", "give true or false")
 
     network: PaperNetwork
     if name == "deepmedic":
@@ -100,7 +102,7 @@ def build_paper_network(
             head=HEADS.get(name, "classifier"),
             dilation_rates=rates,
             norm=norm,
-            detach_attention=bool(detach_attention),
+            detach_attention=detach_attention,
             domain=domain,
         )
     options: dict[str, Any] = {
@@ -109,7 +111,7 @@ def build_paper_network(
         "num_classes": num_classes,
         "dilation_rates": list(rates),
         "norm": norm,
-        "detach_attention": bool(detach_attention),
+        "detach_attention": detach_attention,
         "domain": domain,
     }
     network.options = options

@@ -211,6 +211,15 @@ def test_what_git_and_other_tools_leave_in_a_folder_is_not_part_of_the_model(bun
     assert [path.name for path in imported.path.rglob(".*")] == []
 
 
+def test_the_page_of_a_site_that_hosts_models_is_no_harm(bundle: Path, user_folder: Path) -> None:
+    (bundle / "README.md").write_text("---\nlicense: mit\n---\n", encoding="utf-8")
+    assert verify_model(load_bundle(bundle)) == []
+    assert import_model(bundle).spec == load_bundle(bundle).spec
+    (bundle / "docs" / "other.md").write_text("x", encoding="utf-8")
+    with pytest.raises(ModelError, match="its checksums do not know"):
+        load_bundle(bundle)
+
+
 def test_one_bad_model_does_not_stop_the_others(
     bundle: Path, user_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

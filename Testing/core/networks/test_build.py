@@ -73,6 +73,7 @@ def test_the_fused_norm_has_one_batchnorm_a_layer() -> None:
     [
         ({"architecture": "unet"}, "unet"),
         ({"in_channels": 0}, "in_channels"),
+        ({"detach_attention": "no"}, "detach_attention is 'no'"),
         ({"num_classes": 1}, "num_classes"),
         ({"dilation_rates": ()}, "dilation_rates"),
         ({"dilation_rates": (6, 2)}, "dilation_rates"),
