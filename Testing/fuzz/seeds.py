@@ -10,12 +10,19 @@ import numpy as np
 import pydicom
 import SimpleITK as sitk
 from pydicom.dataset import Dataset, FileDataset, FileMetaDataset
+from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
-from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, EnhancedCTImageStorage, ExplicitVRLittleEndian
+from pydicom.uid import (
+    CTImageStorage,
+    DeflatedExplicitVRLittleEndian,
+    EnhancedCTImageStorage,
+    ExplicitVRLittleEndian,
+    RLELossless,
+)
 
 SHAPE = (9, 10, 11)
 VALUES = np.random.default_rng(0).integers(-1000, 1000, SHAPE).astype(np.int16)
-FAMILIES = ("NIfTI", "NRRD", "MetaImage", "DICOM", "others")
+FAMILIES = ("NIfTI", "NRRD", "MetaImage", "DICOM", "others", "packed DICOM")
 TEXT = (".nrrd", ".nhdr", ".mha", ".mhd", ".vtk")
 """Formats whose headers are text."""
 
@@ -23,7 +30,8 @@ TEXT = (".nrrd", ".nhdr", ".mha", ".mhd", ".vtk")
 def write_seeds(family: str, folder: Path) -> list[Path]:
     """Write the sound files of a family; what a user would name of each: a file, or a folder of DICOM."""
     folder.mkdir(parents=True, exist_ok=True)
-    return {"NIfTI": _nifti, "NRRD": _nrrd, "MetaImage": _meta, "DICOM": _dicom, "others": _others}[family](folder)
+    writers = (_nifti, _nrrd, _meta, _dicom, _others, _packed_dicom)
+    return dict(zip(FAMILIES, writers, strict=True))[family](folder)
 
 
 def _image(dtype: str = "i2") -> sitk.Image:
@@ -141,3 +149,37 @@ def _enhanced(path: Path) -> Path:
     data.PixelData = VALUES.tobytes()
     pydicom.dcmwrite(path, data, enforce_file_format=True)
     return path
+
+
+def _packed_dicom(folder: Path) -> list[Path]:
+    """DICOM whose pixels are compressed: RLE by pydicom; JPEG and JPEG 2000, both without loss, by GDCM."""
+    plain = folder / "plain"
+    plain.mkdir()
+    _dicom(plain)
+    (folder / "rle").mkdir()
+    for path in (plain / "plain").iterdir():
+        data = pydicom.dcmread(path)
+        data.compress(RLELossless)
+        data.save_as(folder / "rle" / path.name)
+    whole = [folder / f"{kind}.dcm" for kind in ("JPEG", "JPEG2000")]
+    for path in whole:
+        _compress(plain / "enhanced.dcm", path, path.stem)
+    return [folder / "rle", *whole]
+
+
+def _compress(path: Path, into: Path, kind: str) -> None:
+    data = pydicom.dcmread(path)
+    writer = sitk.ImageFileWriter()
+    writer.SetImageIO("GDCMImageIO")
+    writer.SetFileName(str(into))
+    writer.UseCompressionOn()
+    writer.SetCompressor(kind)
+    frames: list[bytes] = []
+    for plane in VALUES:
+        writer.Execute(sitk.GetImageFromArray(plane[None]))
+        packed = pydicom.dcmread(into)
+        frames.extend(generate_frames(packed.PixelData, number_of_frames=1))
+    data.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
+    data.PixelData, data["PixelData"].VR = encapsulate(frames), "OB"
+    data["PixelData"].is_undefined_length = True
+    data.save_as(into)

@@ -11,7 +11,7 @@ from Testing.fuzz.damage import damaged_copy
 from Testing.fuzz.judge import judge
 from Testing.fuzz.seeds import FAMILIES, write_seeds
 
-SAMPLE = {"NIfTI": 40, "NRRD": 40, "MetaImage": 40, "DICOM": 20, "others": 1}
+SAMPLE = {"NIfTI": 40, "NRRD": 40, "MetaImage": 40, "DICOM": 20, "others": 1, "packed DICOM": 2}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
