@@ -68,6 +68,8 @@ def look(values: Numbers) -> Look:
 
 def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> bool:
     """Whether values look like HU: air near -1000 and much soft tissue in the rest, or mostly soft tissue."""
+    if _inverted(sample):
+        return False
     low, high = np.percentile(sample, [1, 99])
     tissue = sample[(sample > -300) & (sample < 3000)]
     # Water and muscle lie at 0 ... 60 HU and fat at -100 in every scanner; MR knows no such place.
@@ -79,6 +81,18 @@ def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> boo
     if body > 0.03 and body > between:
         return False
     return soft > 0.8 and high - low > 100 and float((sample < -20).mean()) > 0.02
+
+
+def _inverted(sample: npt.NDArray[np.float64]) -> bool:
+    """Whether values look like a CT turned upside down, with air at 0: much is less dense than air, and nothing is bone.
+
+    Noise takes air below -1000 HU too, but then there is bone as well; padding has one value.
+    """
+    less = sample[(sample < -1060) & (sample > -2500)]
+    if less.size < 0.02 * sample.size or float(np.mean(sample > 100)) > 0.001:
+        return False
+    _, counts = np.unique(less, return_counts=True)
+    return int(less.size - counts.max()) > 0.02 * sample.size
 
 
 def _peak_above(sample: npt.NDArray[np.float64], low: float) -> float:
@@ -109,6 +123,8 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
     elif stated == wanted == "CT" and seen is None and not -1500 < float(np.percentile(values, 1)) < 0:
         low, high = float(values.min()), float(values.max())
         evidence = f"its values ({low:g} to {high:g}) have no air or fat where Hounsfield units have them"
+    elif wanted == "CT" and _inverted(values.ravel()[:: max(1, values.size // SAMPLE)].astype(np.float64)):
+        evidence = "its values look like CT turned upside down, with air brighter than the body"
     elif stated is None and wanted == "MR" and seen is not None and not (seen == "CT+1024" and _is_stripped(values)):
         evidence = "its values look like CT in Hounsfield units"
     else:

@@ -9,6 +9,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.images.intensity import modality_warning
 from AutofocusCore.images.outliers import tame
 from AutofocusCore.images.preparing import Prepared, prepare
 from AutofocusCore.models import Channel, Normalization
@@ -108,6 +109,15 @@ def test_a_model_of_stored_values_gets_them(ct: np.ndarray) -> None:
 def test_a_ct_of_another_scale_gets_a_warning(ct: np.ndarray, change: object) -> None:
     warnings = prepared(change(ct.astype(np.float32)), **WINDOW).warnings  # type: ignore[operator,arg-type]
     assert any("not those of CT in Hounsfield units" in warning for warning in warnings)
+
+
+def test_a_ct_turned_upside_down_gets_a_warning_though_its_air_and_body_have_changed_places(ct: np.ndarray) -> None:
+    for stated in (None, "CT"):
+        assert modality_warning("x", "CT", ct, stated, "CT") is None
+        assert "Check the result with care" in (modality_warning("x", "CT", -1024 - ct, stated, "CT") or "")
+    assert "turned upside down" in (modality_warning("x", "CT", -1024 - ct, "CT", "CT") or "")
+    noisy = ct + np.random.default_rng(0).normal(0, 60, ct.shape)
+    assert modality_warning("x", "CT", noisy, None, "CT") is None
 
 
 def test_voxels_that_would_become_thousands_are_refused() -> None:
