@@ -84,7 +84,7 @@ def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> boo
 
 
 def _inverted(sample: npt.NDArray[np.float64]) -> bool:
-    """Whether values look like a CT turned upside down, with air at 0: much is less dense than air, and nothing is bone.
+    """Whether values look like a CT turned upside down, air at 0: much is less dense than air, and nothing is bone.
 
     Noise takes air below -1000 HU too, but then there is bone as well; padding has one value.
     """
