@@ -86,6 +86,21 @@ class Photographer:
             raise RuntimeError(self.ui.statusLabel.text)
         self.host.run(lambda: False, 0.3)
 
+    def review(self) -> None:
+        """The review section, with the result compared with a copy of it, which then goes."""
+        import slicer
+        from AutofocusSegmentationLib.scene.result_identity import keep_copy
+
+        copy = keep_copy(self.panel.result.node)
+        self.ui.compareSelector.setCurrentNode(copy)
+        self.ui.compareButton.click()
+        self.wait(lambda: self.ui.comparisonTable.rowCount > 0)
+        self.ui.uncertaintyButton.click()
+        self.ui.nextPlaceButton.click()
+        self.take("review", "review")
+        self.ui.uncertaintyButton.click()
+        slicer.mrmlScene.RemoveNode(copy)
+
     def chart(self, name: str, point: tuple[float, float, float]) -> None:
         """The bars at a point of the patient."""
         found = self.panel.attention.probe.look_at(point)
@@ -105,6 +120,7 @@ def photograph_panel(folder: Path, *, scan: Path | None, model: str, suffix: str
     camera.take("before")
     camera.segment()
     camera.take("after")
+    camera.review()
     camera.ui.attentionButton.click()
     node = camera.panel.result.node
     places = dict(zip(node.GetSegmentation().GetSegmentIDs(), segment_points(node), strict=True))

@@ -71,7 +71,8 @@ def assess(
     Args:
         evidence: what the run left behind.
         names: of the structures, in the order of the classes.
-        calibration: the model's; None where it has none. A structure that the region of interest cuts has no estimate.
+        calibration: the model's; None where it has none. There is no estimate of a
+            structure that the region of interest cuts, nor of any in a scan that is unlike those in training.
         channels: names of the model's channels.
     """
     known = calibration or Calibration()
@@ -85,6 +86,9 @@ def assess(
     warnings: list[str] = []
     if known.cohort is not None:
         warnings += unfamiliar(evidence, known.cohort, channels)
+        if warnings and any(estimates.values()):
+            warnings.append("Estimates of quality hold for scans like those in training: none are given for this one.")
+            estimates = dict.fromkeys(estimates)
         centres = {one.name: one.centre for one in found if one.centre is not None}
         outside, missed = outside_the_scan(names, centres, known.cohort, evidence)
         if outside:

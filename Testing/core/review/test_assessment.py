@@ -105,6 +105,13 @@ def features_of(evidence: Evidence, cohort: Cohort = COHORT) -> dict[str, float]
     return dict(zip(FEATURES, found, strict=True))
 
 
+def test_a_scan_unlike_those_in_training_has_no_estimates(evidence: Evidence) -> None:
+    strange = dataclasses.replace(evidence, intensities=((0.0, 0.0, 0.1),))
+    found = assess(strange, NAMES, Calibration(1.0, QUALITY, COHORT), ["CT"])
+    assert not any(found.estimates.values())
+    assert any("none are given for this one" in text for text in found.warnings)
+
+
 def test_an_odd_volume_is_a_feature(evidence: Evidence) -> None:
     usual = features_of(evidence)
     larger = features_of(evidence, dataclasses.replace(COHORT, volumes={"Ball": (np.log(30.0), 0.3, 30.0)}))
