@@ -73,7 +73,7 @@ class AutofocusSegmentationWidget(ScriptedLoadableModuleWidget, VTKObservationMi
         self.addObserver(scene, scene.StartCloseEvent, self.onSceneStartClose)
         self.addObserver(scene, scene.EndCloseEvent, self.onSceneEndClose)
         self.addObserver(scene, scene.EndImportEvent, self.onSceneEndImport)
-        if getattr(self.parent, "isEntered", False):  # loaded again while it is shown, of which nobody else tells
+        if getattr(self.parent, "isEntered", False):  # reloaded while it is shown; Slicer does not call enter() then
             self.enter()
 
     def enter(self):

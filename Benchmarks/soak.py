@@ -79,7 +79,7 @@ def write_curve(rows: list[dict[str, Any]], limit: float, path: Path) -> None:
 
 
 def main() -> int:
-    """Run it and say what came of it; 1 if the worker had more memory than the limit."""
+    """Run it and print the result; returns 1 if the worker used more memory than the limit."""
     parser = argparse.ArgumentParser(prog="python -m Benchmarks.soak", description=__doc__.split("\n")[0])
     parser.add_argument("--requests", type=int, default=500)
     parser.add_argument("--model", default="hippocampus-mr")

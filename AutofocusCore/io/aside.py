@@ -48,7 +48,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> int:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether nobody is writing the file (or folder) any more."""
+    """Whether no process is writing the file (or folder) any more."""
     found = NAME.fullmatch(path.name)
     if found and found[1] == _computer():
         return not _is_running(int(found[2]))

@@ -1,8 +1,8 @@
 """Outlines of a mask on one slice: closed polygons halfway between the voxels inside and those outside.
 
-The outline runs through the middle between neighbouring voxel centres (marching squares at one half, by contourpy), so
-that whoever fills it by testing voxel centres gets the mask back, voxel for voxel; no outline is off the mask's edge
-by more than half a voxel. An outline through the centres of the outermost voxels, as OpenCV gives, loses half a voxel
+The outline runs through the middle between neighbouring voxel centres (marching squares at one half, by contourpy). A
+program that fills it by testing voxel centres gets the mask back, voxel for voxel; no outline is off the mask's edge by
+more than half a voxel. An outline through the centres of the outermost voxels, as OpenCV gives, loses half a voxel
 on every side.
 
 A hole is joined to its outer outline by a channel of no width, there and back ("keyhole", DICOM PS3.3 C.8.8.6.3): one

@@ -1,7 +1,7 @@
-"""Private temporary folders: only this user can look into them, and they go with the process, however it ends.
+"""Private temporary folders: only this user can open them, and they are removed when their process has ended.
 
-Each is locked by its process; the system frees the lock when that dies. So whoever starts next can tell the folder of
-a process that crashed, with the scans in it, from one that is in use, and removes it:
+Each folder is locked by its process, and the system releases the lock when that process dies. The next process that
+starts can therefore tell an abandoned folder, with scans in it, from one in use, and removes it:
 
     <temporary files>/autofocus-<random>/.lock      locked as long as the process lives
                                         /.owner     written when it is locked; without it a folder is just being made
@@ -58,7 +58,7 @@ class PrivateFolder:
             if folder is None:
                 return
             for entry in () if folder.name.startswith(NAME) else self._there_before:
-                if entry.exists():  # a mistake: a folder that holds something else
+                if entry.exists():  # a folder with other content was given by mistake
                     _remove_all_but(folder, self._there_before)
                     return
             shutil.rmtree(folder, ignore_errors=True)
@@ -70,7 +70,7 @@ class PrivateFolder:
             folder = self._given.absolute()
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._there_before = list(folder.iterdir())
-        with contextlib.suppress(ImportError):  # before torch is installed, which brings filelock, there are no scans
+        with contextlib.suppress(ImportError):  # filelock comes with torch; without torch there are no scans to protect
             self._held = _lock(folder)
             self._held.acquire(timeout=LOCK_SECONDS)
             (folder / OWNER).write_text(str(os.getpid()), encoding="ascii")
@@ -79,12 +79,12 @@ class PrivateFolder:
 
 @contextlib.contextmanager
 def private_temporary_files() -> Iterator[None]:
-    """Keep this process's temporary files in a private folder, which goes at the end of the block.
+    """Keep this process's temporary files in a private folder, which is removed at the end of the block.
 
-    What a killed process left, with scans in it, is removed at the beginning.
+    Folders that killed processes have left are removed at the beginning.
     """
     folder, before = PrivateFolder(), tempfile.tempdir
-    with contextlib.suppress(OSError):  # then temporary files are where they always were
+    with contextlib.suppress(OSError):  # then temporary files stay in the system's folder
         remove_abandoned()
         tempfile.tempdir = str(folder.path())
     try:
@@ -105,7 +105,7 @@ def _remove_all_but(folder: Path, kept: list[Path]) -> None:
 
 
 def remove_abandoned(*places: Path) -> int:
-    """Remove the private folders of this user's processes that are no more.
+    """Remove the private folders of this user's processes that have ended.
 
     Args:
         places: folders to look in, beside that of temporary files.

@@ -34,7 +34,7 @@ PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 
 
 def _is_name(value: object) -> bool:
-    """Whether it is the name of a file or the like; an empty one would stand for the current folder."""
+    """Whether the value can name a file or folder; an empty name would mean the current folder."""
     return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value)) and "\0" not in os.fspath(value)
 
 
@@ -58,7 +58,7 @@ KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "frame": (_or_none(is_whole), "a whole number"),
     "attention_layers": (_or_none(_all(is_whole)), "a list of whole numbers"),
 }
-"""Of each setting: whether a value is of its kind, and what to give, for what came as JSON."""
+"""For each setting: a check of the value's type, and the remedy if it fails. Settings may come from JSON."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +207,7 @@ class Job:
         """Refuse what could not be written, before anything is computed.
 
         Args:
-            attention_files: names in the folder of attention, where the model is known, and with it how many.
+            attention_files: names of the files in the attention folder; they can only be given once the model is known.
         """
         out = self.outputs
         if out.dicom is None:

@@ -1,4 +1,4 @@
-"""What the labels measure: volume and intensity of every structure, and the table of them."""
+"""Measurements of a labelmap: volume and intensity of every structure, and their table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def measure(labels: sitk.Image, structures: Sequence[Structure], image: sitk.Ima
     Args:
         labels: integer labelmap, 3-D.
         structures: what to look for.
-        image: scalar image on the same grid whose intensities are summed up.
+        image: scalar image on the same grid whose intensities are measured.
     """
     import SimpleITK as sitk
 

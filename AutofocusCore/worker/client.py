@@ -106,8 +106,8 @@ class WorkerProcess:
         Its private folder stays until the next worker starts, unless the caller removes it. Returns when the process
         is gone, usually within milliseconds, and after some seconds at the latest.
         """
-        # Where the process itself has ended, its number may stand for another one by now, unless a child of it lives
-        # and keeps the pipe open.
+        # After a process has ended, the system may give its number to another one; not while a child of it lives and
+        # keeps the pipe open.
         if self.process.poll() is None or self._listener.is_alive():
             _kill_tree(self.process.pid)
         with contextlib.suppress(OSError):
@@ -139,7 +139,7 @@ def _kill_tree(pid: int) -> None:
 
 
 def how_it_ended(exit_code: int) -> str:
-    """A description of an exit status; on POSIX, signals have negative ones."""
+    """A description of an exit status; on POSIX, a process ended by a signal has a negative one."""
     if exit_code >= 0:
         return f"exit status {exit_code}"
     try:

@@ -25,7 +25,7 @@ VARIABLES = {
     "LRU_CACHE_CAPACITY": "64",  # torch's own table of oneDNN's convolutions
     "MALLOC_ARENA_MAX": "2",
 }
-M_ARENA_MAX = -8  # of glibc's mallopt, which counts where the variable comes too late
+M_ARENA_MAX = -8  # number of the option in glibc's mallopt, for processes that started without the variable
 
 
 def prepare_process() -> None:

@@ -63,7 +63,7 @@ class Scans:
 
     Args:
         ahead: scans that are made in the background while the network learns from another.
-        cache: scans are kept in memory once they were read; without it, each is read or made anew, as phantoms are that
+        cache: scans stay in memory after they are read; without it, each is read or made again, as phantoms are that
             serve for one step only.
         draws: of so many cases that are drawn for a step, the one in which most structures are known is taken: with 2,
             structures that few cases know come up more often.
@@ -182,8 +182,8 @@ class Optimizer:
             steps are large, as Adam's are, their scores grow until the softmax chooses one rate everywhere, and for
             good; with 0.1 they have been seen to stay free.
         clip: largest norm of all gradients together, to which larger ones are scaled down; 0 for no limit.
-        cycles: lengths in steps of the parts of a run, in each of which the schedule begins anew, warm-up included: a
-            good model after each of them. None: the run is one part.
+        cycles: lengths in steps of the parts of a run, in each of which the schedule starts again with its warm-up, so
+            that each ends with a usable model. None: the run is one part.
     """
 
     name: str = "adam"

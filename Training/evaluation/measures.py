@@ -12,9 +12,9 @@ not contoured           "unknown"                   the volume that was found; t
 ======================  ==========================  =======================================================
 
 What is undefined is NaN. It enters no mean, and the tables count every case by its state, so that none is lost.
-What was not contoured is neither missed nor a false positive: nobody knows. A structure that is known is measured in
-full, whatever else is unknown in the case. Distances run between the outermost voxels of both (MONAI's definition), in
-millimetres.
+A structure that was not contoured is unknown: it counts neither as missed nor as a false positive. A known structure is
+measured in full, whatever else is unknown in the case. Distances run between the outermost voxels of both (MONAI's
+definition), in millimetres.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Random changes of a whole scan: contrast, detail, noise, streaks, and a field of view that ends early."""
+"""Random changes of a whole scan: contrast, detail, noise, streaks, and a smaller field of view."""
 
 from __future__ import annotations
 
@@ -95,7 +95,7 @@ def change_values(
 
 
 def _coarser(image: Tensor, factors: NDArray[np.float64]) -> Tensor:
-    """The image as if its voxels had been so many times as large along z, y and x."""
+    """The image with the detail of voxels that are larger by these factors along z, y and x."""
     shape = tuple(image.shape[1:])
     size = [max(1, round(n / f)) for n, f in zip(shape, factors, strict=True)]
     small = interpolate(image[None], size=size, mode="trilinear", align_corners=False)
@@ -103,7 +103,7 @@ def _coarser(image: Tensor, factors: NDArray[np.float64]) -> Tensor:
 
 
 def _streaks(image: Tensor, mask: Tensor, spacing: tuple[float, float, float], rng: Chance) -> Tensor:
-    """What streaks add to an image (C, D, H, W): rays from one bright point, in the few slices that the metal fills."""
+    """The metal streaks to add to an image (C, D, H, W): rays from one bright point, in a few slices."""
     bright = float(np.quantile(image[0][mask].numpy(), 0.99))  # metal is in teeth and bones
     places = ((image[0] >= bright) & mask).nonzero()
     z0, y0, x0 = places[int(rng.integers(len(places)))].tolist()

@@ -20,7 +20,7 @@ from Training.configuration.settings import SPATIAL, Augmentation
 def random_map(augmentation: Augmentation, rng: np.random.Generator) -> tuple[NDArray[np.float64], bool]:
     """A 3×3 matrix (z, y, x) from offsets in the segment to offsets in the case: rotation, scaling, flips.
 
-    And whether x is among the axes that it flips, which puts right what was left.
+    Also returns whether it flips x, which exchanges left and right.
     """
     matrix = np.eye(3)
     angles = np.radians(rng.uniform(-1, 1, 3) * augmentation.rotation)
@@ -40,7 +40,7 @@ def random_map(augmentation: Augmentation, rng: np.random.Generator) -> tuple[ND
 
 
 def swap_labels(labels: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """The labels with the two of each pair in each other's place, as a mirror image of the patient has them."""
+    """The labels with the two labels of each pair exchanged, as in a mirror image of the patient."""
     swapped = labels.clone()
     for one, other in pairs:
         swapped[labels == one], swapped[labels == other] = other, one
@@ -70,7 +70,7 @@ def change_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.G
 
 
 class MonaiTransforms:
-    """MONAI's random transforms, one after the other, seeded anew for each segment.
+    """MONAI's random transforms, one after the other, with a new seed for each segment.
 
     Args:
         entries: as in :class:`Training.configuration.settings.Augmentation`. Transforms of space get image and labels,

@@ -1,6 +1,6 @@
-"""What a user would pick instead: MONAI's DynUNet, nnU-Net's network, trained on the same scans as ours.
+"""Baseline for comparison: MONAI's DynUNet, the network of nnU-Net, trained on the same scans as ours.
 
-It computes the whole box round a scan's active voxels; what it answers outside them counts for nothing.
+It computes the whole box round a scan's active voxels; its output outside them is ignored.
 Source: Isensee et al., "nnU-Net", Nature Methods 2021.
 """
 
@@ -21,7 +21,7 @@ from Training.configuration.config import Config
 
 
 class DynUNetBaseline(nn.Module):
-    """DynUNet with one interface with the networks of the ROI domain.
+    """DynUNet with the interface of the networks of the ROI domain.
 
     Args:
         in_channels, num_classes: as for `AutofocusCore.build_network`.

@@ -1,4 +1,4 @@
-"""Cases and where they come from: made when first needed, kept as long as there is room, named when at fault."""
+"""Cases and their sources: loaded when first needed, kept in memory up to a limit, named in error messages."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ SHARE_OF_MEMORY = 0.5
 
 
 class CaseCache:
-    """Cases that are kept in memory up to a limit; those that were not used for longest make room.
+    """Cases that are kept in memory up to a limit; the least recently used are dropped first.
 
     Args:
         limit: bytes; None for half of the memory that is free now, shared with the other processes of a run.
@@ -54,7 +54,7 @@ def _bytes_of(case: Case) -> int:
 
 @dataclass
 class Source:
-    """A case that is prepared when it is needed; without a shelf it is then kept for good."""
+    """A case that is prepared when it is needed; without a cache it then stays in memory."""
 
     name: str
     load: Callable[[], Case]
@@ -72,7 +72,7 @@ class DataSet:
 
     Args:
         checksum: identifies files and parts together.
-        remarks: what is to be known before a training starts, though it does not stop one.
+        remarks: remarks on the data that do not stop a training.
         known: by structure, in how many of the cases to train on it is known; empty for all in all.
     """
 

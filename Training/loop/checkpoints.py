@@ -59,16 +59,16 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
     try:
         state = torch.load(path, map_location=device, weights_only=True)
         assert isinstance(state, dict) and {"step", "network", "average"} <= set(state)  # noqa: PT018
-    except Exception as error:  # torch raises whatever its reader met
+    except Exception as error:  # torch raises errors of many types for damaged files
         raise SettingError(
             f"{path} is not a checkpoint of a run ({type(error).__name__})",
-            "name another, or take it away to begin anew",
+            "name another, or remove it to begin again",
         ) from error
-    return {"scaler": {}, "best": -1.0, **state}  # which earlier versions did not keep
+    return {"scaler": {}, "best": -1.0, **state}  # missing in checkpoints of earlier versions
 
 
 def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
-    """Whether a recorded configuration is this one, but for what may change while a run goes on.
+    """Whether a recorded configuration is this one, except for settings that may change between starts of a run.
 
     That is how often it is watched and saved, what the model's card says, how much of a scan a step takes, and the
     run's length, as long as the learning rates so far stay what they were.

@@ -1,4 +1,4 @@
-"""Convolutions whose weight gradient can be trusted in bfloat16, and is quick at every dilation rate.
+"""Convolutions with a correct weight gradient in bfloat16, fast at every dilation rate.
 
 PyTorch's CPU kernels (oneDNN, seen with torch 2.13) return a wrong weight gradient, off by as much as its own size, for
 dilated convolutions in bfloat16 that are channels-last and whose number of input channels is no multiple of 16: just

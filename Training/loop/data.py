@@ -1,4 +1,4 @@
-"""Cases for training: read, checked and brought onto the model's grid by the very code that inference uses.
+"""Cases for training: read, checked and brought onto the model's grid by the code that inference uses.
 
 Every problem with the data is named before training starts, not hours into it.
 """

@@ -1,4 +1,4 @@
-"""Cases out of a prepared folder: all that is wrong is named at once, and each is loaded when it is needed."""
+"""Cases of a prepared folder: all problems are reported together at the start; each case is loaded when needed."""
 
 from __future__ import annotations
 
@@ -142,10 +142,10 @@ def _parts(listed: DataList, fold: int | None, folder: Path) -> tuple[list[str],
 
 @dataclass(frozen=True)
 class _Examined:
-    """What a look at a case's files tells.
+    """Result of checking a case's files.
 
     Args:
-        faults: all that would stop or spoil a training, one sentence each.
+        faults: problems that would stop or spoil a training, one sentence each.
         known: labels of the structures that are known; None for all.
         lost: labels of these that are not there on the model's grid.
         unused: contours that are there and not used.

@@ -17,7 +17,7 @@ HIDDEN_LAYERS = (ConvolutionLayer, AutofocusLayer, SumHead, ConcatenationHead, A
 
 
 def recompute_hidden_layers(network: nn.Module) -> None:
-    """Let each hidden layer, and each ASPP head, of the network compute its inside twice and keep it never.
+    """Let each hidden layer and each ASPP head of the network compute its inner tensors twice instead of keeping them.
 
     In the second pass BatchNorm takes the statistics of the batch, as in the first, but leaves its running ones alone,
     so that gradients and running statistics are those of a network that keeps everything. Weights, their names and

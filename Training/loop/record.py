@@ -24,7 +24,7 @@ SHOWN_EVERY = 10.0
 
 
 def write_environment(folder: Path, config: str, device: torch.device, more: dict[str, Any]) -> None:
-    """Write config.toml, the whole experiment, and environment.json, what a run depends on besides.
+    """Write config.toml, the whole experiment, and environment.json, what else the run depends on.
 
     Args:
         folder: of the run, made if need be.
@@ -135,6 +135,6 @@ class Record:
             print(f"step {step}/{self.steps}  loss {loss:.4f}  {left} left{seen}", flush=True)
 
     def close(self) -> None:
-        """Write what is still held back."""
+        """Write everything that is still buffered."""
         if self.events is not None:
             self.events.close()

@@ -57,7 +57,7 @@ def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math
     Args:
         epoch: steps of an epoch, for drops that are given in epochs.
     """
-    for length in options.cycles[:-1]:  # the schedule begins anew
+    for length in options.cycles[:-1]:  # the schedule starts again
         if step < length:
             steps = length
             break

@@ -22,7 +22,7 @@ from Training.loop.supervision import DeepSupervisionOutputs
 
 @dataclass(frozen=True)
 class Learned:
-    """What became of one batch.
+    """Result of one batch.
 
     Args:
         loss: a number, perhaps not a finite one: no gradients were then added.

@@ -30,7 +30,7 @@ FORM = 2
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a case: what data.json says of it, or None; its problems; whether it was there already."""
+    """Result of preparing one case: its entry in data.json or None, its problems, and whether it existed already."""
 
     case: str
     facts: dict[str, Any] | None

@@ -1,4 +1,4 @@
-"""All cases, several at a time where asked for, with progress; then the list of what came of them."""
+"""Prepares all cases, in several processes if asked for, shows progress, and writes the list of the results."""
 
 from __future__ import annotations
 

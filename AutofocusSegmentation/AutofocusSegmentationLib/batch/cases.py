@@ -1,4 +1,4 @@
-"""Which cases there are: as the engine reads tables and folders of images, and besides in any folder of DICOM files."""
+"""The cases of a batch: from tables and folders of images, as the engine reads them, and from trees of DICOM files."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _dicom_folders(source: Path, leave_out: Path) -> Iterator[Path]:
 
 
 def _dicom_cases(source: Path, folders: Sequence[Path], channel: Channel) -> list[Case]:
-    """A case for every series of the channel's modality, named after its folder, and its number if it has company."""
+    """A case for every series of the channel's modality, named after its folder, or after folder and series number."""
     from AutofocusCore.images.dicom import list_series
 
     cases = []

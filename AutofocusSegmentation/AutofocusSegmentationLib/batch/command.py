@@ -22,13 +22,13 @@ SIGNED = "--roi"  # its value may begin with a minus sign, which argparse takes 
 
 
 class NotInstalled(AutofocusError):
-    """A library that the computing needs is not there."""
+    """A library needed for the computation is not installed."""
 
     code = "installation"
 
 
 def run(argv: Sequence[str]) -> int:
-    """Do what the arguments say; the exit status, which argparse's SystemExit may also bring."""
+    """Run the command and return its exit status; argparse raises SystemExit for wrong usage."""
     args = build_parser().parse_args(_plain(argv))
     with Signals(restore=True) as signals:
         try:
@@ -93,7 +93,7 @@ def say(line: str) -> None:
     try:
         stream.write(line.encode(encoding, "replace").decode(encoding) + "\n")
         stream.flush()
-    except (OSError, ValueError):  # closed: there is nobody to tell
+    except (OSError, ValueError):  # the stream is closed
         return
 
 
@@ -145,7 +145,7 @@ def _run(args: argparse.Namespace, signals: Signals) -> int:
 
 
 def _check_installation(args: argparse.Namespace) -> None:
-    """Say what is missing before anything else is said."""
+    """Raise `NotInstalled` for a missing library, before any other message is printed."""
     if importlib.util.find_spec("torch") is None:
         if running_application() is not None:
             steps = (

@@ -1,8 +1,8 @@
-"""A process that ends, whatever happens: nobody is at the screen to close it.
+"""Makes sure that a batch process ends, because no user is there to close it.
 
 Python threads may never run again once Slicer's main thread waits for events, or hangs in C++, with Python's lock held.
-So the last guard is faulthandler's, a thread of C that needs no lock: it writes where the process hangs, and ends it
-with status 1.
+So the last guard is faulthandler, whose C thread needs no lock: it prints where the process hangs and ends it with
+status 1.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ from collections.abc import Callable
 from typing import Any
 
 LEAVE_SECONDS = 20.0  # for the application to close by itself
-GRACE_SECONDS = 60.0  # by which the guard without words comes after the one that says why
+GRACE_SECONDS = 60.0  # so that the guard with a message comes first
 
 
 class Watchdog:
     """Ends the process when `beat` was not called for too long; use it with `with`.
 
     Args:
-        seconds: how long; None: for ever.
-        say: takes the sentence that is said then.
+        seconds: time limit; None: no limit.
+        say: prints the message.
     """
 
     def __init__(self, seconds: float | None, say: Callable[[str], None]) -> None:
@@ -47,7 +47,7 @@ class Watchdog:
             faulthandler.cancel_dump_traceback_later()
 
     def beat(self) -> None:
-        """Something has happened."""
+        """Restart the countdown."""
         self._last = time.monotonic()
         if self._seconds is not None and self._last - self._armed > 1.0:
             self._armed = self._last
@@ -63,11 +63,11 @@ class Watchdog:
                 )
                 with contextlib.suppress(Exception):
                     sys.stderr.flush()
-                os._exit(1)  # upon which the workers end too, as their pipes close
+                os._exit(1)  # the workers end too, because their pipes close
 
 
 def end_process(status: int) -> None:
-    """End the process with this status: Slicer by its own way if that works, at once if it does not."""
+    """End the process with this status: through Slicer's own exit if that works, otherwise at once."""
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(Exception):
             stream.flush()
@@ -102,7 +102,7 @@ def _guard(seconds: float) -> None:
 
 
 def _real_stderr() -> Any:
-    """A stderr that the system knows: Slicer puts an object of its own in its place."""
+    """The stderr of the operating system; Slicer replaces sys.stderr by its own object."""
     for stream in (sys.__stderr__, sys.stderr):
         try:
             stream.fileno()

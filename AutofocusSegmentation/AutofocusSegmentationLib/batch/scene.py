@@ -1,4 +1,4 @@
-"""The scene in which a batch builds its cases: Slicer's own, or in a Python without the application one like it."""
+"""The scene in which a batch builds its cases: Slicer's own or, without the application, a new one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class BatchScene:
     _kept: list[Any] = field(default_factory=list)  # logics, which the scene does not keep alive
 
     def clear(self) -> None:
-        """Take everything out but what every scene has."""
+        """Empty the scene; singleton nodes stay."""
         self.mrml.Clear(0)
 
     def show(self, volume: Any) -> None:
@@ -62,7 +62,7 @@ class BatchScene:
             if node.GetLayoutName() == name:
                 return node
         node = getattr(slicer, kind)()
-        default = self.mrml.GetDefaultNodeByClass(kind)  # which knows what axial is
+        default = self.mrml.GetDefaultNodeByClass(kind)  # it has the orientation presets
         if default is not None:
             node.Copy(default)
         node.SetName(name)

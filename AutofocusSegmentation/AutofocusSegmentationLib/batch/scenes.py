@@ -57,7 +57,7 @@ def write_scenes(
         batch: as it was run.
         model: with which model.
         say: takes lines about what failed.
-        beat: called now and then, as a sign of life.
+        beat: called regularly, so that the watchdog knows that the batch is alive.
         cancelled: asked between cases.
 
     Raises:
@@ -85,7 +85,7 @@ def scene_path(batch: Batch, case: Case) -> Path:
 
 
 def _done(batch: Batch, model: Model) -> Iterator[Case]:
-    """The cases that are done; the checksum of each is looked at when its turn comes."""
+    """The cases that are done; the checksums of a case are compared when it is its turn."""
     records = Records(batch.folder)
     for case in batch.cases:
         if case.problem is None:
@@ -118,10 +118,10 @@ def _one(batch: Batch, model: Model, case: Case, say: Callable[[str], None]) -> 
 
 
 def fill(scene: BatchScene, name: str, job: Job, model: Model) -> Any:
-    """Put a case into an empty scene: its volumes as the engine read them, and what it found.
+    """Put a case into an empty scene: its volumes as the engine reads them, and its result.
 
     Returns:
-        What scene_results.add_to_scene returns: the nodes.
+        The nodes, as `add_to_scene` returns them.
     """
     from AutofocusCore.images import read_image
     from AutofocusCore.jobs.saved_result import read_result
@@ -141,7 +141,7 @@ def fill(scene: BatchScene, name: str, job: Job, model: Model) -> Any:
 
 
 def _save(scene: BatchScene, final: Path) -> None:
-    """Write aside, under the final name, as a scene names the folder in its archive after its file; then move it."""
+    """Write into a temporary folder, then move the file. It has its final name at once: the archive repeats it."""
     aside = aside_name(final)
     try:
         aside.mkdir()

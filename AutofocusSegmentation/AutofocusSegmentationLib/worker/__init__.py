@@ -1,1 +1,1 @@
-"""The worker process as the module uses it: started, asked and heard without blocking the application."""
+"""Use of the worker process without blocking the application: starting it, sending requests, receiving answers."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class FrameRuns:
-    """What is left to do, and what has come of it.
+    """The frames of one run: those still to do, and the results so far.
 
     Args:
         channels: the volume nodes, in the model's order; the first one is the reference.
@@ -70,7 +70,7 @@ class FrameRuns:
         return self._results[self.reference.chosen]
 
     def into_scene(self, name: str, *, replace: Any = None) -> Any:
-        """One segmentation node for all frames, which the sequence's browser plays; `replace`: the one to fill anew."""
+        """One segmentation node for all frames, which the sequence's browser plays; `replace`: the node to reuse."""
         structures = [structure.to_dict() for structure in self.shown_result().structures]
         collected = SegmentationFrames(self.reference, structures, name=name, replace=replace)
         for number, result in self._results.items():

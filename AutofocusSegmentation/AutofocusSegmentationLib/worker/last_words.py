@@ -1,4 +1,4 @@
-"""What a worker process wrote to its error stream, and what can be made of it when the process has ended."""
+"""A worker's error stream, and the cause and remedy derived from it when the process has ended."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ErrorStream:
         self._read = 0
 
     def news(self) -> list[str]:
-        """The lines that came since this was last asked."""
+        """The lines written since the last call."""
         try:
             with self.path.open("rb") as stream:
                 stream.seek(self._read)

@@ -1,4 +1,4 @@
-"""A run without the panel, which waits: for scripts, other modules and the module's own test."""
+"""A blocking run without the panel, for scripts, other modules and the module's self-test."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ def process(
     replace: Any = None,
     timeout: float | None = None,
 ) -> Any:
-    """Segment volume nodes with a worker of its own, and give the segmentation node.
+    """Segment volume nodes with a new worker, and return the segmentation node.
 
     Raises:
-        AutofocusError: with cause and remedy; the scene is as it was.
+        AutofocusError: the run failed; the scene is unchanged.
     """
     main_thread = MainThreadQueue()
     session = WorkerSession(main_thread, on_log=lambda line: None)

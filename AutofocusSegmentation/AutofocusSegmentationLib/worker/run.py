@@ -81,8 +81,8 @@ class Run:
     fault: AutofocusError | None = None
     started: float = field(default_factory=time.monotonic)
     _job: int | None = None
-    _names: dict[str, str] = field(default_factory=dict)  # of exchanged files, as the user knows the volumes
-    _folder: Path | None = None  # of the copies that the worker reads, which go when the run has ended
+    _names: dict[str, str] = field(default_factory=dict)  # the user's name of each exchanged file's volume
+    _folder: Path | None = None  # with the copies that the worker reads; removed when the run has ended
 
     def start(self, request: SegmentationRequest) -> None:
         """Begin; returns at once."""
@@ -173,14 +173,14 @@ class Run:
     def _end(self, state: State) -> None:
         self.state = state
         self.session.forget(self._job)
-        if self._folder is not None:  # in the background, as much may be in it
+        if self._folder is not None:  # in the background, because large files take time
             folder = self._folder
             threading.Thread(target=lambda: _remove(folder), daemon=True, name="removal").start()
         self.on_end(self)
 
 
 def _write(images: Sequence[VolumeSnapshot], folder: Path) -> list[str]:
-    folder.mkdir()  # and not its parent, which is gone if the run has been cancelled
+    folder.mkdir()  # without its parent, which no longer exists if the run was cancelled
     paths = []
     for number, image in enumerate(images, start=1):
         path = folder / f"channel-{number}.nrrd"
@@ -199,7 +199,7 @@ def _remove(folder: Path) -> None:
 
 
 def in_words(value: Any, names: dict[str, str]) -> Any:
-    """What the worker says (any JSON), with the user's names of volumes in place of those of exchanged files."""
+    """The worker's answer (any JSON), with the names of exchanged files replaced by the user's names of the volumes."""
     if isinstance(value, str):
         for file, name in names.items():
             value = value.replace(file, name)

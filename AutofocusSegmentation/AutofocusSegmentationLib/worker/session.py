@@ -28,11 +28,11 @@ Answer = Callable[[Fields], None]
 
 ENDED_CODE = "worker"
 KILL_SECONDS = 1.0  # how long a cancelled job may take to end by itself
-IDLE_SECONDS = 300.0  # after which a worker that nobody asks anything gives its memory back
+IDLE_SECONDS = 300.0  # after which an idle worker is ended, to free its memory
 
 
 def ignore(fields: Fields) -> None:
-    """For answers that nobody waits for."""
+    """Default callback: does nothing."""
 
 
 @dataclass
@@ -97,12 +97,12 @@ class WorkerSession:
         return key
 
     def forget(self, key: int | None) -> None:
-        """Whatever the answer to this request is going to be, nobody waits for it any more."""
+        """Ignore the answer to this request."""
         if key is not None:
             self._requests.pop(key, None)
 
     def rest(self) -> None:
-        """End a process that nobody has asked anything for a while, to give its memory back; call this now and then."""
+        """End a process that has been idle for `idle_seconds`, to free its memory; call this regularly."""
         if self._process is None or self._requests:
             self._last_used = time.monotonic()
         elif time.monotonic() - self._last_used > self.idle_seconds:
@@ -110,9 +110,9 @@ class WorkerSession:
             self._end(KILL_SECONDS)
 
     def cancel(self) -> None:
-        """End whatever is being done, and the process with it; at once in the eyes of the caller.
+        """Cancel all requests and end the process. Returns at once.
 
-        The process is asked to quit, by which it leaves no partial file, and is killed if it does not within a second.
+        The process is asked to quit, so that it removes partial files. If it does not within a second, it is killed.
         """
         self._end(KILL_SECONDS)
 
@@ -151,12 +151,12 @@ class WorkerSession:
             return None
 
         def end() -> None:
-            process.close()  # upon which it stops by itself, whatever it is doing
+            process.close()  # its stdin closes, so it stops its work and ends
             try:
                 process.process.wait(patience)
             except Exception:
                 process.kill()
-            process.kill()  # what it may have started itself
+            process.kill()  # and its child processes
             if folder is not None:
                 folder.remove()
 
@@ -166,7 +166,7 @@ class WorkerSession:
 
     def _hear(self, process: WorkerProcess, message: Fields | None) -> None:
         if process is not self._process:
-            return  # from one that was ended
+            return  # a late answer of a process that was ended
         self._log_errors()
         if message is None:
             self._died(process)
@@ -204,7 +204,7 @@ class WorkerSession:
 
 
 class _Forwarder(queue.Queue):  # type: ignore[type-arg]
-    """A queue that keeps nothing: what is put goes on at once."""
+    """A queue that passes each item on at once and keeps none."""
 
     def __init__(self, forward: Callable[[Any], None]) -> None:
         super().__init__()
