@@ -1,7 +1,7 @@
 """The plan of a run in the ROI domain: how many planes at a time, and how much memory that takes.
 
 The active voxels stream through all layers from the first plane to the last, as in :mod:`.schedule`; a layer's rows are
-forgotten when no later layer reads them. Where memory allows, each layer computes all planes at once.
+dropped when no later layer reads them. Where memory allows, each layer computes all planes at once.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def computing_steps(graph: RowGraph, layout: Layout, slab: int) -> Iterator[Step
 
 
 def last_reads(graph: RowGraph, layout: Layout, slab: int) -> dict[int, int]:
-    """For each stage, the number of the step after which nobody reads it any more."""
+    """For each stage, the number of the last step that reads it."""
     last: dict[int, int] = {}
     for number, step in enumerate(computing_steps(graph, layout, slab)):
         if step.stage != INPUT:

@@ -1,4 +1,4 @@
-"""What the DICOM objects that we write have in common: whose they are, what made them, what they refer to."""
+"""Common parts of the DICOM objects written here: patient and study, algorithm, references."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class PlaneLike(Protocol):
 
 @dataclass(frozen=True)
 class Algorithm:
-    """What made a segmentation, for the objects' algorithm identification.
+    """The algorithm that made a segmentation, for the algorithm identification of DICOM objects.
 
     Args:
         name: the model's name; or that of another tool.
@@ -74,7 +74,7 @@ class Algorithm:
 
     @property
     def parameters(self) -> dict[str, str]:
-        """What else identifies it, for the algorithm identification."""
+        """Further parameters for the algorithm identification."""
         return {"software": self.software, **({"sha256 of the weights": self.checksum} if self.checksum else {})}
 
     @classmethod
@@ -106,7 +106,7 @@ def need(package: str, what: str) -> Any:
 
 
 def check_dicom_packages(kind: str) -> None:
-    """Find out before hours of computing whether objects of this kind, "rtstruct" or "seg", can be written.
+    """Check before the computation that objects of this kind, "rtstruct" or "seg", can be written.
 
     Raises:
         OutputError: a library is missing.
@@ -141,7 +141,7 @@ def frame_of_reference(header: Any) -> str:
 
 
 def made_uid(header: Any, what: str) -> str:
-    """A UID that stands for something of the series which has none; the same for the same series."""
+    """A UID for a part of the series that has none; always the same for the same series."""
     from pydicom.uid import generate_uid
 
     return str(generate_uid(entropy_srcs=[_text(header, "SeriesInstanceUID"), what]))

@@ -43,7 +43,7 @@ def write_image(path: Path, image: sitk.Image, *, provenance: Mapping[str, Any] 
 
 
 def _provoke_os_error(path: Path) -> None:
-    """ITK says little about why it failed; the operating system says more to one who writes there by himself."""
+    """The reason why a file cannot be written, from a test with the operating system: ITK's messages lack it."""
     with path.open("ab") as stream:
         stream.write(b"\0" * 65536)
         stream.flush()

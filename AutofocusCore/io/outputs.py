@@ -32,7 +32,7 @@ def check_writable(
     inputs: Iterable[str | os.PathLike[str]] = (),
     later: Iterable[str | os.PathLike[str]] = (),
 ) -> None:
-    """Find out before hours of computing that a result could not be written.
+    """Check before the computation that the results can be written.
 
     Args:
         paths: the outputs.

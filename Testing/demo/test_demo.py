@@ -13,6 +13,7 @@ import torch
 import AutofocusCore
 from AutofocusCore.models import Channel, Normalization, write_bundle
 from AutofocusCore.models.terminology import structures
+from Demo.demo import main
 from Testing.small_models import small_spec
 
 from .conftest import NAMES, Case
@@ -95,15 +96,18 @@ def test_without_egl_the_segmentation_is_there_and_the_rest_is_explained(
     assert "apt-get install libegl1 libegl-mesa0" in done.stderr
 
 
-def test_an_input_without_a_model_is_wrong_usage(case: Case, tmp_path: Path) -> None:
-    done = demo("--input", case.scan, "--output", tmp_path / "output")
-    assert done.returncode == 2
-    assert "MODEL=" in done.stderr
+def test_an_input_without_a_model_is_wrong_usage(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--input", str(case.scan), "--output", str(tmp_path / "output")]) == 2
+    assert "MODEL=" in capsys.readouterr().err
     assert not (tmp_path / "output").exists()
 
 
-def test_an_unknown_model_is_named_in_one_sentence(case: Case, tmp_path: Path) -> None:
-    done = demo("--input", case.scan, "--model", "no-such-model", "--output", tmp_path / "output")
-    assert done.returncode == 1
-    assert "no-such-model" in done.stderr
-    assert "Traceback" not in done.stderr
+def test_an_unknown_model_is_named_in_one_sentence(
+    case: Case, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--input", str(case.scan), "--model", "no-such-model", "--output", str(tmp_path / "output")]) == 1
+    said = capsys.readouterr().err
+    assert "no-such-model" in said
+    assert "Traceback" not in said

@@ -20,7 +20,7 @@ from Training.configuration.config import load_config
 from Training.export import export
 from Training.loop.checkpoints import run_folder
 from Training.loop.data import load_data
-from Training.train import train
+from Training.train import main, train
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIG = """
@@ -221,10 +221,17 @@ def test_a_case_in_both_parts_of_the_split_is_refused(config_file: Path, data: P
         load_data(load_config(config_file))
 
 
-def test_the_command_prints_one_sentence_for_a_missing_split(config_file: Path, data: Path, tmp_path: Path) -> None:
+def test_the_command_prints_one_sentence_for_a_missing_split(
+    config_file: Path,
+    data: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     (data / "split.json").unlink()
-    ended = subprocess.run(command(config_file, tmp_path / "run"), cwd=ROOT, capture_output=True, text=True)
-    assert ended.returncode == 1
-    assert "split.json cannot be used" in ended.stderr
-    assert "Traceback" not in ended.stderr
+    monkeypatch.setattr(sys, "argv", ["train.py", str(config_file), "--out", str(tmp_path / "run")])
+    assert main() == 1
+    said = capsys.readouterr().err
+    assert "split.json cannot be used" in said
+    assert "Traceback" not in said
     assert not (tmp_path / "run").exists()

@@ -1,4 +1,4 @@
-"""The maps that the user can choose: reach, dilation and rates of a layer, those of the classes, uncertainty."""
+"""The maps that the user can choose: reach, dilation and rates of a layer, recalibration of a class, uncertainty."""
 
 from __future__ import annotations
 

@@ -57,12 +57,12 @@ class AttentionView:
         self._follow_cursor()
 
     def exit(self) -> None:
-        """Another module is shown; what lies over the scan stays."""
+        """Another module is shown; the overlay stays."""
         self._entered = False
         self.probe.stop()
 
     def close(self) -> None:
-        """The panel goes."""
+        """Release everything; the panel is being closed."""
         self.exit()
         self._known.clear()
         self._set = None
@@ -98,7 +98,7 @@ class AttentionView:
         self.set_attention(found)
 
     def node_removed(self, node: Any) -> None:
-        """A node left the scene: without its scan, its segmentation or its reach there is nothing to show."""
+        """A node left the scene; if it was the scan, the segmentation or the reach, stop showing the attention."""
         self._known = OrderedDict((key, one) for key, one in self._known.items() if node is not one.owner)
         if self._set is not None and (node is self._set.reference or node is self._set.owner):
             self.set_attention(None)
@@ -138,7 +138,7 @@ class AttentionView:
         self.update()
 
     def update(self) -> None:
-        """Bring the views into accord with the choices, and with the scans that they show."""
+        """Update the views to the user's choices and to the scans that they show."""
         if self._updating:
             return
         self._updating = True
@@ -194,7 +194,7 @@ class AttentionView:
         return [composite for composite in composite_nodes() if composite.GetBackgroundVolumeID() == scan]
 
     def _toggled(self, on: bool) -> None:
-        """The user wants the overlay: the views that show another scan are brought back to this one."""
+        """The user switched the overlay on: views that show another scan return to this one."""
         if on and self._set is not None and self._set.there and not self._updating and not self._on_screen():
             display.show_behind(composite_nodes(), self._set.reference)
         self.update()
@@ -220,7 +220,7 @@ class AttentionView:
     # The cursor, and 3-D
 
     def _subject(self) -> tuple[AttentionSet, Any] | None:
-        """What the cursor is about: the attention, and the layer where a map of one layer is shown."""
+        """The attention under the cursor, and its layer if a map of one layer is shown."""
         if self._set is None or not self._set.there or not self._set.looked:
             return None
         return self._set, self.widgets.layer if is_of_one_layer(self.widgets.map) else None

@@ -19,7 +19,7 @@ STEPS = 100  # of the range's handles
 
 
 class AttentionWidgets:
-    """What the user chooses of a set of attention maps.
+    """The user's choices for a set of attention maps.
 
     Args:
         ui: the panel's widgets.
@@ -107,7 +107,7 @@ class AttentionWidgets:
         self._filling = False
 
     def reset_range(self) -> None:
-        """The colours run over what occurs in the patient again, and all values are shown."""
+        """Reset the range of the colours to the values in the patient, and show all values."""
         self._ui.attentionOnlyCheckBox.checked = False
         for volume in self._volumes:
             display.set_range(volume, *first_range(volume))

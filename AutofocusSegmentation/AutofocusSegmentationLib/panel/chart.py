@@ -57,5 +57,5 @@ def draw_chart(
 
 
 def _text_colour() -> qt.QColor:
-    """Black or white, whichever the application's style writes with."""
+    """Black or white, as the text of the application's style."""
     return qt.QApplication.palette().color(qt.QPalette.WindowText)

@@ -1,4 +1,4 @@
-"""Closing the application while a run is under way: the user is told, and may stay."""
+"""Closing the application during a run: the user is asked first."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from slicer.i18n import tr as _
 
 
 class CloseGuard(qt.QObject):
-    """Sees that the main window is about to be closed."""
+    """Event filter that notices that the main window is about to be closed."""
 
     def watch(self, running: Callable[[], bool], cancel: Callable[[], None]) -> None:
-        """Begin.
+        """Install the filter.
 
         Args:
             running: whether a run is under way.
@@ -26,13 +26,13 @@ class CloseGuard(qt.QObject):
             self._window.installEventFilter(self)
 
     def stop(self) -> None:
-        """Watch no longer."""
+        """Remove the filter."""
         if self._window is not None:
             self._window.removeEventFilter(self)
             self._window = None
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802 (Qt's name)
-        """Qt calls this before the window gets an event; True keeps it from the window."""
+        """Called by Qt before the window gets an event; True stops the event."""
         if event.type() != qt.QEvent.Close or not self._running():
             return False
         question = _("A segmentation is running. Close all the same? The run ends, and nothing of it is kept.")

@@ -1,4 +1,4 @@
-"""What the network did where the cursor is: the weights as bars, how far it looked as a circle of true size."""
+"""The network's attention at the cursor: the weights as bars, the reach as a circle of true size."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def show_probe(label: Any, found: Probe | None) -> None:
 
 
 class CursorProbe:
-    """Follows the mouse over the slice views, and goes when the mouse leaves them or the patient.
+    """Shows the attention at the mouse in the slice views; hidden outside the views and the patient.
 
     Args:
         label: the QLabel to draw on.
@@ -58,7 +58,7 @@ class CursorProbe:
         return None if self._marker is None else self._marker.node
 
     def start(self) -> None:
-        """Begin to follow."""
+        """Start following the mouse."""
         if self._crosshair is not None:
             return
         self._crosshair = slicer.mrmlScene.GetFirstNodeByClass("vtkMRMLCrosshairNode")
@@ -67,14 +67,14 @@ class CursorProbe:
             self._tag = self._crosshair.AddObserver(event, self._moved)
 
     def stop(self) -> None:
-        """Follow no longer; the circle goes."""
+        """Stop following the mouse, and remove the circle."""
         if self._crosshair is not None and self._tag is not None:
             self._crosshair.RemoveObserver(self._tag)
         self._crosshair = self._tag = None
         self._leave()
 
     def look_at(self, point: tuple[float, float, float]) -> Probe:
-        """Show what the network did at a point, (x, y, z) in mm, RAS, of the world."""
+        """Show the attention at a point, (x, y, z) in mm, RAS, in world coordinates."""
         subject = self._subject()
         found = OUTSIDE if subject is None else probe_at(*subject, point)
         if subject is None or not found.inside:

@@ -44,7 +44,7 @@ class DeviceChoice:
         self._on_change = on_change
         self._updating = False
         self._parameters: Any = None
-        self.known = False  # whether the devices have been told
+        self.known = False  # whether the list of devices has arrived
         self.fill([])
         _fill(ui.precisionSelector, [(_("Automatic"), "auto"), ("bfloat16", "bfloat16"), ("float16", "float16"),
                                      ("float32", "float32")])  # fmt: skip
@@ -66,7 +66,7 @@ class DeviceChoice:
         self._updating = False
 
     def set_parameters(self, parameters: Any) -> None:
-        """Show what the parameter node says; None while there is none."""
+        """Show the choices of a parameter node; None while there is none."""
         self._parameters = parameters
         if parameters is None:
             return

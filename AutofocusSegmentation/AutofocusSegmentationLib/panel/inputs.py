@@ -1,4 +1,4 @@
-"""The panel's inputs: a selector for each channel of the model, which follow the views until the user chooses."""
+"""The panel's inputs: one selector per channel of the model. They follow the views until the user chooses a volume."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ VOLUME = "vtkMRMLScalarVolumeNode"
 
 
 def candidates(scene: Any) -> list[Any]:
-    """The scalar volumes that could be somebody's scan: no attention maps, nothing hidden, no labelmaps."""
+    """The scalar volumes that can be scans: without attention maps, hidden volumes and labelmaps."""
     nodes = [scene.GetNthNodeByClass(index, VOLUME) for index in range(scene.GetNumberOfNodesByClass(VOLUME))]
     return [
         node
@@ -147,7 +147,7 @@ class Inputs:
         return sentences
 
     def _compare_with_views(self) -> None:
-        """Say plainly where the views show another scan than the input; contours of other scans than theirs go."""
+        """Warn where the views show another scan than the input, and hide the contours of other scans."""
         shown, nodes = shown_volume(), [node for node in self.nodes() if node is not None]
         is_scan = shown is not None and shown in candidates(slicer.mrmlScene)
         if is_scan:
@@ -206,6 +206,6 @@ class Inputs:
 
 
 def channel_title(channel: dict[str, Any]) -> str:
-    """What the row of a channel is called: its name, with the modality where the name does not say it."""
+    """Label of a channel's row: its name, and the modality unless the name contains it."""
     name, modality = channel["name"], channel.get("modality") or ""
     return name if not modality or modality in name else f"{name} ({modality})"

@@ -1,4 +1,4 @@
-"""What the panel says: a sentence under the buttons, and all of it in the log."""
+"""Messages of the panel: the newest under the buttons, all of them in the log."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ WARNING_COLOUR = "#b35c00"
 
 
 def red(sentence: str) -> str:
-    """A sentence as rich text of a complaint."""
+    """An error message as rich text."""
     return f'<span style="color:{ERROR_COLOUR}">{html.escape(sentence)}</span>'
 
 
@@ -23,7 +23,7 @@ def amber(sentences: Sequence[str]) -> str:
 
 
 def show_warnings(label: Any, sentences: Sequence[str]) -> None:
-    """Show warnings on a QLabel, which goes where there are none."""
+    """Show warnings on a QLabel; it is hidden if there are none."""
     label.text = amber(sentences) if sentences else ""
     label.visible = bool(sentences)
 
@@ -44,7 +44,7 @@ class Messages:
         self.log(sentence)
 
     def hint(self, sentence: str) -> None:
-        """Show what can be done next; the log does without."""
+        """Show a hint about the next step, without a line in the log."""
         self._ui.statusLabel.text = html.escape(sentence)
 
     def log(self, line: str) -> None:
@@ -52,6 +52,6 @@ class Messages:
         self._ui.logText.appendPlainText(f"{time.strftime('%H:%M:%S')}  {line}")
 
     def complain(self, message: dict[str, Any]) -> None:
-        """Show the worker's error; a request that the user cancelled is none."""
+        """Show the worker's error, unless the user cancelled the request."""
         if message.get("code") != "cancelled":
             self.say(message["message"], error=True)

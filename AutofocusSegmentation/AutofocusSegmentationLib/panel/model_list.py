@@ -1,4 +1,4 @@
-"""The panel's list of models: a button that opens it, a search, and what one wants to know before choosing."""
+"""The panel's list of models: a button that opens it, a search field, and key facts about each model."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ POPUP_SIZE = (480, 290)  # pixels, at least as wide as the button
 
 
 def mean_dice(model: dict[str, Any]) -> float | None:
-    """Mean over the structures, on cases that were not trained on; None where nobody measured."""
+    """Mean over the structures, on cases that were not trained on; None where it was not measured."""
     values = list((model.get("dice") or {}).values())
     return sum(values) / len(values) if values else None
 
@@ -30,7 +30,7 @@ def modality(model: dict[str, Any]) -> str:
 
 
 def words(model: dict[str, Any]) -> str:
-    """All that a search looks through, in lower case."""
+    """The text that the search looks through, in lower case."""
     structures = " ".join(structure["name"] for structure in model["structures"])
     return " ".join([model["name"], model["title"], modality(model), structures]).lower()
 
@@ -55,7 +55,7 @@ def summary(model: dict[str, Any]) -> str:
 
 
 def button_text(model: dict[str, Any] | None) -> str:
-    """What the button that opens the list says."""
+    """Text of the button that opens the list."""
     return _("Choose a model…") if model is None else f"{model['title']} ({modality(model)})"
 
 
@@ -96,7 +96,7 @@ class ModelList:
         ui.importModelButton.connect("clicked(bool)", lambda checked=False: self.import_file())
 
     def fill(self, models: Sequence[dict[str, Any]], wanted: str = "") -> None:
-        """Show these; the one that is `wanted`, or else the one that was chosen before, is chosen."""
+        """Show these models, and choose `wanted` or the model that was chosen before."""
         self._chosen = wanted or self._chosen
         self.error = ""
         self._filling = True
@@ -113,7 +113,7 @@ class ModelList:
             for column, text in enumerate(cells):
                 item.setText(column, text)
                 item.setToolTip(column, names if column == STRUCTURES else model.get("intended_use") or text)
-            tree.addTopLevelItem(item)  # which owns it from here on; with the tree as parent, Python would
+            tree.addTopLevelItem(item)  # the tree owns the item now; with the tree as its parent, Python would
             self._items[model["name"]] = item
         for column in (TITLE, MODALITY, DICE, TIME):
             tree.resizeColumnToContents(column)

@@ -1,4 +1,4 @@
-"""Where a result goes: a new segmentation, or an earlier result of the same scan and model. Nothing is lost unasked."""
+"""Output of the next run: a new segmentation, or an earlier result of the same scan and model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from AutofocusSegmentationLib.scene.result_identity import is_edited, is_result_
 
 
 def confirm_output(node: Any, scan: Any, model: dict[str, Any]) -> bool:
-    """Ask before a segmentation is replaced that somebody might miss; True: go on, and a copy is kept.
+    """Ask before a segmentation with other content is replaced. True: replace it, and keep a copy.
 
     Args:
         node: the chosen output; None: a new segmentation.
@@ -37,7 +37,7 @@ def confirm_output(node: Any, scan: Any, model: dict[str, Any]) -> bool:
 def fitting_output(node: Any, channels: Sequence[Any], model: dict[str, Any] | None) -> Any:
     """The chosen output, or None once it is a result of another scan or model than is chosen now.
 
-    What no run has made stays chosen: the user wants it, and is asked before it is replaced.
+    A segmentation that was not made by a run stays chosen; the user is asked before it is replaced.
     """
     if node is None or model is None or not channels or channels[0] is None:
         return node

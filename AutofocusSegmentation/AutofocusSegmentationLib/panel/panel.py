@@ -114,7 +114,7 @@ class Panel:
         self.attention.exit()
 
     def close(self) -> None:
-        """The application ends, or the module is loaded again."""
+        """Release everything: the application is ending, or the module is being reloaded."""
         self.timer.stop()
         self.guard.stop()
         self.views.stop()
@@ -164,7 +164,7 @@ class Panel:
         self.session.request("models", on_result=self._got_models, on_error=self._no_models)
 
     def load_devices(self) -> None:
-        """Ask for the devices; without PyTorch there is nobody to ask."""
+        """Ask for the devices; without PyTorch there is no worker to ask."""
         if requirements.missing() is None:
             self.session.request("devices", on_result=self._got_devices, on_error=self.messages.complain)
 
@@ -192,7 +192,7 @@ class Panel:
         self._changed()
 
     def _changed(self) -> None:
-        """Something else is chosen: what is missing, what the plan is and whose result is shown may have changed."""
+        """A choice has changed: update what is missing, the plan and the result that is shown."""
         if self.parameters is not None and not self.control.running:
             scan = next(iter(self.inputs.nodes()), None)
             output = self.parameters.output
@@ -221,7 +221,7 @@ class Panel:
         return self.inputs.missing()
 
     def segment(self) -> None:
-        """The click on Segment."""
+        """Handle a click on Segment."""
         self._show_readiness()
         if not self.missing():
             self.timer.start()

@@ -1,4 +1,4 @@
-"""What the user has chosen, kept in the scene's parameter node, and so in saved scenes.
+"""The user's choices, kept in the scene's parameter node and therefore in saved scenes.
 
 The volumes of the channels are node references of the same node ("InputVolume0", "InputVolume1", …), as a model may
 have any number of them.

@@ -1,4 +1,4 @@
-"""The plan before the click: what would be computed, how much memory it takes, how long each model takes."""
+"""The plan before a run: what would be computed, how much memory it takes, how long each model takes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ DELAY_MS = 250
 
 
 class Planner:
-    """Asks the worker for plans when the choices have come to rest.
+    """Asks the worker for plans when the choices have not changed for a moment.
 
     Args:
         ui: the panel's widgets.
@@ -62,14 +62,14 @@ class Planner:
         self._parameters = parameters
 
     def soon(self, *, anew: bool = False) -> None:
-        """Plan when nothing more is changed for a moment; `anew`: even if the same has been planned before."""
+        """Plan after a moment without further changes; `anew`: even if the same was planned before."""
         if anew:
             self._planned_for = None
         self.estimate = None
         self._timer.start()
 
     def stop(self) -> None:
-        """Plan no more; answers that are still to come are not waited for."""
+        """Stop planning, and ignore answers that are still to come."""
         self._timer.stop()
         self._observe([])
         self._forget()
@@ -80,7 +80,7 @@ class Planner:
         self._requests = []
 
     def _observe(self, nodes: list[Any]) -> None:
-        """Plan anew when one of these nodes is moved or changed."""
+        """Plan again when one of these nodes is moved or changed."""
         for node, tag in self._observed:
             node.RemoveObserver(tag)
         self._observed = []
@@ -109,7 +109,7 @@ class Planner:
             self._ui.planLabel.text = red(str(error))
             return
         if self._planned_for == (model["name"], self._models.names, fields):
-            if self._known is not None:  # and no process is started only to say the same again
+            if self._known is not None:  # no process is started only to get the same plan
                 self.estimate = self._known
                 self._on_plan()
             return

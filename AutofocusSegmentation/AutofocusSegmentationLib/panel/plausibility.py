@@ -1,6 +1,6 @@
-"""What looks wrong before a run, in sentences for the user: the engine's own checks, on a sample of the voxels.
+"""Warnings before a run: the engine's own checks, on a sample of the voxels.
 
-They take milliseconds and stand beside Segment. What the engine finds in the whole image stands beside the result.
+They take milliseconds and are shown beside Segment. The engine's checks of the whole image are shown with the result.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def warnings_before(channels: list[Any], model: dict[str, Any]) -> list[str]:
 
 
 def warnings_after(record: dict[str, Any] | None, scan: Any = None) -> list[str]:
-    """Warnings that a finished run has left in its provenance, and one about its model; ``scan`` is the volume node."""
+    """Warnings from the provenance of a finished run, and one about its model; `scan` is the volume node."""
     found = [str(sentence) for sentence in (record or {}).get("warnings") or ()]
     model = (record or {}).get("model") or {}
     if model.get("synthetic") and not (scan is not None and scan.GetAttribute(SYNTHETIC)):
@@ -58,7 +58,7 @@ def _about_values(image: VolumeSnapshot, channel: dict[str, Any], stated: str | 
     values = image.array.reshape(-1)
     sample = np.ascontiguousarray(values[:: max(1, values.size // SAMPLES)], np.float32)
     if sample.size == 0 or not np.isfinite(sample).all():
-        return []  # the engine says what is wrong with it
+        return []  # the engine reports what is wrong
     if wanted == "CT" and look(sample).kind == "CT+1024":
         sentence = _(
             "{name} looks like a CT stored as HU + 1024. It is brought to Hounsfield units before it is segmented; "
@@ -70,6 +70,6 @@ def _about_values(image: VolumeSnapshot, channel: dict[str, Any], stated: str | 
 
 
 def _stated_modality(node: Any) -> str | None:
-    """What DICOM says of a volume's modality, kept by Slicer in the subject hierarchy."""
+    """The DICOM modality of a volume, which Slicer keeps in the subject hierarchy."""
     stated = hierarchy_of(node.GetScene()).GetItemAttribute(item_of(node), "DICOM.Modality")
     return str(stated).strip() or None

@@ -1,4 +1,4 @@
-"""What the panel says before a run: whether Segment can be clicked, what looks wrong, and what to do next."""
+"""State of the panel before a run: whether Segment can be clicked, warnings, and the next step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def show_readiness(panel: Panel, *, hint: bool) -> None:
 
     Args:
         panel: whose widgets.
-        hint: whether the status line says what to do next; otherwise what it says stays.
+        hint: whether the status line shows the next step; otherwise it keeps its text.
     """
     lacking, running = panel.missing(), panel.control.running
     panel.ui.segmentButton.enabled = not lacking

@@ -1,4 +1,4 @@
-"""From what is chosen in the panel to what is asked of the worker."""
+"""Makes requests to the worker from the choices in the panel."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from AutofocusSegmentationLib.worker.run import SegmentationRequest
 def make_request(
     channels: Sequence[Any], model: str, settings: dict[str, Any], parameters: Any, images: Sequence[Any] | None = None
 ) -> SegmentationRequest:
-    """What the click on Segment asks for.
+    """The request for a click on Segment.
 
     Args:
         channels: the volume nodes, in the model's order; the first one is the reference.

@@ -1,4 +1,4 @@
-"""What the worker needs and Slicer does not bring: PyTorch above all. Installed on a click and with consent only."""
+"""Libraries that the worker needs and Slicer lacks, above all PyTorch. They are installed on a click, with consent."""
 
 from __future__ import annotations
 

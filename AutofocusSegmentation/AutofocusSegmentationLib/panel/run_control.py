@@ -117,7 +117,7 @@ class RunControl:
             self._messages.say(_("Cancelled, because {name} was removed.").format(name=node.GetName()))
 
     def scene_closes(self) -> None:
-        """The scene is being emptied: the result would have no place."""
+        """Cancel the run, because the scene is being emptied."""
         if self.running:
             self.run.cancel()
             if self._steps is not None:
@@ -125,7 +125,7 @@ class RunControl:
             self._messages.say(_("Cancelled, because the scene was closed."))
 
     def _begin(self) -> None:
-        """Order what is chosen, or the next frame of it."""
+        """Send the request for the chosen volumes, or for the next frame."""
         try:
             images = None if self._frames is None else self._frames.images()
             request = make_request(
@@ -202,7 +202,7 @@ class RunControl:
             self._messages.log(warning)
 
     def _go_on(self) -> None:
-        """Take the next step of bringing a result in."""
+        """Do the next step of adding a result to the scene."""
         if self._steps is None:
             return  # the scene was closed
         try:

@@ -1,4 +1,4 @@
-"""Scans to try the module with: synthetic ones, made when they are asked for. No network, and nobody's data."""
+"""Sample scans: synthetic, computed on request. They need no network and show no real person."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def add_sample(scene: Any, sample: Sample) -> Any:
     from AutofocusSegmentationLib.scene.image_node import add_image
 
     node = add_image(scene, sample.name, _image(sample))
-    node.SetDescription(f"{sample.title}: computed, not scanned. It shows nobody.")
+    node.SetDescription(f"{sample.title}: computed, not scanned. It shows no real person.")
     node.SetAttribute(SYNTHETIC, "1")
     display = node.GetDisplayNode()
     display.SetAutoWindowLevel(False)

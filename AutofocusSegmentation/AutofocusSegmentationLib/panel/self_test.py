@@ -54,6 +54,6 @@ def _wait(until: Callable[[], bool]) -> None:
     end = time.monotonic() + SECONDS
     while not until():
         if time.monotonic() > end:
-            raise TimeoutError("nothing came of it in time")
+            raise TimeoutError("the condition was not met in time")
         slicer.app.processEvents()
         time.sleep(0.01)

@@ -1,6 +1,6 @@
-"""How attention volumes are laid over the scan: overlay, range, colours and legend.
+"""Display of attention volumes over the scan: overlay, range, colours and legend.
 
-What was in the foreground before is noted at each slice view's own node, and comes back when the overlay goes.
+The earlier foreground is stored in each slice view's composite node and restored when the overlay is removed.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ def show_behind(composite_nodes: Iterable[Any], scan: Any) -> None:
 
 
 def hide_overlay(composite_nodes: Iterable[Any]) -> None:
-    """Take the attention off slice views and put back what was in front; views without attention stay as they are."""
+    """Remove the attention from slice views and restore their foreground; views without attention are left alone."""
     for composite in composite_nodes:
         before = composite.GetAttribute(BEFORE)
         shown = composite.GetScene().GetNodeByID(composite.GetForegroundVolumeID() or "")
         if before is None:
             continue
-        if shown is None or is_attention(shown):  # else the user has chosen something else meanwhile
+        if shown is None or is_attention(shown):  # otherwise the user has chosen another foreground meanwhile
             state = json.loads(before)
             foreground = composite.GetNodeReference(BEFORE_ROLE)
             with _ChangingLayers(composite):
@@ -178,7 +178,7 @@ def _format(legend: Any, volume: Any) -> None:
 
 
 class _ChangingLayers:
-    """Around a change of a slice view's volumes: colour legends look at nothing less than a change by the user."""
+    """Marks a change of a slice view's volumes as made by the user, because colour legends react only to those."""
 
     def __init__(self, composite: Any) -> None:
         self._composite = composite

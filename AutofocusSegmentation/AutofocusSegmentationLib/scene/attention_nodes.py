@@ -42,19 +42,19 @@ HIDDEN_VALUES = 1e6  # above every value of attention
 
 
 def remove_attention(owner: Any) -> None:
-    """Take the attention of a segmentation out of the scene, if it has any."""
+    """Remove the attention of a segmentation from the scene, if it has any."""
     scene = owner.GetScene()
     remove_sequence(scene, owner)
     remove_with_folders(list(volumes_of(scene, owner)), DETAILS)
 
 
 def is_attention(node: Any) -> bool:
-    """Whether a volume node is one of these, and hence no scan to segment."""
+    """Whether a volume node is an attention map, and therefore no scan to segment."""
     return bool(node.GetAttribute(ATTENTION))
 
 
 def remove_sequence(scene: Any, owner: Any) -> None:
-    """Take the sequence over the layers, its browser and the volume that plays out of the scene."""
+    """Remove the sequence over the layers, its browser and its proxy volume from the scene."""
     for kind in ("vtkMRMLSequenceBrowserNode", "vtkMRMLSequenceNode", "vtkMRMLScalarVolumeNode"):
         nodes = scene.GetNodesByClass(kind)
         found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
@@ -67,7 +67,7 @@ def leave_air_out(volume: Any) -> None:
     least = volume.GetAttribute(LEAST)
     if least:
         display = volume.GetDisplayNode()
-        # Between air and the lowest value lies what interpolation makes at the skin.
+        # Interpolation at the skin gives values between air and the lowest value.
         display.SetThreshold(0.98 * float(least), HIDDEN_VALUES)
         display.SetApplyThreshold(True)
 

@@ -1,4 +1,4 @@
-"""The maps of one run: those that are in the scene, and those that are made when they are asked for."""
+"""The maps of one run: volumes in the scene, and volumes that are made on demand."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ class AttentionSet:
         return self.volumes()
 
     def volumes(self) -> list[Any]:
-        """All that are in the scene, of every layer and kind."""
+        """All attention volumes in the scene, of every layer and kind."""
         scene = None if self.owner is None else self.owner.GetScene()
         return [] if scene is None else list(volumes_of(scene, self.owner))
 
@@ -163,7 +163,7 @@ class AttentionSet:
         return bool(node.GetAttribute(ATTENTION)) and node.GetNodeReferenceID(OWNER_ROLE) == self.owner.GetID()
 
     def remove(self) -> None:
-        """Take all volumes, the sequence over them, and their folder if nothing else is in it, out of the scene."""
+        """Remove all volumes, the sequence over them, and their folder if it is empty then, from the scene."""
         if self.owner.GetScene() is not None:
             remove_sequence(self.owner.GetScene(), self.owner)
         remove_with_folders(self.volumes(), DETAILS)
@@ -187,7 +187,7 @@ class AttentionSet:
         layer: AttentionLayer | None = None,
         window: tuple[float, float] | None = None,
     ) -> Any:
-        """Put a map into the scene, its colours from what occurs in the patient unless `window` says otherwise."""
+        """Put a map into the scene; its colours run over the values in the patient, or over `window`."""
         low, high = window or occurring_range(values, air_is_zero=place.patient is not None)
         title = f"{name}: {self.owner.GetName()}"
         scene = self.reference.GetScene()
@@ -246,5 +246,5 @@ def add_attention(
     if everything:
         found.make_all()
     elif reach is None:
-        _ = found.anchor  # something that the scene remembers the run by
+        _ = found.anchor  # at least one volume, by which the run is found again
     return found

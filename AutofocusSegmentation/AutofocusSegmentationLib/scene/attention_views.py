@@ -1,4 +1,4 @@
-"""Ways to look at a run's attention as a whole: all rates side by side, a map in 3-D, a sequence over layers."""
+"""Views of a run's whole attention: all rates side by side, a map in 3-D, a sequence over layers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values of attention maps as they are coloured: which range occurs in the patient, and weights without the air."""
+"""Ranges of the colours of attention maps: which values occur in the patient, without the air."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from AutofocusCore.result import AttentionMap
 
 LOW, HIGH = 2.0, 98.0  # percentiles between which the colours run
-MOST_VALUES = 500_000  # that percentiles are taken of; more change nothing
+MOST_VALUES = 500_000  # used for percentiles; more values change nothing
 
 
 def shown_weight(attention: AttentionMap, k: int) -> NDArray[np.float32]:
@@ -24,7 +24,7 @@ def weights_range(attention: AttentionMap) -> tuple[float, float]:
 
 
 def occurring_range(values: NDArray[np.float32], *, air_is_zero: bool = False) -> tuple[float, float]:
-    """What occurs: the 2nd and the 98th percentile, in the patient where zeros are air. Never empty."""
+    """The 2nd and the 98th percentile, without the zeros if these are air; the range is never empty."""
     flat = values.reshape(-1)
     if air_is_zero:
         flat = flat[flat > 0]

@@ -1,4 +1,4 @@
-"""The folder of a result's details in the subject hierarchy: provenance and attention, out of the way."""
+"""The folder of a result's details in the subject hierarchy, with provenance and attention."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def details_folder(owner: Any) -> int:
 
 
 def put_into_details(node: Any, owner: Any) -> None:
-    """Put a node into the folder of a result's details, by which the folder is found again."""
+    """Put a node into the folder of a result's details; the folder is found again by it."""
     folder = details_folder(owner)
     hierarchy_of(owner.GetScene()).SetItemParent(item_of(node), folder)
     owner.AddNodeReferenceID(FOLDER_ROLE, node.GetID())

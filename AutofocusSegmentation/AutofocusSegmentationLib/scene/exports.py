@@ -205,7 +205,7 @@ def _as_image(values: NDArray[Any], index_to_lps: NDArray[np.float64]) -> sitk.I
 
 
 def _file_name(node: Any, key: str, taken: set[str]) -> str:
-    """A segment's name as every file system takes it, and no other segment has it."""
+    """A unique file name for a segment, valid on every file system."""
     name = re.sub(r"[^\w .+-]", "_", node.GetSegmentation().GetSegment(key).GetName()).strip(" .") or key
     while name.lower() in taken:
         name += "_"

@@ -81,7 +81,7 @@ class SegmentationFrames:
         frames: of the volume that is segmented.
         structures: what the label values mean, as for `add_segmentation`.
         name: of a new segmentation.
-        replace: the segmentation node to fill anew, with its frames if it has any; None makes one.
+        replace: the segmentation node to reuse, with its frames if it has any; None makes one.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class SegmentationFrames:
         data.SetName(self.node.GetName())
         fill_segmentation(data, labels, index_to_lps, self._structures)
         data.SetReferenceImageGeometryParameterFromVolumeNode(frame)
-        data.SetNodeReferenceID(data.GetReferenceImageGeometryReferenceRole(), None)  # the frame is in no scene of ours
+        data.SetNodeReferenceID(data.GetReferenceImageGeometryReferenceRole(), None)  # the frame is not in the scene
         shown = number == self._frames.chosen
-        if shown and self.node.GetSegmentation() is not data.GetSegmentation():  # else the application was quicker
+        if shown and self.node.GetSegmentation() is not data.GetSegmentation():  # the application may have done it
             self.node.CopyContent(data, False)

@@ -1,4 +1,4 @@
-"""What the engine is given of the scene: voxels with their place, and the region of interest.
+"""Input for the engine from the scene: voxels with their geometry, and the region of interest.
 
 All of it is in the *local* coordinates of one reference volume, that is, without its parent transform. The result is
 put under that transform again, and so lies on the anatomy whatever the transform is. Only for the main thread.
@@ -54,7 +54,7 @@ class VolumeSnapshot:
 
 
 def snapshot(node: Any, reference: Any = None) -> VolumeSnapshot:
-    """The voxels of a scalar volume node and their place, in no time: nothing is copied.
+    """The voxels of a scalar volume node and their geometry, without a copy.
 
     Args:
         node: a scalar volume or a labelmap.
@@ -142,7 +142,7 @@ def _check_voxels(
     volume = snapshot(reference)
     index_to_ras = RAS_TO_LPS @ volume.index_to_lps
     if size.min() > np.linalg.norm(volume.spacing):
-        return  # wherever it lies, it holds some
+        return  # such a box always holds a voxel centre
     signs = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
     corners = (centre + (signs * size) @ axes.T - index_to_ras[:3, 3]).T
     indices = np.linalg.solve(index_to_ras[:3, :3], corners).T

@@ -1,6 +1,6 @@
-"""Segments under an attention overlay: outlines alone, in colours that the overlay does not have.
+"""Display of segments under an attention overlay: outlines only, in colours that the overlay does not use.
 
-How they were shown before is noted at the segmentation's display node, and comes back when the overlay goes.
+The earlier display is stored in the segmentation's display node and restored when the overlay is removed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Where a node is: its place under transforms and in the subject hierarchy, and one node's place seen from another's.
+"""Position of nodes: under transforms, in the subject hierarchy, and relative to each other.
 
 Matrices are 4 × 4 and act on columns (x, y, z, 1) in mm. Slicer's own axes are RAS; files and the engine use LPS.
 """
@@ -33,7 +33,7 @@ def as_vtk(matrix: NDArray[np.float64]) -> vtkMatrix4x4:
 def local_to_local(node: Any, reference: Any) -> NDArray[np.float64]:
     """The matrix from the local coordinates of `node` to those of `reference`, RAS mm.
 
-    What both have in common is left out, so that two nodes under one non-linear transform are simply beside each other.
+    Common parents cancel, so two nodes under the same non-linear transform need no non-linear mapping.
 
     Raises:
         InputError: between the two there is a transform that no matrix can express.

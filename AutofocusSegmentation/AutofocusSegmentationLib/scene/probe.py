@@ -1,4 +1,4 @@
-"""What the network did at one point: the weights of the dilation rates there, and how far it looked, drawn around it.
+"""The attention at one point: the weights of the dilation rates, and the reach as a circle.
 
 Both are called at every move of the mouse, so they take microseconds.
 """

@@ -88,7 +88,7 @@ def fill_segmentation(
 
 
 def our_segments(node: Any) -> dict[str, str]:
-    """Id and structure of the segments that a run has made and nobody has renamed, in their order."""
+    """Id and structure of the segments made by a run and not renamed since, in their order."""
     segmentation = node.GetSegmentation()
     found = {}
     for index in range(segmentation.GetNumberOfSegments()):

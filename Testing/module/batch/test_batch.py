@@ -58,6 +58,27 @@ def batch(tmp_path: Path) -> Batch:
     return run
 
 
+@pytest.fixture
+def batch_here(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Batch:
+    """Run what the script runs in this process, without the application; workers are processes all the same."""
+    from AutofocusSegmentationLib.batch import command, scene
+
+    monkeypatch.chdir(tmp_path)
+    for module in (command, scene):  # another test of this process may have installed the stand-in for the application
+        monkeypatch.setattr(module, "running_application", lambda: None)
+
+    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
+        capsys.readouterr()
+        try:
+            status = command.run([str(argument) for argument in arguments])
+        except SystemExit as ended:  # argparse's
+            status = int(ended.code or 0)
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(arguments, status, said.out, said.err)
+
+    return run
+
+
 @pytest.fixture(scope="module")
 def phantom() -> sitk.Image:
     """A scan of the middle of a pelvis, coarse, and turned about the patient's axis."""
@@ -93,7 +114,7 @@ def opened(path: Path, folder: Path) -> SceneMaker:
 
 
 def test_a_folder_becomes_segmentations_scenes_and_a_table_and_goes_on_where_it_stopped(
-    batch: Batch, scans: Path, tmp_path: Path, phantom: sitk.Image
+    batch: Batch, batch_here: Batch, scans: Path, tmp_path: Path, phantom: sitk.Image
 ) -> None:
     command = ("--", "--input", scans, "--output", "out", *MODEL, "--attention", "--mrb")
     out = tmp_path / "out"
@@ -113,12 +134,12 @@ def test_a_folder_becomes_segmentations_scenes_and_a_table_and_goes_on_where_it_
     # Nothing is left to do; then a scene is lost, and a case has another scan.
     written = {path: path.stat().st_mtime_ns for path in out.glob("*.mrb")}
     assert len(written) == 2
-    second = batch(*command)
+    second = batch_here(*command)
     assert second.returncode == 0, second.stderr
     assert {path: path.stat().st_mtime_ns for path in out.glob("*.mrb")} == written
     (out / "Anna B.mrb").unlink()
     sitk.WriteImage(phantom + 7, str(scans / "Zoë.nrrd"))
-    third = batch(*command)
+    third = batch_here(*command)
     assert third.returncode == 0, third.stderr
     assert "Zoë: was done before from other images; done again." in third.stderr
     assert [row["status"] for row in rows(out / "scenes.csv")] == ["written", "written"]
@@ -201,11 +222,11 @@ def voxels(node: object) -> np.ndarray:
 
 
 def test_what_fails_is_named_and_does_not_keep_the_rest_from_being_done(
-    batch: Batch, scans: Path, tmp_path: Path
+    batch_here: Batch, scans: Path, tmp_path: Path
 ) -> None:
     (scans / "broken.nrrd").write_text("not an image", encoding="utf-8")
     (tmp_path / "out" / "Zoë.mrb").mkdir(parents=True)  # a folder, where a scene should go
-    done = batch("--input", scans, "--output", "out", *MODEL, "--format", ".nii.gz", "--mrb")
+    done = batch_here("--input", scans, "--output", "out", *MODEL, "--format", ".nii.gz", "--mrb")
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     status = {row["case"]: row["status"] for row in rows(tmp_path / "out" / "results.csv")}
@@ -283,17 +304,17 @@ def test_the_application_that_executes_the_script_ends_with_its_status(
         assert scene.mrml.GetFirstNodeByClass("vtkMRMLSegmentationNode").GetSegmentation().GetNumberOfSegments() == 6
 
 
-def test_wrong_usage_is_2_and_help_is_0(batch: Batch) -> None:
+def test_wrong_usage_is_2_and_help_is_0(batch: Batch, batch_here: Batch) -> None:
     assert batch("--input", "x").returncode == 2
-    assert batch("--input", "x", "--output", "y", "--model", "z", "--workers", "0").returncode == 2
-    helped = batch("--help")
+    assert batch_here("--input", "x", "--output", "y", "--model", "z", "--workers", "0").returncode == 2
+    helped = batch_here("--help")
     assert helped.returncode == 0
     assert "--mrb" in helped.stdout
 
 
-def test_missing_files_and_models_are_one_sentence(batch: Batch, scans: Path) -> None:
+def test_missing_files_and_models_are_one_sentence(batch_here: Batch, scans: Path) -> None:
     for arguments in (("--input", "nowhere", *MODEL), ("--input", scans, "--model", "nothing")):
-        done = batch(*arguments, "--output", "out")
+        done = batch_here(*arguments, "--output", "out")
         assert done.returncode == 1
         assert done.stderr.startswith("AutofocusBatch: ")
         assert len(done.stderr.strip().splitlines()) == 1, done.stderr
