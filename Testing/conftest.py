@@ -5,14 +5,19 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
 from hypothesis import settings
+
+from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -39,6 +44,18 @@ def models_of_the_user_stay_untouched(tmp_path_factory: pytest.TempPathFactory) 
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AUTOFOCUS_MODELS", str(tmp_path_factory.mktemp("models")))
         yield
+
+
+@pytest.fixture
+def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worker processes that this process starts have torch loaded already (fork_server.py)."""
+
+    def popen(command: list[str], *, start_new_session: bool = False, **options: Any) -> Any:
+        return fork_server.start(command, **options)
+
+    client = importlib.import_module("AutofocusCore.worker.client")
+    if fork_server.POSSIBLE:
+        monkeypatch.setattr(client, "subprocess", SimpleNamespace(**{**vars(subprocess), "Popen": popen}))
 
 
 def _outside_folder(variable: str, default: Path, what: str) -> Path:

@@ -59,7 +59,9 @@ def autofocus(tmp_path: Path) -> Autofocus:
 
 
 @pytest.fixture
-def autofocus_here(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Autofocus:
+def autofocus_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, forked_workers: None
+) -> Autofocus:
     """Run the command line in this process, where torch is loaded already."""
     monkeypatch.chdir(tmp_path)
 

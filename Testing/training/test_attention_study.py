@@ -16,6 +16,7 @@ import torch
 import Training.attention_study
 from AutofocusCore.errors import InputError
 from AutofocusCore.networks.build import build_network
+from Testing.core.small_networks import narrow_networks
 from Training.attention_study import TOGETHER, correlations, spread_text, study, write_study
 from Training.configuration.config import load_config
 from Training.evaluation.looking import (
@@ -46,7 +47,8 @@ def loud_network(domain: str = "box") -> torch.nn.Module:
     """An AFN-2 whose random weights are large enough for its attention to differ from place to place."""
     torch.manual_seed(0)
     norm = "fused" if domain == "roi" else "branch"
-    network = build_network("afn-2", in_channels=1, num_classes=2, domain=domain, norm=norm).eval()
+    with narrow_networks():
+        network = build_network("afn-2", in_channels=1, num_classes=2, domain=domain, norm=norm).eval()
     for weight in network.parameters():
         if weight.ndim > 1:
             torch.nn.init.kaiming_normal_(weight)
@@ -86,7 +88,8 @@ def test_a_structure_that_the_case_has_not_is_not_looked_at() -> None:
 
 
 def test_equal_attention_is_the_mean_rate_times_the_voxel_size() -> None:
-    network = build_network("afn-2", in_channels=1, num_classes=2).eval()
+    with narrow_networks():
+        network = build_network("afn-2", in_channels=1, num_classes=2).eval()
     for name, weight in network.named_parameters():
         if "attention" in name:
             torch.nn.init.zeros_(weight)

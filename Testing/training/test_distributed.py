@@ -27,20 +27,20 @@ architecture = { dilation_rates = [2, 3] }
 [data]
 watch = 2
 [segments]
-size = [6, 6, 6]
+size = [4, 4, 4]
 per_step = 2
 [optimizer]  # not Adam, which makes steps of the usual size out of gradients that are zero but for rounding
 name = "sgd"
 momentum = 0.9
 learning_rate = 0.01
 [run]
-steps = 4
+steps = 3
 loss = "both"
 background_weight = 0.5
 average = 0.9
 batch_norm = "all"
 precision = "float32"
-watch_every = 4
+watch_every = 3
 """
 
 

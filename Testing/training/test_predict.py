@@ -39,7 +39,7 @@ def balls_run(tmp_path_factory: pytest.TempPathFactory, balls_config: Path) -> P
 
 
 @pytest.fixture
-def predict(monkeypatch: pytest.MonkeyPatch) -> Command:
+def predict(monkeypatch: pytest.MonkeyPatch, forked_workers: None) -> Command:
     """The command line in this process; its exit status."""
 
     def run(*words: object) -> int:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 import AutofocusCore
 from AutofocusCore.errors import InputError
@@ -187,4 +187,4 @@ def rank_correlation(x: Sequence[float] | Floats, y: Sequence[float] | Floats) -
     """Spearman's correlation; NaN where there are fewer than three pairs, or one of both does not vary."""
     if len(x) < 3 or np.ptp(x) == 0 or np.ptp(y) == 0:
         return math.nan
-    return float(spearmanr(x, y).statistic)
+    return float(np.corrcoef(rankdata(x), rankdata(y))[0, 1])  # a third of the time of scipy.stats.spearmanr

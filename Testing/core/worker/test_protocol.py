@@ -19,6 +19,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.phantom import make_phantom
+from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -26,9 +27,9 @@ ROOT = Path(__file__).resolve().parents[3]
 class Conversation:
     """A worker, what it said so far, and what it printed."""
 
-    def __init__(self, *arguments: str, prelude: str = "") -> None:
+    def __init__(self, *arguments: str, prelude: str = "", fresh: bool = False) -> None:
         run = "import runpy; runpy.run_module('AutofocusCore.worker', run_name='__main__')"
-        self.process = subprocess.Popen(
+        self.process = (subprocess.Popen if fresh else fork_server.start)(
             [sys.executable, "-c", f"{prelude}\n{run}", *arguments],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "2"},
@@ -82,11 +83,11 @@ Talk = Callable[..., Conversation]
 
 @pytest.fixture
 def talk() -> Iterator[Talk]:
-    """Start workers that end with the test."""
+    """Start workers that end with the test; fresh ones load torch themselves."""
     started: list[Conversation] = []
 
-    def start(*arguments: str, prelude: str = "") -> Conversation:
-        started.append(Conversation(*arguments, prelude=prelude))
+    def start(*arguments: str, prelude: str = "", fresh: bool = False) -> Conversation:
+        started.append(Conversation(*arguments, prelude=prelude, fresh=fresh))
         return started[-1]
 
     yield start
@@ -110,7 +111,7 @@ running.run_job = noisy
 
 
 def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callable[..., Path], tmp_path: Path) -> None:
-    worker = talk(prelude=NOISE)
+    worker = talk(prelude=NOISE, fresh=True)
     hello = worker.ask(id=1, request="hello")
     assert (hello["type"], hello["protocol"], hello["pid"]) == ("result", 2, worker.process.pid)
     folder = Path(hello["folder"])
@@ -295,7 +296,7 @@ def test_what_slicers_python_lacks_is_not_needed(talk: Talk, tmp_path: Path) -> 
            "probabilities": True, "settings": {"device": "cpu", "precision": "float32"}}  # fmt: skip
     results = []
     for prelude in ("", BLOCK):
-        worker = talk(prelude=prelude)
+        worker = talk(prelude=prelude, fresh=True)
         assert worker.ask(id=1, request="hello")["type"] == "result"
         cpu = worker.ask(id=2, request="devices")["devices"][-1]
         assert 0 < cpu["free_bytes"] <= cpu["total_bytes"]

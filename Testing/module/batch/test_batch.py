@@ -59,7 +59,9 @@ def batch(tmp_path: Path) -> Batch:
 
 
 @pytest.fixture
-def batch_here(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Batch:
+def batch_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, forked_workers: None
+) -> Batch:
     """Run what the script runs in this process, without the application; workers are processes all the same."""
     from AutofocusSegmentationLib.batch import command, scene
 

@@ -29,6 +29,9 @@ class Heard:
         return bool(self.results or self.errors)
 
 
+pytestmark = pytest.mark.usefixtures("forked_workers")
+
+
 @pytest.fixture
 def main_thread() -> MainThreadQueue:
     return MainThreadQueue()
