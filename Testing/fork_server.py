@@ -39,6 +39,8 @@ class ForkedProcess:
                 read, write = os.pipe()
                 ends[name], own = (write, read) if number == 0 else (read, write)
                 given.append(own)
+            elif wanted == subprocess.DEVNULL:
+                given.append(os.open(os.devnull, os.O_RDWR))
             else:
                 given.append(os.dup(number if wanted is None else wanted.fileno()))
         self.stdin = os.fdopen(ends["stdin"], "wb") if "stdin" in ends else None

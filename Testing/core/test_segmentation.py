@@ -18,6 +18,7 @@ from AutofocusCore.images.resampling import sample, to_image
 from AutofocusCore.models import Channel, ModelSpec, Normalization
 from AutofocusCore.result import AttentionMap
 from AutofocusCore.segmentation import RoiBox, segment_image
+from Testing.core.small_networks import narrow_networks
 from Testing.small_models import small_spec
 
 THRESHOLDS = (1.0, 3.0)
@@ -46,7 +47,8 @@ def random_model(architecture: str = "afn-1", modality: str = "MR", channels: in
     """A network of random weights, scaled so that all classes occur."""
     torch.manual_seed(0)
     spec = describe(architecture, modality, channels, changes)
-    network = build_network(**spec.architecture).eval()
+    with narrow_networks():
+        network = build_network(**spec.architecture).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:
             torch.nn.init.kaiming_normal_(parameter)
@@ -56,7 +58,8 @@ def random_model(architecture: str = "afn-1", modality: str = "MR", channels: in
 def threshold_model(channel: int = 0, channels: int = 1, modality: str = "MR", **changes: object) -> Model:
     """A network whose weights pass one channel on and cut it at two thresholds of the normalised intensity."""
     spec = describe("basic", modality, channels, changes)
-    network = build_network(**spec.architecture).eval()
+    with narrow_networks():
+        network = build_network(**spec.architecture).eval()
     first = True
     for module in network.modules():
         if isinstance(module, torch.nn.Conv3d):
@@ -413,7 +416,8 @@ def body_model() -> Model:
         roi="body",
         spacing=(6.0, 6.0, 6.0),
     )
-    network = build_network(**spec.architecture).eval()
+    with narrow_networks():
+        network = build_network(**spec.architecture).eval()
     for parameter in network.parameters():
         if parameter.ndim > 1:
             torch.nn.init.kaiming_normal_(parameter)

@@ -44,6 +44,13 @@ def narrow_on_balls(request: pytest.FixtureRequest) -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def narrow() -> Iterator[None]:
+    """Networks of this test have a third of the channels."""
+    with narrow_networks():
+        yield
+
+
 @pytest.fixture(scope="session")
 def balls(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Seven volumes laid out as the Decathlon does, two structures each; the last, a test case, has only one."""

@@ -229,7 +229,7 @@ def test_a_command_that_is_not_whole_is_refused_as_usage(evaluate: Command, word
     assert ended.value.code == 2
 
 
-SCRIPTS = ["evaluate", "predict", "reproduce", "export", "attention_study"]
+SCRIPTS = ["train", "evaluate", "predict", "reproduce", "export", "attention_study"]
 SCRIPTS += ["streams_train", "streams_evaluate", "streams_table"]
 STARTER = """
 import contextlib, io, runpy, sys

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import AutofocusCore
+from Testing.core.small_networks import narrow_networks
 from Training.loop.losses import build_loss
 from Training.loop.recompute import recompute_hidden_layers
 from Training.loop.step import Arithmetic, add_gradients
@@ -19,7 +20,8 @@ def test_gradients_and_running_statistics_are_those_of_a_network_that_keeps_ever
     architecture: str, precision: str
 ) -> None:
     torch.manual_seed(0)
-    plain = AutofocusCore.build_network(architecture, in_channels=1, num_classes=3, dilation_rates=[2, 3]).train()
+    with narrow_networks():
+        plain = AutofocusCore.build_network(architecture, in_channels=1, num_classes=3, dilation_rates=[2, 3]).train()
     sparing = copy.deepcopy(plain)
     recompute_hidden_layers(sparing)
     size = 2 * plain.margin + 4
@@ -50,7 +52,8 @@ def test_less_is_kept_for_the_backward_pass() -> None:
             network(torch.randn(1, 1, 36, 36, 36))
         return sum(sizes)
 
-    plain = AutofocusCore.build_network("afn-4", in_channels=1, num_classes=3).train()
+    with narrow_networks():
+        plain = AutofocusCore.build_network("afn-4", in_channels=1, num_classes=3).train()
     sparing = copy.deepcopy(plain)
     recompute_hidden_layers(sparing)
     assert kept(sparing) < 0.5 * kept(plain)

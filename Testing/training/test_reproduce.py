@@ -63,6 +63,7 @@ def breaking(table: Path) -> None:
         text.write('[optimizer]\nname = "sgd"\nlearning_rate = 1e30\n')
 
 
+@pytest.mark.usefixtures("narrow")
 def test_hippocampus_runs_from_its_name_to_the_printed_table(
     reference_data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,6 +82,7 @@ def test_hippocampus_runs_from_its_name_to_the_printed_table(
     }  # fmt: skip
 
 
+@pytest.mark.usefixtures("narrow")
 def test_without_the_data_a_smoke_run_takes_phantoms_and_says_so(tmp_path: Path) -> None:
     text, missing = reproduce("hippocampus", tmp_path, tmp_path / "nowhere", quick=True, only=["basic"])
     assert not missing

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import torch
 
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
+from Testing import fork_server
 from Testing.training.conftest import TINY
 from Training.configuration.config import load_config
 from Training.export import export
@@ -22,7 +24,16 @@ from Training.loop.checkpoints import run_folder
 from Training.loop.data import load_data
 from Training.train import main, train
 
+pytestmark = pytest.mark.usefixtures("narrow")
+
 ROOT = Path(__file__).resolve().parents[2]
+NARROW_TRAINING = """
+import sys
+from Testing.core.small_networks import narrow_networks
+from Training.train import main
+with narrow_networks():
+    sys.exit(main())
+"""
 CONFIG = """
 [model]
 structures = ["Bladder"]
@@ -72,24 +83,30 @@ def config_file(tmp_path: Path, data: Path) -> Path:
 
 
 def command(config: Path, out: Path) -> list[str]:
-    return [sys.executable, "-m", "Training.train", str(config), "--out", str(out), "--threads", "1"]
+    return [sys.executable, "-c", NARROW_TRAINING, str(config), "--out", str(out), "--threads", "1"]
 
 
-def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(config_file: Path, tmp_path: Path) -> None:
+def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(
+    config_file: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     threads = torch.get_num_threads()
     torch.set_num_threads(1)  # as the other process: sums over several threads are rounded otherwise
     train(load_config(config_file), whole)
     torch.set_num_threads(threads)
 
-    process = subprocess.Popen(command(config_file, killed), cwd=ROOT, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = fork_server.start(command(config_file, killed), cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
     deadline = time.monotonic() + 120
     while not (killed / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()  # SIGKILL: no chance to tidy up
     process.wait()
-    again = subprocess.run(command(config_file, killed), cwd=ROOT, check=True, capture_output=True, text=True)
-    assert "going on after step" in again.stdout
+    capsys.readouterr()
+    torch.set_num_threads(1)
+    train(load_config(config_file), killed)
+    torch.set_num_threads(threads)
+    assert "going on after step" in capsys.readouterr().out
 
     logs = [[json.loads(line) for line in (run / "log.jsonl").open(encoding="utf-8")] for run in (whole, killed)]
     told = [[{name: line[name] for name in line if name != "seconds"} for line in log] for log in logs]

@@ -24,6 +24,8 @@ from Training.prepare import main as prepare
 from Training.preparing.found import safe_name
 from Training.train import train
 
+pytestmark = pytest.mark.usefixtures("narrow")
+
 CONFIG = """
 [model]
 structures = ["Bladder", "Prostate"]

@@ -7,14 +7,14 @@ import torch
 from torch.nn import functional
 
 from AutofocusCore.inference import predict_volume
-from Testing.core.small_networks import random_network
+from Testing.core.small_networks import narrow_network
 
 TILE, RESULT, MARGIN = 75, 47, 14
 
 
 def test_each_tile_is_a_pass_of_its_own_and_no_plane_is_dropped() -> None:
     """94 = 2 x 47 along one axis, where the released planner loses the last plane."""
-    network = random_network("afn-1")
+    network = narrow_network("afn-1")
     volume = torch.randn(1, 94, 10, 12)
     prediction = predict_volume(network, volume, -1.5, mode="paper", device="cpu", attention="all")
     assert prediction.plan.splits == 2
@@ -31,7 +31,7 @@ def test_each_tile_is_a_pass_of_its_own_and_no_plane_is_dropped() -> None:
 
 @pytest.mark.parametrize("size", [(1, 1, 1), (5, 48, 3)])
 def test_every_size_is_covered(size: tuple[int, int, int]) -> None:
-    network = random_network("basic")
+    network = narrow_network("basic")
     volume = torch.randn(1, *size)
     paper, exact = (
         predict_volume(network, volume, mode=mode, device="cpu", precision="float32")
@@ -42,7 +42,7 @@ def test_every_size_is_covered(size: tuple[int, int, int]) -> None:
 
 
 def test_deepmedic_has_tiles_of_its_own_size() -> None:
-    network = random_network("deepmedic")
+    network = narrow_network("deepmedic")
     prediction = predict_volume(network, torch.randn(1, 28, 20, 20), mode="paper", device="cpu")
     assert prediction.plan.splits == 2
     assert prediction.logits.shape == (3, 28, 20, 20)

@@ -92,14 +92,14 @@ def test_a_volume_that_is_split_for_want_of_memory_shows_no_seam(name: str) -> N
 
 
 def test_a_region_needs_less_work_than_the_whole() -> None:
-    network = random_network("afn-1")
+    network = narrow_network("afn-1")
     inside = plan_volume(network, (1, 60, 60, 60), region=((20, 30), (20, 30), (20, 30)), device="cpu")
     assert inside.work < 0.3 * plan_volume(network, (1, 60, 60, 60), device="cpu").work
 
 
 @pytest.mark.parametrize("name", ["basic", "afn-1", "afn-6", "aspp-s"])
 def test_nothing_farther_than_the_receptive_reach_matters(name: str) -> None:
-    network = random_network(name)
+    network = narrow_network(name)
     reach = receptive_reach(network)
     assert reach == {"basic": 14, "afn-1": 2 + 5 * 2 + 14, "afn-6": 2 + 6 * 14, "aspp-s": 14 + 14}[name]
     volume = torch.randn(1, 3, 3, reach + 2)
@@ -128,7 +128,7 @@ def reference_volume() -> torch.Tensor:
 
 
 def test_the_network_is_left_as_it_was(reference_volume: torch.Tensor) -> None:
-    network = random_network("afn-1").train()
+    network = narrow_network("afn-1").train()
     before = {key: value.clone() for key, value in network.state_dict().items()}
     predict_volume(network, reference_volume, device="cpu")
     assert network.training
@@ -136,7 +136,7 @@ def test_the_network_is_left_as_it_was(reference_volume: torch.Tensor) -> None:
 
 
 def test_each_channel_may_have_a_background_of_its_own() -> None:
-    network = random_network("afn-1", in_channels=2)
+    network = narrow_network("afn-1", in_channels=2)
     volume = torch.randn(2, 6, 7, 8)
     shifted = volume - torch.tensor([-1.0, 2.0]).reshape(2, 1, 1, 1)
     padded = torch.nn.functional.pad(shifted[None], 6 * [14]) + torch.tensor([-1.0, 2.0]).reshape(1, 2, 1, 1, 1)
@@ -146,7 +146,7 @@ def test_each_channel_may_have_a_background_of_its_own() -> None:
 
 
 def test_only_the_attention_asked_for_is_kept(reference_volume: torch.Tensor) -> None:
-    network = random_network("afn-4")
+    network = narrow_network("afn-4")
     assert predict_volume(network, reference_volume, device="cpu").attention == {}
     prediction = predict_volume(network, reference_volume, device="cpu", attention=[1, 3])
     assert set(prediction.attention) == {1, 3}
@@ -175,7 +175,7 @@ def test_cancelling_stops_before_the_next_slab() -> None:
 
     seen: list[Progress] = []
     with pytest.raises(Cancelled):
-        predict_volume(random_network("basic"), torch.zeros(1, 40, 16, 16), progress=seen.append, cancelled=cancelled)
+        predict_volume(narrow_network("basic"), torch.zeros(1, 40, 16, 16), progress=seen.append, cancelled=cancelled)
     assert asked == 4
     assert len(seen) == 3
 
@@ -197,12 +197,12 @@ def test_cancelling_stops_before_the_next_slab() -> None:
 def test_an_argument_that_makes_no_sense_is_named(arguments: dict[str, object], word: str) -> None:
     options = {"volume": torch.zeros(1, 5, 5, 5)} | arguments
     with pytest.raises(SettingError, match=word):
-        predict_volume(random_network("afn-1"), device="cpu", **options)  # type: ignore[arg-type]
+        predict_volume(narrow_network("afn-1"), device="cpu", **options)  # type: ignore[arg-type]
 
 
 def test_an_unknown_device_is_refused_and_nothing_taken_in_its_place() -> None:
     with pytest.raises(DeviceError, match=r"cuda:7.*choose one of auto"):
-        predict_volume(random_network("basic"), torch.zeros(1, 5, 5, 5), device="cuda:7")
+        predict_volume(narrow_network("basic"), torch.zeros(1, 5, 5, 5), device="cuda:7")
 
 
 def test_a_volume_that_fits_no_plan_says_how_much_it_needs() -> None:
@@ -223,7 +223,7 @@ def test_after_an_allocation_failed_the_plan_shrinks_and_the_run_goes_on(monkeyp
         return run(network, task, plan, device, dtype)
 
     monkeypatch.setattr(module, "run_exact", fail_twice)
-    network, volume = random_network("basic"), torch.randn(1, 48, 32, 32)
+    network, volume = narrow_network("basic"), torch.randn(1, 48, 32, 32)
     prediction = predict_volume(network, volume, BACKGROUND, device="cpu", precision="float32")
     assert limits == sorted(limits, reverse=True)
     assert len(set(limits)) == 3
@@ -238,7 +238,7 @@ def test_when_no_plan_is_small_enough_the_shortage_is_reported(monkeypatch: pyte
 
     monkeypatch.setattr(module, "run_exact", fail)
     with pytest.raises(MemoryLimitError, match="ran out of memory, also with smaller slabs"):
-        predict_volume(random_network("basic"), torch.randn(1, 30, 20, 20), device="cpu")
+        predict_volume(narrow_network("basic"), torch.randn(1, 30, 20, 20), device="cpu")
 
 
 def test_an_error_that_is_no_shortage_of_memory_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -249,7 +249,7 @@ def test_an_error_that_is_no_shortage_of_memory_is_not_hidden(monkeypatch: pytes
 
     monkeypatch.setattr(module, "run_exact", fail)
     with pytest.raises(ValueError, match="something else"):
-        predict_volume(random_network("basic"), torch.zeros(1, 5, 5, 5), device="cpu")
+        predict_volume(narrow_network("basic"), torch.zeros(1, 5, 5, 5), device="cpu")
 
 
 def test_the_lazy_names_of_the_package_are_those_functions() -> None:
