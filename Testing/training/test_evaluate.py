@@ -265,7 +265,7 @@ def test_every_script_tells_its_use_when_started_by_its_path(tmp_path: Path) -> 
 def test_every_script_tells_its_use_when_started_as_a_module(
     script: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [script, "--help"])
+    monkeypatch.setattr(sys, "argv", [f"{script}.py", "--help"])
     monkeypatch.delitem(sys.modules, f"Training.{script}", raising=False)  # else Python warns that it runs twice
     with pytest.raises(SystemExit) as ended:
         runpy.run_module(f"Training.{script}", run_name="__main__")

@@ -135,7 +135,7 @@ def test_bad_input_is_one_sentence_and_leaves_no_file(
     for arguments, what in (
         (["missing.nii.gz", "-m", tiny_model, "-o", "o.seg.nrrd"], "missing.nii.gz"),
         (["text.nii.gz", "-m", tiny_model, "-o", "o.seg.nrrd"], "not an image"),
-        ([scan, scan, "-m", tiny_model, "-o", "o.seg.nrrd"], "expects 1 image (MR), but 2 were given; give one image alone"),
+        ([scan, scan, "-m", tiny_model, "-o", "o.seg.nrrd"], "expects 1 image (MR), but 2 were given; give one image "),
         ([scan, "-m", tiny_model, "-o", "o.seg.nrrd", "--device", "cuda:77"], "no device 'cuda:77'"),
         ([scan, "-m", tiny_model, "-o", "none/o.seg.nrrd"], "none does not exist"),
         ([scan, "-m", tiny_model, "-o", scan], "is also an input"),
