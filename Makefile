@@ -25,7 +25,7 @@ PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 export INPUT MODEL OUTPUT TRUTH PYTHON
 
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-train bench-kernel screenshots latency soak table3 lint format drawing system clean
+.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-train bench-large bench-kernel screenshots latency soak table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -76,6 +76,9 @@ bench: venv ## time exact mode against tiles as released and MONAI's sliding win
 
 bench-roi: venv ## time a real CT in the ROI domain against released tiles and exact mode, and a training step
 	@$(VENV_PYTHON) -m Benchmarks.bench_roi --threads 1 2
+
+bench-large: venv ## time a CT of full size through AFN-6 in both domains (many minutes)
+	@$(VENV_PYTHON) -m Benchmarks.bench_large
 
 bench-train: venv ## time a training step against the plain module's
 	@$(VENV_PYTHON) -m Benchmarks.bench_train

@@ -171,8 +171,10 @@ def _box_step(network: Any, volume: Any, mask: Any, precision: str) -> Found:
     return Found(seconds * int(mask.sum()) / SEGMENT**3, memory, None)
 
 
-def print_network(architecture: str, ways: list[str], threads: int, turns: int, data: str, active: int) -> None:
-    """The rows of one network at one number of threads."""
+def print_network(
+    architecture: str, ways: list[str], threads: int, turns: int, data: str, active: int
+) -> dict[str, Found]:
+    """The rows of one network at one number of threads; answers the best of each way."""
     jobs = [Job(architecture, _norm(architecture, way), way, threads, data) for way in ways]
     found: dict[str, list[Found]] = {way: [] for way in ways}
     for turn in range(turns):
@@ -194,6 +196,32 @@ def print_network(architecture: str, ways: list[str], threads: int, turns: int, 
             f" {ratios[0]} | {ratios[1]} | {row.peak_bytes / 2**20:.0f} | {share} |",
             flush=True,
         )
+    return best
+
+
+def summary(architecture: str, threads: int, best: dict[str, Found], active: int) -> str:
+    """What the rows of one network come to, in sentences for Documentation/Benchmarks.md and the README."""
+    said = []
+    if "roi" in best:
+        row = best["roi"]
+        against = [
+            f"{_times(best, way, row)} times faster than {name}"
+            for way, name in (("tiles", "the released tiles"), ("exact", "exact mode"))
+            if way in best
+        ]
+        time = f"{architecture.upper()} takes {row.seconds:.2f} s and {row.peak_bytes / 2**20:.0f} MiB"
+        said.append(", ".join([f"In the ROI domain {time} for this scan on {threads} threads", " and ".join(against)]))
+    if "fallback" in best and "exact" in best:
+        row = best["fallback"]
+        said.append(
+            f"Without a compiler it takes {row.seconds:.2f} s, {_times(best, 'exact', row)} times exact mode's speed"
+        )
+    if "step-roi" in best:
+        row = best["step-roi"]
+        step = f"A training step over the whole scan takes {row.seconds / active * 1e6:.1f} µs an active voxel"
+        times = f", {_times(best, 'step-box', row)} times less than a segment's step" if "step-box" in best else ""
+        said.append(step + times)
+    return "".join(f"{sentence.removesuffix(', ')}. " for sentence in said).strip()
 
 
 def _norm(architecture: str, way: str) -> str:
@@ -223,9 +251,12 @@ def main() -> None:
     print(f"\nBox {box}, {body.size / 1e6:.2f} M voxels, {body.sum() / 1e6:.3f} M of them active.\n")
     print("| network | threads | way | s | us / active voxel | times (a) | times (b), (e) | peak MiB | share of peak |")
     print("|---|--:|---|--:|--:|--:|--:|--:|--:|")
+    active, summaries = int(body.sum()), []
     for architecture in options.networks:
         for threads in options.threads:
-            print_network(architecture, options.ways, threads, options.turns, options.data, int(body.sum()))
+            best = print_network(architecture, options.ways, threads, options.turns, options.data, active)
+            summaries.append(summary(architecture, threads, best, active))
+    print("\n" + "\n".join(summaries))
 
 
 if __name__ == "__main__":

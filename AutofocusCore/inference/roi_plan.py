@@ -76,15 +76,17 @@ def run_bytes(graph: RowGraph, layout: Layout, rows: Rows, slab: int, itemsize: 
     room, last = capacities(graph, layout, rows, slab), last_reads(graph, layout, slab)
     width = {index: stage.channels for index, stage in enumerate(graph.stages)} | {INPUT: graph.in_channels}
     held: dict[int, int] = {}
-    most = 0
+    most = longest = 0
     for number, step in enumerate(computing_steps(graph, layout, slab)):
+        first, stop = rows.between(*step.planes)
+        longest = max(longest, stop - first)
         if step.stage in room:
             held[step.stage] = room[step.stage] * width[step.stage] * itemsize
         most = max(most, sum(held.values()))
         for index in [index for index in held if last.get(index) == number]:
             del held[index]
     widest = max(stage.channels for stage in graph.stages)
-    return most + rows.starts[-1] * BYTES_A_VOXEL + min(PIECE, rows.starts[-1]) * 4 * (4 * widest + 16)
+    return most + rows.starts[-1] * BYTES_A_VOXEL + min(PIECE, longest) * 4 * (4 * widest + 16)
 
 
 def plan_roi(

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ import torch
 
 from AutofocusCore.inference import predict_volume
 from AutofocusCore.networks.build import build_network
+from Benchmarks.bench_large import body_in
 from Benchmarks.measuring import measure
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def peak_memory(
         architecture: of a network with one channel and three classes, unless `network` says otherwise.
         shape: of the volume, z, y, x in voxels.
         network: more arguments of :func:`build_network`.
-        body: whether the mask is a body of usual size, see :func:`body_in`, in place of the whole volume.
+        body: whether the mask is a body of usual size (`Benchmarks.bench_large.body_in`), not the whole volume.
         options: of :func:`predict_volume`.
     """
     job = {"architecture": architecture, "shape": shape, "network": network or {}, "body": body, "options": options}
@@ -44,16 +44,6 @@ def peak_memory(
     assert done.returncode == 0, done.stderr
     found: dict[str, float] = json.loads(done.stdout)
     return found
-
-
-def body_in(shape: Sequence[int]) -> torch.Tensor:
-    """The mask (z, y, x) of an elliptic trunk that is 0.76 of the field wide and 0.54 of it deep.
-
-    Of a field of 460 mm that is 350 mm by 250 mm.
-    """
-    depth, height, width = shape
-    y, x = torch.linspace(-1, 1, height)[:, None] / 0.54, torch.linspace(-1, 1, width)[None] / 0.76
-    return (x**2 + y**2 <= 1).expand(depth, height, width).contiguous()
 
 
 def _measure(

@@ -31,8 +31,7 @@ def test_the_plan_of_a_run_in_the_roi_domain_is_held(limit: int | None) -> None:
     network = {"domain": "roi", "norm": "fused"}
     result = peak_memory("afn-2", (64, 96, 96), network=network, body=True, precision="float32", memory_limit=limit)
     assert (result["slabs"] > 1) == (limit is not None)
-    # What the libraries took for the run before is there again for this one, so that a small run measures less.
-    assert 0.4 * result["planned"] <= result["measured"] <= 1.1 * result["planned"]
+    assert 0.6 * result["planned"] <= result["measured"] <= 1.1 * result["planned"]
 
 
 @pytest.mark.slow

@@ -133,16 +133,19 @@ def test_the_small_stream_sees_the_image_at_half_its_size() -> None:
 
 
 @pytest.mark.parametrize(
-    "options",
+    ("options", "bound"),
     [
-        {"encoder": "resnet34", "width": 16},
-        {"encoder": "vgg16", "width": 16, "scales": (0.75, 1.0)},
-        {"encoder": "resnet34", "width": 16, "resolution": 8, "dilations": ()},
+        ({"encoder": "resnet34", "width": 16}, 1e-5),
+        # Resizing by 0.75 reads between voxels. In float32 those places are rounded, the more so the farther from the
+        # image's start, so that a part that starts elsewhere differs (in double precision it does not). Against double
+        # precision, this network's whole result is off by 1.8e-5.
+        ({"encoder": "vgg16", "width": 16, "scales": (0.75, 1.0)}, 3e-5),
+        ({"encoder": "resnet34", "width": 16, "resolution": 8, "dilations": ()}, 1e-5),
     ],
 )
 @torch.inference_mode()
 def test_a_part_that_is_cut_at_the_alignment_with_the_halo_around_gives_the_very_values(
-    options: dict[str, Any],
+    options: dict[str, Any], bound: float
 ) -> None:
     """Also where convolutions are padded with zeros, strided or far-sighted, and poolings overlap."""
     network = streams_network(**options)
@@ -154,10 +157,10 @@ def test_a_part_that_is_cut_at_the_alignment_with_the_halo_around_gives_the_very
     whole = network(x)
     scale = whole.abs().max()
     left = network(x[..., : halo + 2 * alignment])
-    assert (left[..., : 2 * alignment] - whole[..., : 2 * alignment]).abs().max() <= 3e-5 * scale
+    assert (left[..., : 2 * alignment] - whole[..., : 2 * alignment]).abs().max() <= bound * scale
     right = network(x[..., 2 * alignment :])  # to the image's own end, which is no multiple of the alignment
     start = halo + 2 * alignment
-    assert (right[..., halo:] - whole[..., start:]).abs().max() <= 3e-5 * scale
+    assert (right[..., halo:] - whole[..., start:]).abs().max() <= bound * scale
     elsewhere = network(x[..., 1:])
     assert (elsewhere[..., halo:] - whole[..., halo + 1 :]).abs().max() > 1e-3 * scale
 
