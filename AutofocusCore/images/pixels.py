@@ -8,7 +8,8 @@ MONOCHROME1 only says how to show an image; its values are taken as they are.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,7 @@ def pixels_of(slices: Sequence[Slice]) -> list[Pixels]:
     for path in files:
         check_name(path)
         data = read_dataset(path, pixels=True)
-        try:
+        with _by_name(path):
             for one in slices:
                 if one.path == path:
                     mappings[path, one.index] = mapping_of(data, one.index, path)
@@ -53,10 +54,6 @@ def pixels_of(slices: Sequence[Slice]) -> list[Pixels]:
                 packed[path] = data
             else:
                 stored[path] = _native(data, path)
-        except InputError:
-            raise
-        except Exception as error:
-            raise damaged(path, f"{type(error).__name__} in its pixels") from None
     stored |= _decoded(packed)
     planes = []
     for one in slices:
@@ -71,6 +68,17 @@ def pixels_of(slices: Sequence[Slice]) -> list[Pixels]:
     if kind == np.int32 and (low < fits.min or high > fits.max):
         kind = np.float32
     return [p.astype(kind) for p in planes]
+
+
+@contextmanager
+def _by_name(path: Path) -> Iterator[None]:
+    """Name the file whatever is wrong with its pixels: libraries fail at damaged fields in many ways."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise damaged(path, f"{type(error).__name__} in its pixels") from None
 
 
 def _compressed(data: Any) -> bool:
@@ -145,16 +153,16 @@ def _decoded(packed: dict[Path, Any]) -> dict[Path, Pixels]:
     with tempfile.TemporaryDirectory(prefix="autofocus-") as folder:
         bare = {}
         for number, (path, data) in enumerate(packed.items()):
-            frames = _layout(data, path)[3]
-            check_frames(data, frames, path)
-            if str(data.file_meta.TransferSyntaxUID) == RLE:
-                array = data.pixel_array.reshape(frames, int(data.Rows), int(data.Columns))
-                result[path] = array
-                continue
-            bare[path] = Path(folder) / f"{number}.dcm"
-            _write_bare(bare[path], data)
-        if bare:
-            for path, array in _by_gdcm(bare).items():
+            with _by_name(path):
+                frames = _layout(data, path)[3]
+                check_frames(data, frames, path)
+                if str(data.file_meta.TransferSyntaxUID) == RLE:
+                    result[path] = data.pixel_array.reshape(frames, int(data.Rows), int(data.Columns))
+                    continue
+                bare[path] = Path(folder) / f"{number}.dcm"
+                _write_bare(bare[path], data)
+        for path, array in _by_gdcm(bare).items() if bare else ():
+            with _by_name(path):
                 data = packed[path]
                 shape = (int(data.get("NumberOfFrames") or 1), int(data.Rows), int(data.Columns))
                 if array.size != int(np.prod(shape)):
