@@ -351,3 +351,11 @@ def test_slices_that_do_not_say_how_large_their_pixels_are_say_just_this(write_s
     for path in folder.iterdir():
         change(path, PixelSpacing=None)
     assert "does not say how large its pixels are" in refusal(folder)
+
+
+@pytest.mark.parametrize("field", ["BitsAllocated", "PixelData"])
+def test_compressed_pixels_without_a_field_that_they_need_are_named(tmp_path: Path, field: str) -> None:
+    folder = write_seeds("packed DICOM", tmp_path / "sound")[0]
+    change(folder / "5.dcm", **{field: None})
+    assert f"{folder / '5.dcm'} " in refusal(folder)
+    assert "not foreseen" not in refusal(folder)
