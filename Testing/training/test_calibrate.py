@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import dataclasses
+from pathlib import Path
+
 import numpy as np
 import pytest
+import SimpleITK as sitk
 
 from AutofocusCore.review.features import FEATURES
+from Training.calibrating.cases import Collection
 from Training.calibrating.figures import caught, figures, rank_correlation
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 
@@ -45,3 +50,41 @@ def test_of_the_worst_tenth_those_among_the_lowest_quarter_of_estimates_are_caug
 
 def test_rank_correlation_is_one_for_any_rising_curve() -> None:
     assert rank_correlation(np.array([1.0, 2, 3, 9]), np.array([0.1, 0.2, 0.9, 1.0])) == pytest.approx(1)
+
+
+def test_contours_that_the_training_did_not_use_are_unknown_to_the_calibration(tmp_path: Path) -> None:
+    labels = np.zeros((10, 10, 10), np.uint8)
+    labels[:5], labels[5:7] = 1, 2
+    image = sitk.GetImageFromArray(labels)
+    image.SetSpacing((10.0, 10.0, 10.0))  # 1 mL a voxel: 500 and 200 mL
+    (tmp_path / "labels").mkdir()
+    sitk.WriteImage(image, str(tmp_path / "labels" / "a.nii.gz"))
+    sitk.WriteImage(image, str(tmp_path / "labels" / "b.nii.gz"))
+    found = Collection(
+        tmp_path, tmp_path / "labels", None, {"Large": 1, "Small": 2},
+        without=frozenset({("a", "Small")}), volumes_ml={"Large": (10.0, 300.0)},
+    )  # fmt: skip
+    assert found.known("a") == []
+    assert found.known("b") == ["Small"]
+
+
+def test_a_gross_error_of_a_reference_contour_hardly_moves_the_fit() -> None:
+    rows = cohort_of(0.2)
+    wrong = [dataclasses.replace(row, dice=0.02) if i == 4 else row for i, row in enumerate(rows)]
+    clean, moved = (fit_quality(some).structures["Easy"] for some in (rows, wrong))
+    assert moved.weights[0] == pytest.approx(clean.weights[0], abs=0.15)
+    assert moved.level == pytest.approx(clean.level, abs=0.2)
+
+
+def test_each_structure_has_weights_of_its_own_where_the_cases_say_so() -> None:
+    rng = np.random.default_rng(1)
+    rows = []
+    for patient in range(40):
+        for structure, sign in (("Up", 1.0), ("Down", -1.0)):
+            quality = rng.normal()
+            features = (quality, *([0.0] * (len(FEATURES) - 1)))
+            dice = 1 / (1 + np.exp(-(1 + sign * quality + 0.1 * rng.normal())))
+            rows.append(Row(f"p{patient}", structure, features, float(dice)))
+    fitted = fit_quality(rows).structures
+    assert fitted["Up"].weights[0] > 0.01
+    assert fitted["Down"].weights[0] < -0.01, "drawn towards the common ones, though not over to their side"
