@@ -209,8 +209,9 @@ def summary(architecture: str, threads: int, best: dict[str, Found], active: int
             for way, name in (("tiles", "the released tiles"), ("exact", "exact mode"))
             if way in best
         ]
+        unit = "thread" if threads == 1 else "threads"
         time = f"{architecture.upper()} takes {row.seconds:.2f} s and {row.peak_bytes / 2**20:.0f} MiB"
-        said.append(", ".join([f"In the ROI domain {time} for this scan on {threads} threads", " and ".join(against)]))
+        said.append(", ".join([f"In the ROI domain {time} for this scan on {threads} {unit}", " and ".join(against)]))
     if "fallback" in best and "exact" in best:
         row = best["fallback"]
         said.append(
