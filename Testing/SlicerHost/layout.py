@@ -104,8 +104,12 @@ class LayoutManager:
 
     def setLayout(self, layout: int) -> None:
         self._logic.GetLayoutNode().SetViewArrangement(layout)
-        for name in self.sliceViewNames():
-            self.sliceWidget(name)
+        shown = self._views("vtkMRMLSliceNode")
+        for widget in self._slices.values():
+            widget.mrmlSliceNode().SetMappedInLayout(False)
+        for node in shown:
+            node.SetMappedInLayout(True)
+            self.sliceWidget(node.GetLayoutName())
 
     def _layout(self) -> int:
         return self._logic.GetLayoutNode().GetViewArrangement()
@@ -118,15 +122,14 @@ class LayoutManager:
         return [node for node in nodes if node.IsA(kind)]
 
     def sliceViewNames(self) -> tuple[str, ...]:
-        return tuple(node.GetLayoutName() for node in self._views("vtkMRMLSliceNode"))
+        """Of the views of every layout that has been shown, in no order, as the application has it."""
+        return tuple(sorted(self._slices, reverse=True))
 
     def sliceWidget(self, name: str) -> qMRMLSliceWidget | None:
         node = next((node for node in self._views("vtkMRMLSliceNode") if node.GetLayoutName() == name), None)
-        if node is None:
-            return None
-        if name not in self._slices:
+        if node is not None and name not in self._slices:
             self._slices[name] = qMRMLSliceWidget(node, self._application)
-        return self._slices[name]
+        return self._slices.get(name)
 
     def mrmlSliceLogics(self) -> Any:
         return self._application.GetSliceLogics()

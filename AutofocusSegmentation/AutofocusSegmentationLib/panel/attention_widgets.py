@@ -70,6 +70,8 @@ class AttentionWidgets:
         looked = attention is not None and attention.looked
         self._ui.attentionButton.enabled = looked
         self._ui.chartLabel.visible = self._ui.attentionProbeCheckBox.enabled = looked
+        for widget in (self._ui.attentionWidget, self._ui.attentionCheckBox):
+            widget.visible = there
         self._ui.attentionHintLabel.visible = not there
         self._ui.attentionHintLabel.text = _(
             "Segment with an autofocus model, with “Compute the attention” on, to see how far the network looked."

@@ -12,6 +12,9 @@ from AutofocusSegmentationLib.panel.cursor_probe import millimetres
 from AutofocusSegmentationLib.scene import attention_views as views
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 from AutofocusSegmentationLib.scene.layer_volumes import AttentionLayer
+from AutofocusSegmentationLib.scene.slice_views import slice_nodes
+
+REST_MS = 250
 
 
 class RateViews:
@@ -31,8 +34,8 @@ class RateViews:
                   for rate, size in zip(layer.rates, layer.rates_mm, strict=True)]  # fmt: skip
         manager = slicer.app.layoutManager()
         source = None
-        if manager is not None and self._before is None and manager.sliceViewNames():
-            source = manager.sliceWidget(manager.sliceViewNames()[0]).mrmlSliceNode()
+        if manager is not None and self._before is None:
+            source = next(iter(slice_nodes()), None)
         layout = views.side_by_side_layout(slicer.mrmlScene, labels[: len(volumes)] or labels)
         if manager is not None and manager.layout != layout.identifier:
             self._before = manager.layout
@@ -43,9 +46,15 @@ class RateViews:
         )
         if source is not None:
             views.same_place(slicer.mrmlScene, layout, source)
-            # Once more when the views have got their size, which is not before they have been drawn.
-            qt.QTimer.singleShot(0, lambda: views.same_place(slicer.mrmlScene, layout, source))
+            # Once more when the views have got their size, which is not before they have been drawn, and when the
+            # sliders of new views, which go to the end of their range at first, have come to rest.
+            for pause in (0, REST_MS):
+                qt.QTimer.singleShot(pause, lambda: self._same_place(layout, source))
         return volumes
+
+    def _same_place(self, layout: views.Layout, source: Any) -> None:
+        if self._before is not None:  # otherwise the user has gone back meanwhile
+            views.same_place(slicer.mrmlScene, layout, source)
 
     def leave(self) -> None:
         """Show the layout that was there before."""

@@ -174,7 +174,7 @@ def _format(legend: Any, volume: Any) -> None:
     """As many digits as the range needs."""
     low, high = shown_range(volume)
     step = (high - low) / (LABELS - 1)
-    legend.SetLabelFormat("%.0f" if step >= 2 else "%.1f" if step >= 0.2 else "%.2f")
+    legend.SetLabelFormat("%.0f" if step >= 2 else "%.1f" if step >= 0.5 else "%.2f")
 
 
 class _ChangingLayers:

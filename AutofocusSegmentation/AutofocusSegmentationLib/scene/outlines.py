@@ -12,8 +12,11 @@ from typing import Any
 Colour = tuple[float, float, float]
 
 BEFORE = "AutofocusSegmentation.OutlinesBefore"
-# Neither blue nor orange nor dark: white, green, magenta, pale yellow-green, pink.
-OUTLINES: tuple[Colour, ...] = ((1, 1, 1), (0.16, 0.93, 0.30), (1.0, 0.30, 0.95), (0.80, 1.0, 0.35), (1.0, 0.72, 0.93))
+# Neither blue nor orange nor dark: white, green, magenta, pale yellow-green, pink, yellow, red, mint, violet, green.
+OUTLINES: tuple[Colour, ...] = (
+    (1.0, 1.0, 1.0), (0.16, 0.93, 0.30), (1.0, 0.30, 0.95), (0.80, 1.0, 0.35), (1.0, 0.72, 0.93),
+    (1.0, 0.95, 0.10), (1.0, 0.12, 0.25), (0.60, 1.0, 0.85), (0.70, 0.20, 1.0), (0.35, 0.65, 0.05),
+)  # fmt: skip
 MARKERS: tuple[Colour, ...] = ((1.0, 0.95, 0.1), (0.1, 1.0, 1.0), (1.0, 0.1, 0.2), (0.1, 1.0, 0.2), (1.0, 1.0, 1.0))
 
 

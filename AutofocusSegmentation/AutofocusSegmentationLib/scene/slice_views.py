@@ -10,14 +10,21 @@ COMPOSITE, SLICE = "vtkMRMLSliceCompositeNode", "vtkMRMLSliceNode"
 
 
 def composite_nodes() -> list[Any]:
-    """What says, for each slice view of the present layout, which volumes it shows.
+    """What says, for each slice view of the present layout, which volumes it shows; in the order of their making.
 
     Without a main window there is no layout; then it is all that the scene holds.
     """
     manager = slicer.app.layoutManager()
-    if manager is not None:
-        return [manager.sliceWidget(name).mrmlSliceCompositeNode() for name in manager.sliceViewNames()]
-    return all_composite_nodes()
+    if manager is None:
+        return all_composite_nodes()
+    return [manager.sliceWidget(node.GetLayoutName()).mrmlSliceCompositeNode() for node in slice_nodes()]
+
+
+def slice_nodes() -> list[Any]:
+    """The slice views of the present layout, Red first; the layout manager's own list holds those of all layouts."""
+    nodes = slicer.mrmlScene.GetNodesByClass(SLICE)
+    found = [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
+    return [node for node in found if node.IsMappedInLayout()]
 
 
 def all_composite_nodes() -> list[Any]:

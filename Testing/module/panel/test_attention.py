@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from AutofocusSegmentationLib.scene.attention_nodes import is_attention
+from AutofocusSegmentationLib.scene.slice_views import slice_nodes
 
 from Testing.module.panel.conftest import Application
 
@@ -181,7 +182,7 @@ def test_rates_side_by_side_keep_the_place_and_tell_their_size(app: Application)
     red.JumpSliceByCentering(11.0, 12.0, 13.0)
     app.panel.attention.widgets.choose("all")
     app.pause()
-    names = manager.sliceViewNames()
+    names = [node.GetLayoutName() for node in slice_nodes()]
     assert len(names) == 4
     labels = [manager.sliceWidget(name).mrmlSliceNode().GetLayoutLabel() for name in names]
     assert labels == ["rate 2 (24 mm)", "rate 6 (72 mm)", "rate 10 (120 mm)", "rate 14 (168 mm)"]
@@ -195,6 +196,18 @@ def test_rates_side_by_side_keep_the_place_and_tell_their_size(app: Application)
     app.pause()
     assert manager.layout == before
     assert app.foregrounds() == {app.panel.attention.volume}
+
+
+def test_only_views_that_are_in_the_layout_count(app: Application) -> None:
+    app.ready()
+    shown(app)
+    app.panel.attention.widgets.choose("all")
+    app.pause()
+    app.panel.attention.widgets.choose("reach")
+    app.pause()
+    assert [node.GetLayoutName() for node in slice_nodes()] == ["Red", "Green", "Yellow"]
+    (legend,) = legends(app)
+    assert app.slicer.mrmlScene.GetNodeByID(legend.GetViewNodeIDs()[0]).GetLayoutName() == "Red"
 
 
 def test_played_layers_are_what_the_views_show(app: Application) -> None:

@@ -154,6 +154,9 @@ def test_segments_become_outlines_in_colours_that_the_overlay_does_not_have(scen
     overlay = np.array([table.GetTableValue(index)[:3] for index in range(256)])
     for colour in OUTLINES:
         assert np.linalg.norm(overlay - colour, axis=1).min() > 0.3
+        others = [other for other in OUTLINES if other is not colour]
+        assert np.linalg.norm(np.array(others) - colour, axis=1).min() > 0.25, "each structure has a colour of its own"
+    assert len(OUTLINES) >= 10
     show_as_before(node)
     assert display.GetVisibility2DFill()
     assert drawn_colours(node) == before
@@ -188,7 +191,7 @@ def test_one_legend_tells_units_in_one_view_and_can_be_hidden(scene: SceneMaker)
     assert legend.GetVisibility()
     assert list(legend.GetViewNodeIDs()) == ["vtkMRMLSliceNodeRed"]
     set_range(attention.reach, 30.0, 31.0)
-    assert show_legend(attention.reach, view="vtkMRMLSliceNodeGreen").GetLabelFormat() == "%.1f", "as many as it needs"
+    assert show_legend(attention.reach, view="vtkMRMLSliceNodeGreen").GetLabelFormat() == "%.2f", "30.25 is not 30.2"
     assert list(legend.GetViewNodeIDs()) == ["vtkMRMLSliceNodeGreen"]
     assert show_legend(attention.reach, visible=False) is legend
     assert not legend.GetVisibility()
