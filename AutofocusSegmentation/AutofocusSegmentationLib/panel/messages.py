@@ -7,6 +7,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from AutofocusSegmentationLib.panel.wrapped_labels import WrappedLabels
+
 ERROR_COLOUR = "#c0392b"
 WARNING_COLOUR = "#b35c00"
 
@@ -37,6 +39,11 @@ class Messages:
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
+        self._labels = WrappedLabels(ui)
+
+    def stop(self) -> None:
+        """The panel goes."""
+        self._labels.stop()
 
     def say(self, sentence: str, *, error: bool = False) -> None:
         """Show a sentence, and keep it in the log."""

@@ -115,9 +115,8 @@ class Panel:
 
     def close(self) -> None:
         """Release everything: the application is ending, or the module is being reloaded."""
-        self.timer.stop()
-        self.guard.stop()
-        self.views.stop()
+        for part in (self.timer, self.guard, self.views, self.messages):
+            part.stop()
         self.control.cancel()
         self.set_parameters(None)
         self.planner.stop()  # last, as the end of a run asks for a plan

@@ -74,6 +74,20 @@ def test_a_folded_section_takes_no_more_room_than_its_header(app: Application) -
         assert getattr(app.ui, f"{section}CollapsibleButton").collapsedHeight == 0, section
 
 
+def test_nothing_is_drawn_over_something_else_where_the_panel_is_as_low_as_may_be(app: Application) -> None:
+    app.ready("A scan with quite a long name, as they come from the archive, 2026-11-29")
+    app.segment()
+    app.panel.messages.say("Several lines. " * 30)
+    parent = lay_out(app)
+    for _ in range(2):
+        parent.resize(WIDTH, parent.minimumSizeHint.height())
+        app.pause(0.5)
+    assert app.ui.statusLabel.height >= app.ui.statusLabel.heightForWidth(app.ui.statusLabel.width)
+    table, button = app.ui.segmentsTable, app.ui.show3DButton
+    assert table.y + table.height <= button.y
+    assert app.ui.resultWidget.height >= app.ui.resultWidget.minimumSizeHint.height()
+
+
 def test_nothing_is_cut_where_everything_is_unfolded(app: Application) -> None:
     app.ready()
     app.segment()
