@@ -37,7 +37,7 @@ def test_the_event_loop_is_never_held_up_for_long_during_a_run(app: Application)
     app.ready()
     app.segment()
     late = app.segment()
-    assert np.percentile(late, 99) < 250, f"99th percentile {np.percentile(late, 99):.0f} ms, longest {max(late):.0f}"
+    assert np.percentile(late, 99) < 100, f"99th percentile {np.percentile(late, 99):.0f} ms, longest {max(late):.0f}"
 
 
 def test_after_a_run_the_views_show_what_was_found_and_the_text_says_what_to_do(app: Application) -> None:
