@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import tempfile
@@ -28,9 +29,16 @@ def go_on() -> None:
         process.resume()
 
 
+own_folders: set[Path] = set()
+
+
 def copies() -> list[Path]:
-    """Copies of volumes in the folders through which they go to workers."""
-    return [path for path in Path(tempfile.gettempdir()).glob("autofocus-slicer-*/*/*") if path.is_file()]
+    """Copies of volumes in the folders through which this process has sent them to workers."""
+    for owner in Path(tempfile.gettempdir()).glob("autofocus-*/.owner"):
+        with contextlib.suppress(OSError):
+            if owner.read_text(encoding="ascii") == str(os.getpid()):
+                own_folders.add(owner.parent)
+    return [path for folder in own_folders for path in folder.glob("run-*/*") if path.is_file()]
 
 
 def test_the_event_loop_is_never_held_up_for_long_during_a_run(app: Application) -> None:
@@ -72,6 +80,7 @@ def test_copies_of_the_volumes_go_when_the_run_ends(app: Application) -> None:
 def test_cancelling_returns_at_once_leaves_no_process_and_no_copy(app: Application) -> None:
     app.ready()
     computing(app)
+    assert copies()
     app.ui.cancelButton.click()
     assert app.state == "cancelled"
     assert "Click Segment to start again" in app.ui.statusLabel.text
