@@ -10,7 +10,7 @@ import slicer
 
 from Demo.layout import GAP, INK, Picture, band, below, beside, save_png, write
 from Demo.planes import Planes, choose_planes
-from Demo.scene import Scene, segment_names_and_colours
+from Demo.scene import LEGEND_SIZE, Scene, segment_names_and_colours
 from Demo.views import SliceView, ThreeDView
 
 ORIENTATIONS = ("Axial", "Sagittal", "Coronal")
@@ -89,6 +89,7 @@ def _attention_slices(views: Views, scan: Any, segmentation: Any, dilation: Any,
     if legend is not None:
         legend.RemoveAllViewNodeIDs()
         legend.AddViewNodeID(views.slices[ORIENTATIONS[-1]].node.GetID())
+        legend.SetSize(*LEGEND_SIZE)  # which the panel has chosen for a view of another size
         legend.SetPosition(legend.GetPosition()[0], LEGEND_LOW)
         legend.SetVisibility(True)
     pictures = []

@@ -201,9 +201,7 @@ def main() -> int:
         at_200_percent(folder, options.model)
     mrb.unlink()
     print(f"The pictures are in {options.output}.", flush=True)
-    if options.scaled:
-        os._exit(0)  # Qt's offscreen platform, scaled, crashes when Python takes the widgets down
-    return 0
+    os._exit(0)  # Qt's offscreen platform crashes now and then when Python takes the widgets down
 
 
 if __name__ == "__main__":
