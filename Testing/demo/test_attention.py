@@ -19,7 +19,7 @@ def test_an_autofocus_layer_is_named_by_its_number_and_a_network_of_scale_stream
     layer = Layer(2, Path("layer.nrrd"), (2.0, 6.0))
     assert words_for(layer, 4, SPEC) == ("Effective dilation, autofocus layer 2 of 4", "Effective dilation (mm)")
     architecture = {"architecture": "scale-streams", "in_channels": 1, "num_classes": len(SPEC.structures) + 1}
-    streams = replace(SPEC, architecture=architecture)
+    streams = replace(SPEC, architecture=architecture, roi="none")
     name, legend = words_for(layer, 1, streams)
     assert "location attention" in name
     assert "scale" in legend
@@ -35,5 +35,6 @@ def test_air_is_left_out_only_where_the_model_looks_for_the_patient(tmp_path: Pa
     assert inside.shape == sitk.GetArrayViewFromImage(scan).shape
     assert not inside[:, 0, 0].any()
     assert 0.1 < np.mean(inside) < 0.9
-    whole = replace(SPEC, normalization=Normalization("z-score", "all"))
+    box = {**SPEC.architecture, "domain": "box"}
+    whole = replace(SPEC, normalization=Normalization("z-score", "all"), architecture=box, roi="none")
     assert inside_body(layer, path, whole) is None
