@@ -267,9 +267,9 @@ def test_small_islands_are_removed_on_request() -> None:
     np.testing.assert_array_equal(whole[:, :, :25], cleaned[:, :, :25])
 
 
-def test_of_a_structure_that_is_one_piece_the_largest_part_stays() -> None:
+def test_of_a_structure_that_is_one_piece_small_parts_far_from_the_largest_go() -> None:
     grid = Grid((40, 24, 24), (1, 1, 1), (0, 0, 0), tuple(np.eye(3).ravel()))
-    image = blob_image(grid, np.array([10, 12, 12]), 4) + blob_image(grid, np.array([32, 12, 12]), 3)
+    image = blob_image(grid, np.array([10, 12, 12]), 4) + blob_image(grid, np.array([32, 12, 12]), 2)
     model = threshold_model()
     whole = labels_of(segment_image(model, [image]))
     one_piece = tuple(replace(structure, connected=True) for structure in model.spec.structures)
