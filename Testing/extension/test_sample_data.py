@@ -59,7 +59,9 @@ def test_every_sample_is_registered_once_says_that_it_is_synthetic_and_has_a_pic
         assert struct.unpack(">II", start[16:24]) == (260, 280)
 
 
-def test_a_sample_is_made_without_a_network_and_says_that_it_shows_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_sample_is_made_without_a_network_and_says_that_it_shows_no_real_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     def refuse(*arguments: Any) -> NoReturn:
         raise AssertionError("A socket was opened.")
 
@@ -67,7 +69,7 @@ def test_a_sample_is_made_without_a_network_and_says_that_it_shows_nobody(monkey
     scene = SceneMaker()
     good, noisy = (add_sample(scene.mrml, sample) for sample in SAMPLES)
     assert good.GetName() == SAMPLES[0].name
-    assert "shows nobody" in good.GetDescription()
+    assert "shows no real person" in good.GetDescription()
     arrays = [voxels(node) for node in (good, noisy)]
     assert arrays[0].shape == (100, 168, 216)
     assert good.GetSpacing() == pytest.approx((2.0, 2.0, 2.4))

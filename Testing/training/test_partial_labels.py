@@ -18,6 +18,7 @@ import Training.attention_study
 import Training.evaluate
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import read_image
+from AutofocusCore.images.islands import keep_main_parts
 from AutofocusCore.models import find_model
 from AutofocusCore.segmentation import segment_image
 from Testing.training.conftest import TINY
@@ -198,18 +199,16 @@ def test_a_network_of_the_roi_domain_computes_where_the_product_does(config_file
     assert np.array_equal(sitk.GetArrayFromImage(result.labels), found)
 
 
-def test_of_a_structure_of_one_piece_the_largest_part_is_measured(config_file: Path, run: Path) -> None:
+def test_stray_parts_of_structures_of_one_piece_are_left_out_of_what_is_measured(config_file: Path, run: Path) -> None:
     config = load_config(config_file)
     model, case = load_run(run, config), load_data(config).test[0].case
     whole = predicted_labels(model.network, case)
-    single = predicted_labels(model.network, case, model.spec)
-    pieces = {}
-    for label in (1, 2, 3):
-        parts = sitk.ConnectedComponent(sitk.GetImageFromArray((whole == label).astype(np.uint8)), True)
-        pieces[label] = int(sitk.GetArrayFromImage(parts).max())
-        kept = sitk.ConnectedComponent(sitk.GetImageFromArray((single == label).astype(np.uint8)), True)
-        assert sitk.GetArrayFromImage(kept).max() == min(pieces[label], 1 if label < 3 else pieces[label])
-    assert max(pieces[1], pieces[2]) > 1  # else nothing was shown
+    measured = predicted_labels(model.network, case, model.spec)
+    assert model.spec.connected == (1, 2)
+    np.testing.assert_array_equal(measured == 3, whole == 3)
+    expected = whole.copy()
+    assert keep_main_parts(expected, (1, 2), model.spec.spacing)  # else nothing was shown
+    np.testing.assert_array_equal(measured, expected)
 
 
 def test_tables_count_the_cases_that_know_a_structure(
