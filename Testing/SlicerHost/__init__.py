@@ -11,6 +11,23 @@ stand-in names the class that it replaces and the documented behaviour that it k
 
 from __future__ import annotations
 
+import ctypes
+import sys
+
 from Testing.SlicerHost.host import Host, install_host
 
 __all__ = ["Host", "install_host"]
+
+
+def keep_singletons() -> None:
+    """Give None, True and False references that cannot run out.
+
+    PySide6 6.12 gives back one reference too many of the result of `SignalInstance.emit`, so that Python ended
+    ("deallocating None") after some thousand signals. From Python 3.12 on these objects are immortal.
+    """
+    if sys.version_info < (3, 12) and sys.implementation.name == "cpython":
+        for singleton in (None, True, False):
+            ctypes.c_ssize_t.from_address(id(singleton)).value += 1 << 40
+
+
+keep_singletons()
