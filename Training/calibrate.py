@@ -1,6 +1,6 @@
 r"""Fit a model's calibration, print its table, and write the model with it: estimates of quality for every contour.
 
-    python Training/calibrate.py head-neck-ct --data shared/data/ct_openkbp_hn_partial --offset -1024 \
+    python Training/calibrate.py head-neck-ct --data CT_FOLDER --offset -1024 \
         --config Training/configs/head-neck-ct.toml -o Runs/head-neck-ct-calibrated
 
 The folder holds images/ and labels/ (a file each a case), split.json with the cases to fit on under "validation" (the
