@@ -27,12 +27,20 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 
-from AutofocusCore.errors import AutofocusError, InputError
+from AutofocusCore.errors import InputError
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import ModelSpec, find_model
 from AutofocusCore.networks.build import build_network
 from Training.configuration.config import load_config
-from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
+from Training.configuration.shared_options import (
+    add_data,
+    add_device,
+    add_overrides,
+    add_precision,
+    add_threads,
+    parse,
+    run_script,
+)
 from Training.evaluate import grid_spacing, labels_of, with_model
 from Training.evaluation.comparing import interval
 from Training.evaluation.looking import (
@@ -239,6 +247,22 @@ def _shown(values: tuple[float, float, float]) -> str:
     return f"{value:+.2f}" + ("" if math.isnan(low) else f" ({low:+.2f} to {high:+.2f})")
 
 
+def run(options: argparse.Namespace) -> str:
+    """Carry out the options; returns the tables as Markdown."""
+    config = load_config(options.config, options.overrides)
+    model = find_model(options.model) if options.model is not None else load_run(options.run, config)
+    network = model.build()
+    if options.untrained:
+        torch.manual_seed(config.run.seed)
+        network = build_network(**model.spec.architecture).eval()
+    cases = load_data(with_model(config, model.spec), options.data).test
+    if options.run is not None:
+        refuse_trained_on(options.run, names_of(cases))
+    found, differing = study(network, model.spec, cases, options.device, options.precision)
+    title = f"Attention of {model.spec.name}{', untrained' if options.untrained else ''}, {len(cases)} cases"
+    return write_study(options.out, found, differing, title, min(grid_spacing(model.spec)))
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -256,23 +280,7 @@ def main() -> int:
     add_precision(parser)
     add_threads(parser)
     options = parse(parser)
-    try:
-        config = load_config(options.config, options.overrides)
-        model = find_model(options.model) if options.model is not None else load_run(options.run, config)
-        network = model.build()
-        if options.untrained:
-            torch.manual_seed(config.run.seed)
-            network = build_network(**model.spec.architecture).eval()
-        cases = load_data(with_model(config, model.spec), options.data).test
-        if options.run is not None:
-            refuse_trained_on(options.run, names_of(cases))
-        found, differing = study(network, model.spec, cases, options.device, options.precision)
-        title = f"Attention of {model.spec.name}{', untrained' if options.untrained else ''}, {len(cases)} cases"
-        print(write_study(options.out, found, differing, title, min(grid_spacing(model.spec))))
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: run(options))
 
 
 if __name__ == "__main__":

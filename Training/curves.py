@@ -17,8 +17,9 @@ if __package__ in (None, ""):  # started by its path
 
 import numpy as np
 
-from AutofocusCore.errors import AutofocusError, InputError
+from AutofocusCore.errors import InputError
 from Training.configuration.config import load_config
+from Training.configuration.shared_options import run_script
 
 PARTS = 20
 
@@ -81,12 +82,7 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="a run's folder")
     parser.add_argument("-o", "--out", type=Path, help="the picture (RUN/curves.png)")
     options = parser.parse_args()
-    try:
-        print(draw(options.run, options.out or options.run / "curves.png"))
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: draw(options.run, options.out or options.run / "curves.png"))
 
 
 if __name__ == "__main__":

@@ -14,11 +14,19 @@ from pathlib import Path
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import Model, find_model
 from Training.configuration.config import load_config
-from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
+from Training.configuration.shared_options import (
+    add_data,
+    add_device,
+    add_overrides,
+    add_precision,
+    add_threads,
+    parse,
+    run_script,
+)
 from Training.evaluate import grid_spacing, with_model
 from Training.evaluation.drawing import DrawnCase, best_median_worst, draw_cases
 from Training.evaluation.predicting import predicted_labels
@@ -55,6 +63,17 @@ def draw_model(
     return "\n".join(lines)
 
 
+def run(options: argparse.Namespace) -> str:
+    """Carry out the options; returns the lines to print."""
+    if options.out.suffix.lower() != ".png":
+        raise SettingError(f"The picture {options.out} is not a .png", "give a name that ends in .png")
+    model = find_model(options.model)
+    config = with_model(load_config(options.config, options.overrides), model.spec)
+    chosen = best_median_worst(model.spec)
+    cases = load_data(config, options.data).test
+    return draw_model(options.out, model, cases, chosen, options.device, options.precision)
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -69,18 +88,7 @@ def main() -> int:
     add_precision(parser)
     add_threads(parser)
     options = parse(parser)
-    try:
-        if options.out.suffix.lower() != ".png":
-            raise SettingError(f"The picture {options.out} is not a .png", "give a name that ends in .png")
-        model = find_model(options.model)
-        config = with_model(load_config(options.config, options.overrides), model.spec)
-        chosen = best_median_worst(model.spec)
-        cases = load_data(config, options.data).test
-        print(draw_model(options.out, model, cases, chosen, options.device, options.precision))
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: run(options))
 
 
 if __name__ == "__main__":

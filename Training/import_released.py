@@ -18,9 +18,10 @@ if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import AutofocusCore
-from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.errors import SettingError
 from AutofocusCore.models import write_bundle
 from Training.configuration.config import model_of
+from Training.configuration.shared_options import run_script
 from Training.configuration.toml_files import read_values
 from Training.export import licence_text
 
@@ -72,6 +73,13 @@ def _model_table(description: Path) -> dict[str, Any]:
     return values
 
 
+def run(options: argparse.Namespace) -> Path:
+    """Carry out the options; returns the folder of the model."""
+    name = _model_table(options.description).get("name", "released")
+    out = options.out or Path("Models") / str(name)
+    return import_released(options.checkpoint, options.description, out, options.licence)
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Make a model of a checkpoint that the paper's authors released.")
@@ -80,14 +88,7 @@ def main() -> int:
     parser.add_argument("--licence", type=Path, required=True, help="text of the licence that the weights are under")
     parser.add_argument("--out", type=Path, help="the model's folder (Models/<name of the model>)")
     options = parser.parse_args()
-    try:
-        name = _model_table(options.description).get("name", "released")
-        out = options.out or Path("Models") / str(name)
-        print(import_released(options.checkpoint, options.description, out, options.licence))
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: run(options))
 
 
 if __name__ == "__main__":

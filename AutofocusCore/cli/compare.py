@@ -17,9 +17,9 @@ def add_parser(commands: Any) -> None:
         help="compare two segmentations",
         description="Compare two segmentations of one patient: volumes, Dice, distances between the surfaces.",
     )
-    parser.add_argument("first", metavar="A", help=".seg.nrrd, or a labelmap with its legend")
+    parser.add_argument("first", metavar="A", help=".seg.nrrd, or a labelmap with its sidecar")
     parser.add_argument("second", metavar="B", help="the later one, or that of another model")
-    parser.add_argument("-m", "--model", help="the model that made them, for labelmaps without a legend")
+    parser.add_argument("-m", "--model", help="the model that made them, for labelmaps without a sidecar")
     parser.add_argument("--json", action="store_true", help="the table as JSON on stdout")
 
 

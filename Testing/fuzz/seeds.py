@@ -163,11 +163,12 @@ def _packed_dicom(folder: Path) -> list[Path]:
         data.save_as(folder / "rle" / path.name)
     whole = [folder / f"{kind}.dcm" for kind in ("JPEG", "JPEG2000")]
     for path in whole:
-        _compress(plain / "enhanced.dcm", path, path.stem)
+        compress(plain / "enhanced.dcm", path, path.stem)
     return [folder / "rle", *whole]
 
 
-def _compress(path: Path, into: Path, kind: str) -> None:
+def compress(path: Path, into: Path, kind: str) -> None:
+    """A slice or frames as JPEG Lossless or JPEG 2000, by GDCM, with the other fields of the file."""
     data = pydicom.dcmread(path)
     writer = sitk.ImageFileWriter()
     writer.SetImageIO("GDCMImageIO")
@@ -175,8 +176,8 @@ def _compress(path: Path, into: Path, kind: str) -> None:
     writer.UseCompressionOn()
     writer.SetCompressor(kind)
     frames: list[bytes] = []
-    for plane in VALUES:
-        writer.Execute(sitk.GetImageFromArray(plane[None]))
+    for plane in np.frombuffer(data.PixelData, np.int16).reshape(-1, 1, data.Rows, data.Columns):
+        writer.Execute(sitk.GetImageFromArray(plane))
         packed = pydicom.dcmread(into)
         frames.extend(generate_frames(packed.PixelData, number_of_frames=1))
     data.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID

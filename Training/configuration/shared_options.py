@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
+
+from AutofocusCore.errors import AutofocusError
 
 PRECISIONS = ("float32", "auto", "bfloat16", "float16")
 
@@ -49,3 +52,13 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
             parser.error("--threads takes a number from 1")
         torch.set_num_threads(options.threads)
     return options
+
+
+def run_script(job: Callable[[], object]) -> int:
+    """Run a script's job and print its result; the exit status: 1 after an error that was told in a sentence."""
+    try:
+        print(job())
+    except AutofocusError as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0

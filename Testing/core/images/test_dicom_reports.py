@@ -14,14 +14,13 @@ import pydicom
 import pytest
 import SimpleITK as sitk
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate, generate_frames
 from pydicom.sequence import Sequence
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import frame_count, read_image
 from AutofocusCore.images.dicom_planes import read_planes
 from AutofocusCore.images.geometry import Grid
-from Testing.fuzz.seeds import VALUES, write_seeds
+from Testing.fuzz.seeds import VALUES, compress, write_seeds
 
 WriteSeries = Callable[..., Path]
 PIXELS = np.random.default_rng(3).integers(0, 900, (12, 16, 20)).astype(np.int16)
@@ -262,25 +261,6 @@ def test_frames_with_one_position_follow_the_distance_in_the_header(enhanced: Pa
     assert "may be upside down" in scan.warnings[0]
 
 
-def compressed(path: Path, into: Path, kind: str) -> None:
-    """A slice or frames as JPEG Lossless or JPEG 2000, by GDCM, with the other fields of the file."""
-    data = pydicom.dcmread(path)
-    writer = sitk.ImageFileWriter()
-    writer.SetImageIO("GDCMImageIO")
-    writer.SetFileName(str(into))
-    writer.UseCompressionOn()
-    writer.SetCompressor(kind)
-    frames = []
-    for frame in np.frombuffer(data.PixelData, np.int16).reshape(-1, 1, data.Rows, data.Columns):
-        writer.Execute(sitk.GetImageFromArray(frame))
-        packed = pydicom.dcmread(into)
-        frames.extend(generate_frames(packed.PixelData, number_of_frames=1))
-    data.file_meta.TransferSyntaxUID = packed.file_meta.TransferSyntaxUID
-    data.PixelData, data["PixelData"].VR = encapsulate(frames), "OB"
-    data["PixelData"].is_undefined_length = True
-    data.save_as(into)
-
-
 @pytest.mark.parametrize("kind", ["JPEG", "JPEG2000"])
 def test_compressed_slices_and_frames_are_decoded_exactly(
     write_series: WriteSeries, enhanced: Path, tmp_path: Path, kind: str
@@ -289,12 +269,12 @@ def test_compressed_slices_and_frames_are_decoded_exactly(
     packed = tmp_path / "packed"
     packed.mkdir()
     for path in folder.iterdir():
-        compressed(path, packed / path.name, kind)
+        compress(path, packed / path.name, kind)
     assert pydicom.dcmread(packed / path.name).file_meta.TransferSyntaxUID.is_compressed
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(packed).image), PIXELS)
     whole = tmp_path / "whole" / "e.dcm"
     whole.parent.mkdir()
-    compressed(enhanced, whole, kind)
+    compress(enhanced, whole, kind)
     np.testing.assert_array_equal(sitk.GetArrayFromImage(read_image(whole).image), VALUES)
     raw = whole.read_bytes()
     whole.write_bytes(raw[: int(len(raw) * 0.9)])
