@@ -36,7 +36,7 @@ from AutofocusCore.models.files import read_files
 from AutofocusCore.review.calibration import Calibration
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import structure_evidence
-from AutofocusCore.review.probabilities import calibrated
+from AutofocusCore.review.near import surroundings
 from Training.calibrating.cases import Collection, collection, dice_of, run_case
 from Training.calibrating.cohort import fit_cohort
 from Training.calibrating.figures import figures
@@ -86,10 +86,11 @@ def gather(
     rows: list[Row] = []
     for case in cases:
         evidence = run_case(model, case, data, work, device=device).evidence
-        for found in structure_evidence(evidence, calibrated(evidence.probabilities, temperature), names, cohort):
-            value = dice[case].get(found.name, float("nan"))
+        for label, name in enumerate(names, start=1):
+            value = dice[case].get(name, float("nan"))
+            found = structure_evidence(name, surroundings(evidence, label, temperature), evidence.grid, cohort)
             if found.features is not None and np.isfinite(value):
-                rows.append(Row(case, found.name, found.features, value))
+                rows.append(Row(case, name, found.features, value))
     return rows, temperature
 
 

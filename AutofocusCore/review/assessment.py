@@ -14,8 +14,9 @@ from AutofocusCore.images.resampling import sample, to_image
 from AutofocusCore.review.calibration import Calibration
 from AutofocusCore.review.familiar import outside_the_scan, unfamiliar
 from AutofocusCore.review.features import structure_evidence
-from AutofocusCore.review.places import Place, places_to_check
-from AutofocusCore.review.probabilities import Floats, calibrated, entropy_bits
+from AutofocusCore.review.near import surroundings
+from AutofocusCore.review.places import Place, in_order, places_of
+from AutofocusCore.review.probabilities import Floats, doubt_of
 from AutofocusCore.review.quality import Estimate
 
 if TYPE_CHECKING:
@@ -76,8 +77,11 @@ def assess(
         channels: names of the model's channels.
     """
     known = calibration or Calibration()
-    probabilities = calibrated(evidence.probabilities, known.temperature)
-    found = structure_evidence(evidence, probabilities, names, known.cohort)
+    found, hills = [], []
+    for label, name in enumerate(names, start=1):  # one at a time: a structure's surroundings take memory
+        near = surroundings(evidence, label, known.temperature)
+        found.append(structure_evidence(name, near, evidence.grid, known.cohort))
+        hills += [] if near is None else places_of(near, evidence.grid, name, label)
     cut = {name for label, name in enumerate(names, start=1) if evidence.is_cut(label)}
     estimates = {
         one.name: None if known.quality is None or one.name in cut else known.quality.estimate(one.name, one.features)
@@ -99,14 +103,13 @@ def assess(
             estimates |= dict.fromkeys(outside)
         if missed:
             warnings.append(f"Not found, although this scan should show it: {_listed(missed)}.")
-    places = tuple(places_to_check(probabilities, evidence.delivered, evidence.grid, names))
-    return Assessment(estimates, places, tuple(warnings), calibration is not None)
+    return Assessment(estimates, tuple(in_order(hills)), tuple(warnings), calibration is not None)
 
 
 def doubt_on_model_grid(evidence: Evidence, calibration: Calibration | None) -> Floats:
     """Entropy in bits of the calibrated probabilities, (D, H, W), on the evidence's grid."""
     temperature = 1.0 if calibration is None else calibration.temperature
-    return entropy_bits(calibrated(evidence.probabilities, temperature))
+    return doubt_of(evidence.probabilities, temperature)
 
 
 def doubt_on_scan(evidence: Evidence, calibration: Calibration | None, scan: Grid | None = None) -> sitk.Image:

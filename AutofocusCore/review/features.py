@@ -18,11 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.review.cohort import Cohort
-from AutofocusCore.review.near import NEAR_MM, surroundings
-from AutofocusCore.review.probabilities import Floats, bounding_box
+from AutofocusCore.review.cohort import Cohort, Point
+from AutofocusCore.review.near import NEAR_MM, Surroundings
+from AutofocusCore.review.probabilities import Box, Floats, bounding_box
 
 FEATURES = ("expected Dice near the contour", "probability inside", "thickness", "odd volume")
 """Names, in the order of `StructureEvidence.features`."""
@@ -42,60 +41,53 @@ class StructureEvidence:
 
     name: str
     volume_ml: float
-    centre: tuple[float, float, float] | None
+    centre: Point | None
     features: tuple[float, ...] | None
 
 
-def structure_evidence(
-    evidence: Evidence, probabilities: Floats, names: Sequence[str], cohort: Cohort | None
-) -> list[StructureEvidence]:
-    """Look at every structure as it was delivered.
+def structure_evidence(name: str, near: Surroundings | None, grid: Grid, cohort: Cohort | None) -> StructureEvidence:
+    """Look at a structure as it was delivered.
 
     Args:
-        evidence: of the run.
-        probabilities: its probabilities, calibrated.
-        names: of the structures, in the order of the classes.
+        name: of the structure.
+        near: its contour and what lies round it; None where it is empty.
+        grid: of the evidence.
         cohort: volumes in the training cohort; None: that feature is 0.
     """
-    labels = evidence.delivered
-    volumes, centres = measure_places(labels, evidence.grid, names)
-    found = []
-    for index, name in enumerate(names, start=1):
-        centre = centres.get(name)
-        if centre is None:
-            found.append(StructureEvidence(name, 0.0, None, None))
-            continue
-        box, distance = surroundings(labels == index, evidence.grid)
-        contour, probability = labels[box] == index, probabilities[index][box]
-        near = contour | (distance <= NEAR_MM)
-        odd_volume = 0.0 if cohort is None else cohort.odd_volume(name, volumes[name])
-        features = (
-            logit(expected_dice(np.where(near, probability, np.float32(0)), contour)),
-            logit(float(probability[contour].mean())),
-            float(np.log(max(-float(distance[contour].mean()), LEAST_DEPTH_MM))),
-            abs(odd_volume),
-        )
-        found.append(StructureEvidence(name, volumes[name], centre, features))
-    return found
+    if near is None:
+        return StructureEvidence(name, 0.0, None, None)
+    volume, centre = _volume_and_centre(near.contour, near.box, grid)
+    contour, probability = near.contour, near.probability
+    counted = contour | (near.distance <= NEAR_MM)
+    features = (
+        logit(expected_dice(np.where(counted, probability, np.float32(0)), contour)),
+        logit(float(probability[contour].mean())),
+        float(np.log(max(-float(near.distance[contour].mean()), LEAST_DEPTH_MM))),
+        0.0 if cohort is None else abs(cohort.odd_volume(name, volume)),
+    )
+    return StructureEvidence(name, volume, centre, features)
 
 
 def measure_places(
     labels: npt.NDArray[np.integer], grid: Grid, names: Sequence[str]
-) -> tuple[dict[str, float], dict[str, tuple[float, float, float]]]:
+) -> tuple[dict[str, float], dict[str, Point]]:
     """Volumes in mL and centroids in mm, (x, y, z), LPS, of those structures that have a voxel, by name."""
     volumes: dict[str, float] = {}
-    centres: dict[str, tuple[float, float, float]] = {}
+    centres: dict[str, Point] = {}
     for index, name in enumerate(names, start=1):
         contour = labels == index
         box = bounding_box(contour, (0, 0, 0))
-        z, y, x = np.nonzero(contour[box])
-        if not len(z):
-            continue
-        volumes[name] = len(z) * grid.voxel_mm3 / 1000
-        centre = [x.mean() + box[2].start, y.mean() + box[1].start, z.mean() + box[0].start]
-        lps = grid.to_mm(centre).tolist()
-        centres[name] = (lps[0], lps[1], lps[2])
+        inner = contour[box]
+        if inner.any():
+            volumes[name], centres[name] = _volume_and_centre(inner, box, grid)
     return volumes, centres
+
+
+def _volume_and_centre(contour: npt.NDArray[np.bool_], box: Box, grid: Grid) -> tuple[float, Point]:
+    z, y, x = np.nonzero(contour)
+    centre = [x.mean() + box[2].start, y.mean() + box[1].start, z.mean() + box[0].start]
+    lps = grid.to_mm(centre).tolist()
+    return len(z) * grid.voxel_mm3 / 1000, (lps[0], lps[1], lps[2])
 
 
 def expected_dice(probability: Floats, contour: npt.NDArray[np.bool_]) -> float:

@@ -1,33 +1,53 @@
-"""The surroundings of a contour: the box round it, and how far each voxel there is from its surface."""
+"""The surroundings of a contour: the box round it, and for each voxel the probability and how far the surface is."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from AutofocusCore.images.geometry import Grid
-from AutofocusCore.review.probabilities import bounding_box
+from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.review.probabilities import Box, Floats, bounding_box, probability_of
 
 NEAR_MM = 12.0
 """What is further from a contour than this is no question of the contour."""
 
-Box = tuple[slice, slice, slice]
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A contour and what lies round it, up to `NEAR_MM` and a little more.
+
+    Attributes:
+        box: where, within the evidence's grid.
+        contour: (d, h, w), what was delivered.
+        probability: of the structure, calibrated.
+        distance: in mm from the surface, negative inside.
+    """
+
+    box: Box
+    contour: npt.NDArray[np.bool_]
+    probability: Floats
+    distance: Floats
 
 
-def surroundings(contour: npt.NDArray[np.bool_], grid: Grid) -> tuple[Box, npt.NDArray[np.float32]]:
-    """The box round a contour, wider by `NEAR_MM`, and the distances there.
+def surroundings(evidence: Evidence, label: int, temperature: float) -> Surroundings | None:
+    """The surroundings of a structure's contour; None where it has no voxel.
 
     Args:
-        contour: (D, H, W) with at least one voxel.
-        grid: where it is.
-
-    Returns:
-        The box, and the distance in mm of each of its voxels from the surface, negative inside.
+        evidence: of the run.
+        label: of the structure.
+        temperature: of the calibration.
     """
+    whole, grid = evidence.delivered == label, evidence.grid
+    if not whole.any():
+        return None
     x, y, z = (int(np.ceil(NEAR_MM / edge)) for edge in grid.spacing)
-    box = bounding_box(contour, (z, y, x))
-    image = sitk.GetImageFromArray(contour[box].astype(np.uint8))
+    box = bounding_box(whole, (z, y, x))
+    contour = np.ascontiguousarray(whole[box])
+    image = sitk.GetImageFromArray(contour.astype(np.uint8))
     image.SetSpacing(grid.spacing)
     distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
-    return box, sitk.GetArrayFromImage(distance).astype(np.float32)
+    probability = probability_of(label, evidence.probabilities, box, temperature)
+    return Surroundings(box, contour, probability, sitk.GetArrayFromImage(distance).astype(np.float32, copy=False))

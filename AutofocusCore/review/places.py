@@ -14,9 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
-from AutofocusCore.images.evidence import Labels
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.review.near import NEAR_MM, surroundings
+from AutofocusCore.review.near import NEAR_MM, Surroundings
 from AutofocusCore.review.probabilities import Floats
 
 SMOOTH_MM = 5.0
@@ -52,19 +51,9 @@ class Place:
     outside_ml: float
 
 
-def places_to_check(probabilities: Floats, labels: Labels, grid: Grid, names: Sequence[str]) -> list[Place]:
-    """The places, those first where most volume could change.
-
-    Args:
-        probabilities: (classes, D, H, W), calibrated, background first.
-        labels: (D, H, W), what was delivered.
-        grid: where they are.
-        names: of the structures, in the order of the classes.
-    """
-    found: list[Place] = []
-    for index, name in enumerate(names, start=1):
-        found += _places_of(probabilities[index], labels == index, grid, name, index)
-    found.sort(key=lambda place: -place.volume_ml)
+def in_order(found: Sequence[Place]) -> list[Place]:
+    """The places of all structures, those first where most volume could change, each part of the scan once."""
+    found = sorted(found, key=lambda place: -place.volume_ml)
     kept: list[Place] = []
     for place in found:  # the border between two structures is doubtful for both
         here = np.asarray(place.position_mm)
@@ -73,13 +62,18 @@ def places_to_check(probabilities: Floats, labels: Labels, grid: Grid, names: Se
     return kept[:MOST_PLACES]
 
 
-def _places_of(probability: Floats, contour: npt.NDArray[np.bool_], grid: Grid, name: str, label: int) -> list[Place]:
-    if not contour.any():
-        return []
-    box, distance = surroundings(contour, grid)
-    inside, own = contour[box], probability[box]
-    doubt = np.where(inside, 1 - own, own)
-    doubt[np.abs(distance) > NEAR_MM] = 0
+def places_of(near: Surroundings, grid: Grid, name: str, label: int) -> list[Place]:
+    """The places of one structure, those first where most volume could change.
+
+    Args:
+        near: its contour and what lies round it.
+        grid: of the evidence.
+        name: of the structure.
+        label: its label.
+    """
+    box, inside = near.box, near.contour
+    doubt = np.where(inside, 1 - near.probability, near.probability)
+    doubt[np.abs(near.distance) > NEAR_MM] = 0
     hills, height = _hills(doubt, grid)
     millilitres = grid.voxel_mm3 / 1000
     found = []

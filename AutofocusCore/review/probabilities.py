@@ -1,4 +1,8 @@
-"""Probabilities as the review uses them: calibrated, and the doubt in them as a map."""
+"""Probabilities as the review uses them: calibrated, and the doubt in them as a map.
+
+The probabilities of a large CT are gigabytes. So what is made of them is made a plane at a time: beside them there is
+never more than one further volume, of the class or of the doubt that was asked for.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 Floats = npt.NDArray[np.float32]
+Box = tuple[slice, slice, slice]
 
 LEAST = 1e-6
 """Probabilities below this are taken for it, so that their logarithm is finite."""
@@ -30,8 +35,25 @@ def calibrated(probabilities: Floats, temperature: float) -> Floats:
     return scaled
 
 
+def probability_of(label: int, probabilities: Floats, box: Box, temperature: float) -> Floats:
+    """The calibrated probability of one class within a box, (d, h, w); of the others only a plane exists at a time."""
+    part = probabilities[:, box[0], box[1], box[2]]
+    found = np.empty(part.shape[1:], dtype=np.float32)
+    for plane in range(len(found)):
+        found[plane] = calibrated(part[:, plane], temperature)[label]
+    return found
+
+
+def doubt_of(probabilities: Floats, temperature: float) -> Floats:
+    """Entropy in bits of the calibrated probabilities, (D, H, W), made a plane at a time."""
+    doubt = np.empty(probabilities.shape[1:], dtype=np.float32)
+    for plane in range(len(doubt)):
+        doubt[plane] = entropy_bits(calibrated(probabilities[:, plane], temperature))
+    return doubt
+
+
 def entropy_bits(probabilities: Floats) -> Floats:
-    """Entropy of the classes in bits, (D, H, W): 0 where one is certain, 1 where two are equally likely."""
+    """Entropy of the classes in bits, (...): 0 where one is certain, 1 where two are equally likely."""
     total = np.zeros(probabilities.shape[1:], dtype=np.float32)
     for probability in probabilities:
         safe = np.maximum(probability, np.float32(LEAST))
@@ -39,7 +61,7 @@ def entropy_bits(probabilities: Floats) -> Floats:
     return np.maximum(total, 0.0)
 
 
-def bounding_box(mask: npt.NDArray[np.bool_], margins: Sequence[int]) -> tuple[slice, slice, slice]:
+def bounding_box(mask: npt.NDArray[np.bool_], margins: Sequence[int]) -> Box:
     """The box round a mask's true voxels, wider by the margins (z, y, x) but within the array; all where none is."""
     box = []
     for axis in range(3):

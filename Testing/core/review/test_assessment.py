@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import tracemalloc
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -14,7 +16,8 @@ from AutofocusCore.review import Calibration, assess
 from AutofocusCore.review.assessment import doubt_on_model_grid, doubt_on_scan
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import FEATURES, expected_dice, structure_evidence
-from AutofocusCore.review.probabilities import calibrated, entropy_bits
+from AutofocusCore.review.near import surroundings
+from AutofocusCore.review.probabilities import calibrated, entropy_bits, probability_of
 from AutofocusCore.review.quality import QualityModel, StructureQuality
 from Testing.core.review.conftest import GRID, NAMES, VAGUE_MM, ball
 
@@ -100,7 +103,7 @@ def test_expected_dice_of_a_certain_contour_is_one_and_of_an_even_one_is_known()
 
 
 def features_of(evidence: Evidence, cohort: Cohort = COHORT) -> dict[str, float]:
-    found = structure_evidence(evidence, evidence.probabilities, NAMES, cohort)[0].features
+    found = structure_evidence(NAMES[0], surroundings(evidence, 1, 1.0), evidence.grid, cohort).features
     assert found is not None
     return dict(zip(FEATURES, found, strict=True))
 
@@ -181,6 +184,36 @@ def test_a_higher_temperature_makes_probabilities_less_sure_and_keeps_their_sum_
     np.testing.assert_allclose(soft.sum(axis=0), 1, atol=1e-5)
     np.testing.assert_array_equal(soft.argmax(axis=0), evidence.probabilities.argmax(axis=0))
     assert entropy_bits(soft).mean() > entropy_bits(evidence.probabilities).mean()
+
+
+def test_a_review_holds_no_second_copy_of_the_probabilities() -> None:
+    shape, classes = (16, 30, 60), 14
+    grid = Grid(shape[::-1], (2.0, 2.0, 2.5), (0.0, 0.0, 0.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    probabilities = np.full((classes, *shape), 0.02, dtype=np.float32)
+    for label in range(1, classes):
+        probabilities[label, 4:12, 8:22, 4 * label : 4 * label + 4] += 0.6
+    probabilities /= probabilities.sum(axis=0)
+    large = Evidence(probabilities, grid, grid, labels=probabilities.argmax(axis=0).astype(np.uint8))
+    names = [f"Part {label}" for label in range(1, classes)]
+    for review in (doubt_on_model_grid, doubt_on_scan, lambda one, how: assess(one, names, how)):
+        assert peak_of(lambda review=review: review(large, Calibration(1.5))) < 6 * probabilities[0].nbytes
+
+
+def peak_of(work: Callable[[], object]) -> int:
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_class_within_a_box_has_the_probability_that_it_has_in_the_whole(evidence: Evidence) -> None:
+    box = (slice(3, 20), slice(5, 30), slice(2, 33))
+    whole = calibrated(evidence.probabilities, 1.7)
+    for label in range(3):
+        found = probability_of(label, evidence.probabilities, box, 1.7)
+        np.testing.assert_array_equal(found, whole[label][box])
 
 
 def test_the_map_of_doubt_lies_on_the_grid_of_the_scan_and_is_zero_beyond_what_was_predicted(
