@@ -1,22 +1,28 @@
 """The blended convolution in plain PyTorch: what runs on a GPU, and on a CPU for which no native code was built.
 
 Letters used for shapes: N active voxels, m voxels of a chunk, C input channels, O output channels, K dilation rates.
-The voxels are done in chunks, so that the blended inputs of a chunk (m, 27 C) stay in the processor's cache.
+The voxels are computed in chunks, so that the blended inputs of a chunk (m, 27 C) stay in the processor's cache. On a
+CPU each thread takes chunks of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
+from AutofocusCore.kernels.threads import in_torch_chunks, threads
 from AutofocusCore.kernels.voxels import ActiveVoxels
 
-CHUNK_BYTES = {"cpu": 2 * 2**20}
-"""Size of a chunk's blended inputs on a device: enough for the matrix product, little enough for a cache."""
+CHUNK_BYTES = 2 * 2**20
+"""Size of a chunk's blended inputs on a CPU: enough for the matrix product, little enough for a cache."""
 CHUNK_BYTES_OF_A_GPU = 256 * 2**20
+
+Work = Callable[[int, slice, Tensor], None]
+"""Computes a chunk, given the number of the thread, the chunk's rows of the result, and its neighbours (m, 27, K)."""
 
 
 @dataclass(frozen=True)
@@ -42,22 +48,37 @@ class Domain:
         """Rows of the result."""
         return self.voxels.count if self.part is None else self.part.stop - self.part.start
 
-    def chunks(self, row_bytes: int) -> Iterator[tuple[slice, Tensor]]:
-        """Slices of the result, and for each the features' rows of the neighbours (m, 27, K) int64.
+    def in_chunks(self, row_bytes: int, work: Work) -> None:
+        """Call ``work`` for chunks that cover the result, on a CPU from several threads at a time.
 
-        Where there is no neighbour the row is that after the last one.
+        The neighbours are rows of the features, int32; where there is no neighbour it is the row after the last one.
+
+        Args:
+            row_bytes: size of a voxel's blended inputs.
+            work: computes a chunk.
         """
         neighbours = self.voxels.neighbours(max(self.rates))
         wanted = neighbours.places if self.part is None else neighbours.places[self.part]
-        device, count = wanted.device, self.count
         empty = self.voxels.count if self.held is None else self.held
-        steps = torch.tensor(neighbours.steps(self.rates), dtype=torch.int32, device=device)
-        size = max(1, CHUNK_BYTES.get(device.type, CHUNK_BYTES_OF_A_GPU) // row_bytes)
-        for start in range(0, count, size):
-            places = wanted[start : start + size]
-            rows = neighbours.table[(places[:, None] + steps).long()].long()
-            rows = torch.where(rows < 0, empty, rows - self.first_row)
-            yield slice(start, start + len(places)), rows.view(len(places), 27, len(self.rates))
+        steps = torch.tensor(neighbours.steps(self.rates), dtype=torch.int32, device=wanted.device)
+
+        def find(worker: int, first: int, last: int) -> None:
+            places = (wanted[first:last, None] + steps).view(-1)
+            rows = neighbours.table.index_select(0, places) - self.first_row
+            rows.masked_fill_(rows < 0, empty)
+            work(worker, slice(first, last), rows.view(last - first, 27, len(self.rates)))
+
+        if wanted.device.type == "cpu":
+            in_torch_chunks(self.count, find, max(1, CHUNK_BYTES // row_bytes))
+            return
+        size = max(1, CHUNK_BYTES_OF_A_GPU // row_bytes)
+        for start in range(0, self.count, size):
+            find(0, start, min(start + size, self.count))
+
+    @property
+    def workers(self) -> int:
+        """The most threads that :meth:`in_chunks` uses."""
+        return threads() if self.voxels.flat.device.type == "cpu" else 1
 
 
 def with_empty_row(rows: Tensor) -> Tensor:
@@ -81,6 +102,10 @@ def _blend(rows: Tensor, index: Tensor, attention: Tensor | None) -> Tensor:
         return _pick(rows, index[..., 0])
     if attention.ndim == 2:
         attention = attention[:, None]
+    if rows.device.type == "cpu":  # one pass over memory
+        taps = index.flatten(0, 1)
+        weights = attention.to(rows.dtype).expand(index.shape).reshape(taps.shape)
+        return functional.embedding_bag(taps, rows, per_sample_weights=weights, mode="sum").view(*index.shape[:2], -1)
     attention = attention.to(torch.promote_types(rows.dtype, torch.float32))
     total = _pick(rows, index[..., 0]) * attention[..., :1]
     for k in range(1, index.shape[-1]):
@@ -96,20 +121,28 @@ def forward(
     bias: Tensor | None,
     *,
     first_bias: Tensor | None = None,
+    residual: Tensor | None = None,
+    relu: bool = False,
+    out: Tensor | None = None,
 ) -> Tensor:
-    """The blended convolution (N, O); ``kernel`` is (27, C, O) in the features' type."""
+    """The blended convolution (N, O) of ``kernel`` (27, C, O); then the residual is added, then ReLU."""
     bias = None if bias is None else bias.to(features.dtype)
+    first_bias = None if first_bias is None else first_bias.to(features.dtype)
     padded = with_empty_row(features)
     flat = kernel.flatten(0, 1)
-    result = features.new_empty(domain.count, kernel.shape[2])
-    for chunk, index in domain.chunks(flat.shape[0] * features.element_size()):
-        blended = _blend(padded, index, None if attention is None else attention[chunk]).flatten(1)
-        if bias is None:
-            torch.mm(blended, flat, out=result[chunk])
-        else:
-            torch.addmm(bias, blended, flat, out=result[chunk])
-    if first_bias is not None and attention is not None:
-        result += attention[:, :1].to(result.dtype) * first_bias.to(result.dtype)
+    result = features.new_empty(domain.count, kernel.shape[2]) if out is None else out
+
+    def compute(_: int, chunk: slice, index: Tensor) -> None:
+        weights = None if attention is None else attention[chunk]
+        blended = _blend(padded, index, weights).flatten(1)
+        rows = blended @ flat if bias is None else torch.addmm(bias, blended, flat)
+        if first_bias is not None and weights is not None:
+            rows += weights[:, :1].to(rows.dtype) * first_bias
+        if residual is not None:
+            rows += residual[chunk]
+        result[chunk] = rows.relu_() if relu else rows
+
+    domain.in_chunks(flat.shape[0] * features.element_size(), compute)
     return result
 
 
@@ -125,9 +158,12 @@ def input_gradient(gradient: Tensor, kernel: Tensor, domain: Domain, attention: 
     mirrored = kernel.flip(0).transpose(1, 2).flatten(0, 1)
     result = gradient.new_empty(domain.voxels.count, kernel.shape[1])
     rates = torch.arange(len(domain.rates), device=gradient.device)
-    for chunk, index in domain.chunks(mirrored.shape[0] * gradient.element_size()):
-        own = None if weights is None else weights[index, rates]
+
+    def compute(_: int, chunk: slice, index: Tensor) -> None:
+        own = None if weights is None else weights[index.long(), rates]
         torch.mm(_blend(padded, index, own).flatten(1), mirrored, out=result[chunk])
+
+    domain.in_chunks(mirrored.shape[0] * gradient.element_size(), compute)
     return result
 
 
@@ -138,15 +174,18 @@ def parameter_gradients(
     padded = with_empty_row(features)
     flat = kernel.flatten(0, 1)
     exact = torch.promote_types(features.dtype, torch.float32)
-    of_kernel = torch.zeros_like(flat, dtype=exact) if wanted[0] else None
+    of_kernels = flat.new_zeros((domain.workers, *flat.shape), dtype=exact) if wanted[0] else None  # one a thread
     of_attention = torch.empty_like(attention, dtype=exact) if wanted[1] and attention is not None else None
-    for chunk, index in domain.chunks(flat.shape[0] * features.element_size()):
+
+    def compute(worker: int, chunk: slice, index: Tensor) -> None:
         outer = gradient[chunk]
-        if of_kernel is not None:
+        if of_kernels is not None:
             blended = _blend(padded, index, None if attention is None else attention[chunk]).flatten(1)
-            of_kernel += blended.T @ outer
+            of_kernels[worker] += blended.T @ outer
         if of_attention is not None:
             of_blended = (outer @ flat.T).view(*index.shape[:2], -1)
             for k in range(index.shape[2]):
                 of_attention[chunk, k] = (_pick(padded, index[..., k]) * of_blended).sum((1, 2), dtype=exact)
-    return None if of_kernel is None else of_kernel.view_as(kernel), of_attention
+
+    domain.in_chunks(flat.shape[0] * features.element_size(), compute)
+    return None if of_kernels is None else of_kernels.sum(0).view_as(kernel), of_attention

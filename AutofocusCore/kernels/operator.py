@@ -84,16 +84,10 @@ def infer_layer(
     """
     kernel = as_kernel(weight, features.dtype)
     domain = Domain(voxels, tuple(rates), part, first_row, len(features))
-    if native.serves(features, weight, domain):
-        return native.forward(
-            features, kernel, domain, attention, bias, first_bias=first_bias, residual=residual, relu=relu, out=out
-        )
-    result = fallback.forward(features, kernel, domain, attention, bias, first_bias=first_bias)
-    if residual is not None:
-        result += residual
-    if relu:
-        result.relu_()
-    return result if out is None else out.copy_(result)
+    engine = native if native.serves(features, weight, domain) else fallback
+    return engine.forward(
+        features, kernel, domain, attention, bias, first_bias=first_bias, residual=residual, relu=relu, out=out
+    )
 
 
 class _BlendedConvolution(torch.autograd.Function):

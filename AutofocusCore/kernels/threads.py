@@ -1,7 +1,8 @@
-"""Plain threads for the native code: each takes the next chunk of voxels until none is left.
+"""Plain threads for the kernels: each takes the next chunk of voxels until none is left.
 
-The C functions run without Python's lock. PyTorch's own threads are not used: two runtimes whose threads wait in a busy
-loop for one another make two cores slower than one.
+C functions and PyTorch's operations run without Python's lock. PyTorch's own threads are not used: they meet after
+every small operation and wait for one another in a busy loop, which takes the cores from other work, and where other
+programs run too, each meeting takes as long as the system lets one of the threads wait for a core.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from functools import cache
 import torch
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.kernels.library import chosen_set
 
 CHUNK = 1920
 """Voxels of a chunk: whole blocks of every C function, and about a millisecond's work."""
@@ -55,14 +55,10 @@ if hasattr(os, "register_at_fork"):  # a forked process has none of the threads,
 
 @contextmanager
 def torch_on_one_thread() -> Iterator[None]:
-    """A context in which PyTorch's own operations take one thread, and the native code as many as before.
-
-    For runs that are mostly native code: PyTorch's second thread would go on waiting in a busy loop for a while after
-    each small operation, and take a core from the native code. Without native code nothing changes.
-    """
+    """A context in which each operation of PyTorch takes one thread, and :func:`in_chunks` as many as before."""
     global _chosen
     before, of_torch = _chosen, torch.get_num_threads()
-    if chosen_set() is None or of_torch == 1:
+    if of_torch == 1:
         yield
         return
     _chosen = threads()
@@ -106,3 +102,17 @@ def in_chunks(total: int, work: Callable[[int, int, int], None], chunk: int = CH
         for other in others:
             other.result()
     return workers
+
+
+def in_torch_chunks(total: int, work: Callable[[int, int, int], None], chunk: int) -> int:
+    """:func:`in_chunks` for work in PyTorch, without gradients: each thread runs its operations alone."""
+    inference = torch.is_inference_mode_enabled()  # a thread's own setting, as are its gradients and its threads
+
+    def alone(worker: int, first: int, last: int) -> None:
+        if torch.get_num_threads() != 1:
+            torch.set_num_threads(1)
+        with torch.inference_mode(inference), torch.no_grad():
+            work(worker, first, last)
+
+    with torch_on_one_thread():
+        return in_chunks(total, alone, chunk)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 
 import pytest
 import torch
 
-from AutofocusCore.kernels import native_kernel, set_threads, threads, torch_on_one_thread
-from AutofocusCore.kernels.threads import BLOCK, CHUNK, cut, in_chunks
+from AutofocusCore.kernels import ActiveVoxels, blended_convolution, set_threads, threads, torch_on_one_thread
+from AutofocusCore.kernels.library import FALLBACK, VARIABLE
+from AutofocusCore.kernels.threads import BLOCK, CHUNK, cut, in_chunks, in_torch_chunks
 
 
 @pytest.fixture(autouse=True)
@@ -39,18 +41,55 @@ def test_chunks_get_smaller_at_the_end_and_are_whole_blocks() -> None:
     assert sizes[-1] <= 2 * BLOCK
 
 
-@pytest.mark.skipif(native_kernel() is None, reason="Without a kernel PyTorch keeps its threads.")
-def test_pytorch_takes_one_thread_beside_the_kernel_and_gets_its_own_back() -> None:
+@pytest.fixture
+def torch_on_two_threads() -> Iterator[None]:
     before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(2)
-        set_threads(None)
-        with torch_on_one_thread():
-            inside = torch.get_num_threads(), threads()
-        assert inside == (1, 2)
-        assert (torch.get_num_threads(), threads()) == (2, 2)
-    finally:
-        torch.set_num_threads(before)
+    torch.set_num_threads(2)
+    set_threads(None)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.usefixtures("torch_on_two_threads")
+def test_pytorch_takes_one_thread_beside_the_kernel_and_gets_its_own_back() -> None:
+    with torch_on_one_thread():
+        inside = torch.get_num_threads(), threads()
+    assert inside == (1, 2)
+    assert (torch.get_num_threads(), threads()) == (2, 2)
+
+
+@pytest.mark.usefixtures("torch_on_two_threads")
+@pytest.mark.parametrize("inference", [True, False])
+def test_two_threads_compute_chunks_in_pytorch_each_with_one_thread_and_in_the_callers_mode(inference: bool) -> None:
+    met = threading.Barrier(2, timeout=10)
+    seen: set[tuple[int, int, bool, bool]] = set()
+
+    def work(worker: int, first: int, last: int) -> None:
+        if worker not in {number for number, *_ in seen}:
+            met.wait()  # so that both threads take part
+        seen.add((worker, torch.get_num_threads(), torch.is_inference_mode_enabled(), torch.is_grad_enabled()))
+
+    with torch.inference_mode(inference):
+        in_torch_chunks(4 * CHUNK, work, CHUNK)
+    assert seen == {(0, 1, inference, False), (1, 1, inference, False)}
+    assert (torch.get_num_threads(), threads()) == (2, 2)
+
+
+def test_without_native_code_two_threads_compute_what_one_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(VARIABLE, FALLBACK)
+    random = torch.Generator().manual_seed(1)
+    voxels = ActiveVoxels.from_mask(torch.rand(1, 16, 16, 16, generator=random) < 0.9)
+    attention = torch.rand(voxels.count, 2, generator=random)
+    found = {}
+    for number in (1, 2):
+        set_threads(number)
+        rows = torch.linspace(-1, 1, voxels.count * 4, dtype=torch.double).view(-1, 4).requires_grad_()
+        weight = torch.linspace(-1, 1, 3 * 4 * 27, dtype=torch.double).view(3, 4, 3, 3, 3).requires_grad_()
+        shares = attention.double().requires_grad_()
+        out = blended_convolution(rows, weight, voxels, rates=(1, 3), attention=shares)
+        out.square().sum().backward()
+        found[number] = [out.detach(), rows.grad, weight.grad, shares.grad]
+    torch.testing.assert_close(found[1], found[2])
 
 
 def test_a_failure_in_any_thread_reaches_the_caller() -> None:
