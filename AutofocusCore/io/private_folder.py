@@ -23,6 +23,7 @@ from typing import Any
 NAME = "autofocus-"
 LOCK, OWNER = ".lock", ".owner"
 LOCK_SECONDS = 10.0
+KEPT_BY_TORCH = "TORCHINDUCTOR_CACHE_DIR"  # PyTorch notes a folder among the temporary files in this variable
 
 
 class PrivateFolder:
@@ -83,7 +84,7 @@ def private_temporary_files() -> Iterator[None]:
 
     Folders that killed processes have left are removed at the beginning.
     """
-    folder, before = PrivateFolder(), tempfile.tempdir
+    folder, before, noted = PrivateFolder(), tempfile.tempdir, os.environ.get(KEPT_BY_TORCH)
     with contextlib.suppress(OSError):  # then temporary files stay in the system's folder
         remove_abandoned()
         tempfile.tempdir = str(folder.path())
@@ -91,6 +92,8 @@ def private_temporary_files() -> Iterator[None]:
         yield
     finally:
         tempfile.tempdir = before
+        if noted is None:
+            os.environ.pop(KEPT_BY_TORCH, None)  # processes that are started later would make the folder again
         folder.remove()
 
 

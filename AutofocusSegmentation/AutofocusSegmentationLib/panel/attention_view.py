@@ -16,7 +16,7 @@ from AutofocusSegmentationLib.scene import attention_display as display
 from AutofocusSegmentationLib.scene import attention_views as views
 from AutofocusSegmentationLib.scene.attention_nodes import REACH, UNCERTAINTY
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet
-from AutofocusSegmentationLib.scene.outlines import show_as_before, show_as_outlines
+from AutofocusSegmentationLib.scene.outlines import show_all_as_before, show_outlines_only
 from AutofocusSegmentationLib.scene.slice_views import all_composite_nodes, composite_nodes, slice_node_of
 
 MOST_SETS = 4  # whose maps are kept in memory until they are asked for
@@ -160,8 +160,7 @@ class AttentionView:
         if self._set is not None:
             for volume in self._set.volumes():
                 display.show_legend(volume, visible=False)
-            if self._set.owner.GetScene() is not None and self._set.owner.IsA("vtkMRMLSegmentationNode"):
-                show_as_before(self._set.owner)
+        show_all_as_before(slicer.mrmlScene)
 
     def _lay_over(self) -> None:
         assert self._set is not None
@@ -184,8 +183,10 @@ class AttentionView:
             wanted = node is front and view is not None and self._ui.attentionLegendCheckBox.checked
             ratio = float(self._ui.chartLabel.devicePixelRatioF())
             display.show_legend(node, visible=wanted, view=None if view is None else view.GetID(), pixel_ratio=ratio)
-        if self._set.owner.IsA("vtkMRMLSegmentationNode"):
-            (show_as_outlines if there else show_as_before)(self._set.owner)
+        if there:
+            show_outlines_only(self._set.owner)
+        else:
+            show_all_as_before(slicer.mrmlScene)
 
     def _on_screen(self) -> list[Any]:
         """The slice views that show the scan that the attention belongs to."""

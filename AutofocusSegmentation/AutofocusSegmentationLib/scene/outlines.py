@@ -20,8 +20,28 @@ OUTLINES: tuple[Colour, ...] = (
 MARKERS: tuple[Colour, ...] = ((1.0, 0.95, 0.1), (0.1, 1.0, 1.0), (1.0, 0.1, 0.2), (0.1, 1.0, 0.2), (1.0, 1.0, 1.0))
 
 
-def show_as_outlines(segmentation: Any) -> None:
-    """Outlines without fill, each segment's in the next of OUTLINES."""
+def show_outlines_only(owner: Any) -> None:
+    """Show all segmentations of the scene without fill, which would be read as colours of the overlay.
+
+    Args:
+        owner: the segmentation that the overlay belongs to. It gets colours of its own; others keep theirs, and their
+            fill too if the user has switched it on again.
+    """
+    for node in _segmentations(owner.GetScene()):
+        if node is owner:
+            show_as_outlines(node)
+        elif node.GetDisplayNode() is not None and node.GetDisplayNode().GetAttribute(BEFORE) is None:
+            show_as_outlines(node, recolour=False)
+
+
+def show_all_as_before(scene: Any) -> None:
+    """Undo `show_outlines_only`."""
+    for node in _segmentations(scene):
+        show_as_before(node)
+
+
+def show_as_outlines(segmentation: Any, *, recolour: bool = True) -> None:
+    """Outlines without fill, each segment's in the next of OUTLINES or in its own colour."""
     display = segmentation.GetDisplayNode()
     if display is None:
         return
@@ -36,7 +56,7 @@ def show_as_outlines(segmentation: Any) -> None:
     display.SetVisibility2DFill(False)
     display.SetVisibility2DOutline(True)
     display.SetOpacity2DOutline(1.0)
-    for number, key in enumerate(segmentation.GetSegmentation().GetSegmentIDs()):
+    for number, key in enumerate(segmentation.GetSegmentation().GetSegmentIDs() if recolour else ()):
         display.SetSegmentOverrideColor(key, *OUTLINES[number % len(OUTLINES)])
     display.EndModify(modified)
 
@@ -71,6 +91,11 @@ def drawn_colours(segmentation: Any) -> dict[str, Colour]:
         colour = segmentation.GetSegmentation().GetSegment(key).GetColor()
         colours[key] = override if min(override) >= 0 else (colour[0], colour[1], colour[2])
     return colours
+
+
+def _segmentations(scene: Any) -> list[Any]:
+    nodes = scene.GetNodesByClass("vtkMRMLSegmentationNode")
+    return [nodes.GetItemAsObject(index) for index in range(nodes.GetNumberOfItems())]
 
 
 def unlike(colours: Sequence[Colour]) -> Colour:

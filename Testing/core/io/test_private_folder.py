@@ -80,6 +80,17 @@ def test_a_given_folder_goes_too(temporary_files: Path) -> None:
     assert list(temporary_files.iterdir()) == []
 
 
+def test_processes_that_are_started_later_do_not_make_a_removed_folder_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("TORCHINDUCTOR_CACHE_DIR", raising=False)
+    with private_temporary_files():  # what PyTorch does when it is imported for training: cache_dir_utils.cache_dir()
+        os.environ["TORCHINDUCTOR_CACHE_DIR"] = str(Path(tempfile.gettempdir()) / "torchinductor_me")
+    assert "TORCHINDUCTOR_CACHE_DIR" not in os.environ
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", "the user's own")
+    with private_temporary_files():
+        pass
+    assert os.environ["TORCHINDUCTOR_CACHE_DIR"] == "the user's own"
+
+
 def test_temporary_files_of_a_block_go_with_it(temporary_files: Path) -> None:
     left = crashed()
     with private_temporary_files():

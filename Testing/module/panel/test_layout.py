@@ -11,6 +11,7 @@ from Testing.module.panel.conftest import Application
 WIDTH = 400
 # Of a screen of 1000 pixels, less title, menus, toolbars, module selector, Data Probe with its picture, status bar.
 HEIGHT = 600
+SCROLL_BAR = 54  # what Slicer adds to the panel's size hint, to get the least width of the dock
 IN_SIGHT = ("outputSelector", "modelButton", "segmentButton", "cancelButton", "statusLabel")
 
 
@@ -102,6 +103,24 @@ def test_nothing_is_cut_where_everything_is_unfolded(app: Application) -> None:
         getattr(app.ui, f"{section}CollapsibleButton").collapsed = False
     lay_out(app)
     assert cut(app) == []
+
+
+def test_nothing_makes_the_dock_wider(app: Application) -> None:
+    """Slicer takes the size hint of a module's widget for its least width."""
+    a = app.ready("A scan with quite a long name, as they come from the archive, 2026-11-29")
+    app.scan("Another scan with quite a long name, which the views show, 2026-11-30")
+    app.panel.inputs._selectors[0].setCurrentNode(a)
+    app.pause()
+    assert not app.ui.viewsNoticeWidget.isHidden()
+    app.segment()
+    app.panel.messages.say("A message of some length, as an error may have one. " * 5)
+    for section in ("review", "attention", "options", "log"):
+        getattr(app.ui, f"{section}CollapsibleButton").collapsed = False
+    for label in ("warningLabel", "resultWarningLabel", "comparisonWarningLabel", "planLabel", "modelSummaryLabel"):
+        getattr(app.ui, label).text = "A sentence of some length, as a warning may have one. " * 5
+        getattr(app.ui, label).visible = True
+    root = lay_out(app)
+    assert root.sizeHint.width() <= WIDTH - SCROLL_BAR
 
 
 def test_the_chart_is_drawn_at_the_screens_resolution(app: Application) -> None:

@@ -18,7 +18,14 @@ from AutofocusSegmentationLib.scene.attention_display import (
 from AutofocusSegmentationLib.scene.attention_nodes import first_range
 from AutofocusSegmentationLib.scene.attention_set import add_attention
 from AutofocusSegmentationLib.scene.geometry import snapshot
-from AutofocusSegmentationLib.scene.outlines import OUTLINES, drawn_colours, show_as_before, show_as_outlines
+from AutofocusSegmentationLib.scene.outlines import (
+    OUTLINES,
+    drawn_colours,
+    show_all_as_before,
+    show_as_before,
+    show_as_outlines,
+    show_outlines_only,
+)
 from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
 from AutofocusSegmentationLib.scene.zoom_colours import (
     NODE_NAME,
@@ -138,6 +145,26 @@ def test_the_diverging_map_has_equal_steps_and_a_lightness_that_falls_and_rises(
     assert (np.diff(lightness[:half:4]) < 0).all()
     assert (np.diff(lightness[half::4]) > 0).all()
     assert min(lightness[0], lightness[-1]) - lightness[half] > 45, "what is unusual shines on a grey scan"
+
+
+def test_nothing_is_filled_under_the_overlay_as_its_colour_would_be_read_as_the_overlays(scene: SceneMaker) -> None:
+    volume = scene.volume()
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[3:6, 3:6, 3:6] = 1
+    place = snapshot(volume).index_to_lps
+    nodes = [add_segmentation(volume, labels, place, STRUCTURES, name=name) for name in ("Pelvis", "By hand")]
+    owner, other = (node.GetDisplayNode() for node in nodes)
+    colours = drawn_colours(nodes[1])
+    show_outlines_only(nodes[0])
+    assert not owner.GetVisibility2DFill()
+    assert not other.GetVisibility2DFill()
+    assert drawn_colours(nodes[1]) == colours
+    other.SetVisibility2DFill(True)
+    show_outlines_only(nodes[0])
+    assert other.GetVisibility2DFill(), "what the user shows again stays so"
+    show_all_as_before(scene.mrml)
+    assert owner.GetVisibility2DFill()
+    assert other.GetVisibility2DFill()
 
 
 def test_segments_become_outlines_in_colours_that_the_overlay_does_not_have(scene: SceneMaker) -> None:
