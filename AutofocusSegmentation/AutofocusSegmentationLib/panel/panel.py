@@ -11,7 +11,6 @@ from typing import Any
 import qt
 import slicer
 import vtk
-from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel import requirements
 from AutofocusSegmentationLib.panel.attention_view import AttentionView
@@ -23,7 +22,7 @@ from AutofocusSegmentationLib.panel.model_list import ModelList
 from AutofocusSegmentationLib.panel.output import fitting_output
 from AutofocusSegmentationLib.panel.parameters import choose_node
 from AutofocusSegmentationLib.panel.planner import Planner
-from AutofocusSegmentationLib.panel.readiness import show_readiness
+from AutofocusSegmentationLib.panel.readiness import Readiness
 from AutofocusSegmentationLib.panel.result_view import ResultView
 from AutofocusSegmentationLib.panel.review_section import ReviewSection
 from AutofocusSegmentationLib.panel.run_control import RunControl
@@ -59,7 +58,9 @@ class Panel:
         self.inputs = Inputs(ui, self._changed)
         self.devices = DeviceChoice(ui, self._changed)
         self.models = ModelList(ui, self._model_changed, self.session.request, self.load_models)
-        self.planner = Planner(ui, self.session, self.inputs, self.models, self.devices, self._planned)
+        self.planner = Planner(
+            ui, self.session, self.inputs, self.models, self.devices, lambda: self.readiness.show_plan()
+        )
         self.errands = Errands(self.session, self.main_thread, on_change=lambda: self.review.update())
         self.review = ReviewSection(
             ui, self.errands, self.messages.say, lambda wanted: self.attention.show_uncertainty(wanted)
@@ -76,6 +77,7 @@ class Panel:
             on_added=self._added,
             on_change=self._run_changed,
         )
+        self.readiness = Readiness(ui, self.messages, self.inputs, self.models, self.planner, self.control)
 
         ui.segmentButton.connect("clicked(bool)", lambda checked=False: self.segment())
         ui.cancelButton.connect("clicked(bool)", lambda checked=False: self.control.cancel())
@@ -140,6 +142,7 @@ class Panel:
         self.parameters = parameters
         self.devices.set_parameters(parameters)
         self.planner.set_parameters(parameters)
+        self.readiness.set_parameters(parameters)
         self.inputs.set_parameters(parameters)
         self.attention.set_parameters(parameters)
         if parameters is None:
@@ -202,27 +205,15 @@ class Panel:
                 self._input = scan
                 self._show_result(newest_result(scan))
             self.planner.soon()
-        self._show_readiness(hint=True)
-
-    def _planned(self) -> None:
-        self._show_readiness(hint=self.run is None or not self.control.news)
+        self.readiness.show(hint=True)
 
     # The run
 
-    def missing(self) -> list[str]:
-        """Sentences about what is still missing before Segment can be clicked."""
-        if self.control.running:
-            return [_("A run is under way.")]
-        if self.parameters is None:
-            return [_("The scene is being closed.")]
-        if self.models.chosen is None:
-            return [self.models.error or _("The models are being read; this takes some seconds.")]
-        return self.inputs.missing()
-
     def segment(self) -> None:
         """Handle a click on Segment."""
-        self._show_readiness()
-        if not self.missing():
+        lacking = self.readiness.missing()
+        self.readiness.show(hint=bool(lacking))
+        if not lacking:
             self.timer.start()
             self.control.start(self.inputs.nodes(), self.models.chosen, self.parameters)
 
@@ -231,7 +222,7 @@ class Panel:
             self.planner.stop()
         else:
             self.planner.soon(anew=True)
-        self._show_readiness()
+        self.readiness.show()
 
     def _added(self, added: Added, reference: Any) -> None:
         if self.parameters is not None:
@@ -239,9 +230,6 @@ class Panel:
             choose_node(self.ui, self.parameters, "segmentation", added.segmentation)
         self.attention.set_attention(added.attention)
         self.result.show_new(added.segmentation)
-
-    def _show_readiness(self, *, hint: bool = False) -> None:
-        show_readiness(self, hint=hint and not self.control.running)
 
     def _tick(self) -> None:
         self.main_thread.empty()

@@ -107,6 +107,9 @@ class Planner:
             )
         except Exception as error:
             self._ui.planLabel.text = red(str(error))
+            self._forget()
+            self._planned_for = self._known = self.estimate = None
+            self._on_plan()
             return
         if self._planned_for == (model["name"], self._models.names, fields):
             if self._known is not None:  # no process is started only to get the same plan

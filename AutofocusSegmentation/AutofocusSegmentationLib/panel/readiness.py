@@ -2,54 +2,88 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Any
 
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel import requirements
-from AutofocusSegmentationLib.panel.messages import show_warnings
-from AutofocusSegmentationLib.panel.model_list import duration
+from AutofocusSegmentationLib.panel.inputs import Inputs
+from AutofocusSegmentationLib.panel.messages import Messages, show_warnings
+from AutofocusSegmentationLib.panel.model_list import ModelList, duration
+from AutofocusSegmentationLib.panel.planner import Planner
 from AutofocusSegmentationLib.panel.plausibility import warnings_before
-
-if TYPE_CHECKING:
-    from AutofocusSegmentationLib.panel.panel import Panel
+from AutofocusSegmentationLib.panel.requests import region_fault
+from AutofocusSegmentationLib.panel.run_control import RunControl
 
 GIB = 2**30
 
 
-def show_readiness(panel: Panel, *, hint: bool) -> None:
-    """Enable the buttons, and show warnings about what is chosen.
+class Readiness:
+    """Looks at what is chosen, and tells what is still missing.
 
     Args:
-        panel: whose widgets.
-        hint: whether the status line shows the next step; otherwise it keeps its text.
+        ui: the panel's widgets.
+        messages: the status line.
+        inputs, models, planner, control: what is chosen, its plan, and the run.
     """
-    lacking, running = panel.missing(), panel.control.running
-    panel.ui.segmentButton.enabled = not lacking
-    panel.ui.cancelButton.enabled = running
-    need = requirements.missing() if not lacking else None
-    sentence = next_step(panel)
-    panel.ui.segmentButton.toolTip = "\n".join(lacking) if lacking else sentence
-    if hint:
-        panel.messages.hint(sentence)
-        panel.control.news = False
-    if not running:
-        model = panel.models.chosen
-        doubts = warnings_before(panel.inputs.nodes(), model) if model is not None and need is None else []
-        show_warnings(panel.ui.warningLabel, doubts)
 
+    def __init__(
+        self, ui: Any, messages: Messages, inputs: Inputs, models: ModelList, planner: Planner, control: RunControl
+    ) -> None:
+        self._ui, self._messages = ui, messages
+        self._inputs, self._models, self._planner, self._control = inputs, models, planner, control
+        self._parameters: Any = None
 
-def next_step(panel: Panel) -> str:
-    """A sentence about what to do next."""
-    lacking = panel.missing()
-    if lacking:
-        return " ".join(lacking)
-    need = requirements.missing()
-    if need is not None:
-        return str(need)
-    plan = panel.planner.estimate
-    if plan is None or not plan.get("seconds"):
-        return _("Click Segment.")
-    return _("Click Segment: about {time} on {device}, {memory:.1f} GiB of memory.").format(
-        time=duration(plan["seconds"]), device=plan["device"], memory=plan["peak_bytes"] / GIB
-    )
+    def set_parameters(self, parameters: Any) -> None:
+        """The parameter node, or None."""
+        self._parameters = parameters
+
+    def missing(self) -> list[str]:
+        """Sentences about what is still missing before Segment can be clicked."""
+        if self._control.running:
+            return [_("A run is under way.")]
+        if self._parameters is None:
+            return [_("The scene is being closed.")]
+        if self._models.chosen is None:
+            return [self._models.error or _("The models are being read; this takes some seconds.")]
+        lacking = self._inputs.missing()
+        return lacking or region_fault(next(iter(self._inputs.nodes()), None), self._parameters.roi)
+
+    def show(self, *, hint: bool = False) -> None:
+        """Enable the buttons, and show warnings about what is chosen.
+
+        Args:
+            hint: whether the status line shows the next step; otherwise it keeps its text.
+        """
+        lacking, running = self.missing(), self._control.running
+        self._ui.segmentButton.enabled = not lacking
+        self._ui.cancelButton.enabled = running
+        sentence = self.next_step()
+        self._ui.segmentButton.toolTip = "\n".join(lacking) if lacking else sentence
+        if running:
+            return
+        if hint:
+            self._messages.hint(sentence)
+            self._control.news = False
+        model = self._models.chosen
+        known = model is not None and (bool(lacking) or requirements.missing() is None)
+        show_warnings(self._ui.warningLabel, warnings_before(self._inputs.nodes(), model) if known else [])
+
+    def show_plan(self) -> None:
+        """The plan is there, or cannot be made: say so, unless the status line still tells of the last run."""
+        self.show(hint=not self._control.news or bool(self.missing()))
+
+    def next_step(self) -> str:
+        """A sentence about what to do next."""
+        lacking = self.missing()
+        if lacking:
+            return " ".join(lacking)
+        need = requirements.missing()
+        if need is not None:
+            return str(need)
+        plan = self._planner.estimate
+        if plan is None or not plan.get("seconds"):
+            return _("Click Segment.")
+        return _("Click Segment: about {time} on {device}, {memory:.1f} GiB of memory.").format(
+            time=duration(plan["seconds"]), device=plan["device"], memory=plan["peak_bytes"] / GIB
+        )

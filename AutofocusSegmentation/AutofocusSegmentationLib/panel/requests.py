@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from AutofocusCore.errors import InputError
 from AutofocusSegmentationLib.scene.geometry import roi_box, snapshot
 from AutofocusSegmentationLib.worker.run import SegmentationRequest
 
@@ -53,3 +54,14 @@ def plan_fields(reference: Any, roi: Any, settings: dict[str, Any], attention: b
     if roi is not None:
         fields["roi_box"] = roi_box(roi, reference)
     return fields
+
+
+def region_fault(reference: Any, roi: Any) -> list[str]:
+    """A sentence where the region of interest cannot be used on this volume; nothing where it can."""
+    if roi is None or reference is None:
+        return []
+    try:
+        roi_box(roi, reference)
+    except InputError as error:
+        return [str(error)]
+    return []

@@ -30,7 +30,7 @@ def test_segments_a_phantom_with_the_panel() -> None:
     _wait(lambda: bool(panel.models.names))
     panel.models.choose(MODEL)
     panel.devices.choose("cpu")
-    assert panel.inputs.nodes() == [volume], panel.missing()
+    assert panel.inputs.nodes() == [volume], panel.readiness.missing()
     panel.ui.segmentButton.click()
     _wait(lambda: panel.run is not None and not panel.control.running)
     assert panel.result.node.GetSegmentation().GetNumberOfSegments() == 6

@@ -5,38 +5,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from AutofocusCore.result import AttentionMap, ReachMap, Recalibration, UncertaintyMap, rates_of
 from AutofocusSegmentationLib.scene.attention_nodes import (
-    ATTENTION,
     LAYER,
-    LEAST,
-    OWNER_ROLE,
-    RANGE,
-    RATE,
     RATES,
     RATES_MM,
     REACH,
     REFERENCE_ROLE,
     UNCERTAINTY,
-    leave_air_out,
     remove_attention,
     remove_sequence,
     volumes_of,
 )
-from AutofocusSegmentationLib.scene.colour_range import occurring_range
-from AutofocusSegmentationLib.scene.details import put_into_details
 from AutofocusSegmentationLib.scene.layer_volumes import AttentionLayer
-from AutofocusSegmentationLib.scene.placing import place_beside
+from AutofocusSegmentationLib.scene.map_volumes import MapVolumes
 from AutofocusSegmentationLib.scene.recalibration import CLASS, RECALIBRATION, add_recalibration
 from AutofocusSegmentationLib.scene.removing import DETAILS, remove_with_folders
 from AutofocusSegmentationLib.scene.uncertainty import add_uncertainty
-from AutofocusSegmentationLib.scene.volume_node import LENGTH, MILLIMETRES, add_volume, set_unit
+from AutofocusSegmentationLib.scene.volume_node import LENGTH, MILLIMETRES, set_unit
 from AutofocusSegmentationLib.scene.zoom_colours import add_zoom_colours
-
-LEAST_WEIGHT = 1e-6  # in the patient weights are never quite 0
 
 
 class AttentionSet:
@@ -59,9 +46,10 @@ class AttentionSet:
         uncertainty: UncertaintyMap | None = None,
     ) -> None:
         self.owner, self.reference = owner, reference
+        self._maps = MapVolumes(owner, reference)
         self._recalibration, self._uncertainty = recalibration, uncertainty
         if layers is not None:
-            self.layers = [AttentionLayer(self, i, one.rates, one.rates_mm, one) for i, one in layers.items()]
+            self.layers = [AttentionLayer(self._maps, i, one.rates, one.rates_mm, one) for i, one in layers.items()]
         else:
             described = {
                 int(node.GetAttribute(LAYER)): (
@@ -71,7 +59,7 @@ class AttentionSet:
                 for node in self.volumes()
                 if node.GetAttribute(RATES)
             }
-            self.layers = [AttentionLayer(self, index, *rates) for index, rates in described.items()]
+            self.layers = [AttentionLayer(self._maps, index, *rates) for index, rates in described.items()]
         self.layers.sort(key=lambda layer: layer.index)
 
     @classmethod
@@ -88,7 +76,7 @@ class AttentionSet:
     @property
     def reach(self) -> Any:
         """The volume of the reach; None where the run has none."""
-        return self.node(REACH)
+        return self._maps.find(REACH)
 
     @property
     def anchor(self) -> Any:
@@ -116,17 +104,17 @@ class AttentionSet:
         """The classes whose recalibration can be shown, background first."""
         if self._recalibration is not None:
             return self._recalibration.classes
-        return tuple(node.GetAttribute(CLASS) for node in self._of(RECALIBRATION))
+        return tuple(node.GetAttribute(CLASS) for node in self._maps.of_kind(RECALIBRATION))
 
     def recalibration(self) -> list[Any]:
         """The volumes of the classes, background first; none where the network has no recalibration."""
-        if self._recalibration is not None and not self._of(RECALIBRATION):
+        if self._recalibration is not None and not self._maps.of_kind(RECALIBRATION):
 
             def describe(node: Any) -> None:
-                self._describe(node, RECALIBRATION)
+                self._maps.describe(node, RECALIBRATION)
 
             add_recalibration(self.reference.GetScene(), self._recalibration, describe)
-        return self._of(RECALIBRATION)
+        return self._maps.of_kind(RECALIBRATION)
 
     @property
     def looked(self) -> bool:
@@ -136,13 +124,15 @@ class AttentionSet:
     @property
     def has_uncertainty(self) -> bool:
         """Whether there is a map of uncertainty, or one can be made."""
-        return self._uncertainty is not None or self.node(UNCERTAINTY) is not None
+        return self._uncertainty is not None or self._maps.find(UNCERTAINTY) is not None
 
     @property
     def uncertainty(self) -> Any:
         """The volume of the uncertainty; None where it is not there and cannot be made."""
-        found = self.node(UNCERTAINTY)
-        return add_uncertainty(self, self._uncertainty) if found is None and self._uncertainty is not None else found
+        found = self._maps.find(UNCERTAINTY)
+        return (
+            add_uncertainty(self._maps, self._uncertainty) if found is None and self._uncertainty is not None else found
+        )
 
     def make_all(self) -> list[Any]:
         """Make every volume, so that all of them are saved with the scene."""
@@ -155,12 +145,11 @@ class AttentionSet:
 
     def volumes(self) -> list[Any]:
         """All attention volumes in the scene, of every layer and kind."""
-        scene = None if self.owner is None else self.owner.GetScene()
-        return [] if scene is None else list(volumes_of(scene, self.owner))
+        return self._maps.all()
 
     def holds(self, node: Any) -> bool:
         """Whether a node, which may just have left the scene, is one of the volumes."""
-        return bool(node.GetAttribute(ATTENTION)) and node.GetNodeReferenceID(OWNER_ROLE) == self.owner.GetID()
+        return self._maps.holds(node)
 
     def remove(self) -> None:
         """Remove all volumes, the sequence over them, and their folder if it is empty then, from the scene."""
@@ -168,50 +157,6 @@ class AttentionSet:
             remove_sequence(self.owner.GetScene(), self.owner)
         remove_with_folders(self.volumes(), DETAILS)
         self.layers = []
-
-    def node(self, kind: str, layer: int | None = None, rate: float | None = None) -> Any:
-        """The volume of a kind that is in the scene, or None."""
-        for node in self._of(kind):
-            here = layer is None or node.GetAttribute(LAYER) == str(layer)
-            if here and (rate is None or node.GetAttribute(RATE) == str(rate)):
-                return node
-        return None
-
-    def add(
-        self,
-        name: str,
-        kind: str,
-        values: NDArray[np.float32],
-        place: AttentionMap | ReachMap | UncertaintyMap,
-        *,
-        layer: AttentionLayer | None = None,
-        window: tuple[float, float] | None = None,
-    ) -> Any:
-        """Put a map into the scene; its colours run over the values in the patient, or over `window`."""
-        low, high = window or occurring_range(values, air_is_zero=place.patient is not None)
-        title = f"{name}: {self.owner.GetName()}"
-        scene = self.reference.GetScene()
-        node = add_volume(scene, title, values, place.grid.index_to_lps, window=(low, high))
-        node.SetAttribute(RANGE, f"{low!r} {high!r}")
-        if layer is not None:
-            node.SetAttribute(LAYER, str(layer.index))
-            node.SetAttribute(RATES, " ".join(map(str, layer.rates)))
-            node.SetAttribute(RATES_MM, " ".join(repr(float(rate)) for rate in layer.rates_mm))
-        self._describe(node, kind)
-        if place.patient is not None and (values > 0).any():
-            node.SetAttribute(LEAST, repr(max(float(values[values > 0].min()), LEAST_WEIGHT)))
-            leave_air_out(node)
-        return node
-
-    def _describe(self, node: Any, kind: str) -> None:
-        node.SetAttribute(ATTENTION, kind)
-        node.SetNodeReferenceID(REFERENCE_ROLE, self.reference.GetID())
-        node.SetNodeReferenceID(OWNER_ROLE, self.owner.GetID())
-        place_beside(node, self.reference)
-        put_into_details(node, self.owner)
-
-    def _of(self, kind: str) -> list[Any]:
-        return [node for node in self.volumes() if node.GetAttribute(ATTENTION) == kind]
 
 
 def add_attention(
@@ -240,7 +185,7 @@ def add_attention(
     remove_attention(owner)
     found = AttentionSet(owner, reference, layers, recalibration, uncertainty)
     if reach is not None:
-        node = found.add("Reach in mm", REACH, reach.values, reach)
+        node = MapVolumes(owner, reference).add("Reach in mm", REACH, reach.values, reach)
         set_unit(node, MILLIMETRES, quantity=LENGTH)
         node.GetDisplayNode().SetAndObserveColorNodeID(add_zoom_colours(node.GetScene()).GetID())
     if everything:

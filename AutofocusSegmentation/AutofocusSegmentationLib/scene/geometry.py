@@ -138,8 +138,14 @@ def _check_touching(
 def _check_voxels(
     centre: NDArray[np.float64], size: NDArray[np.float64], axes: NDArray[np.float64], roi_node: Any, reference: Any
 ) -> None:
-    """Refuse a box in which no voxel has its middle: its result would be empty."""
+    """Refuse a box that is thinner than a voxel, or in which no voxel has its middle: its result would be empty."""
     volume = snapshot(reference)
+    edges = " × ".join(f"{edge:.3g}" for edge in size)
+    larger = "make it larger, or choose no region"
+    if size.min() < 0.99 * min(volume.spacing):
+        raise InputError(
+            f"The region {roi_node.GetName()}, {edges} mm, is smaller than a voxel of {reference.GetName()}", larger
+        )
     index_to_ras = RAS_TO_LPS @ volume.index_to_lps
     if size.min() > np.linalg.norm(volume.spacing):
         return  # such a box always holds a voxel centre
@@ -152,10 +158,8 @@ def _check_voxels(
     points = np.stack(np.meshgrid(*ranges, indexing="ij"), -1).reshape(-1, 3) @ index_to_ras[:3, :3].T
     inside = np.abs((points + index_to_ras[:3, 3] - centre) @ axes) <= size / 2 + 1e-6
     if not inside.all(axis=1).any():
-        edges = " × ".join(f"{edge:.3g}" for edge in size)
         raise InputError(
-            f"The region {roi_node.GetName()}, {edges} mm, holds no voxel of {reference.GetName()}",
-            "make it larger, or choose no region",
+            f"The region {roi_node.GetName()}, {edges} mm, holds no voxel of {reference.GetName()}", larger
         )
 
 

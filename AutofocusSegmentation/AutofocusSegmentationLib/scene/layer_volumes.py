@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from AutofocusCore.result import AttentionMap
-from AutofocusSegmentationLib.scene.attention_nodes import RATE, RATE_KIND, ZOOM
+from AutofocusSegmentationLib.scene.attention_nodes import LAYER, RATE, RATE_KIND, RATES, RATES_MM, ZOOM
 from AutofocusSegmentationLib.scene.colour_range import shown_weight, weights_range
+from AutofocusSegmentationLib.scene.map_volumes import MapVolumes
 from AutofocusSegmentationLib.scene.volume_node import LENGTH, MILLIMETRES, NO_UNIT, set_unit
 from AutofocusSegmentationLib.scene.zoom_colours import add_zoom_colours, weight_colours
-
-if TYPE_CHECKING:
-    from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 
 
 class AttentionLayer:
     """The volume nodes of one autofocus layer.
 
     Args:
-        owner: the set that it belongs to.
+        maps: the volumes of the run that it belongs to.
         index: which autofocus layer, from 0.
         rates, rates_mm: its dilation rates, in voxels and in mm.
         made_from: the attention of the layer, from which volumes are made when first asked for; None: those
@@ -31,23 +29,24 @@ class AttentionLayer:
 
     def __init__(
         self,
-        owner: AttentionSet,
+        maps: MapVolumes,
         index: int,
         rates: Sequence[float],
         rates_mm: Sequence[float],
         made_from: AttentionMap | None = None,
     ) -> None:
-        self._set = owner
+        self._maps = maps
         self.index, self.rates, self.rates_mm = index, tuple(rates), tuple(rates_mm)
         self.made_from = made_from
 
     @property
     def zoom(self) -> Any:
         """The volume of effective dilations; None where it is not there and cannot be made."""
-        found = self._set.node(ZOOM, self.index)
+        found = self._maps.find(ZOOM, self.index)
         if found is None and self.made_from is not None:
             name = f"Dilation in mm, layer {self.index + 1}"
-            found = self._set.add(name, ZOOM, self.made_from.dilation_mm, self.made_from, layer=self)
+            found = self._maps.add(name, ZOOM, self.made_from.dilation_mm, self.made_from)
+            self._describe(found)
             set_unit(found, MILLIMETRES, quantity=LENGTH)
             found.GetDisplayNode().SetAndObserveColorNodeID(add_zoom_colours(found.GetScene()).GetID())
         return found
@@ -58,12 +57,13 @@ class AttentionLayer:
 
     def rate(self, k: int) -> Any:
         """The volume of one rate, counted from 0; None where it is not there and cannot be made."""
-        found = self._set.node(RATE_KIND, self.index, self.rates[k])
+        found = self._maps.find(RATE_KIND, self.index, self.rates[k])
         if found is None and self.made_from is not None:
             name = f"Weight of rate {self.rates[k]:g} ({round(self.rates_mm[k], 1):g} mm), layer {self.index + 1}"
             values = shown_weight(self.made_from, k)
             window = weights_range(self.made_from)
-            found = self._set.add(name, RATE_KIND, values, self.made_from, layer=self, window=window)
+            found = self._maps.add(name, RATE_KIND, values, self.made_from, window=window)
+            self._describe(found)
             found.SetAttribute(RATE, str(self.rates[k]))
             set_unit(found, NO_UNIT)
             found.GetDisplayNode().SetAndObserveColorNodeID(weight_colours(found.GetScene()).GetID())
@@ -73,7 +73,12 @@ class AttentionLayer:
         """The weights of the rates in a voxel that is in the grid; None if they are not known."""
         if self.made_from is not None:
             return self.made_from.weights[:, k, j, i]
-        nodes = [self._set.node(RATE_KIND, self.index, rate) for rate in self.rates]
+        nodes = [self._maps.find(RATE_KIND, self.index, rate) for rate in self.rates]
         if any(node is None for node in nodes):
             return None
         return np.array([node.GetImageData().GetScalarComponentAsFloat(i, j, k, 0) for node in nodes], np.float32)
+
+    def _describe(self, node: Any) -> None:
+        node.SetAttribute(LAYER, str(self.index))
+        node.SetAttribute(RATES, " ".join(map(str, self.rates)))
+        node.SetAttribute(RATES_MM, " ".join(repr(float(rate)) for rate in self.rates_mm))

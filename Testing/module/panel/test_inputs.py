@@ -88,7 +88,12 @@ def test_a_region_smaller_than_a_voxel_is_refused_and_the_result_stays(app: Appl
     roi.SetXYZ(*[(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 + 1 for axis in range(3)])
     roi.SetRadiusXYZ(0.5, 0.5, 0.5)
     app.ui.roiSelector.setCurrentNode(roi)
-    app.ui.segmentButton.click()
-    assert not app.panel.control.running
-    assert "Speck, 1 × 1 × 1 mm, holds no voxel of A; make it larger" in app.ui.statusLabel.text
+    app.wait(lambda: not app.ui.segmentButton.enabled, 10)
+    assert "Speck, 1 × 1 × 1 mm, is smaller than a voxel of A; make it larger" in app.ui.statusLabel.text
+    roi.SetRadiusXYZ(30, 30, 30)
+    app.wait(lambda: app.ui.segmentButton.enabled, 10)
+    assert "Click Segment" in app.ui.statusLabel.text
+    roi.SetCenter(1000, 1000, 1000)
+    app.wait(lambda: not app.ui.segmentButton.enabled, 10)
+    assert "does not touch A; move it there" in app.ui.statusLabel.text
     assert app.result is result

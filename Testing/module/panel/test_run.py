@@ -195,7 +195,7 @@ def test_loading_the_module_again_leaves_no_process_and_works(app: Application) 
     app.close_module()
     app.wait(lambda: not workers(), 20)
     app.open_module()
-    app.wait(lambda: not app.panel.missing())
+    app.wait(lambda: not app.panel.readiness.missing())
     app.segment()
     assert app.state == "finished"
 

@@ -193,6 +193,8 @@ def test_a_region_that_is_empty_elsewhere_or_bent_is_refused(scene: SceneMaker) 
         roi_box(scene.mrml.AddNewNodeByClass("vtkMRMLMarkupsROINode", "Region"), volume)
     with pytest.raises(InputError, match="does not touch CT"):
         roi_box(region(scene, centre + 200, (5.0, 5.0, 5.0), np.eye(3)), volume)
+    with pytest.raises(InputError, match=r"0.4 × 0.4 × 0.4 mm, is smaller than a voxel of CT; make it larger"):
+        roi_box(region(scene, centre, (0.4, 0.4, 0.4), np.eye(3)), volume)
     bent = region(scene, centre, (5.0, 5.0, 5.0), np.eye(3))
     bent.SetAndObserveTransformNodeID(scene.warp().GetID())
     with pytest.raises(InputError, match=r"Region and CT .*Warp; put Region under the transform of CT"):
