@@ -13,7 +13,7 @@ from slicer.i18n import tr as _
 from AutofocusCore.errors import AutofocusError
 from AutofocusCore.images.intensity import look, modality_warning
 from AutofocusCore.images.plausible import check_size
-from AutofocusSegmentationLib.panel.sample_data import SYNTHETIC
+from AutofocusSegmentationLib.panel.sample_data import is_synthetic
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot, snapshot
 from AutofocusSegmentationLib.scene.placing import hierarchy_of, item_of
 
@@ -31,7 +31,7 @@ def warnings_before(channels: list[Any], model: dict[str, Any]) -> list[str]:
             found += _about_values(image, channel, _stated_modality(node))
         except AutofocusError as error:
             found.append(str(error))
-    if model.get("synthetic") and any(not node.GetAttribute(SYNTHETIC) for node in nodes):
+    if model.get("synthetic") and not all(is_synthetic(node) for node in nodes):
         found.append(_synthetic(model["title"]))
     return found
 
@@ -40,7 +40,7 @@ def warnings_after(record: dict[str, Any] | None, scan: Any = None) -> list[str]
     """Warnings from the provenance of a finished run, and one about its model; `scan` is the volume node."""
     found = [str(sentence) for sentence in (record or {}).get("warnings") or ()]
     model = (record or {}).get("model") or {}
-    if model.get("synthetic") and not (scan is not None and scan.GetAttribute(SYNTHETIC)):
+    if model.get("synthetic") and not (scan is not None and is_synthetic(scan)):
         found.append(_synthetic(str(model.get("title") or model.get("name"))))
     return found
 

@@ -122,6 +122,13 @@ def add_sample(scene: Any, sample: Sample) -> Any:
     return node
 
 
+def is_synthetic(node: Any) -> bool:
+    """Whether a volume node shows one of the samples, made here or loaded from the file that SampleData keeps."""
+    storage = node.GetStorageNode()
+    file = "" if storage is None else Path(storage.GetFileName() or "").stem
+    return bool(node.GetAttribute(SYNTHETIC)) or file in {sample.name for sample in SAMPLES}
+
+
 def _image(sample: Sample) -> Any:
     from AutofocusCore.phantom import make_phantom
 

@@ -251,6 +251,12 @@ def test_a_model_of_phantoms_on_another_scan_is_named_before_and_after(app: Appl
     app.panel._changed()
     assert app.ui.warningLabel.isHidden(), "of our own samples it is the right model"
     volume.SetAttribute(SYNTHETIC, None)
+    storage = app.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
+    storage.SetFileName("/cache/SyntheticPelvicCT.nrrd")  # as SampleData.downloadSample loads it
+    volume.SetAndObserveStorageNodeID(storage.GetID())
+    app.panel.readiness.show()
+    assert app.ui.warningLabel.isHidden()
+    volume.SetAndObserveStorageNodeID(None)
     app.segment()
     app.pause()
     assert "trained on synthetic images only" in app.ui.resultWarningLabel.text
