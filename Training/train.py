@@ -14,6 +14,7 @@ import argparse
 import copy
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,13 +33,14 @@ from Training.configuration.config import Config, as_toml, load_config
 from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
 from Training.loop.baseline import network_of
 from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
-from Training.loop.data import load_data, names_of
+from Training.loop.data import Source, load_data, names_of
 from Training.loop.distributed import ProcessGroup, process_group, synchronise_batch_norm
 from Training.loop.initial import initialise_he
 from Training.loop.optimizers import add_penalties, build_optimizer, set_rates
 from Training.loop.recompute import recompute_hidden_layers
 from Training.loop.record import Record, write_environment
 from Training.loop.schedule import build_schedule, learning_rate, update_average
+from Training.loop.statistics import evenly, fix_statistics, keep_statistics
 from Training.loop.step import Arithmetic
 from Training.loop.tasks import ScanTask, SegmentTask, Task
 from Training.loop.watching import watch
@@ -54,17 +56,25 @@ class State:
     scaler: torch.amp.GradScaler
     step: int = 0
     best: float = -1.0
+    fixed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """For a checkpoint."""
         parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "scaler")}
-        return {"step": self.step, "best": self.best, **parts}
+        return {"step": self.step, "best": self.best, "fixed": self.fixed, **parts}
 
     def take(self, saved: dict[str, Any]) -> None:
         """Go back to what a checkpoint holds."""
         for name in ("network", "average", "optimizer", "scaler"):
             getattr(self, name).load_state_dict(saved[name])
-        self.step, self.best = saved["step"], saved["best"]
+        self.step, self.best, self.fixed = saved["step"], saved["best"], saved["fixed"]
+        if self.fixed:
+            keep_statistics(self.network)
+
+    def fix_statistics(self, cases: Sequence[Source], arithmetic: Arithmetic) -> None:
+        """Fix BatchNorm's statistics, measured over the cases. What was best before was so with other statistics."""
+        fix_statistics(self.network, self.average, cases, arithmetic)
+        self.best, self.fixed = -1.0, True
 
 
 def train(
@@ -150,6 +160,8 @@ def _train(
     model, began = group.wrap(task.outputs), time.monotonic()
 
     while state.step < min(schedule.steps, stop_after or schedule.steps):
+        if config.scans is not None and 0 < config.scans.fix_statistics_after <= state.step and not state.fixed:
+            state.fix_statistics(evenly(data.train, config.scans.statistics), arithmetic)
         torch.manual_seed(run.seed * 1_000_003 + state.step * group.count + group.rank)
         rate = learning_rate(config.optimizer, state.step, schedule.steps, schedule.epoch)
         set_rates(state.optimizer, rate)

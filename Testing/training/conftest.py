@@ -13,6 +13,8 @@ import torch
 
 from Testing.core.small_networks import narrow_networks
 from Training.configuration.config import load_config
+from Training.prepare import main as prepare
+from Training.preparing.found import safe_name
 from Training.train import train
 
 TINY = f'base = "{Path(__file__).with_name("tiny.toml").as_posix()}"\n'
@@ -31,6 +33,39 @@ per_step = 1
 [run]
 steps = 2
 average = 0.5
+"""
+
+SCANS = """
+[model]
+structures = ["Bladder", "Prostate"]
+architecture = {{ architecture = "afn-1", dilation_rates = [2, 3], norm = "fused", domain = "roi" }}
+normalization = {{ method = "window", mask = "all", window = [0.0, 300.0] }}
+channels = [{{ name = "T1", modality = "MR" }}]
+[data]
+source = "prepared"
+folder = "{folder}"
+watch = 1
+watch_from = "test"
+[scans]
+ahead = 2
+[augmentation]
+flip = [2]
+swap = [[1, 2]]
+rotation = 10.0
+elastic = 1.0
+noise = 0.1
+cut = 0.5
+[optimizer]
+name = "adamw"
+clip = 1.0
+schedule = "constant"
+cool_down = 2
+cycles = [5, 3]
+[run]
+steps = 8
+average = 0.9
+checkpoint_every = 3
+watch_every = 4
 """
 
 
@@ -96,3 +131,33 @@ def loud_run(config: Path, run: Path) -> Path:
             torch.nn.init.kaiming_normal_(weight)
     torch.save(state, checkpoint)
     return run
+
+
+@pytest.fixture(scope="session")
+def scans_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six volumes with two balls each, prepared; in the first, only the Bladder was contoured."""
+    folder, out = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("prepared")
+    rng = np.random.default_rng(0)
+    z, y, x = np.mgrid[:12, :13, :14]
+    for i in range(6):
+        labels = ((z - 6) ** 2 + (y - 6) ** 2 + (x - 3) ** 2 < 8).astype(np.uint8)
+        labels[(z - 6) ** 2 + (y - 6) ** 2 + (x - 10) ** 2 < 8] = 2
+        image = (100.0 * (labels > 0) + rng.normal(100, 5, labels.shape)).astype(np.float32)
+        for part, array in (("images", image), ("labels", labels)):
+            (folder / part).mkdir(exist_ok=True)
+            sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / part / f"{safe_name(f'ball_{i}')}.nii.gz"))
+    names = [f"ball_{i}" for i in range(6)]
+    (folder / "split.json").write_text(json.dumps({"train": names[:4], "validation": names[4:]}), encoding="utf-8")
+    options = ["--images", "images/{case}", "--labels", "labels/{case}", "--channels", "T1"]
+    options += ["--structures", "Bladder,Prostate", "--split", str(folder / "split.json")]
+    assert prepare(["folder", str(folder), str(out), *options]) == 0
+    (out / "contoured.json").write_text(json.dumps({"ball_0": ["Bladder"]}), encoding="utf-8")
+    return out
+
+
+@pytest.fixture
+def scans_config(tmp_path: Path, scans_data: Path) -> Path:
+    """The experiment on whole scans: AFN-1, eight steps."""
+    path = tmp_path / "tiny.toml"
+    path.write_text(TINY + SCANS.format(folder=scans_data.as_posix()), encoding="utf-8")
+    return path

@@ -8,89 +8,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import SimpleITK as sitk
 import torch
 
 import AutofocusCore
 from AutofocusCore.errors import SettingError
-from Testing.training.conftest import TINY
 from Training.configuration.config import load_config
 from Training.loop.checkpoints import same_experiment
 from Training.loop.data import load_data
 from Training.loop.step import Arithmetic
 from Training.loop.tasks import spread
 from Training.loop.watching import dice_of_scan
-from Training.prepare import main as prepare
-from Training.preparing.found import safe_name
 from Training.train import train
 
 pytestmark = pytest.mark.usefixtures("narrow")
 
-CONFIG = """
-[model]
-structures = ["Bladder", "Prostate"]
-architecture = {{ architecture = "afn-1", dilation_rates = [2, 3], norm = "fused", domain = "roi" }}
-normalization = {{ method = "window", mask = "all", window = [0.0, 300.0] }}
-channels = [{{ name = "T1", modality = "MR" }}]
-[data]
-source = "prepared"
-folder = "{folder}"
-watch = 1
-watch_from = "test"
-[scans]
-ahead = 2
-[augmentation]
-flip = [2]
-swap = [[1, 2]]
-rotation = 10.0
-elastic = 1.0
-noise = 0.1
-cut = 0.5
-[optimizer]
-name = "adamw"
-clip = 1.0
-schedule = "constant"
-cool_down = 2
-cycles = [5, 3]
-[run]
-steps = 8
-average = 0.9
-checkpoint_every = 3
-watch_every = 4
-"""
 
-
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Six volumes with two balls each, prepared; in the first, only the Bladder was contoured."""
-    folder, out = tmp_path_factory.mktemp("made"), tmp_path_factory.mktemp("prepared")
-    rng = np.random.default_rng(0)
-    z, y, x = np.mgrid[:12, :13, :14]
-    for i in range(6):
-        labels = ((z - 6) ** 2 + (y - 6) ** 2 + (x - 3) ** 2 < 8).astype(np.uint8)
-        labels[(z - 6) ** 2 + (y - 6) ** 2 + (x - 10) ** 2 < 8] = 2
-        image = (100.0 * (labels > 0) + rng.normal(100, 5, labels.shape)).astype(np.float32)
-        for part, array in (("images", image), ("labels", labels)):
-            (folder / part).mkdir(exist_ok=True)
-            sitk.WriteImage(sitk.GetImageFromArray(array), str(folder / part / f"{safe_name(f'ball_{i}')}.nii.gz"))
-    names = [f"ball_{i}" for i in range(6)]
-    (folder / "split.json").write_text(json.dumps({"train": names[:4], "validation": names[4:]}), encoding="utf-8")
-    options = ["--images", "images/{case}", "--labels", "labels/{case}", "--channels", "T1"]
-    options += ["--structures", "Bladder,Prostate", "--split", str(folder / "split.json")]
-    assert prepare(["folder", str(folder), str(out), *options]) == 0
-    (out / "contoured.json").write_text(json.dumps({"ball_0": ["Bladder"]}), encoding="utf-8")
-    return out
-
-
-@pytest.fixture
-def config_file(tmp_path: Path, data: Path) -> Path:
-    path = tmp_path / "tiny.toml"
-    path.write_text(TINY + CONFIG.format(folder=data.as_posix()), encoding="utf-8")
-    return path
-
-
-def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(config_file: Path, tmp_path: Path) -> None:
-    config, whole, stopped = load_config(config_file), tmp_path / "whole", tmp_path / "stopped"
+def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(scans_config: Path, tmp_path: Path) -> None:
+    config, whole, stopped = load_config(scans_config), tmp_path / "whole", tmp_path / "stopped"
     train(config, whole)
     train(config, stopped, stop_after=4)
     train(config, stopped)
@@ -104,15 +38,15 @@ def test_a_run_that_was_stopped_ends_with_the_weights_of_one_that_was_not(config
             assert torch.equal(value, states[1][part][name]), name
 
 
-def test_a_run_stops_after_its_minutes_and_goes_on_from_there(config_file: Path, tmp_path: Path) -> None:
-    config = load_config(config_file)
+def test_a_run_stops_after_its_minutes_and_goes_on_from_there(scans_config: Path, tmp_path: Path) -> None:
+    config = load_config(scans_config)
     saved = torch.load(train(config, tmp_path / "run", minutes=0.0), weights_only=True)
     assert saved["step"] == 1
     assert torch.load(train(config, tmp_path / "run"), weights_only=True)["step"] == 8
 
 
-def test_a_run_can_be_made_longer_as_long_as_its_rates_so_far_stay_the_same(config_file: Path, tmp_path: Path) -> None:
-    config = load_config(config_file)
+def test_a_run_can_be_made_longer_as_long_as_its_rates_so_far_stay_the_same(scans_config: Path, tmp_path: Path) -> None:
+    config = load_config(scans_config)
     text = (train(config, tmp_path / "run", stop_after=3).parent / "config.toml").read_text(encoding="utf-8")
     longer = replace(config, run=replace(config.run, steps=30), optimizer=replace(config.optimizer, cycles=(10, 20)))
     assert same_experiment(text, longer, 3)
@@ -123,8 +57,8 @@ def test_a_run_can_be_made_longer_as_long_as_its_rates_so_far_stay_the_same(conf
         train(other, tmp_path / "run")
 
 
-def test_what_is_unknown_in_a_watched_case_has_no_dice(config_file: Path) -> None:
-    config = load_config(config_file)
+def test_what_is_unknown_in_a_watched_case_has_no_dice(scans_config: Path) -> None:
+    config = load_config(scans_config)
     case = next(source.case for source in load_data(config).train if source.name == "ball_0")
     assert case.known == (1,)
     network = AutofocusCore.build_network(**config.model.architecture)
@@ -133,11 +67,11 @@ def test_what_is_unknown_in_a_watched_case_has_no_dice(config_file: Path) -> Non
     assert np.isnan(scores[1])
 
 
-def test_scans_need_a_network_of_the_roi_domain_and_segments_one_of_the_box(config_file: Path) -> None:
+def test_scans_need_a_network_of_the_roi_domain_and_segments_one_of_the_box(scans_config: Path) -> None:
     with pytest.raises(SettingError, match="domain"):
-        load_config(config_file, ["model.architecture.domain=box"])
+        load_config(scans_config, ["model.architecture.domain=box"])
     with pytest.raises(SettingError, match=r"\[segments\] and \[scans\]"):
-        load_config(config_file, ["segments.size=[5, 5, 5]", "segments.per_step=1"])
+        load_config(scans_config, ["segments.size=[5, 5, 5]", "segments.per_step=1"])
 
 
 def test_the_spread_of_attention_is_that_of_the_effective_dilation() -> None:

@@ -69,17 +69,25 @@ class Scans:
             structures that few cases know come up more often.
         most_voxels: of a scan with more active voxels, a part along the axis from feet to head is taken, another one
             each time: more steps in the same hours. 0: always the whole scan.
+        fix_statistics_after: after this step the run goes on from its averaged weights, with BatchNorm's statistics
+            measured over whole training scans, and normalises by them as inference does. 0: never.
+        statistics: number of scans that they are measured over.
     """
 
     ahead: int = 2
     cache: bool = True
     most_voxels: int = 0
     draws: int = 1
+    fix_statistics_after: int = 0
+    statistics: int = 40
 
     def __post_init__(self) -> None:
         require(self.ahead >= 0, "scans.ahead", self.ahead, "give 0 or more scans")
         require(self.draws >= 1, "scans.draws", self.draws, "give at least 1")
         require(self.most_voxels >= 0, "scans.most_voxels", self.most_voxels, "give 0 or more voxels")
+        after = self.fix_statistics_after
+        require(after >= 0, "scans.fix_statistics_after", after, "give the number of a step, or 0 for never")
+        require(self.statistics >= 1, "scans.statistics", self.statistics, "give at least 1 scan")
 
 
 @dataclass(frozen=True)

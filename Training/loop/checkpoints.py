@@ -64,7 +64,7 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
             f"{path} is not a checkpoint of a run ({type(error).__name__})",
             "name another, or remove it to begin again",
         ) from error
-    return {"scaler": {}, "best": -1.0, **state}  # missing in checkpoints of earlier versions
+    return {"scaler": {}, "best": -1.0, "fixed": False, **state}  # missing in checkpoints of earlier versions
 
 
 def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:

@@ -1,0 +1,56 @@
+"""BatchNorm's statistics, measured over whole scans as inference meets them, and fixed for the rest of a run.
+
+In training each scan, or part of one, is normalised by its own statistics, in inference by the running ones: the last
+few scans of training, weighted. Where these differ, as they do from one run of slices to the next, boundaries move.
+Source: Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, sections 3 and 4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from torch import nn
+
+from Training.evaluation.predicting import labels_of_scan
+from Training.loop.data import Source
+from Training.loop.step import Arithmetic
+
+
+def fix_statistics(network: nn.Module, average: nn.Module, cases: Sequence[Source], arithmetic: Arithmetic) -> None:
+    """Let both networks go on from the averaged weights, with statistics measured over the cases.
+
+    Args:
+        network: of the ROI domain. From here on it normalises as in inference, while its other parts learn.
+        average: the moving average of its weights.
+        cases: whole and unchanged; each counts the same.
+        arithmetic: of the run.
+    """
+    network.load_state_dict(average.state_dict())
+    norms = batch_norms(network)
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.train()
+        norm.reset_running_stats()
+        norm.momentum = None  # the mean of all
+    for source in cases:
+        labels_of_scan(network, source.case, arithmetic)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+    keep_statistics(network)
+    average.load_state_dict(network.state_dict())
+
+
+def keep_statistics(network: nn.Module) -> None:
+    """Normalise by the running statistics from here on, in training too, and leave them as they are."""
+    for norm in batch_norms(network):
+        norm.eval()
+
+
+def batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
+    """All BatchNorm layers of a network."""
+    return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
+
+
+def evenly(cases: Sequence[Source], count: int) -> Sequence[Source]:
+    """`count` of the cases, evenly spread over their order; all of them where there are fewer."""
+    return [cases[i * len(cases) // count] for i in range(count)] if count < len(cases) else list(cases)
