@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
+from AutofocusCore.errors import SettingError
 from Training.configuration.settings import Optimizer, Run
 from Training.loop.schedule import build_schedule, learning_rate, update_average
 
@@ -27,6 +30,16 @@ def test_each_part_of_a_run_begins_anew() -> None:
     alone = Optimizer(learning_rate=1.0, schedule="cosine", warm_up=2)
     rates = [learning_rate(parts, step, 30) for step in range(30)]
     assert rates == [learning_rate(alone, s, 10) for s in range(10)] + [learning_rate(alone, s, 20) for s in range(20)]
+
+
+def test_a_part_of_a_run_can_have_a_share_of_the_rate() -> None:
+    parts = Optimizer(learning_rate=2.0, schedule="cosine", warm_up=2, cycles=(10, 20), cycle_rates=(1.0, 0.25))
+    full = replace(parts, cycle_rates=())
+    rates, expected = ([learning_rate(options, step, 30) for step in range(30)] for options in (parts, full))
+    assert rates == pytest.approx([*expected[:10], *(0.25 * rate for rate in expected[10:])])
+    for wrong in ((1.0,), (1.0, 0.0), (1.0, -1.0)):
+        with pytest.raises(SettingError, match=r"cycle_rates .* give 2 positive shares"):
+            replace(parts, cycle_rates=wrong)
 
 
 def test_a_constant_rate_cools_down_at_the_end_wherever_that_will_be() -> None:

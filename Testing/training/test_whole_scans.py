@@ -52,6 +52,9 @@ def test_a_run_can_be_made_longer_as_long_as_its_rates_so_far_stay_the_same(scan
     assert same_experiment(text, longer, 3)
     assert not same_experiment(text, longer, 5)  # the rate was falling there
     assert torch.load(train(longer, tmp_path / "run", stop_after=6), weights_only=True)["step"] == 6
+    slower = replace(longer, optimizer=replace(longer.optimizer, cycle_rates=(1.0, 0.5)))
+    assert same_experiment(text, slower, 3)
+    assert not same_experiment(text, replace(slower, optimizer=replace(slower.optimizer, cycle_rates=(0.5, 1.0))), 3)
     other = replace(longer, optimizer=replace(longer.optimizer, learning_rate=0.5))
     with pytest.raises(SettingError, match="another configuration"):
         train(other, tmp_path / "run")

@@ -67,7 +67,7 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
         model=model,
         data=Data(source, folder=str(data), watch=0),
         segments=None if config.segments is None else replace(config.segments, size=SEGMENT, per_step=1, shares=()),
-        optimizer=replace(config.optimizer, cycles=()),
+        optimizer=replace(config.optimizer, cycles=(), cycle_rates=()),
         run=replace(config.run, **SHORT),
         augmentation=Augmentation(),
     )

@@ -192,6 +192,7 @@ class Optimizer:
         clip: largest norm of all gradients together, to which larger ones are scaled down; 0 for no limit.
         cycles: lengths in steps of the parts of a run, in each of which the schedule starts again with its warm-up, so
             that each ends with a usable model. None: the run is one part.
+        cycle_rates: rate of each part, as a share of the learning rate; none: 1 for each.
     """
 
     name: str = "adam"
@@ -213,6 +214,7 @@ class Optimizer:
     attention: float = 1.0
     clip: float = 0.0
     cycles: tuple[int, ...] = ()
+    cycle_rates: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         require_known(self.name, "optimizer.name", ("adam", "adamw", "sgd", "rmsprop", "deepmedic-rmsprop"))
@@ -237,6 +239,9 @@ class Optimizer:
         able = self.name == "deepmedic-rmsprop"
         require(able or not self.normalized, "optimizer.normalized", self.normalized, "use it with deepmedic-rmsprop")
         require(all(n > 0 for n in self.cycles), "optimizer.cycles", self.cycles, "give positive numbers of steps")
+        rates, remedy = self.cycle_rates, f"give {len(self.cycles)} positive shares, one for each of optimizer.cycles"
+        sound = not rates or (len(rates) == len(self.cycles) and all(share > 0 for share in rates))
+        require(sound, "optimizer.cycle_rates", rates, remedy)
         for name in ("weight_decay", "l1", "l2", "epsilon", "warm_up", "cool_down", "clip"):
             require(getattr(self, name) >= 0, f"optimizer.{name}", getattr(self, name), "give 0 or more")
 

@@ -92,7 +92,7 @@ def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
     alike = replace(
         other,
         run=replace(other.run, **free),
-        optimizer=replace(other.optimizer, cycles=config.optimizer.cycles),
+        optimizer=replace(other.optimizer, cycles=config.optimizer.cycles, cycle_rates=config.optimizer.cycle_rates),
         scans=config.scans if other.scans is not None else None,
     )
     return rates[0] == rates[1] and alike == config

@@ -57,13 +57,15 @@ def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math
     Args:
         epoch: steps of an epoch, for drops that are given in epochs.
     """
+    part = 0
     for length in options.cycles[:-1]:  # the schedule starts again
         if step < length:
             steps = length
             break
-        step, steps = step - length, steps - length
+        part, step, steps = part + 1, step - length, steps - length
+    rate = options.learning_rate * (options.cycle_rates[part] if options.cycle_rates else 1.0)
     if step < options.warm_up:
-        return options.learning_rate * (step + 1) / options.warm_up
+        return rate * (step + 1) / options.warm_up
     done = step / steps
     factor = 1.0
     if options.schedule == "poly":
@@ -76,7 +78,7 @@ def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math
     elif options.cool_down:
         left = (steps - step) / options.cool_down
         factor = 0.5 * (1 - math.cos(math.pi * min(left, 1)))
-    return options.learning_rate * factor
+    return rate * factor
 
 
 @torch.no_grad()
