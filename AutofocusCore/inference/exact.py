@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Generator, Iterator
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
 from AutofocusCore.inference import filters
+from AutofocusCore.inference.background import find_foreground
 from AutofocusCore.inference.boxes import Box, place, shape_of, shift, voxels, with_planes
 from AutofocusCore.inference.graph import INPUT, build_coarse_graph, build_fine_graph, build_graph
 from AutofocusCore.inference.plan import Plan, make_plan, streamed_first
@@ -49,14 +51,14 @@ def run_exact(network: PaperNetwork, task: Task, plan: Plan, device: str, dtype:
         graph = build_fine_graph(network, features, origin, minimal=minimal).to(dtype)
     else:
         graph = build_graph(network, minimal=minimal).to(dtype)
+    foreground = find_foreground(graph, task.volume, task.background, dtype, device)
     work = [stage.operation.multiplications() for stage in graph.stages]
     for tile in plan.tiles:
         layout = lay_out(graph, task.padded_size, tile)
         store, store_attention = task.part(tile).storers()
         options = {"dtype": dtype, "device": device}
-        steps = stream(
-            graph, layout, plan.slab, lambda box: task.load(box, dtype, device), store, store_attention, **options
-        )
+        load = partial(task.load, dtype=dtype, device=device)
+        steps = stream(graph, layout, plan.slab, load, store, store_attention, foreground, **options)
         for step in steps:
             computes = step.stage != INPUT and not step.zeros
             box = with_planes(layout.boxes[step.stage], step.planes)

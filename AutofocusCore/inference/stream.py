@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from AutofocusCore.inference.boxes import Box, Interval, Window, shape_of, with_planes
+from AutofocusCore.inference.background import Foreground
+from AutofocusCore.inference.boxes import Box, Interval, Window, place, shape_of, with_planes
 from AutofocusCore.inference.graph import INPUT, Graph
 from AutofocusCore.inference.schedule import Layout, Step, schedule
 
@@ -77,6 +78,7 @@ def stream(
     load: Load,
     store: Store,
     store_attention: Mapping[int, Store],
+    foreground: Foreground | None = None,
     **options: Any,
 ) -> Iterator[Step]:
     """Compute the logits of the last stage's box, slab by slab.
@@ -87,6 +89,7 @@ def stream(
         load: returns the padded volume's voxels of a box.
         store: receives the logits (1, classes, d, h, w) of a box.
         store_attention: for selected autofocus layers, receives the attention (1, K, d, h, w) of a box.
+        foreground: where voxels see only background; None: all voxels are computed.
         options: ``dtype`` and ``device`` of the features.
 
     Yields:
@@ -111,8 +114,13 @@ def stream(
         elif step.stage == INPUT:
             room.copy_(load(box))
         else:
-            attention = stage.operation([buffers[source].window() for source in stage.sources], box, room)
-            if attention is not None and stage.attention is not None and stage.attention in store_attention:
-                store_attention[stage.attention](attention, box)
+            windows = [buffers[source].window() for source in stage.sources]
+            parts = [box] if foreground is None else foreground.parts(step.stage, box)
+            if foreground is not None and parts != [box]:
+                room.copy_(foreground.constants[step.stage].expand_as(room))
+            for part in parts:
+                attention = stage.operation(windows, part, place(part, room, box))
+                if attention is not None and stage.attention is not None and stage.attention in store_attention:
+                    store_attention[stage.attention](attention, part)
         if step.stage == last:
             store(room, box)

@@ -30,6 +30,19 @@ def _as_tensor(volume: Tensor | np.ndarray, device: str) -> Tensor:
     return torch.as_tensor(volume, device=device).float()
 
 
+def _background_values(background: float | Sequence[float], channels: int) -> Tensor:
+    """The background's value in each channel, (C,)."""
+    try:
+        values = torch.as_tensor(background, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError):  # a text, None, lists of several lengths
+        values = torch.tensor(torch.nan)
+    if values.ndim > 1 or values.numel() not in (1, channels) or not values.isfinite().all():
+        raise SettingError(
+            f"background is {background!r}", f"give a finite number, or one for each of {channels} channel(s)"
+        )
+    return values.cpu().expand(channels)
+
+
 @dataclass(frozen=True)
 class Task:
     """A volume, the region to segment, and the tensors for the results."""
@@ -58,12 +71,7 @@ class Task:
                 f"The volume has shape {tuple(volume.shape)}",
                 f"give (C, D, H, W) with {network.in_channels} channel(s) and at least one voxel",
             )
-        values = torch.as_tensor(background, dtype=torch.float32)
-        if values.ndim > 1 or values.numel() not in (1, network.in_channels) or not values.isfinite().all():
-            raise SettingError(
-                f"background is {background}",
-                f"give a finite number, or one for each of {network.in_channels} channel(s)",
-            )
+        values = _background_values(background, network.in_channels)
         size = cast("tuple[int, int, int]", tuple(volume.shape[1:]))
         region = region or ((0, size[0]), (0, size[1]), (0, size[2]))
         if any(not 0 <= start < stop <= length for (start, stop), length in zip(region, size, strict=True)):
@@ -83,7 +91,7 @@ class Task:
         rates = len(network.dilation_rates)
         return cls(
             volume,
-            values.expand(network.in_channels),
+            values,
             shift(region, network.margin),
             network.margin,
             torch.empty((network.num_classes, *extent), device=device),

@@ -187,6 +187,8 @@ def test_cancelling_stops_before_the_next_slab() -> None:
         ({"volume": torch.zeros(5, 5, 5)}, "1 channel"),
         ({"background": float("nan")}, "background"),
         ({"background": (0.0, 1.0)}, "background"),
+        ({"background": "0"}, "background is '0'"),
+        ({"background": None}, "background is None"),
         ({"mode": "sliding"}, "sliding"),
         ({"precision": "int8"}, "int8"),
         ({"attention": [1]}, "autofocus layer"),
