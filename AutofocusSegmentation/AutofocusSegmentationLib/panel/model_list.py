@@ -14,7 +14,7 @@ from slicer.i18n import tr as _
 from AutofocusSegmentationLib.panel.messages import red
 
 TITLE, MODALITY, DICE, TIME, STRUCTURES, LICENCE = range(6)
-MOST_NAMES = 8  # of structures that the summary lists
+MOST_NAMES = 4  # of structures that the summary lists; its tooltip has all
 POPUP_SIZE = (480, 290)  # pixels, at least as wide as the button
 
 

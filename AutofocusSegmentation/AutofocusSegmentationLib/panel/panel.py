@@ -265,6 +265,7 @@ class Panel:
     def _result_chosen(self, node: Any) -> None:
         self.result.show(node)
         self.attention.find(node)
+        self.readiness.show()
 
     def _maps_changed(self) -> None:
         attention = getattr(self, "attention", None)  # which says so while it is being made

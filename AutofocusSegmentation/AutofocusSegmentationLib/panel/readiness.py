@@ -14,6 +14,7 @@ from AutofocusSegmentationLib.panel.planner import Planner
 from AutofocusSegmentationLib.panel.plausibility import warnings_before
 from AutofocusSegmentationLib.panel.requests import region_fault
 from AutofocusSegmentationLib.panel.run_control import RunControl
+from AutofocusSegmentationLib.scene.result_identity import is_result_of
 
 GIB = 2**30
 
@@ -65,9 +66,17 @@ class Readiness:
         if hint:
             self._messages.hint(sentence)
             self._control.news = False
-        model = self._models.chosen
-        known = model is not None and (bool(lacking) or requirements.missing() is None)
-        show_warnings(self._ui.warningLabel, warnings_before(self._inputs.nodes(), model) if known else [])
+        show_warnings(self._ui.warningLabel, self._doubts(lacking))
+
+    def _doubts(self, lacking: list[str]) -> list[str]:
+        """Warnings about what is chosen, unless its result is shown, which has its own."""
+        model, nodes = self._models.chosen, self._inputs.nodes()
+        if model is None or (not lacking and requirements.missing() is not None):
+            return []
+        shown = self._ui.segmentationSelector.currentNode()
+        if shown is not None and nodes and nodes[0] is not None and is_result_of(shown, nodes[0], model):
+            return []
+        return warnings_before(nodes, model)
 
     def show_plan(self) -> None:
         """The plan is there, or cannot be made: say so, unless the status line still tells of the last run."""

@@ -11,7 +11,7 @@ from AutofocusSegmentationLib.scene.review_points import update_points
 from AutofocusSegmentationLib.scene.review_record import places_of, set_done, to_ras
 
 PLACE, AMOUNT = range(2)
-MOST_ROWS = 4  # that are in sight at once
+MOST_ROWS = 3  # that are in sight at once
 
 
 class ReviewView:

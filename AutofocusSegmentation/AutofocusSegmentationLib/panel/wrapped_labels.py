@@ -23,6 +23,7 @@ class WrappedLabels:
     def __init__(self, ui: Any) -> None:
         labels = [widget for widget in vars(ui).values() if isinstance(widget, qt.QLabel) and widget.wordWrap]
         self._labels = [label for label in labels if not label.minimumHeight]  # the chart has a height of its own
+        self._fitted: dict[Any, tuple[str, int]] = {}  # text and width for which each has its height
         self._timer = qt.QTimer()
         self._timer.setInterval(PAUSE_MS)
         self._timer.connect("timeout()", self.fit)
@@ -35,7 +36,8 @@ class WrappedLabels:
     def fit(self) -> None:
         """Once."""
         for label in self._labels:
-            if label.visible:
-                height = max(0, label.heightForWidth(label.width))
-                if label.minimumHeight != height:
-                    label.setMinimumHeight(height)
+            state = (label.text, label.width)
+            if label.visible and self._fitted.get(label) != state:
+                self._fitted[label] = state
+                label.setMinimumHeight(0)  # else the height for a width would never be less than it was
+                label.setMinimumHeight(max(0, label.heightForWidth(label.width)))

@@ -19,8 +19,8 @@ a scene that was saved and opened:
     AutofocusSegmentation.Rates       of "zoom" and "rate": all rates of the layer, in voxels
     AutofocusSegmentation.RatesMm     the same in mm
     AutofocusSegmentation.Range       lowest and highest value that the colours run over at first
-    AutofocusSegmentation.Least       lowest value in the patient, where the volume is 0 in the air, which is not shown;
-                                      of an uncertainty, the lowest value that is shown
+    AutofocusSegmentation.Least       lowest value in the patient, where the volume is 0 (a length: far below 0) in the
+                                      air, which is not shown; of an uncertainty, the lowest value that is shown
 
 Array axes are (z, y, x).
 """
@@ -63,7 +63,7 @@ def remove_sequence(scene: Any, owner: Any) -> None:
 
 
 def leave_air_out(volume: Any) -> None:
-    """Show all values of a volume but the zeros in the air around the patient."""
+    """Show all values of a volume but those in the air around the patient."""
     least = volume.GetAttribute(LEAST)
     if least:
         display = volume.GetDisplayNode()

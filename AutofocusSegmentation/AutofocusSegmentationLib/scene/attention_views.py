@@ -129,7 +129,7 @@ def render_map(logic: Any, volume: Any) -> Any:
     least, near, far, most = _rising(np.percentile(in_patient if in_patient.size else values, ENDS).tolist())
     opacity = vtkPiecewiseFunction()
     for value, share in (
-        (0.98 * float(volume.GetAttribute(LEAST) or least), 0.0),  # air, where it is 0
+        (0.98 * float(volume.GetAttribute(LEAST) or least), 0.0),  # less is air
         (least, OPAQUE), (near, 0.0), (far, 0.0), (most, OPAQUE),
     ):  # fmt: skip
         opacity.AddPoint(value, share)

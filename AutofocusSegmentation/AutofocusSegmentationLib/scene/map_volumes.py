@@ -15,7 +15,9 @@ from AutofocusSegmentationLib.scene.attention_nodes import (
     OWNER_ROLE,
     RANGE,
     RATE,
+    REACH,
     REFERENCE_ROLE,
+    ZOOM,
     leave_air_out,
     volumes_of,
 )
@@ -25,6 +27,7 @@ from AutofocusSegmentationLib.scene.placing import place_beside
 from AutofocusSegmentationLib.scene.volume_node import add_volume
 
 LEAST_WEIGHT = 1e-6  # in the patient weights are never quite 0
+AIR = -10.0  # value of a length in the air, as a multiple of where the colours end
 
 
 class MapVolumes:
@@ -70,6 +73,9 @@ class MapVolumes:
     ) -> Any:
         """Put a map into the scene; its colours run over the values in the patient, or over `window`."""
         low, high = window or occurring_range(values, air_is_zero=place.patient is not None)
+        if kind in (REACH, ZOOM) and place.patient is not None:
+            # Interpolated from 0, lengths would pass through "near" at the skin, and the patient have a rim of blue.
+            values = np.where(values > 0, values, np.float32(AIR * high))
         title = f"{name}: {self.owner.GetName()}"
         node = add_volume(self.reference.GetScene(), title, values, place.grid.index_to_lps, window=(low, high))
         node.SetAttribute(RANGE, f"{low!r} {high!r}")

@@ -70,6 +70,25 @@ def test_everything_that_a_click_needs_is_in_sight(app: Application, state: str)
         app.wait(lambda: app.ended)
 
 
+def test_the_next_place_is_in_sight_below_seven_structures(app: Application) -> None:
+    from AutofocusSegmentationLib.scene.provenance_node import add_provenance
+
+    app.ready("A scan with quite a long name, as they come from the archive, 2026-11-29")
+    app.panel.models.choose("head-neck-ct")
+    node = app.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLSegmentationNode", "The result of that scan by that model")
+    node.CreateDefaultDisplayNodes()
+    for number in range(7):
+        node.GetSegmentation().AddEmptySegment(str(number), "Right parotid gland")
+    place = {"structure": "Spinal cord", "label": 1, "position_mm": [1.0, 2.0, 3.0], "volume_ml": 6.5, "inside_ml": 3.0}
+    record = {"review": {"places": [dict(place) for _ in range(9)]}, "warnings": ["It is not what it was. " * 6]}
+    add_provenance(node, record)
+    app.panel.result.show(node)
+    app.panel.messages.say("Done in 6 min on cpu. Check every contour: click a structure to go there.")
+    lay_out(app)
+    app.pause(0.5)
+    assert bottom(app, "nextPlaceButton") <= HEIGHT
+
+
 def test_a_folded_section_takes_no_more_room_than_its_header(app: Application) -> None:
     for section in ("review", "attention", "options", "log"):
         assert getattr(app.ui, f"{section}CollapsibleButton").collapsedHeight == 0, section
@@ -87,6 +106,20 @@ def test_nothing_is_drawn_over_something_else_where_the_panel_is_as_low_as_may_b
     table, button = app.ui.segmentsTable, app.ui.show3DButton
     assert table.y + table.height <= button.y
     assert app.ui.resultWidget.height >= app.ui.resultWidget.minimumSizeHint.height()
+
+
+def test_a_label_gets_lower_again_when_its_text_does(app: Application) -> None:
+    app.wait(lambda: bool(app.panel.models.names) and app.panel.devices.known)
+    lay_out(app)
+    app.panel.messages.hint("Short.")
+    app.pause(0.5)
+    line = app.ui.statusLabel.height
+    app.panel.messages.hint("Several lines. " * 30)
+    app.pause(0.5)
+    assert app.ui.statusLabel.minimumHeight > 2 * line
+    app.panel.messages.hint("Short.")
+    app.pause(0.5)
+    assert app.ui.statusLabel.minimumHeight <= line
 
 
 def test_nothing_is_cut_where_everything_is_unfolded(app: Application) -> None:

@@ -257,6 +257,12 @@ def test_a_model_of_phantoms_on_another_scan_is_named_before_and_after(app: Appl
     app.panel.readiness.show()
     assert app.ui.warningLabel.isHidden()
     volume.SetAndObserveStorageNodeID(None)
+    app.panel.readiness.show()
+    assert not app.ui.warningLabel.isHidden()
     app.segment()
     app.pause()
     assert "trained on synthetic images only" in app.ui.resultWarningLabel.text
+    assert app.ui.warningLabel.isHidden(), "it stands beside the result now"
+    app.ui.segmentationSelector.setCurrentNode(None)
+    app.pause()
+    assert not app.ui.warningLabel.isHidden()

@@ -127,6 +127,20 @@ def test_air_is_never_shown_whatever_else_is(scene: SceneMaker) -> None:
         np.testing.assert_array_equal(voxels(rate), np.where(air, 0, whole.weights[k]))
 
 
+def test_the_patient_has_no_rim_in_the_colour_of_near(scene: SceneMaker) -> None:
+    whole = layer()
+    air = np.zeros(GRID, bool)
+    air[:, :3] = True
+    attention = add_attention(
+        scene.volume(), {0: AttentionMap(whole.weights, RATES, whole.grid, ~air)}, reach=reach(air=True)
+    )
+    for node in (attention.reach, attention.zoom(0)):
+        values, (low, high) = voxels(node), first_range(node)
+        far = high - values[air].max()  # from a voxel that looked far to its neighbour in the air
+        near = low - node.GetDisplayNode().GetLowerThreshold()  # what of that is drawn as near
+        assert near / far < 0.05, "of a voxel"
+
+
 def lightness_of(table: Any) -> tuple[np.ndarray, np.ndarray]:
     """CIELAB of a lookup table: lightness of its 256 colours, and the lengths of steps of 15 colours."""
     rgb = np.array([table.GetTableValue(index)[:3] for index in range(256)])
