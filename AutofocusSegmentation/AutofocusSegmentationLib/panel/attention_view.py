@@ -16,6 +16,7 @@ from AutofocusSegmentationLib.scene import attention_display as display
 from AutofocusSegmentationLib.scene import attention_views as views
 from AutofocusSegmentationLib.scene.attention_nodes import REACH, UNCERTAINTY
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet
+from AutofocusSegmentationLib.scene.cameras import look_at
 from AutofocusSegmentationLib.scene.outlines import show_all_as_before, show_outlines_only
 from AutofocusSegmentationLib.scene.slice_views import all_composite_nodes, composite_nodes, slice_node_of
 
@@ -241,4 +242,4 @@ class AttentionView:
         volume = self.volume
         if wanted and volume is not None and module is not None:
             self._rendering = views.render_map(module.logic(), volume)
-            slicer.util.resetThreeDViews()
+            look_at(volume)

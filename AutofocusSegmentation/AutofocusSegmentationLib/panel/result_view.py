@@ -14,6 +14,7 @@ from AutofocusSegmentationLib.panel.messages import show_warnings
 from AutofocusSegmentationLib.panel.plausibility import warnings_after
 from AutofocusSegmentationLib.panel.review_view import ReviewView
 from AutofocusSegmentationLib.panel.segments_table import SegmentsTable, jump_to_segments
+from AutofocusSegmentationLib.scene.cameras import look_at
 from AutofocusSegmentationLib.scene.provenance_node import provenance_of
 from AutofocusSegmentationLib.worker.errand import Errands
 
@@ -140,4 +141,4 @@ class ResultView:
         if display is not None:
             display.SetVisibility3D(wanted)
         if wanted:
-            slicer.util.resetThreeDViews()
+            look_at(self._node)
