@@ -42,6 +42,7 @@ TITLES = {
 # At the right edge, in the middle: the corners hold Slicer's own texts, the bottom its ruler.
 LEGEND_SIZE = (0.10, 0.36)  # width and height, as shares of the view's, where its size is not known
 LEGEND_PIXELS = (36, 170)  # in a view: the text fills the legend, and is so about as large as the view's other texts
+LEGEND_SHARE = 0.6  # of a view's height at most
 LEGEND_PLACE = (0.99, 0.5)
 LABELS = 5
 
@@ -164,10 +165,8 @@ def _legend_size(view: Any, pixel_ratio: float) -> tuple[float, float]:
     if view is None:
         return LEGEND_SIZE
     columns, rows, _ = view.GetDimensions()
-    return (
-        min(pixel_ratio * LEGEND_PIXELS[0] / max(columns, 1), 0.5),
-        min(pixel_ratio * LEGEND_PIXELS[1] / max(rows, 1), 0.9),
-    )
+    ratio = min(pixel_ratio, LEGEND_SHARE * rows / LEGEND_PIXELS[1])  # its title stands above it
+    return min(ratio * LEGEND_PIXELS[0] / max(columns, 1), 0.5), ratio * LEGEND_PIXELS[1] / max(rows, 1)
 
 
 def _format(legend: Any, volume: Any) -> None:

@@ -29,14 +29,14 @@ BLOCK = (40, 60, 60)  # (z, y, x), of 2.5 × 1.1 × 0.8 mm
 class Studio:
     """A grey block under a rotation, seen axially at 1 mm a pixel; attention is in at one side, out at the other."""
 
-    def __init__(self) -> None:
+    def __init__(self, size: tuple[int, int] = (SIZE, SIZE)) -> None:
         from Demo.scene import Scene
         from Demo.views import SliceView
 
         self.scene = SceneMaker()
         application = self.scene.application
         inner = Scene(self.scene.mrml, application, self.scene.logics["Volumes"], self.scene.logics["Segmentations"])
-        self.view = SliceView(inner, "Axial", (SIZE, SIZE))
+        self.view = SliceView(inner, "Axial", size)
         self.scan = self.scene.volume("oblique", array=np.full(BLOCK, 100, np.int16))
         self.scan.GetDisplayNode().SetAutoWindowLevel(False)
         self.scan.GetDisplayNode().SetWindowLevel(200, 100)
@@ -126,6 +126,21 @@ def test_the_legend_is_drawn_while_the_overlay_is_on(studio: Studio) -> None:
     show_overlay([studio.composite], studio.attention.rates(0)[0], opacity=0.0)
     right = studio.picture()[:, -SIZE // 4 :]
     assert np.ptp(right, axis=2).max() < 3, "the legend of a volume that is not shown is gone"
+
+
+@pytest.mark.parametrize("size", [(644, 334), (600, 200), (900, 900)])
+def test_the_legend_keeps_its_title_in_a_low_view_of_a_screen_at_200_percent(
+    drawing: None, size: tuple[int, int]
+) -> None:
+    studio = Studio(size)
+    zoom = studio.attention.zoom(0)
+    show_overlay([studio.composite], zoom, opacity=0.0)
+    without = studio.picture()
+    show_legend(zoom, view=studio.view.logic.GetSliceNode().GetID(), pixel_ratio=2.0)
+    rows, _ = np.nonzero((studio.picture() != without).any(axis=2))
+    assert rows.size > 300
+    assert rows.min() > 2
+    assert rows.max() < size[1] - 3
 
 
 def test_segments_are_drawn_on_the_voxels_of_a_turned_scan(studio: Studio) -> None:
