@@ -210,8 +210,12 @@ class RunControl:
         except StopIteration:
             self._rest()
         except Exception as error:
-            self._messages.say(_("The result could not be brought into the scene ({error}).").format(error=error),
-                               error=True)  # fmt: skip
+            what = f"{type(error).__name__}: {error}"
+            sentence = _(
+                "The result could not be brought into the scene ({error}). Click Segment again; if it happens again, report "
+                "it with the lines in the log below."
+            )
+            self._messages.say(sentence.format(error=what), error=True)
             self._rest()
             raise
         else:

@@ -47,8 +47,8 @@ class Frames:
 
     @property
     def chosen(self) -> int:
-        """The number of the frame that is shown."""
-        return int(self.browser.GetSelectedItemNumber())
+        """The number of the frame that is shown; 0 where the browser has not chosen one yet."""
+        return max(0, min(int(self.browser.GetSelectedItemNumber()), len(self) - 1))
 
 
 def frames_of(volume: Any) -> Frames | None:

@@ -50,6 +50,14 @@ def test_every_frame_is_read_without_moving_the_browser(frames: Frames) -> None:
     assert frames.chosen == 0
 
 
+def test_before_a_frame_is_chosen_the_first_one_counts(frames: Frames) -> None:
+    frames.browser.SetSelectedItemNumber(-1)
+    assert frames.chosen == 0
+    frames.browser.SetSelectedItemNumber(2)
+    frames.sequence.RemoveDataNodeAtValue("500")
+    assert frames.chosen == 1
+
+
 def test_a_volume_that_stands_alone_has_no_frames(scene: SceneMaker) -> None:
     assert frames_of(scene.volume()) is None
 
