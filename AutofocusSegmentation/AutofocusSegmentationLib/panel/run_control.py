@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
@@ -80,6 +81,7 @@ class RunControl:
         self._parameters: Any = None
         self._output: Any = None
         self._frames: FrameRuns | None = None
+        self._started = 0.0
         self._steps: Iterator[None] | None = None
         self.run: Run | None = None
         self.news = False  # whether the status line tells of a run that has ended, and nothing was changed since
@@ -100,6 +102,7 @@ class RunControl:
             return
         self._channels, self._model, self._parameters = channels, model, parameters
         self._output = parameters.output
+        self._started = time.monotonic()
         self._frames = FrameRuns.of(channels) if parameters.every_frame else None
         names = ", ".join(node.GetName() for node in channels)
         self._messages.log(_("Segmenting {volumes} with {model}.").format(volumes=names, model=model["title"]))
@@ -162,7 +165,7 @@ class RunControl:
             self._main_thread.post(self._go_on)
             return
         if run.state is State.CANCELLED:
-            time_taken = duration(run.seconds)
+            time_taken = duration(time.monotonic() - self._started)
             sentence = _("Cancelled after {time}; the scene is as it was. Click Segment to start again.")
             self._messages.say(sentence.format(time=time_taken))
         elif run.fault is not None:
@@ -192,7 +195,7 @@ class RunControl:
         self._on_added(Added(segmentation, attention, kept), reference)
         found = run.result
         sentence = _("Done in {time} on {device}. Check every contour: click a structure to go there.").format(
-            time=duration(run.seconds), device=found.device
+            time=duration(time.monotonic() - self._started), device=found.device
         )
         if kept is not None:
             sentence += " " + _("What was there before is kept as {name}.").format(name=kept.GetName())
@@ -212,8 +215,8 @@ class RunControl:
         except Exception as error:
             what = f"{type(error).__name__}: {error}"
             sentence = _(
-                "The result could not be brought into the scene ({error}). Click Segment again; if it happens again, report "
-                "it with the lines in the log below."
+                "The result could not be brought into the scene ({error}). Click Segment again; if it happens again, "
+                "report it with the lines in the log below."
             )
             self._messages.say(sentence.format(error=what), error=True)
             self._rest()

@@ -31,9 +31,10 @@ def model_identity(model: Mapping[str, Any]) -> str:
 
 def mark_result(segmentation: Any, model: Mapping[str, Any]) -> None:
     """Note that a run has just made this segmentation."""
-    segmentation.SetAttribute(MODEL, model_identity(model))
-    segmentation.SetAttribute(CONTENT, content_of(segmentation))
-    segmentation.SetAttribute(MADE, repr(time.time()))
+    marks = {MODEL: model_identity(model), CONTENT: content_of(segmentation), MADE: repr(time.time())}
+    for node in [segmentation, *segmentation_frames(segmentation)]:  # playing copies the attributes of a frame
+        for name, value in marks.items():
+            node.SetAttribute(name, value)
 
 
 def scan_of(segmentation: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from AutofocusSegmentationLib.scene.frames import Frames, SegmentationFrames, frames_of
+from AutofocusSegmentationLib.scene.result_identity import is_edited, is_result_of, mark_result, newest_result
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 
 from Testing.module.conftest import SHAPE, STRUCTURES, SceneMaker, world_of_voxel
@@ -77,6 +78,19 @@ def test_the_segmentation_plays_with_the_volume(scene: SceneMaker, frames: Frame
     assert collected.node.GetParentTransformNode() is frames.volume.GetParentTransformNode()
     assert collected.sequence.GetIndexUnit() == "ms"
     assert [collected.sequence.GetNthIndexValue(i) for i in range(3)] == ["0", "250", "500"]
+
+
+def test_a_result_stays_the_models_while_it_is_played(scene: SceneMaker, frames: Frames) -> None:
+    collected = SegmentationFrames(frames, STRUCTURES, name="Pelvis")
+    for number, taken in enumerate(frames):
+        collected.add(number, labels(number), taken.index_to_lps)
+    model = {"name": "pelvis-phantom", "sha256": "abc"}
+    mark_result(collected.node, model)
+    for number in (2, 0, 1):
+        play(scene, frames, number)
+        assert is_result_of(collected.node, frames.volume, model)
+        assert not is_edited(collected.node)
+        assert newest_result(frames.volume) is collected.node
 
 
 def test_the_first_frame_is_seen_as_soon_as_it_is_done(scene: SceneMaker, frames: Frames) -> None:
