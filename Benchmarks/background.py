@@ -27,7 +27,8 @@ from AutofocusCore.images.body import body_mask, bounding_region
 from AutofocusCore.inference import predict_volume
 from AutofocusCore.inference.background import find_foreground
 from AutofocusCore.inference.boxes import Box, voxels
-from AutofocusCore.inference.graph import INPUT, Graph, build_fine_graph, build_graph
+from AutofocusCore.inference.graph import BoxGraph, build_fine_graph, build_graph
+from AutofocusCore.inference.stages import INPUT
 from AutofocusCore.networks.build import ARCHITECTURES, Network, build_network
 from AutofocusCore.networks.deepmedic import DeepMedic
 
@@ -45,14 +46,14 @@ def load_box(path: Path) -> NDArray[np.float32]:
     return (np.clip(hu[tuple(slice(*ends) for ends in region)], low, high) - low) / (high - low)
 
 
-def graph_of(network: Network) -> Graph:
+def graph_of(network: Network) -> BoxGraph:
     """The stages of a network of Table 3; of DeepMedic those after its second pathway, 3 % of the work."""
     if isinstance(network, DeepMedic):
         return build_fine_graph(network, torch.empty(1, network.subsampled.out_channels, 1, 1, 1), (0, 0, 0))
     return build_graph(network)  # type: ignore[arg-type]
 
 
-def shares(graph: Graph, scan: NDArray[np.float32]) -> tuple[float, float]:
+def shares(graph: BoxGraph, scan: NDArray[np.float32]) -> tuple[float, float]:
     """The shares of the multiplications that could be left out at the most, and that are."""
     foreground = find_foreground(graph, torch.from_numpy(scan)[None], torch.zeros(1), torch.float32, "cpu")
     seen = {INPUT: np.pad(scan > 0, graph.margin)}

@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from AutofocusCore.inference.boxes import Box, Window, intersect, shape_of, voxels
-from AutofocusCore.inference.graph import INPUT, Graph
+from AutofocusCore.inference.graph import BoxGraph
+from AutofocusCore.inference.stages import INPUT
 
 PIECE = 16
 """Planes that share a rectangle."""
@@ -61,7 +62,7 @@ class Foreground:
                 yield piece
 
 
-def find_foreground(graph: Graph, volume: Tensor, background: Tensor, dtype: torch.dtype, device: str) -> Foreground:
+def find_foreground(graph: BoxGraph, volume: Tensor, background: Tensor, dtype: torch.dtype, device: str) -> Foreground:
     """The rectangles and constant features of a network's stages.
 
     Args:

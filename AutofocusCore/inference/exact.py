@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from AutofocusCore.inference import filters
 from AutofocusCore.inference.background import find_foreground
 from AutofocusCore.inference.boxes import Box, place, shape_of, shift, voxels, with_planes
-from AutofocusCore.inference.graph import INPUT, build_coarse_graph, build_fine_graph, build_graph
+from AutofocusCore.inference.graph import build_coarse_graph, build_fine_graph, build_graph
 from AutofocusCore.inference.plan import Plan, make_plan, streamed_first
 from AutofocusCore.inference.schedule import lay_out
+from AutofocusCore.inference.stages import INPUT
 from AutofocusCore.inference.stream import stream
 from AutofocusCore.inference.task import Task
 from AutofocusCore.networks.build import PaperNetwork

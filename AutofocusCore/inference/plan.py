@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from AutofocusCore.errors import MemoryLimitError
 from AutofocusCore.inference.boxes import Box, shape_of, voxels, with_planes
-from AutofocusCore.inference.graph import INPUT, Graph
+from AutofocusCore.inference.graph import BoxGraph
 from AutofocusCore.inference.schedule import Layout, lay_out, schedule
+from AutofocusCore.inference.stages import INPUT
 from AutofocusCore.inference.stream import capacities
 
 # Slabs of 28, 56, 84 and 140 planes leave few planes without a partner at the paper's rates, see filters.pairs.
@@ -82,7 +83,7 @@ class Plan:
 
 
 def make_plan(
-    graph: Graph,
+    graph: BoxGraph,
     size: tuple[int, int, int],
     target: Box,
     *,
@@ -134,7 +135,7 @@ def streamed_first(triple: tuple, axis: int) -> tuple:  # type: ignore[type-arg]
     return (triple[axis], *triple[:axis], *triple[axis + 1 :])
 
 
-def run_bytes(graph: Graph, layout: Layout, slab: int, itemsize: int) -> int:
+def run_bytes(graph: BoxGraph, layout: Layout, slab: int, itemsize: int) -> int:
     """Bytes of the buffers, of the temporary tensors of the largest step, and of gaps that earlier steps left."""
     total = 0
     for index, planes in capacities(graph, layout, slab).items():
@@ -149,7 +150,7 @@ def run_bytes(graph: Graph, layout: Layout, slab: int, itemsize: int) -> int:
     return total + temporary + min(3 * temporary, HEAP_GAPS) * (rounds - 1) // rounds
 
 
-def total_work(graph: Graph, layout: Layout) -> int:
+def total_work(graph: BoxGraph, layout: Layout) -> int:
     """Multiplications of all stages."""
     return sum(
         voxels(box) * stage.operation.multiplications()

@@ -12,12 +12,12 @@ from torch import Tensor
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.inference.boxes import Box, grow, intersect, place, with_planes
-from AutofocusCore.inference.graph import INPUT
 from AutofocusCore.inference.plan import OVERHEAD, Plan
 from AutofocusCore.inference.roi_plan import Rows, capacities, last_reads, pieces_of, plan_roi
 from AutofocusCore.inference.row_graph import RowGraph, build_row_graph
 from AutofocusCore.inference.row_operations import RowWindow
 from AutofocusCore.inference.schedule import lay_out
+from AutofocusCore.inference.stages import INPUT
 from AutofocusCore.inference.task import Task
 from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.networks.afnet import AFNet

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from AutofocusCore.inference.boxes import Box, grow, intersect, with_planes
-from AutofocusCore.inference.graph import INPUT
 from AutofocusCore.inference.plan import OVERHEAD, Plan, cut_across, splits_of, too_large
 from AutofocusCore.inference.row_graph import RowGraph
 from AutofocusCore.inference.schedule import Layout, Step, lay_out, schedule
+from AutofocusCore.inference.stages import INPUT
 
 SLABS = (84, 56, 28, 16, 8, 4, 2, 1)
 PIECE = 65_536

@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from AutofocusCore.inference.boxes import Box, Interval, grow, hull, intersect
-from AutofocusCore.inference.graph import INPUT
+from AutofocusCore.inference.stages import INPUT
 
 
 class StageLike(Protocol):
-    """The properties of a stage that the schedule depends on, see :class:`AutofocusCore.inference.graph.Stage`."""
+    """The properties of a stage that the schedule depends on, see :class:`AutofocusCore.inference.stages.Stage`."""
 
     @property
     def sources(self) -> tuple[int, ...]: ...

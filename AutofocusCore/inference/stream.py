@@ -10,8 +10,9 @@ from torch import Tensor
 
 from AutofocusCore.inference.background import Foreground
 from AutofocusCore.inference.boxes import Box, Interval, Window, place, shape_of, with_planes
-from AutofocusCore.inference.graph import INPUT, Graph
+from AutofocusCore.inference.graph import BoxGraph
 from AutofocusCore.inference.schedule import Layout, Step, schedule
+from AutofocusCore.inference.stages import INPUT
 
 Load = Callable[[Box], Tensor]  # the padded volume's voxels of a box, (1, C, d, h, w)
 Store = Callable[[Tensor, Box], None]
@@ -61,7 +62,7 @@ class SlidingBuffer:
         self.offset = keep
 
 
-def capacities(graph: Graph, layout: Layout, slab: int) -> dict[int, int]:
+def capacities(graph: BoxGraph, layout: Layout, slab: int) -> dict[int, int]:
     """Planes of storage that each stage needs, by running through the schedule; -1 is the volume."""
     spans: dict[int, int] = {}
     for step in schedule(graph, layout, slab):
@@ -72,7 +73,7 @@ def capacities(graph: Graph, layout: Layout, slab: int) -> dict[int, int]:
 
 
 def stream(
-    graph: Graph,
+    graph: BoxGraph,
     layout: Layout,
     slab: int,
     load: Load,

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from AutofocusCore.kernels import ActiveVoxels
+from AutofocusCore.networks import roi
 from AutofocusCore.networks.layers import (
     AutofocusLayer,
     ConcatenationHead,
@@ -19,7 +20,7 @@ from AutofocusCore.networks.layers import (
     check_input,
     initialise,
 )
-from AutofocusCore.networks.roi import Domain, afnet_rows, forward_dense, no_mask_taken
+from AutofocusCore.networks.roi import Domain
 
 STEM_CHANNELS = (30, 30)
 BLOCK_CHANNELS = ((40, 40), (40, 40), (50, 50))
@@ -129,9 +130,9 @@ class AFNet(nn.Module):
             SettingError: the input has a wrong shape, or a mask was given in the box domain.
         """
         if self.domain == "roi":
-            return forward_dense(self, x, mask)
+            return roi.forward_dense(self, x, mask)
         if mask is not None:
-            raise no_mask_taken()
+            raise roi.no_mask_taken()
         check_input(x, self.in_channels, self.margin)
         for layer in self.stem:
             features, _ = layer(x)
@@ -148,4 +149,10 @@ class AFNet(nn.Module):
 
     def forward_rows(self, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
         """In the ROI domain: logits (N, classes) and attention (N, K) of ``rows`` (N, C), one for each active voxel."""
-        return afnet_rows(self, rows, voxels)
+        for layer in self.stem:
+            rows, _ = roi.hidden_layer(layer, rows, voxels)
+        attention: list[Tensor] = []
+        for block in self.blocks:
+            rows, maps = roi.residual_block(cast(ResidualBlock, block), rows, voxels)
+            attention += maps
+        return roi.head(self.head, rows, voxels), attention

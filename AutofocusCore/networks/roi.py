@@ -1,4 +1,4 @@
-"""The networks in the ROI domain: the same modules and parameters, computed on active voxels alone.
+"""The layers in the ROI domain: the same modules and parameters, computed on active voxels alone.
 
 A volume is the list of its active voxels, those of the ROI mask; its features are a matrix, a row for each of them
 (:class:`AutofocusCore.kernels.ActiveVoxels`). Outside the mask features are zero after every layer, as they are beyond
@@ -13,7 +13,7 @@ attention (an empty list where it has none).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,6 @@ from AutofocusCore.networks.layers import (
     ResidualBlock,
     SumHead,
 )
-
-if TYPE_CHECKING:
-    from AutofocusCore.networks.afnet import AFNet
 
 Domain = Literal["box", "roi"]
 
@@ -67,17 +64,6 @@ def forward_dense(network: nn.Module, x: Tensor, mask: Tensor | None) -> tuple[T
     voxels = ActiveVoxels.from_mask(check_mask(x, mask, network.in_channels))  # type: ignore[arg-type]
     logits, attention = network.forward_rows(voxels.gather(x), voxels)  # type: ignore[operator]
     return voxels.scatter(logits), [voxels.scatter(weights) for weights in attention]
-
-
-def afnet_rows(network: AFNet, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:
-    """Logits (N, classes) and attention, one (N, K) for each autofocus layer, of ``rows`` (N, C)."""
-    for layer in network.stem:
-        rows, _ = hidden_layer(layer, rows, voxels)
-    attention: list[Tensor] = []
-    for block in network.blocks:
-        rows, weights = residual_block(block, rows, voxels)  # type: ignore[arg-type]
-        attention += weights
-    return head(network.head, rows, voxels), attention
 
 
 def residual_block(block: ResidualBlock, rows: Tensor, voxels: ActiveVoxels) -> tuple[Tensor, list[Tensor]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from AutofocusCore.inference.boxes import Box, grow, hull, intersect, shape_of, shift, voxels
-from AutofocusCore.inference.graph import INPUT, Graph, build_graph
+from AutofocusCore.inference.graph import BoxGraph, build_graph
 from AutofocusCore.inference.schedule import lay_out, schedule
+from AutofocusCore.inference.stages import INPUT
 from AutofocusCore.inference.stream import capacities
 from AutofocusCore.networks.afnet import AFNet
 from Testing.core.small_networks import random_network
@@ -16,14 +17,14 @@ TARGET: Box = ((14, 54), (14, 34), (14, 24))
 
 
 @pytest.fixture(params=["basic", "aspp-c", "afn-2", "afn-6"])
-def graph(request: pytest.FixtureRequest) -> Graph:
+def graph(request: pytest.FixtureRequest) -> BoxGraph:
     network = random_network(request.param)
     assert isinstance(network, AFNet)
     return build_graph(network)
 
 
 @pytest.mark.parametrize("slab", [1, 3, 8, 64])
-def test_every_plane_of_every_stage_is_computed_once_and_in_order(graph: Graph, slab: int) -> None:
+def test_every_plane_of_every_stage_is_computed_once_and_in_order(graph: BoxGraph, slab: int) -> None:
     layout = lay_out(graph, SIZE, TARGET)
     planes: dict[int, list[int]] = {}
     for step in schedule(graph, layout, slab):
@@ -34,7 +35,7 @@ def test_every_plane_of_every_stage_is_computed_once_and_in_order(graph: Graph, 
 
 
 @pytest.mark.parametrize("slab", [1, 5])
-def test_what_a_step_reads_is_there_and_not_yet_forgotten(graph: Graph, slab: int) -> None:
+def test_what_a_step_reads_is_there_and_not_yet_forgotten(graph: BoxGraph, slab: int) -> None:
     layout = lay_out(graph, SIZE, TARGET)
     end = {index: layout.held[index][0] for index in range(INPUT, len(graph.stages))}
     keep = dict(end)
@@ -47,13 +48,13 @@ def test_what_a_step_reads_is_there_and_not_yet_forgotten(graph: Graph, slab: in
         end[step.stage], keep[step.stage] = step.planes[1], step.keep
 
 
-def test_memory_does_not_depend_on_the_length_of_the_volume(graph: Graph) -> None:
+def test_memory_does_not_depend_on_the_length_of_the_volume(graph: BoxGraph) -> None:
     short = capacities(graph, lay_out(graph, (400, 48, 38), ((14, 386), *TARGET[1:])), 8)
     long = capacities(graph, lay_out(graph, (900, 48, 38), ((14, 886), *TARGET[1:])), 8)
     assert short == long
 
 
-def test_planes_beyond_a_feature_map_are_zero_and_only_there(graph: Graph) -> None:
+def test_planes_beyond_a_feature_map_are_zero_and_only_there(graph: BoxGraph) -> None:
     layout = lay_out(graph, SIZE, TARGET)
     for step in schedule(graph, layout, 4):
         start, stop = layout.boxes[step.stage][0]
