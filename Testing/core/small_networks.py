@@ -15,8 +15,10 @@ import AutofocusCore
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.task import Network
 from AutofocusCore.networks import afnet, deepmedic
+from AutofocusCore.networks.scale_streams import encoder, pathway, resnet, vgg
 
 NARROW_STEM, NARROW_BLOCKS = (8, 8), ((12, 12), (12, 12), (14, 14))
+NARROW_STREAMS = 8  # by how much the encoders of photographs are narrower
 
 
 @contextmanager
@@ -27,6 +29,24 @@ def narrow_networks() -> Iterator[None]:
         patch.setattr(afnet, "STEM_CHANNELS", NARROW_STEM)
         patch.setattr(afnet, "BLOCK_CHANNELS", NARROW_BLOCKS)
         patch.setattr(deepmedic, "PATHWAY_CHANNELS", (*NARROW_STEM, *blocks))
+        yield
+
+
+@contextmanager
+def narrow_streams() -> Iterator[None]:
+    """Scale streams built in here have the same layers with an eighth of the channels, the 3-D encoders a third."""
+    blocks = [(count, channels // NARROW_STREAMS, *rest) for count, channels, *rest in vgg.BLOCKS]
+    layers = [(count, channels // NARROW_STREAMS, *rest) for count, channels, *rest in resnet.LAYERS]
+    last = vgg.FC_CHANNELS // NARROW_STREAMS
+    with narrow_networks(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(vgg, "BLOCKS", blocks)
+        patch.setattr(vgg, "FC_CHANNELS", last)
+        patch.setattr(vgg.VGG16, "channels", (*(channels for _, channels, *_ in blocks[vgg.FIRST_STAGE :]), last))
+        patch.setattr(resnet, "LAYERS", layers)
+        patch.setattr(resnet, "STEM_CHANNELS", [channels // NARROW_STREAMS for channels in resnet.STEM_CHANNELS])
+        patch.setattr(resnet.ResNet34, "channels", tuple(channels for _, channels, *_ in layers))
+        patch.setattr(pathway.PathwayEncoder, "channels", (NARROW_STEM[-1], *(last for _, last in NARROW_BLOCKS)))
+        patch.setattr(encoder.Encoder, "width", encoder.Encoder.width // NARROW_STREAMS)
         yield
 
 

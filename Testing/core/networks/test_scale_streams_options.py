@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -21,7 +22,11 @@ RESNET_BLOCKS = 21_797_672 - 513_000 - 9_408 - 128  # torchvision's resnet34 wit
 
 
 def build(**options: Any) -> ScaleStreams:
-    network = AutofocusCore.build_network("scale-streams", **{"in_channels": 3, "num_classes": 21, **options})
+    """A network without values: its parameters can be counted and named."""
+    with torch.device("meta"):
+        network = AutofocusCore.build_network(
+            **{"architecture": "scale-streams", "in_channels": 3, "num_classes": 21, **options}
+        )
     assert isinstance(network, ScaleStreams)
     return network
 
@@ -69,7 +74,8 @@ def test_each_variant_of_vgg_adds_exactly_the_parameters_of_its_parts(name: str,
 
 
 def test_the_projects_own_encoder_is_the_pathway_of_basic() -> None:
-    basic = AutofocusCore.build_network("basic", in_channels=1, num_classes=3)
+    with torch.device("meta"):
+        basic = AutofocusCore.build_network("basic", in_channels=1, num_classes=3)
     own = build(encoder="basic", in_channels=1, num_classes=3, **VARIANTS["single-scale"])
     assert AutofocusCore.count_parameters(own) == AutofocusCore.count_parameters(basic)
     state = {f"encoder.{name}": value for name, value in basic.state_dict().items() if not name.startswith("head")}
@@ -114,10 +120,11 @@ def torchvision_resnet34() -> dict[str, Tensor]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "state", "count"),
-    [(VGG16, torchvision_vgg16(), 26), (ResNet34, torchvision_resnet34(), 177 - 2 - 1 - 5)],
+    ("kind", "theirs", "count"),
+    [(VGG16, torchvision_vgg16, 26), (ResNet34, torchvision_resnet34, 177 - 2 - 1 - 5)],
 )
-def test_torchvisions_weights_load(kind: type[Encoder], state: dict[str, Tensor], count: int) -> None:
+def test_torchvisions_weights_load(kind: type[Encoder], theirs: Callable[[], dict[str, Tensor]], count: int) -> None:
+    state = theirs()
     network = kind(in_channels=3, spatial_dims=2)  # type: ignore[call-arg]
     taken = network.load_torchvision(state)
     own = network.state_dict()
@@ -140,7 +147,7 @@ def test_options_rebuild_the_same_network() -> None:
     network = build(
         encoder="afn-1", in_channels=2, num_classes=3, scales=[1, [1.0, 0.5, 0.5]], dilations=[1, 2], width=8
     )
-    again = AutofocusCore.build_network(**network.options)
+    again = build(**network.options)
     again.load_state_dict(network.state_dict())
     assert again.options == network.options
     assert network.options["scales"] == [1, [1.0, 0.5, 0.5]]
