@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import pytest_timeout
 import SimpleITK as sitk
 import torch
 from hypothesis import settings
@@ -36,6 +37,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # The same examples in every run, and no time limit for one example, because test machines are often busy.
     settings.register_profile("house", deadline=None, derandomize=True, database=None)
     settings.load_profile("house")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Any:
+    """A test may take longer than its timeout by as much as the computer has more to do than processors."""
+    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) if hasattr(os, "getloadavg") else 1.0
+    return pytest_timeout.pytest_timeout_set_timer(item, settings._replace(timeout=busy * settings.timeout))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -1,8 +1,9 @@
 """Python processes for tests that start with torch loaded, which takes a new interpreter one and a half seconds.
 
 A server imports torch and the engine once and forks itself for each process, which then has its own pid, session,
-pipes, signals and exit status, as one from `subprocess.Popen`. Only its start is not real; `test_protocol.py` and the
-tests of the command line cover that. Where forking is not possible, `start` falls back to `subprocess.Popen`.
+pipes, signals and exit status, as one from `subprocess.Popen`. The workers that such a process starts are forked from
+it and are its children. Only the start of all these is not real; `test_protocol.py` and the tests of the command line
+cover that. Where forking is not possible, `start` falls back to `subprocess.Popen`.
 """
 
 from __future__ import annotations
@@ -18,17 +19,25 @@ import subprocess
 import sys
 import threading
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 POSSIBLE = hasattr(os, "fork") and sys.platform.startswith("linux")
-PRELOADED = ("AutofocusCore.segmentation", "AutofocusCore.inference", "AutofocusCore.jobs.run", "AutofocusCore.models")
+PRELOADED = (
+    "AutofocusCore.segmentation", "AutofocusCore.inference", "AutofocusCore.jobs.run", "AutofocusCore.models",
+    "AutofocusCore.batch.run",
+)  # fmt: skip
 LARGEST_MESSAGE = 1 << 20
 
 
 class ForkedProcess:
-    """The part of `subprocess.Popen` that the tests need. `python` is a module (-m) or code (-c), and its arguments."""
+    """The part of `subprocess.Popen` that the tests need. `python` is a module (-m) or code (-c), and its arguments.
+
+    Its pipes carry bytes, or text if an `encoding` is given.
+    """
 
     def __init__(self, server: ForkServer, python: list[str], **options: Any) -> None:
         ends: dict[str, int] = {}
@@ -43,9 +52,11 @@ class ForkedProcess:
                 given.append(os.open(os.devnull, os.O_RDWR))
             else:
                 given.append(os.dup(number if wanted is None else wanted.fileno()))
-        self.stdin = os.fdopen(ends["stdin"], "wb") if "stdin" in ends else None
-        self.stdout = os.fdopen(ends["stdout"], "rb") if "stdout" in ends else None
-        self.stderr = os.fdopen(ends["stderr"], "rb") if "stderr" in ends else None
+        encoding = options.get("encoding")
+        kind = "" if encoding else "b"
+        self.stdin = os.fdopen(ends["stdin"], f"w{kind}", encoding=encoding) if "stdin" in ends else None
+        self.stdout = os.fdopen(ends["stdout"], f"r{kind}", encoding=encoding) if "stdout" in ends else None
+        self.stderr = os.fdopen(ends["stderr"], f"r{kind}", encoding=encoding) if "stderr" in ends else None
         self._server = server
         self.returncode: int | None = None
         cwd = os.fspath(options.get("cwd") or Path.cwd())
@@ -65,6 +76,22 @@ class ForkedProcess:
         status = self.poll()
         assert status is not None
         return status
+
+    def communicate(self, timeout: float | None = None) -> tuple[Any, Any]:
+        """The rest of what it writes to stdout and stderr, when it has ended; stdin is closed."""
+        if self.stdin is not None:
+            self.stdin.close()
+        with ThreadPoolExecutor(2) as readers:
+            said = [None if pipe is None else readers.submit(pipe.read) for pipe in (self.stdout, self.stderr)]
+            try:
+                self.wait(timeout)
+            except subprocess.TimeoutExpired:
+                self.kill()
+                raise
+        for pipe in (self.stdout, self.stderr):
+            if pipe is not None:
+                pipe.close()
+        return tuple(None if text is None else text.result() for text in said)  # type: ignore[return-value]
 
     def send_signal(self, number: int) -> None:
         if self.poll() is None:
@@ -120,11 +147,38 @@ def start(command: list[str], **options: Any) -> Any:
     return ForkedProcess(_server, command[1:], **options)
 
 
+def run(
+    command: list[Any], *, cwd: Path, env: dict[str, str], encoding: str = "utf-8", timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """As `subprocess.run` of this Python, with its output as text."""
+    words = [os.fsdecode(word) for word in command]
+    pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = start(words, cwd=cwd, env=env, encoding=encoding, **pipes)
+    out, errors = process.communicate(timeout=timeout)
+    return subprocess.CompletedProcess(words, process.returncode, out, errors)
+
+
+def _fork_workers() -> None:
+    """Workers that this process starts are forks of it.
+
+    `subprocess.Popen` makes pipes, session and process as always; the new process then runs the worker instead of
+    executing a new Python.
+    """
+    from AutofocusCore.worker import client
+
+    def popen(command: list[str], *, env: dict[str, str], **options: Any) -> Any:
+        request = {"python": command[1:], "env": env, "cwd": str(Path.cwd())}
+        return subprocess.Popen(command, env=env, preexec_fn=lambda: _become(request), **options)
+
+    client.subprocess = SimpleNamespace(**{**vars(subprocess), "Popen": popen})  # type: ignore[assignment]
+
+
 def _serve(channel: socket.socket) -> None:
     from importlib import import_module
 
     for module in PRELOADED:
         import_module(module)
+    _fork_workers()
     while True:
         ready, _, _ = select.select([channel], [], [], 0.02)
         with contextlib.suppress(ChildProcessError):
@@ -139,21 +193,27 @@ def _serve(channel: socket.socket) -> None:
         pid = os.fork()
         if pid == 0:
             channel.close()
-            _become(json.loads(data), descriptors)
+            os.setsid()
+            for number, descriptor in enumerate(descriptors):
+                os.dup2(descriptor, number)
+            _become(json.loads(data))
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(json.dumps({"started": pid}).encode())
 
 
-def _become(request: dict[str, Any], descriptors: list[int]) -> None:
-    """Run the module or code in this process, then end it."""
+def _become(request: dict[str, Any]) -> None:
+    """Run the module or code in this process, whose first three descriptors are its pipes, then end it."""
     status = 1
     try:
-        os.setsid()
+        os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-            os.close(descriptor)
+        # New streams: a thread of the parent may have held the lock of the old ones.
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        stderr = {"encoding": "utf-8", "errors": "backslashreplace", "buffering": 1}
+        sys.stderr = open(2, "w", closefd=False, **stderr)  # type: ignore[call-overload]  # noqa: SIM115
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["env"])

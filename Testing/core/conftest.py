@@ -15,6 +15,7 @@ import torch
 from AutofocusCore.cli import main
 from AutofocusCore.models import write_bundle
 from AutofocusCore.networks.build import build_network
+from Testing import fork_server
 from Testing.small_models import small_spec
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -76,13 +77,15 @@ def autofocus_here(
 
 @pytest.fixture
 def start_autofocus(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start the command line, to be interrupted."""
+    """Start the command line, to be interrupted: forked with torch loaded, or, if `fresh`, in a new Python."""
 
-    def start(*arguments: object) -> subprocess.Popen[str]:
+    def start(*arguments: object, fresh: bool = False) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "AutofocusCore.cli", *map(str, arguments)]
-        return subprocess.Popen(
-            command, cwd=tmp_path, env=process_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            encoding="utf-8", preexec_fn=restore_signals if os.name == "posix" else None,
-        )  # fmt: skip
+        options = {"cwd": tmp_path, "env": process_environment(), "encoding": "utf-8"}
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        if not fresh:
+            return fork_server.start(command, **options, **pipes)  # type: ignore[no-any-return]
+        restore = restore_signals if os.name == "posix" else None
+        return subprocess.Popen(command, preexec_fn=restore, **options, **pipes)  # type: ignore[call-overload, no-any-return]
 
     return start

@@ -6,7 +6,7 @@ python -m Testing.core.peak_memory '{"shape": [72, 96, 112], "architecture": "af
 from __future__ import annotations
 
 import json
-import subprocess
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from AutofocusCore.inference import predict_volume
 from AutofocusCore.networks.build import build_network
 from Benchmarks.bench_large import body_in
 from Benchmarks.measuring import measure
+from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -40,7 +41,7 @@ def peak_memory(
     """
     job = {"architecture": architecture, "shape": shape, "network": network or {}, "body": body, "options": options}
     command = [sys.executable, "-m", "Testing.core.peak_memory", json.dumps(job)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    done = fork_server.run(command, cwd=ROOT, env=dict(os.environ), timeout=7200)
     assert done.returncode == 0, done.stderr
     found: dict[str, float] = json.loads(done.stdout)
     return found

@@ -66,7 +66,7 @@ def test_what_the_pattern_leaves_of_a_name_is_the_case(pattern: str, name: str, 
 
 def test_a_pattern_of_many_stars_takes_no_time() -> None:
     pattern = "*a" * 40 + "*b"
-    started = time.monotonic()
+    started = time.process_time()
     assert channel_of(Path("a" * 240 + ".nii.gz"), [Channel("MR", "MR", (pattern,))]) == (None, "")
     assert channel_of(Path("a_" * 110 + "b.nii.gz"), [Channel("MR", "MR", (pattern,))]) == (0, pattern)
-    assert time.monotonic() - started < 1
+    assert time.process_time() - started < 1

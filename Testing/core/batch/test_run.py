@@ -65,10 +65,10 @@ def parts(folder: Path) -> list[Path]:
 
 @pytest.mark.skipif(os.name != "posix", reason="SIGKILL is POSIX's.")
 def test_a_batch_that_is_killed_anywhere_ends_as_one_that_was_not(
-    autofocus: Autofocus, start_autofocus: Start, tiny_model: Path, cohort: Path, tmp_path: Path
+    autofocus_here: Autofocus, start_autofocus: Start, tiny_model: Path, cohort: Path, tmp_path: Path
 ) -> None:
     command = ("batch", cohort, "-m", tiny_model, *CPU)
-    whole = autofocus(*command, "-o", "whole")
+    whole = autofocus_here(*command, "-o", "whole")
     assert whole.returncode == 0, whole.stderr
     expected = results(tmp_path / "whole")
     assert len(expected["labels"]) == 4  # type: ignore[arg-type]
@@ -86,7 +86,7 @@ def test_a_batch_that_is_killed_anywhere_ends_as_one_that_was_not(
         wait_until(lambda moment=moment, process=process: moment() or process.poll() is not None)
         process.kill()
         process.communicate()
-    resumed = autofocus(*command, "-o", out)
+    resumed = autofocus_here(*command, "-o", out)
     assert resumed.returncode == 0, resumed.stderr
     assert "cases are done already" in resumed.stderr
     assert results(out) == expected
@@ -199,7 +199,9 @@ def test_a_real_dask_scheduler_does_the_work(
     distributed = pytest.importorskip("distributed", reason="The extra [dask] is not installed.")
     command = ("batch", cohort, "-m", tiny_model, *CPU, "--dask-scheduler")
     (tmp_path / "scans" / "c.nrrd").unlink()
-    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster:
+    # The worker is a thread here, where torch is loaded; the cluster that --dask starts has processes.
+    options = {"processes": False, "protocol": "tcp://", "dashboard_address": None, "memory_limit": 0}
+    with distributed.LocalCluster(n_workers=1, threads_per_worker=1, **options) as cluster:
         run = autofocus_here(*command, cluster.scheduler_address, "-o", "out")
     assert run.returncode == 1, run.stderr
     assert [row["status"] for row in rows(tmp_path / "out" / "results.csv")] == ["done", "done", "failed", "done"]

@@ -19,6 +19,7 @@ import SimpleITK as sitk
 import slicerio
 
 from AutofocusCore.cli.options import memory, roi
+from Testing import fork_server
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -159,7 +160,7 @@ def test_a_disk_that_fills_up_while_writing_leaves_nothing(
     )
     options = ["-o", "o.seg.nrrd", "--attention", "new/maps", "--probabilities", "p.nrrd"]
     command = [sys.executable, "-c", code, "segment", str(scan), "-m", str(tiny_model), *options]
-    run = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, encoding="utf-8", check=False)
+    run = fork_server.run(command, cwd=tmp_path, env=ENVIRONMENT)
     assert "too large; free space there" in sentence(run)
     assert files_in(tmp_path) == before
     assert not (tmp_path / "new").exists()
@@ -174,7 +175,8 @@ def test_ctrl_c_at_any_moment_is_a_sentence_and_leaves_nothing(
     moments: list[float | str] = [0.12, 0.3, 0.6, 1.0, 1.5, "Computing", "Computing"]
     processes = []
     for moment in moments:
-        process = start_autofocus("segment", scan, "-m", tiny_model, "-o", "o.seg.nrrd", "--attention", "maps")
+        command = ("segment", scan, "-m", tiny_model, "-o", "o.seg.nrrd", "--attention", "maps")
+        process = start_autofocus(*command, fresh=isinstance(moment, float))  # those moments are in the start
         assert process.stderr is not None
         seen = ""
         if isinstance(moment, float):

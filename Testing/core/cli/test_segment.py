@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from Testing import fork_server
+
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 ROOT = Path(__file__).resolve().parents[3]
 MAPS = {"maps/o_attention-1.seq.nrrd", "maps/o_dilation-1.nrrd", "maps/o_reach.nrrd"}
@@ -58,7 +60,7 @@ sys.exit(main())
 def interrupted(folder: Path, rename: int, *arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", INTERRUPTED_RENAME, "segment", *map(str, arguments)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "AT": str(rename)}
-    return subprocess.run(command, cwd=folder, env=environment, capture_output=True, encoding="utf-8", check=False)
+    return fork_server.run(command, cwd=folder, env=environment)
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C cannot be sent to one process on Windows.")
@@ -198,10 +200,8 @@ def test_a_name_that_is_no_unicode_is_a_sentence(
 ) -> None:
     scan = write_random_image("a.nrrd")
     arguments = ["segment", str(scan), "-m", str(tiny_model), "-o", b"sc\xffan.nii.gz"]
-    run = subprocess.run(
-        [sys.executable, "-m", "AutofocusCore.cli", *arguments], cwd=tmp_path, check=False, capture_output=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT)}, encoding="utf-8",
-    )  # fmt: skip
+    command = [sys.executable, "-m", "AutofocusCore.cli", *arguments]
+    run = fork_server.run(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert "not valid Unicode (UTF-8); rename it." in error(run)
     assert files_in(tmp_path) == {"a.nrrd"}
 

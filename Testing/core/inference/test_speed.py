@@ -35,9 +35,9 @@ def test_a_device_is_tried_out_once_and_not_for_long(monkeypatch: pytest.MonkeyP
         return try_out(device, precision)
 
     monkeypatch.setattr(speed, "try_out", counted)
-    start = time.monotonic()
+    start = time.process_time()
     first = expected_seconds(network, plan, "cpu", "float32")
-    assert time.monotonic() - start < 10  # a third of a second where nothing else runs
+    assert time.process_time() - start < 10  # it takes a third of a second
     assert 0 < first < 1000
     assert expected_seconds(network, plan, "cpu", "float32") == first
     larger = plan_volume(network, (1, 80, 80, 80), **CPU)

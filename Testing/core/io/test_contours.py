@@ -49,7 +49,7 @@ def test_an_empty_mask_has_no_outline() -> None:
 
 def test_a_mask_of_noise_with_thousands_of_holes_takes_no_minutes() -> None:
     mask = np.random.default_rng(0).random((200, 200)) < 0.75
-    start = time.perf_counter()
+    start = time.process_time()
     polygons = outlines(mask)
-    assert time.perf_counter() - start < 20
+    assert time.process_time() - start < 20
     assert len(polygons) < 500

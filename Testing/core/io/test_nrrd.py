@@ -146,6 +146,13 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 
 def test_other_threads_go_on_while_a_large_volume_is_written_and_read(tmp_path: Path) -> None:
     array = np.zeros((100, 512, 512), np.float32)  # 100 MiB
+    # A lock that is held pauses the other thread every time, a busy computer does so now and then.
+    shares = (_longest_pause(tmp_path, array) for _ in range(5))
+    assert any(share < 1 for share in shares)
+
+
+def _longest_pause(folder: Path, array: np.ndarray) -> float:
+    """The longest pause of another thread meanwhile, as a share of what is allowed."""
     pauses: list[float] = []
     ended = threading.Event()
 
@@ -160,10 +167,10 @@ def test_other_threads_go_on_while_a_large_volume_is_written_and_read(tmp_path: 
     ticker.start()
     start = time.perf_counter()
     for _ in range(3):
-        write_nrrd(tmp_path / "a.nrrd", array, MATRIX)
-        np.load(write_array(tmp_path / "a.npy", array))
+        write_nrrd(folder / "a.nrrd", array, MATRIX)
+        np.load(write_array(folder / "a.npy", array))
     total = time.perf_counter() - start
     ended.set()
     ticker.join()
     # One call that held the lock would pause the other thread for about a twelfth of the time.
-    assert max(pauses) < max(0.1, total / 24), (max(pauses), total)
+    return max(pauses) / max(0.1, total / 24)

@@ -359,9 +359,9 @@ def test_absurd_numbers_are_refused_before_they_take_time_or_memory(
 ) -> None:
     _edit(bundle / "configs" / "metadata.json", lambda metadata: change(metadata["autofocus"]))
     reseal(bundle)
-    started = time.monotonic()
+    started = time.process_time()
     _refused(bundle, cause)
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 def _streams(**options: object) -> dict[str, object]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
 import queue
 import signal
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from AutofocusCore.worker import client as worker_client
 from AutofocusCore.worker.client import WorkerProcess
 
 Start = Callable[..., WorkerProcess]
+HOWEVER_BUSY = 60.0  # seconds that a busy computer may take for what takes milliseconds
 
 
 @pytest.fixture
@@ -82,26 +83,28 @@ def test_a_launcher_an_environment_and_a_log_are_used(
     assert hello["pid"] in [process.pid for process in tree_of(worker)]
     worker.end()
     assert worker.exit_code == 0
-    assert answers.get(timeout=10) == (worker, None)
+    assert answers.get(timeout=HOWEVER_BUSY) == (worker, None)
     assert "good evening" in log.read_text(encoding="utf-8")
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Only POSIX can stop a process.")
 @pytest.mark.parametrize("launched", [False, True])
-def test_a_worker_that_hears_nothing_is_gone_within_two_seconds_with_all_it_started(
-    start: Start, answers: Any, launcher: Path, launched: bool
+def test_a_worker_that_hears_nothing_is_gone_at_once_with_all_it_started(
+    start: Start, answers: Any, launcher: Path, launched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    assert worker_client.KILL_SECONDS == 2
+    monkeypatch.setattr(worker_client, "KILL_SECONDS", HOWEVER_BUSY)
+    monkeypatch.setattr(worker_client, "QUIT_SECONDS", math.inf)  # it is not given time to end by itself
     worker = start(executable=launcher if launched else None)
     hello = ask(worker, answers, "hello")
     os.kill(hello["pid"], signal.SIGSTOP)
     processes = tree_of(worker)
     assert len(processes) == 1 + launched
-    begin = time.monotonic()
     worker.kill()
-    _, left = psutil.wait_procs(processes, timeout=2)
+    assert worker.process.returncode is not None, "it returns when the process is gone"
+    _, left = psutil.wait_procs(processes, timeout=HOWEVER_BUSY)
     assert alive(left) == []
-    assert time.monotonic() - begin < 2
-    assert answers.get(timeout=2) == (worker, None)
+    assert answers.get(timeout=HOWEVER_BUSY) == (worker, None)
     worker.kill()  # again: nothing happens, nor to any other process that has the number now
 
 
@@ -117,7 +120,7 @@ def test_what_a_launcher_that_was_killed_has_left_behind_is_ended_too(
     python = psutil.Process(hello["pid"])
     assert alive([python])
     worker.kill()
-    _, left = psutil.wait_procs([python], timeout=2)
+    _, left = psutil.wait_procs([python], timeout=HOWEVER_BUSY)
     assert alive(left) == []
 
 
@@ -128,12 +131,17 @@ def test_ending_politely_falls_back_to_killing(
     monkeypatch.setattr(worker_client, "QUIT_SECONDS", 0.2)
     worker = start(executable=launcher)
     os.kill(ask(worker, answers, "hello")["pid"], signal.SIGSTOP)
-    processes = tree_of(worker)
-    begin = time.monotonic()
+    processes, waits, wait = tree_of(worker), [], worker.process.wait
+
+    def noted(seconds: float | None = None) -> int:
+        waits.append(seconds)
+        return wait(seconds)
+
+    monkeypatch.setattr(worker.process, "wait", noted)
     worker.end()
-    _, left = psutil.wait_procs(processes, timeout=2)
+    assert waits == [worker_client.QUIT_SECONDS, worker_client.KILL_SECONDS]
+    _, left = psutil.wait_procs(processes, timeout=HOWEVER_BUSY)
     assert alive(left) == []
-    assert time.monotonic() - begin < 2
 
 
 def test_an_executable_that_is_not_there_is_an_error_at_once(tmp_path: Path, answers: Any) -> None:

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from AutofocusCore.phantom import make_phantom
 from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[3]
+HOWEVER_BUSY = 60.0  # seconds that a busy computer may take for what takes milliseconds
 
 
 class Conversation:
@@ -75,7 +75,7 @@ class Conversation:
         assert self.process.stdin is not None
         if not self.process.stdin.closed:
             self.process.stdin.close()
-        return self.process.wait(20)
+        return self.process.wait(HOWEVER_BUSY)
 
 
 Talk = Callable[..., Conversation]
@@ -166,7 +166,7 @@ def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callab
 
     worker.send(id=8, request="quit")
     assert worker.answer(8)[0]["type"] == "result"
-    assert worker.process.wait(20) == 0
+    assert worker.process.wait(HOWEVER_BUSY) == 0
     assert not folder.exists()
 
 
@@ -182,20 +182,20 @@ def test_cancelling_ends_a_job_within_a_slab_and_leaves_nothing(
         pass
     assert worker.ask(id=3, request="cancel", job=2)["cancelled"] is True  # waits still
     assert worker.ask(id=4, request="cancel", job=77)["cancelled"] is False
-    start = time.monotonic()
     worker.send(id=5, request="cancel", job=1)
     for key in (1, 2):
-        assert worker.answer(key)[0]["code"] == "cancelled"
-    assert time.monotonic() - start < 10
+        answer, steps = worker.answer(key)
+        assert answer["code"] == "cancelled"
+        assert all(step["stage"] == "predict" and step["done"] < step["total"] for step in steps)
     assert [path.name for path in tmp_path.iterdir()] == ["large.nrrd"]
 
     # The worker is as good as new; and its parent's end is its own, in the middle of a job.
     worker.send(id=6, **job, outputs={"segmentation": str(tmp_path / "6.seg.nrrd")})
     while worker.next().get("stage") != "predict":
         pass
-    start = time.monotonic()
     assert worker.end() == 0
-    assert time.monotonic() - start < 10
+    assert worker.process.stdout is not None
+    assert {json.loads(line)["type"] for line in worker.process.stdout} <= {"progress", "error"}
     assert [path.name for path in tmp_path.iterdir()] == ["large.nrrd"]
 
 
@@ -206,7 +206,7 @@ def test_signals(talk: Talk) -> None:
     worker.process.send_signal(signal.SIGINT)  # from the terminal's Ctrl-C, which is the parent's business
     assert worker.ask(id=2, request="hello")["type"] == "result"
     worker.process.send_signal(signal.SIGTERM)
-    worker.process.wait(20)
+    worker.process.wait(HOWEVER_BUSY)
     assert not folder.exists()
 
 
@@ -225,7 +225,7 @@ def test_a_worker_does_not_outlive_a_parent_that_is_killed() -> None:
         assert parent.stdout is not None
         worker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    worker.wait(20)
+    worker.wait(HOWEVER_BUSY)
     assert not worker.is_running()
 
 
@@ -265,7 +265,7 @@ def test_any_end_of_the_pipe_ends_the_worker_and_its_folder(talk: Talk, tmp_path
         worker.send(id=2, request="cancel", job=1)  # its answer reaches nobody
     else:
         worker.send(id=2, request="hello")
-    worker.process.wait(20)
+    worker.process.wait(HOWEVER_BUSY)
     assert not folder.exists()
 
 

@@ -347,13 +347,11 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
 
 def test_a_batch_in_which_nothing_happens_ends_and_takes_its_workers_along(batch: Batch, scans: Path) -> None:
     before = set(psutil.pids())
-    start = time.monotonic()
     done = batch(
         "--input", scans, "--output", "out", *MODEL, "--idle-timeout", "0.003"
     )  # less than loading torch takes
     assert done.returncode == 1
     assert "Nothing has happened for 0.003 minutes" in done.stderr
-    assert time.monotonic() - start < 60
 
     def workers() -> list[psutil.Process]:
         found = []
@@ -376,14 +374,11 @@ from AutofocusSegmentationLib.batch import exit as batch_exit
 batch_exit.GRACE_SECONDS = 0.5
 library = ctypes.PyDLL("kernel32" if sys.platform == "win32" else None)  # a PyDLL call keeps the lock
 with batch_exit.Watchdog(0.5, print):
-    library.Sleep(100_000) if sys.platform == "win32" else library.sleep(100)
+    library.Sleep(100_000_000) if sys.platform == "win32" else library.sleep(100_000)
 """
-    start = time.monotonic()
-    done = subprocess.run(
-        [sys.executable, "-c", code], env=environment(), capture_output=True, encoding="utf-8", timeout=90, check=False
-    )
+    command = [sys.executable, "-c", code]
+    done = subprocess.run(command, env=environment(), capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 1
-    assert time.monotonic() - start < 60
     assert "most recent call first" in done.stderr  # where it hung
 
 

