@@ -24,7 +24,7 @@ SUFFIXES = {
     "epi", "fieldmap", "phase", "phase1", "phase2", "phasediff", "magnitude", "magnitude1", "magnitude2", "swi",
     "minIP", "ct",
 }  # fmt: skip
-"""Last words of names that tell the modality, and nothing else."""
+"""Suffixes of BIDS names that are modalities."""
 KINDS = {"anat", "ct", "dwi", "fmap", "func", "micr", "perf", "pet"}
 DEEPEST = 3  # folders below a subject's: session, kind
 
@@ -59,15 +59,15 @@ def visit_of(image: Path) -> str:
 
 
 def case_of(image: Path) -> str:
-    """All but the word of the modality: `sub-01_run-2` of sub-01_run-2_T1w.nii.gz."""
+    """The name without its modality: `sub-01_run-2` of sub-01_run-2_T1w.nii.gz."""
     found = NAME.fullmatch(stem_of(image))
     return f"{found[1]}{found[2] or ''}{found[3]}" if found else stem_of(image)
 
 
 def modality_name(image: Path) -> str | None:
-    """What of a BIDS name tells the modality: its last word, and a contrast agent, `ce-gd_T1w.nii.gz`.
+    """The part of a BIDS name with the modality: its suffix, and a contrast agent, `ce-gd_T1w.nii.gz`.
 
-    None of any other name. All else may hold the letters of a pattern and says nothing of the image: the subject
+    None for other names. The other parts may contain the letters of a pattern without being the modality: the subject
     (sub-ct01_T1w), what it was aligned to (space-T1w_T2w), how it was made (rec-T1w_T2w).
     """
     found = NAME.fullmatch(stem_of(image))

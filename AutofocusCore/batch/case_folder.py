@@ -1,8 +1,8 @@
 """The cases of a folder that contains a folder per case, the files of all cases, or both.
 
 The model's file-name patterns identify the channels, and the rest of the name identifies the case. For a model with one
-channel every image is a case, unless its name pairs it with another image (label_maps.py). Files and folders that are
-no cases are listed in a line.
+channel every image is a case, unless its name pairs it with another image (label_maps.py). Files and folders that
+are not cases are listed in one line.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from AutofocusCore.batch.case import Case
 from AutofocusCore.batch.file_names import channel_of, without
 from AutofocusCore.batch.label_maps import label_maps, named_otherwise, other_images, with_sidecars
 from AutofocusCore.batch.manifest import STATE_FOLDER
-from AutofocusCore.batch.skipped import LeftOut, some
+from AutofocusCore.batch.skipped import SkippedFiles, some
 from AutofocusCore.errors import InputError
 from AutofocusCore.io.aside import PREFIX
 from AutofocusCore.io.atomic import stem_of, suffix_of
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".nhdr", ".mha", ".mhd")
 SEGMENTATION_SUFFIXES = (".seg.nrrd", ".seg.nhdr")
 HEADER_SUFFIXES = (".mhd", ".nhdr")  # its voxels are in another file of the same name
-# Common files beside images that are no images; files of other kinds are counted, because they may be scans.
+# Common files beside images that are not images; files of other kinds are counted, because they may be scans.
 SIDE_SUFFIXES = {
     ".bval", ".bvec", ".csv", ".doc", ".docx", ".html", ".ini", ".ipynb", ".jpeg", ".jpg", ".json", ".log", ".md",
     ".pdf", ".png", ".py", ".sh", ".svg", ".toml", ".tsv", ".txt", ".xls", ".xlsx", ".xml", ".yaml", ".yml",
@@ -48,7 +48,7 @@ def read_folder(
     """
     away = None if leave_out is None else os.path.realpath(leave_out)
     entries = [entry for entry in _listed(folder) if os.path.realpath(entry) != away]
-    left = LeftOut(folder)
+    left = SkippedFiles(folder)
     folders = _case_folders([entry for entry in entries if is_folder(entry)], left)
     files = _images([entry for entry in entries if not is_folder(entry)], left)
     if is_bids(folder):
@@ -77,7 +77,7 @@ def read_folder(
 
 
 def _doubts(cases: Sequence[Case], channels: Sequence[Channel]) -> Iterator[str]:
-    """A line about images that are cases although their names say that they are of another modality."""
+    """A warning about images that are used as cases although their names contain another modality."""
     images = [Path(case.images[0]) for case in cases if len(channels) == 1 and case.images]
     if odd := named_otherwise(images, channels[0]):
         names = some([image.name for image in odd])
@@ -102,13 +102,13 @@ def _besides(entries: Sequence[Path], taken: Sequence[Path]) -> list[Path]:
     return [entry for entry in entries if entry not in gone]
 
 
-def _case_folders(folders: Sequence[Path], left: LeftOut) -> list[Path]:
+def _case_folders(folders: Sequence[Path], left: SkippedFiles) -> list[Path]:
     results = [folder for folder in folders if (folder / STATE_FOLDER).is_dir()]
     left.add(left_out.RESULTS, *results)
     return _besides(folders, results)
 
 
-def _images(files: Sequence[Path], left: LeftOut, *, count_others: bool = True) -> list[Path]:
+def _images(files: Sequence[Path], left: SkippedFiles, *, count_others: bool = True) -> list[Path]:
     """The image files; other files that may be scans are counted. Pipes and devices are never opened."""
     others = [file for file in files if is_special(file)]
     left.add(left_out.NO_FILES, *others)
@@ -156,10 +156,10 @@ def _unpacked(folder: Path) -> list[Path]:
     return [file for file in images if not file.name.lower().endswith(SEGMENTATION_SUFFIXES)] or [folder]
 
 
-def _from_files(files: Sequence[Path], channels: Sequence[Channel], left: LeftOut) -> list[Case]:
+def _from_files(files: Sequence[Path], channels: Sequence[Channel], left: SkippedFiles) -> list[Case]:
     if len(channels) == 1:
         others = other_images(files, channels[0])
-        _leave_others(others, channels[0], left)
+        _skip_others(others, channels[0], left)
         return [Case(stem_of(file), (str(file),)) for file in _besides(files, others)]
     groups: dict[str, list[list[Path]]] = {}
     fitting = []
@@ -169,11 +169,11 @@ def _from_files(files: Sequence[Path], channels: Sequence[Channel], left: LeftOu
             fitting.append(file)
             name = without(pattern, file) or file.parent.name
             groups.setdefault(name, [[] for _ in channels])[number].append(file)
-    _leave_unfit(_besides(files, fitting), channels, left)
+    _skip_unfit(_besides(files, fitting), channels, left)
     return [_assigned(name, found, channels) for name, found in groups.items()]
 
 
-def _from_case_folder(folder: Path, channels: Sequence[Channel], left: LeftOut) -> Case:
+def _from_case_folder(folder: Path, channels: Sequence[Channel], left: SkippedFiles) -> Case:
     try:
         entries = _listed(folder)
     except InputError as error:
@@ -198,13 +198,13 @@ def _from_case_folder(folder: Path, channels: Sequence[Channel], left: LeftOut) 
         (others if number is None else found[number]).append(entry)
     if len(channels) == 1:
         if found[0]:
-            _leave_others(others, channels[0], left)
+            _skip_others(others, channels[0], left)
         return _assigned(folder.name, [found[0] or choices], channels)
-    _leave_unfit(others, channels, left)
+    _skip_unfit(others, channels, left)
     return _assigned(folder.name, found, channels)
 
 
-def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> list[Case]:
+def _from_subject(subject: Path, channels: Sequence[Channel], left: SkippedFiles) -> list[Case]:
     """The cases of a BIDS subject: each visit or, for a model with one channel, each image that fits the channel."""
     images = _images(images_of(subject, IMAGE_SUFFIXES), left)
     if not images:
@@ -213,11 +213,11 @@ def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> 
     if len(channels) == 1:
         fitting = [image for image in images if channel_of(image, channels)[0] is not None]
         if fitting:
-            _leave_others(_besides(images, fitting), channels[0], left)
+            _skip_others(_besides(images, fitting), channels[0], left)
             return [Case(case_of(image), (str(image),)) for image in fitting]
         if any(channel_of(Path(suffix), channels)[0] is not None for suffix in SUFFIXES):
             unfit = [image for image in images if has_modality(image)]  # and it is none of this channel
-            _leave_unfit(unfit, channels, left)
+            _skip_unfit(unfit, channels, left)
             images = _besides(images, unfit)
             if not images:
                 return [_assigned(subject.name, [[]], channels)]
@@ -230,18 +230,18 @@ def _from_subject(subject: Path, channels: Sequence[Channel], left: LeftOut) -> 
             (others if number is None else found[number]).append(image)
         if len(channels) == 1:
             found, others = [others], []
-        _leave_unfit(others, channels, left)
+        _skip_unfit(others, channels, left)
         cases.append(_assigned(visit, found, channels))
     return cases
 
 
-def _leave_others(others: Sequence[Path], channel: Channel, left: LeftOut) -> None:
+def _skip_others(others: Sequence[Path], channel: Channel, left: SkippedFiles) -> None:
     wanted = f"one for {channel.name} ({', '.join(channel.patterns)})"
     of_one, of_several = "it is a further image of a case that has", "they are further images of cases that have"
     left.add((f"{of_one} {wanted}", f"{of_several} {wanted}"), *others)
 
 
-def _leave_unfit(others: Sequence[Path], channels: Sequence[Channel], left: LeftOut) -> None:
+def _skip_unfit(others: Sequence[Path], channels: Sequence[Channel], left: SkippedFiles) -> None:
     patterns = "; ".join(f"{channel.name}: {', '.join(channel.patterns)}" for channel in channels)
     left.add((f"it fits no channel ({patterns})", f"they fit no channel ({patterns})"), *others)
 

@@ -94,7 +94,7 @@ def _rows(table: Path) -> list[list[str]]:
     try:
         return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
     except csv.Error as error:
-        raise InputError(f"The table {table} is no CSV ({error})", "check its quotation marks") from None
+        raise InputError(f"The table {table} is not a valid CSV file ({error})", "check its quotation marks") from None
 
 
 def _plain(name: str) -> str:

@@ -32,7 +32,7 @@ def read_cohort(
         source: CSV file or folder.
         channels: the model's channels.
         leave_out: folder that is not input (the output folder).
-        say: receives lines about files that are no cases, with the reason; default: print them on stderr.
+        say: receives lines about files that are not cases, with the reason; default: print them on stderr.
 
     Raises:
         InputError: the source is missing or has no cases, columns are missing, or two cases have the same name.

@@ -30,7 +30,7 @@ MODALITY_WORDS = {
     "rtdose", "spect", "swi", "t1", "t1c", "t1ce", "t1gd", "t1n", "t1w", "t2", "t2f", "t2w",
 }  # fmt: skip
 SAME_WORDS = {"MR": {"mr", "mri"}, "CT": {"ct", "cta", "cbct"}, "PT": {"pet", "pt"}}
-"""Words that say no more of an image than its DICOM modality."""
+"""Words that only repeat the DICOM modality of an image."""
 
 
 def label_maps(entries: Sequence[Path], channels: Sequence[Channel], *, one_case: bool = False) -> list[Path]:

@@ -10,7 +10,7 @@ changed; killed after, the next start finishes what is in ready/. So old and new
 for longer than a start takes.
 
 A record holds what the case was made from (inputs, model, settings, wanted files) and the checksum of each file. The
-case counts as done when both are still as they were.
+case counts as done if both are unchanged.
 """
 
 from __future__ import annotations
@@ -81,7 +81,7 @@ def _owner(state: Path) -> str:
 
 
 def fingerprint(job: Job, identity: str) -> dict[str, Any]:
-    """All that a case's result depends on: the model's identity, the settings, and the files of its images.
+    """Everything that a case's result depends on: the model's identity, the settings, and the files of its images.
 
     Inputs are identified by size and time, because checksums would take long.
     """

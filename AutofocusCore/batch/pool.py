@@ -144,7 +144,7 @@ class Pool:
         except AutofocusError:
             if not self._workers:
                 raise
-            return None  # the system cannot start another one now; the others go on
+            return None  # the system cannot start another one now; the others continue
 
     def _give(self, worker: WorkerProcess, number: int, jobs: Sequence[Job], tries: collections.Counter[int]) -> None:
         job = jobs[number]

@@ -1,4 +1,4 @@
-"""Files and folders that are skipped because they are no cases, counted and named by reason."""
+"""Files and folders that are skipped because they are not cases, counted and named by reason."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ MOST_NAMES = 3
 # Each as (for one, for several).
 SEGMENTATIONS = ("it is a segmentation (.seg.nrrd)", "they are segmentations (.seg.nrrd)")
 LABEL_NAMES = (
-    "its name says that it is a label map or the like of other images",
-    "their names say that they are label maps or the like of other images",
+    "its name says that it is a label map or a map of other images",
+    "their names say that they are label maps or maps of other images",
 )
 SIDECARS = (
     "the sidecar beside it says that it is a label map",
@@ -21,8 +21,8 @@ SIDECARS = (
 )
 RESULTS = ("it holds the results of a batch", "they hold the results of batches")
 NO_FILES = (
-    "it is a pipe, a socket or a device and no file",
-    "they are pipes, sockets or devices and no files",
+    "it is a pipe, a socket or a device, not a file",
+    "they are pipes, sockets or devices, not files",
 )
 INSIDE_SERIES = (
     "it lies inside the folder of a DICOM series, which is the case",
@@ -32,7 +32,7 @@ NOT_RAW = ("it holds no raw images of the BIDS data set", "they hold no raw imag
 NO_IMAGES = ("it holds no image", "they hold no images")
 
 
-class LeftOut:
+class SkippedFiles:
     """Collects skipped files and folders by reason.
 
     Args:
@@ -56,7 +56,7 @@ class LeftOut:
             noun = "folder" if folders == len(names) else "files and folder" if folders else "file"
             count = f"1 {noun} is" if len(names) == 1 else f"{len(names)} {noun}s are"
             yield (
-                f"{count} left out, for {of_one if len(names) == 1 else of_several}: {some(names)}; "
+                f"{count} skipped because {of_one if len(names) == 1 else of_several}: {some(names)}; "
                 "if one is a case, list the cases in a table."
             )
 

@@ -17,7 +17,7 @@ from AutofocusCore.io.atomic import Staging
 
 SUMMARY = "summary.html"
 ODD = 3.0
-"""A volume this many deviations from the median is odd."""
+"""A volume this many deviations from the median is an outlier."""
 FEWEST_CASES = 5
 LEAST_DEVIATION = 0.05
 
@@ -48,7 +48,7 @@ def write_summary(
 
     odd = odd_volumes(names, outcomes, structures)
     order = sorted(names, key=lambda name: _rank(outcomes.get(name), odd.get(name, {})))
-    titles = ["Case", "Status", "To check", "Lowest estimate", "Oddest volume"]
+    titles = ["Case", "Status", "To check", "Lowest estimate", "Most unusual volume"]
     titles += [f"{name} (mL)" for name in structures] + [f"{name} (estimated Dice)" for name in structures]
     head = "".join(f'<th data-sort="">{html.escape(title)}</th>' for title in titles)
     rows = "\n".join(_row(name, outcomes.get(name), odd.get(name, {}), structures) for name in order)

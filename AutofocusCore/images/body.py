@@ -7,7 +7,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from AutofocusCore.images.geometry import Grid, Region
-from AutofocusCore.images.intensity import AIR_HU, look
+from AutofocusCore.images.intensity import AIR_HU, recognise
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -43,7 +43,7 @@ def body_mask(values: Floats, grid: Grid) -> Mask:
     """
     step = [max(1, round(COARSE_MM / s)) for s in reversed(grid.spacing)]  # (z, y, x)
     coarse = values[:: step[0], :: step[1], :: step[2]]
-    seen = look(values)
+    seen = recognise(values)
     sheets = TABLE_MM
     if seen.air is None:
         sheets = 0.0  # MR shows no table, and opening would tear dark tissue
@@ -104,7 +104,7 @@ def _largest(dense: Mask, spacing: list[float], sheets: float) -> Mask:
 
 
 def _pieces(rest: Mask, spacing: list[float], sheets: float) -> Mask:
-    """What is no sheet of the things beside the largest object: compact, or wide along one axis at most."""
+    """The other objects without sheets: those that are compact, or wide along one axis at most."""
     image = sitk.GetImageFromArray(rest.astype(np.uint8))
     parts = sitk.ConnectedComponent(image)
     radius = [min(round(sheets / s), n // 8) for s, n in zip(reversed(spacing), reversed(rest.shape), strict=True)]

@@ -51,7 +51,7 @@ def check_components(components: int, kind: str, name: str) -> None:
     if components in (3, 4):
         raise InputError(
             f"{name} is a colour or vector image ({components} values per voxel)",
-            "give the original grey-value image, not a screenshot, overlay or vector field",
+            "give the original grey-scale image, not a screenshot, overlay or vector field",
         )
     if components > 1 or "complex" in kind:
         raise InputError(f"{name} has several values per voxel ({kind})", "give an image with one value per voxel")

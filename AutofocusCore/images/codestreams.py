@@ -1,6 +1,6 @@
-"""Compressed frames of DICOM files before they are decoded: are they all there, whole, and of the size promised?
+"""Checks of compressed DICOM frames before decoding: all there, complete, and of the size in the header.
 
-A decoder that meets fewer bytes or another size than it was told may hand back memory that nobody wrote to.
+A decoder that gets fewer bytes or another size than it expects may return uninitialised memory.
 """
 
 from __future__ import annotations
@@ -33,9 +33,9 @@ def check_frames(data: Any, frames: int, path: Path) -> None:
     try:
         every = list(generate_frames(data.PixelData, number_of_frames=frames))
     except Exception:
-        raise damaged(path, "its compressed frames do not hang together") from None
+        raise damaged(path, "its compressed frames are inconsistent") from None
     if len(every) != frames:
-        raise damaged(path, f"it promises {frames} frames and has {len(every)}")
+        raise damaged(path, f"its header says {frames} frames, but it has {len(every)}")
     for frame in every:
         found = size_of(frame)
         if found is None:
@@ -52,7 +52,7 @@ def check_frames(data: Any, frames: int, path: Path) -> None:
 
 
 def size_of(frame: bytes) -> tuple[int, int, int] | None:
-    """(width, height, bits) that a JPEG, JPEG-LS or JPEG 2000 code stream says of itself; None of anything else."""
+    """(width, height, bits) from the header of a JPEG, JPEG-LS or JPEG 2000 code stream; None for other data."""
     if frame[:8] == J2K_BOX:
         start = frame.find(b"\xff\x4f\xff\x51")
         frame = frame[start:] if start >= 0 else frame

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.checks import choose_frame
-from AutofocusCore.images.doubles import digests_of
+from AutofocusCore.images.duplicates import digests_of
 from AutofocusCore.images.geometry import Grid, rigid_grid
 from AutofocusCore.images.pixels import pixels_of
 from AutofocusCore.images.series import Series, choose, group, list_series, parts_beside
@@ -52,7 +52,7 @@ def read_folder(folder: Path, series: str | int | None = None, frame: int | None
     passed_over = [s for s in every if s is not chosen]
     if passed_over and series is None:
         kinds = ", ".join(s.label for s in passed_over)
-        warnings += (f"{folder} also holds what is no volume, and was passed over: {kinds}.",)
+        warnings += (f"{folder} also contains images that are not volumes and were ignored: {kinds}.",)
     return _load(chosen, f"The series {chosen.label} in {folder}", frame, warnings)
 
 

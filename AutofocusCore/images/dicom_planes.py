@@ -1,4 +1,4 @@
-"""The slices of a DICOM series as places for labels: what a SEG or RTSTRUCT object refers to, slice by slice.
+"""The slices of a DICOM series that a SEG or RTSTRUCT object refers to, with the labels on each.
 
 A labelmap lies on one regular grid; a series need not (a tilted gantry, a missing slice, uneven distances). So each
 slice takes the labels at its own plane, in millimetres, from the nearest voxel. Where grid and series are the same,
@@ -19,12 +19,12 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.dicom import Series, choose_series
-from AutofocusCore.images.doubles import digests_of, without_doubles
+from AutofocusCore.images.duplicates import digests_of, without_duplicates
 from AutofocusCore.images.series import choose, group
 from AutofocusCore.images.slices import Slice, read_slices
 
 ScanFiles = str | Path | Sequence[str]
-"""DICOM folder, or a file that holds a whole volume; or all files of one volume, wherever they lie."""
+"""DICOM folder, or a file that holds a whole volume; or all files of one volume, in any folders."""
 
 SAME_COSINE = 1e-3
 """Direction cosines of the slices of one volume differ by no more than this."""
@@ -118,7 +118,7 @@ def labels_on_planes(labels: sitk.Image, planes: tuple[Plane, ...]) -> npt.NDArr
 
 
 def _header(path: Path) -> Any:
-    """A file's header without pixels; where it lacks the UIDs to refer to it by, those of the file's own preamble."""
+    """A file's header without pixels. Missing UIDs are taken from the file meta information."""
     import pydicom
 
     header = pydicom.dcmread(path, stop_before_pixels=True, force=True)
@@ -128,7 +128,7 @@ def _header(path: Path) -> Any:
             setattr(header, name, in_preamble)
     if not header.get("SOPInstanceUID") or not header.get("SOPClassUID"):
         raise InputError(
-            f"{path} has no SOP Class UID or SOP Instance UID, which DICOM objects have to refer to",
+            f"{path} has no SOP Class UID or SOP Instance UID, which a SEG or RTSTRUCT object must refer to",
             "export the series again from its source",
         )
     return header
@@ -156,7 +156,7 @@ def _ordered(series: Series, name: str) -> list[Slice]:
 
 
 def _one_volume(ordered: list[Slice], frame: int | None, name: str) -> list[Slice]:
-    """Of the slices at each place the one of the wanted volume; slices at one place are the volumes of a 4-D series."""
+    """The slice of the wanted volume at each position; several at one position are the volumes of a 4-D series."""
     places: list[list[Slice]] = []
     for one in ordered:
         position = np.asarray(one.position)
@@ -164,7 +164,7 @@ def _one_volume(ordered: list[Slice], frame: int | None, name: str) -> list[Slic
             places[-1].append(one)
         else:
             places.append([one])
-    places, _ = without_doubles(places, digests_of)
+    places, _ = without_duplicates(places, digests_of)
     count = max(map(len, places))
     if count > 1 and frame is None:
         raise InputError(f"{name} holds {count} volumes", f"choose one, from 0 to {count - 1} (frame)")

@@ -1,4 +1,4 @@
-"""Distances between the slices of a volume: even, even but for rounding, in two or three stretches, or with a gap.
+"""Distances between the slices of a volume: even, even up to rounding, in two or three sections, or with a gap.
 
 Head CTs are often taken with thin slices through the base of the skull and thick ones above. Such a volume is
 resampled to the thinnest of its distances, with a warning. A single odd distance is a missing slice, and refused.
@@ -27,15 +27,15 @@ MOST_SLICES = 4000
 
 
 @dataclass(frozen=True)
-class Even:
-    """How to make slices at even distances out of others: slice k lies between `below[k]` and the next."""
+class EvenSpacing:
+    """How to interpolate evenly spaced slices: new slice k lies between old slices `below[k]` and `below[k] + 1`."""
 
     below: npt.NDArray[np.int64]
     share: Floats
 
     @property
     def count(self) -> int:
-        """Slices afterwards."""
+        """Number of slices after interpolation."""
         return len(self.below)
 
     def apply(self, planes: Sequence[npt.NDArray[Any]]) -> list[npt.NDArray[Any]]:
@@ -51,8 +51,8 @@ class Even:
         return result
 
 
-def even_out(places: Floats, files: Sequence[str], name: str) -> tuple[Even | None, tuple[str, ...]]:
-    """What to do about the distances between slices, and warnings.
+def even_out(places: Floats, files: Sequence[str], name: str) -> tuple[EvenSpacing | None, tuple[str, ...]]:
+    """The interpolation that gives evenly spaced slices (None: they are even already), and warnings.
 
     Args:
         places: of the slices along their normal, in mm, ascending.
@@ -60,7 +60,7 @@ def even_out(places: Floats, files: Sequence[str], name: str) -> tuple[Even | No
         name: of the series.
 
     Raises:
-        InputError: slices are missing, or lie at all kinds of distances.
+        InputError: slices are missing, or their distances are irregular.
     """
     distances = np.diff(places)
     usual = float(np.median(distances))
@@ -69,7 +69,9 @@ def even_out(places: Floats, files: Sequence[str], name: str) -> tuple[Even | No
         worst = float(np.abs(distances - usual).max())
         if worst <= max(NOTICEABLE * usual, ROUNDING_MM):
             return None, ()
-        return None, (f"{name} has slices {usual:.2f} mm apart, give or take {worst:.2f} mm: they were taken as even.",)
+        return None, (
+            f"{name} has slices {usual:.2f} mm apart, give or take {worst:.2f} mm: they were treated as evenly spaced.",
+        )
     stretches = _stretches(distances)
     if stretches is None:
         raise _gaps(places, distances, usual, odd, files, name)
@@ -82,14 +84,14 @@ def even_out(places: Floats, files: Sequence[str], name: str) -> tuple[Even | No
     share = (wanted - places[below]) / distances[below]
     share = np.where(share < 1e-3, 0.0, np.minimum(share, 1.0))
     shown = ", ".join(f"{n} of {distance:.2f} mm" for n, distance in stretches)
-    return Even(below, share), (
+    return EvenSpacing(below, share), (
         f"{name} has slices at several distances ({shown}): it was resampled to {count} slices "
         f"{(places[-1] - places[0]) / (count - 1):.2f} mm apart, and the result lies on these.",
     )
 
 
 def _stretches(distances: Floats) -> list[tuple[int, float]] | None:
-    """Numbers of even distances on end and what they are; None where there is more to it than a few stretches."""
+    """Number and size of equal distances in a row, for each section; None if there are more than a few sections."""
     found: list[list[float]] = []
     for distance in distances.tolist():
         if found and abs(distance - float(np.mean(found[-1]))) <= GAP * distance:
@@ -101,7 +103,7 @@ def _stretches(distances: Floats) -> list[tuple[int, float]] | None:
     if not 2 <= len(stretches) <= MOST_STRETCHES or len(found) > 2 * MOST_STRETCHES:
         return None
     thickest, thinnest = (f(float(np.mean(one)) for one in stretches) for f in (max, min))
-    # Where two stretches meet, one distance may lie between theirs; a wider one is a missing slice.
+    # Where two sections meet, one distance may lie between theirs; a wider one is a missing slice.
     if any(len(one) > 1 or not thinnest * (1 - GAP) <= one[0] <= thickest * (1 + GAP) for one in joints):
         return None
     return [(len(one), float(np.mean(one))) for one in stretches]

@@ -1,6 +1,6 @@
-"""Files before they are read: is there one, is it a regular file, what is it, and is it a bomb.
+"""Checks of a file before it is read: it exists, is a regular file, has a known format, and is no zip bomb.
 
-Nothing here waits: a named pipe or a device would block a reader for ever, so that the kind of a file is asked first.
+A named pipe or a device would block a reader for ever, so the kind of a file is checked first.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from AutofocusCore.io.names import check_name
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha, .mhd) or a DICOM folder"
 BOMB_BYTES = 256 * 1024**2
-"""Up to this size, unpacking costs little, whatever comes out."""
+"""Files that unpack to no more than this are not checked."""
 BOMB_RATIO = 400
-"""Scans shrink to a third or so, masks to a hundredth; only one and the same byte over and over shrinks more."""
+"""Largest ratio of unpacked to packed size. Scans reach 3, masks 100; only a constant reaches more."""
 MEMORY_ASKED_FROM = 1024**3
-"""Only for larger volumes is the machine's memory looked at."""
+"""Free memory is checked only for volumes larger than this."""
 ROOM = 3
 """Copies of a volume that are in memory at once while it is read, filled and cast."""
 
@@ -54,14 +54,14 @@ WHAT = [
     (b"MZ", "a program", ""),
     (b"\x00\x00\x00\x01\x00\x00\x01", "an MGH file of FreeSurfer", "convert it, for example with mri_convert"),
 ]
-"""What begins how, and what to do with it where there is something better than to give another file."""
+"""First bytes of other kinds of files, the name of the kind, and the remedy, if there is a special one."""
 
 
 def check_there(path: Path) -> None:
     """Refuse what is not a regular file or a folder that may be read.
 
     Raises:
-        InputError: missing, a pipe or device, empty, not readable, a name that is no Unicode.
+        InputError: missing, a pipe or device, empty, not readable, a name that is not valid Unicode.
     """
     check_name(path)
     try:
@@ -80,7 +80,7 @@ def check_there(path: Path) -> None:
 
 
 def open_regular(path: Path, name: str | None = None) -> BinaryIO:
-    """Open a regular file to read bytes, and nothing else, so that no pipe or device makes us wait.
+    """Open a regular file for reading bytes; pipes and devices, which could block, are refused.
 
     Raises:
         InputError: a pipe, a socket, a device, a folder.
@@ -117,7 +117,7 @@ def starts_with(path: Path, count: int = 1 << 16) -> bytes:
 
 
 def not_an_image(path: Path, start: bytes, format_name: str = "") -> InputError:
-    """The error for a file of no kind that is read here; it says of which kind it is, where that can be seen.
+    """The error for a file of an unsupported kind; it names the kind if it can be recognised.
 
     Args:
         path: the file.
@@ -126,9 +126,9 @@ def not_an_image(path: Path, start: bytes, format_name: str = "") -> InputError:
     """
     what, remedy = _recognised(start)
     if what is None and start.strip(b"\0") == b"":
-        what = "made of zeros alone, as a download or a copy that failed"
+        what = "all zeros, as after a failed download or copy"
     if what is None and format_name:
-        what = f"not in the format {format_name} that its name promises"
+        what = f"not in the format {format_name} of its file extension"
     cause = f"{path} is not an image that can be read" + (f": it is {what}" if what else "")
     return InputError(cause, remedy or f"give {FORMATS}")
 
@@ -153,7 +153,7 @@ def _recognised(start: bytes) -> tuple[str | None, str]:
 
 
 def check_unpacked(path: Path, unpacked: int, name: str) -> None:
-    """Refuse what would unpack to a thousand times its size, before it fills the memory.
+    """Refuse a file that would unpack to a thousand times its size, before it fills the memory.
 
     Args:
         path: the file as it lies on the disk; one with holes counts by what is really stored.
@@ -161,7 +161,7 @@ def check_unpacked(path: Path, unpacked: int, name: str) -> None:
         name: what to call the image.
 
     Raises:
-        InputError: a bomb, or a volume that does not fit into this machine.
+        InputError: a zip bomb, or a volume that does not fit into the memory.
     """
     info = path.stat()
     stored = info.st_size
@@ -176,7 +176,7 @@ def check_unpacked(path: Path, unpacked: int, name: str) -> None:
 
 
 def check_memory(nbytes: int, name: str) -> None:
-    """Refuse a volume that this machine has no memory for.
+    """Refuse a volume that does not fit into the free memory.
 
     Raises:
         InputError: that is so.
@@ -195,7 +195,7 @@ def check_memory(nbytes: int, name: str) -> None:
 
 
 def size_text(nbytes: int) -> str:
-    """Bytes as people say them: 3.2 GB."""
+    """A number of bytes as text, such as "3.2 GB"."""
     value, unit = float(nbytes), "bytes"
     for unit in ("bytes", "kB", "MB", "GB", "TB"):
         if value < 1000 or unit == "TB":

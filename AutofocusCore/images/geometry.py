@@ -127,7 +127,7 @@ class Grid:
         return image
 
     def stamp(self, image: sitk.Image) -> None:
-        """Give the image this grid's origin, spacing and direction, bit for bit."""
+        """Set the image's origin, spacing and direction to exactly those of this grid."""
         image.SetOrigin(self.origin)
         image.SetSpacing(self.spacing)
         image.SetDirection(self.direction)

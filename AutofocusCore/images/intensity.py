@@ -19,22 +19,22 @@ AIR_HU = -1000.0
 STORED_OFFSET = 1024.0
 """Some CTs are stored as HU + 1024, without any note of it."""
 NOT_AIR = 400.0
-"""What is denser than air by this is tissue."""
+"""HU above air from which on a voxel counts as tissue."""
 SOFT_HU = 300.0
-"""The most frequent tissue of a CT, fat or muscle, is no further from 0 HU."""
+"""HU: the most frequent tissue of a CT, fat or muscle, is no farther from 0."""
 SAMPLE = 200_000
 """Number of voxels that are enough to recognise an image's kind."""
 LOWEST_STORED = -100.0
 """Noise and sharp filters take a stored CT a little below 0."""
 SMALLEST_STD = 1e-6
-"""Of the largest value: with less, rounding is all there is."""
+"""Smallest standard deviation, as a share of the largest value; below it all variation is rounding."""
 EXPECTS_STORED = 300.0
 """A model whose window begins above this was trained on stored values, HU + 1024: no tissue but bone is so dense."""
 EMPTY_SHARE = 0.05
 
 
 @dataclass(frozen=True)
-class Look:
+class ImageKind:
     """Result of recognising an image's kind.
 
     Attributes:
@@ -46,7 +46,7 @@ class Look:
     air: float | None
 
 
-def look(values: Numbers) -> Look:
+def recognise(values: Numbers) -> ImageKind:
     """Recognise the Hounsfield scale by its air and its soft tissue, which lie at the same values in every scanner.
 
     Args:
@@ -54,7 +54,7 @@ def look(values: Numbers) -> Look:
     """
     sample = values.ravel()[:: max(1, values.size // SAMPLE)].astype(np.float64)
     if _hounsfield(sample):
-        return Look("CT", AIR_HU)
+        return ImageKind("CT", AIR_HU)
     whole = np.array_equal(sample[:1000], np.rint(sample[:1000]))
     if (
         sample.min() >= LOWEST_STORED
@@ -62,8 +62,8 @@ def look(values: Numbers) -> Look:
         and sample.max() > STORED_OFFSET
         and _hounsfield(sample - STORED_OFFSET, 0.8)
     ):
-        return Look("CT+1024", 0.0)
-    return Look(None, None)
+        return ImageKind("CT+1024", 0.0)
+    return ImageKind(None, None)
 
 
 def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> bool:
@@ -72,7 +72,7 @@ def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> boo
         return False
     low, high = np.percentile(sample, [1, 99])
     tissue = sample[(sample > -300) & (sample < 3000)]
-    # Water and muscle lie at 0 ... 60 HU and fat at -100 in every scanner; MR knows no such place.
+    # Water and muscle lie at 0 ... 60 HU and fat at -100 in every scanner; MR has no such fixed values.
     soft = float(((tissue > -200) & (tissue < 200)).mean()) if tissue.size >= 0.02 * sample.size else 1.0
     if -3100 < low < -700:
         return soft > soft_share and abs(_peak_above(sample, low + NOT_AIR)) < SOFT_HU
@@ -84,7 +84,7 @@ def _hounsfield(sample: npt.NDArray[np.float64], soft_share: float = 0.3) -> boo
 
 
 def _inverted(sample: npt.NDArray[np.float64]) -> bool:
-    """Whether values look like a CT turned upside down, air at 0: much is less dense than air, and nothing is bone.
+    """Whether values look like a CT with inverted grey values: much is below air, at 0, and nothing is like bone.
 
     Noise takes air below -1000 HU too, but then there is bone as well; padding has one value.
     """
@@ -96,7 +96,7 @@ def _inverted(sample: npt.NDArray[np.float64]) -> bool:
 
 
 def _peak_above(sample: npt.NDArray[np.float64], low: float) -> float:
-    """The most frequent value from `low` on, to 50; 0 where there are hardly any."""
+    """The most frequent value from `low` on, in steps of 50; 0 if there are hardly any."""
     chosen = sample[(sample > low) & (sample < 3000)]
     if chosen.size < 0.01 * sample.size:
         return 0.0
@@ -114,7 +114,7 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
         stated: the DICOM modality of the image's header; None if unknown.
         channel: the channel's name.
     """
-    seen = look(values).kind
+    seen = recognise(values).kind
     if stated is not None and stated != wanted:
         evidence = f"its DICOM header says {stated}"
     elif stated is None and wanted == "CT" and seen is None:
@@ -124,7 +124,7 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
         low, high = float(values.min()), float(values.max())
         evidence = f"its values ({low:g} to {high:g}) have no air or fat where Hounsfield units have them"
     elif wanted == "CT" and _inverted(values.ravel()[:: max(1, values.size // SAMPLE)].astype(np.float64)):
-        evidence = "its values look like CT turned upside down, with air brighter than the body"
+        evidence = "its values look like CT with inverted grey values, air brighter than the body"
     elif stated is None and wanted == "MR" and seen is not None and not (seen == "CT+1024" and _is_stripped(values)):
         evidence = "its values look like CT in Hounsfield units"
     else:
@@ -135,7 +135,7 @@ def modality_warning(name: str, wanted: str, values: Numbers, stated: str | None
     )
 
 
-def offset_to_model(seen: Look, how: Normalization, name: str) -> tuple[float, str | None]:
+def offset_to_model(seen: ImageKind, how: Normalization, name: str) -> tuple[float, str | None]:
     """The offset to add to a CT, so that air and soft tissue have the values of the model's window, and a warning.
 
     Only models with a window need this, because a z-score does not depend on an offset.
@@ -168,7 +168,7 @@ def outside_value(values: Numbers, modality: str) -> float:
 
     Interpolation leaves negative values in skull-stripped MR, so that its lowest value is not its background.
     """
-    air = look(values).air if modality == "CT" else None
+    air = recognise(values).air if modality == "CT" else None
     if air is not None:
         return air
     low = float(values.min())

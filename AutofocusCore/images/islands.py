@@ -1,4 +1,4 @@
-"""Removes islands of a structure, which are nearly always wrong: small ones, or those astray from its main part."""
+"""Removes islands of a structure, which are nearly always wrong: small ones, and those far from its main part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from AutofocusCore.models.parts import LEAST_SHARE, MAIN_SHARE, NEAR_MM
 
 
 def check_smallest(smallest_mm3: object) -> None:
-    """Refuse what is no volume of an island.
+    """Refuse a smallest volume that is not a finite number from 0.
 
     Raises:
         SettingError: not a number from 0 up.
@@ -63,7 +63,7 @@ def keep_main_parts(
     """Turn the stray parts of some structures into background, in place.
 
     A stray part is smaller than a fifth of the structure's largest part and more than 10 mm away from it, or smaller
-    than a hundredth. Others stay: a network that wavers leaves a gap in a spinal cord, and the piece beyond it belongs.
+    than a hundredth. Others stay: the network may leave a gap in a spinal cord, whose far part belongs to it.
     Voxels that touch by a face, an edge or a corner are connected.
 
     Args:

@@ -1,4 +1,4 @@
-"""MetaImage, with its voxels within (.mha) or beside it (.mhd): what a header says, checked word for word.
+"""MetaImage, with its voxels within (.mha) or beside it (.mhd): what header checked field by field.
 
 The format: https://itk.org/Wiki/ITK/MetaIO/Documentation. Lines "Key = value" up to the key ElementDataFile.
 """
@@ -45,7 +45,7 @@ def describe(path: Path, name: str) -> Stored:
     """The image that the header describes.
 
     Raises:
-        InputError: the header is damaged, contradicts itself, or describes what is no volume.
+        InputError: the header is damaged, contradicts itself, or does not describe a volume.
     """
     fields, offset, lines_after = _fields(path, name)
     kind = fields.get("ObjectType", "Image")
@@ -70,7 +70,7 @@ def describe(path: Path, name: str) -> Stored:
     if (slope or "1", shift or "0") != ("1", "0") and (_as_float(slope), _as_float(shift)) not in ((1, 0), (1, None)):
         warnings += (
             f"{name} says that its values are to be scaled by {slope or 1} and shifted by {shift or 0}, which Slicer "
-            "and ITK pass over: they were taken as they are stored.",
+            "and ITK ignore: the stored values were used unchanged.",
         )
     frames = math.prod(sizes[3:])
     modality = MODALITIES.get(fields.get("Modality", ""))
@@ -121,7 +121,7 @@ def _sizes(fields: dict[str, str], count: int, name: str) -> list[int]:
 
 
 def _numbers(fields: dict[str, str], names: tuple[str, ...], count: int, name: str) -> npt.NDArray[np.float64] | None:
-    """The numbers of the first of some fields that is there; None where none is."""
+    """The numbers of the first of these fields that is present; None if none is."""
     field = next((one for one in names if one in fields), None)
     if field is None:
         return None
@@ -166,14 +166,14 @@ def _remarks(
     said = fields.get("AnatomicalOrientation", "").strip().upper()
     remarks: tuple[str, ...] = ()
     if not sized:
-        remarks += (f"{name} does not say how large a voxel is: 1 mm was taken.",)
+        remarks += (f"{name} does not give a voxel size: 1 mm was assumed.",)
     if not oriented:
         return (*remarks, no_orientation(name))
     sides = sides_of(steps)
     if re.fullmatch(r"[LRPASI]{3}", said) and said.translate(OPPOSITE) != sides and said != sides:
         remarks += (
-            f"{name} says twice how its axes lie: they run to {sides} by its TransformMatrix, which was used, but "
-            f"{said} is its AnatomicalOrientation.",
+            f"{name} gives two orientations: {sides} by its TransformMatrix, which was used, but "
+            f"{said} by its AnatomicalOrientation.",
         )
     return remarks
 
@@ -212,7 +212,9 @@ def _parts(
     if nbytes % len(files):
         raise malformed(name, f"its voxels cannot be divided among {len(files)} files")
     if skip == "-1" and (packed or not binary):
-        raise malformed(name, "its voxels are packed, and yet counted from the end of the file (HeaderSize -1)")
+        raise malformed(
+            name, "its voxels are compressed, but their position is counted from the end of the file (HeaderSize -1)"
+        )
     chosen = skip not in ("0", "-1")
     offset = int(skip) if chosen else offset
     packing = "zlib" if packed else "raw" if binary else "text"

@@ -1,7 +1,7 @@
-"""NIfTI-1, NIfTI-2 and Analyze: what a header says (https://nifti.nimh.nih.gov), checked word for word.
+"""NIfTI-1, NIfTI-2 and Analyze: header checked field by field (https://nifti.nimh.nih.gov).
 
-A single file (.nii, packed or not, whatever its name says) or a pair (.hdr and .img). Of a pair the voxels are looked
-for beside the header that was named, and nowhere else.
+A single file (.nii, compressed or not, whatever its extension) or a pair (.hdr and .img). The .img file of a pair must
+lie beside its header.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.checks import check_components, direction_error, spacing_error
 from AutofocusCore.images.files import GZIP, damaged, malformed, not_an_image, open_regular, starts_with, unreadable
-from AutofocusCore.images.nifti_axes import Axes, settle
+from AutofocusCore.images.nifti_axes import Axes, resolve_axes
 from AutofocusCore.images.voxels import Part, Stored
 
 TYPES = {
@@ -32,15 +32,15 @@ OTHER_TYPES = {128: 3, 2304: 4, 32: 2, 1792: 2, 2048: 2}
 FIRST, SECOND = 348, 540
 """Bytes of a header of NIfTI-1 and of NIfTI-2."""
 EXTENDER = 4
-"""Bytes that follow it in a single file, and say whether there is more before the voxels."""
+"""Bytes that follow it in a single file, and tell whether extensions come before the voxels."""
 UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
-"""Millimetres of an unknown unit, a metre, a millimetre, a micrometre."""
+"""Millimetres per unit, by code: unknown, metre, millimetre, micrometre."""
 ENDING = re.compile(r"\.(hdr|img)(\.gz)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Fields:
-    """The fields of a header that matter here, by their names in the standard."""
+    """The fields of a header that are used, with their names in the standard."""
 
     version: int
     single: bool
@@ -64,7 +64,7 @@ class Fields:
 
 
 def is_nifti(path: Path, start: bytes) -> bool:
-    """Whether a file begins as NIfTI does, or is the part of a pair, or has a name that says so.
+    """Whether a file is NIfTI by its first bytes or its extension, as a single file or part of a pair.
 
     Args:
         path: the file.
@@ -95,7 +95,7 @@ def describe(path: Path, name: str) -> Stored:
         name: what to call it.
 
     Raises:
-        InputError: the header is damaged or contradicts itself, or the axes are; see `settle` for the latter.
+        InputError: the header is damaged or contradicts itself, or the axes are; see `resolve_axes` for the latter.
     """
     header, data = parts_of(path)
     if not header.exists():
@@ -111,7 +111,7 @@ def describe(path: Path, name: str) -> Stored:
     size, frames = _size(fields, name)
     dtype = _dtype(fields, name)
     axes = _axes(fields, name)
-    grid, warnings = settle(axes, size, name)
+    grid, warnings = resolve_axes(axes, size, name)
     scale, remark = _scale(fields, name)
     packed = (fields.single or data.suffix.lower() == ".gz") and data.is_file() and starts_with(data, 2) == GZIP
     part = Part(data, packing="gzip" if packed else "raw", skip=_offset(fields, name))
@@ -119,7 +119,7 @@ def describe(path: Path, name: str) -> Stored:
 
 
 def parts_of(path: Path) -> tuple[Path, Path]:
-    """The files of header and voxels, whichever of a pair is named; the same one where it is no pair."""
+    """The header's file and the voxels' file, whichever of a pair is given; the same file twice if it is no pair."""
     found = ENDING.search(path.name)
     if found is None:
         return path, path
@@ -257,7 +257,7 @@ def _offset(fields: Fields, name: str) -> int:
 
 
 def _scale(fields: Fields, name: str) -> tuple[tuple[float, float], tuple[str, ...]]:
-    """(slope, intercept), and what to say: NaN means "not set" to many programs; ITK takes 0 and it for 1, as here."""
+    """(slope, intercept), and warnings. Many programs write NaN for "not set"; a slope of NaN or 0 is 1, as in ITK."""
     slope, inter = fields.scl_slope, fields.scl_inter
     if not fields.known:
         return (1.0, 0.0), ()  # Analyze has other fields in that place

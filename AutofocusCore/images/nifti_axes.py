@@ -1,4 +1,4 @@
-"""Where the axes of a NIfTI image lie: one rule for headers that say it twice, or not at all.
+"""Orientation of a NIfTI image: one rule for headers that give it twice, or not at all.
 
 The rule is ITK's, and so what Slicer shows:
 
@@ -10,9 +10,9 @@ The rule is ITK's, and so what Slicer shows:
 One case goes beyond ITK, which cannot show it: an sform whose axes are not perpendicular is taken as it is where there
 is no qform, or where the qform is merely the sform's nearest perpendicular axes, which is all that it can hold.
 
-What disagrees is said, in millimetres. It is refused where nobody can know which of the two is right and it would
-change the result: axes that run to different sides of the patient (the network would see it mirrored or turned), and
-voxel sizes that are more than a tenth apart (volumes would be wrong by a third).
+A disagreement becomes a warning, in millimetres. The image is refused where it cannot be known which of the two is
+right and the result depends on it: axes that run to different sides of the patient (the network would see it mirrored
+or turned), and voxel sizes that differ by more than a tenth (volumes would be wrong by a third).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 PERPENDICULAR = 1e-4
-"""ITK takes an sform for sheared whose cosines are off by more."""
+"""ITK treats an sform as sheared if its cosines are off by more."""
 SCANNER = 1
 MOST_SPACING = 0.1
 """Share by which two sizes of a voxel may differ."""
@@ -55,7 +55,7 @@ class Axes:
     unit: str = ""
 
 
-def settle(axes: Axes, size: tuple[int, int, int], name: str) -> tuple[Grid, tuple[str, ...]]:
+def resolve_axes(axes: Axes, size: tuple[int, int, int], name: str) -> tuple[Grid, tuple[str, ...]]:
     """The grid by the rule above, and warnings.
 
     Raises:
@@ -86,8 +86,8 @@ def settle(axes: Axes, size: tuple[int, int, int], name: str) -> tuple[Grid, tup
 def no_orientation(name: str) -> str:
     """The warning for an image that does not say where its axes lie."""
     return (
-        f"{name} does not say how its axes lie in the patient. They were taken to run to the left, the back and the "
-        "head, as Slicer takes them: left and right are a guess, and may be exchanged in the result."
+        f"{name} does not give its orientation in the patient. Its axes were assumed to run to the left, the back and "
+        "the head, as in Slicer: left and right are a guess, and may be exchanged in the result."
     )
 
 
@@ -158,7 +158,7 @@ def _check_sides(qform: Floats, sform: Floats, name: str) -> None:
     sides = [sides_of(RAS_TO_LPS @ form[:, :3]) for form in (qform, sform)]
     if sides[0] != sides[1]:
         raise InputError(
-            f"{name} says twice where its axes lie, and contradicts itself: they run to {sides[0]} by its qform, to "
+            f"{name} gives two orientations that contradict each other: its axes run to {sides[0]} by its qform, to "
             f"{sides[1]} by its sform",
             "correct the header, or convert the image again from DICOM",
         )
@@ -187,6 +187,6 @@ def _disagreement(qform: Floats, sform: Floats, size: tuple[int, int, int], name
     shift = float(np.linalg.norm((ends.mean(axis=0)) @ (qform - sform).T))
     other = "qform" if used == "sform" else "sform"
     return (
-        f"{name} says twice where it lies: its qform and sform are up to {apart.max():.1f} mm apart ({shift:.1f} mm in "
+        f"{name} gives two positions: its qform and sform are up to {apart.max():.1f} mm apart ({shift:.1f} mm in "
         f"the middle). The {used} was used, as Slicer does; by the {other} the result lies elsewhere.",
     )

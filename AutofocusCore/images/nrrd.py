@@ -1,4 +1,4 @@
-"""NRRD, with its voxels within (.nrrd) or beside it (.nhdr): what a header says, checked word for word.
+"""NRRD, with its voxels within (.nrrd) or beside it (.nhdr): header checked field by field.
 
 The format: https://teem.sourceforge.net/nrrd/format.html. A fourth axis is a list of volumes, first or last, as in
 Slicer's .seq.nrrd. `AutofocusCore.io.nrrd` writes such files.
@@ -65,7 +65,7 @@ def describe(path: Path, name: str) -> Stored:
     """The image that the header describes.
 
     Raises:
-        InputError: the header is damaged, contradicts itself, or describes what is no volume.
+        InputError: the header is damaged, contradicts itself, or does not describe a volume.
     """
     fields, offset = _fields(path, name)
     dtype = _dtype(fields, name)
@@ -142,7 +142,7 @@ def _whole_numbers(fields: dict[str, str], field: str, name: str) -> list[int]:
 
 
 def _list_axis(fields: dict[str, str], sizes: list[int], name: str) -> tuple[int | None, bool]:
-    """Which axis lists volumes, and whether it is the fastest; None of a plain volume."""
+    """Index of the axis that lists volumes, and whether it is the fastest; None for a single volume."""
     kinds = [kind.lower() for kind in fields.get("kinds", "").split()]
     if kinds and len(kinds) != len(sizes):
         raise malformed(name, f"it has {len(sizes)} axes, but {len(kinds)} kinds")
@@ -180,7 +180,9 @@ def _grid(fields: dict[str, str], sizes: list[int], listed_axis: int | None, nam
     words = [word for word in words if word.lower() != "none"]
     space = fields.get("space", "").lower()
     if fields.get("space directions") is not None and len(words) not in (2, 3):
-        raise malformed(name, f"its space directions are {fields['space directions'][:60]!r}, which span no volume")
+        raise malformed(
+            name, f"its space directions are {fields['space directions'][:60]!r}, which do not span a volume"
+        )
     if len(words) < 3:
         if space and len(sizes) >= 3 and sizes[2] > 1 and words:
             raise malformed(name, f"it has {len(words)} space directions")
@@ -192,7 +194,7 @@ def _grid(fields: dict[str, str], sizes: list[int], listed_axis: int | None, nam
     elif space.removesuffix("-time") in NOT_PATIENT or (not space and fields.get("space dimension") in ("3", "4")):
         signs, warnings = (1, 1, 1), (no_orientation(name),)
     else:
-        raise malformed(name, f"it lies in the space {fields.get('space')!r}, which is none of three dimensions")
+        raise malformed(name, f"its space is {fields.get('space')!r}, which does not have three dimensions")
     steps = np.array([_vector(word, name) for word in words[:3]]).T
     if not np.any(steps, axis=0).all():
         raise spacing_error(name, np.linalg.norm(steps, axis=0).tolist())
@@ -207,7 +209,7 @@ def _grid(fields: dict[str, str], sizes: list[int], listed_axis: int | None, nam
 def _grid_without_space(
     fields: dict[str, str], size: tuple[int, int, int], listed_axis: int | None, name: str
 ) -> tuple[Grid, tuple[str, ...]]:
-    """The grid by spacings and axis mins alone, as ITK makes it of them, and a warning where they are not known."""
+    """The grid from spacings and axis mins alone, as in ITK, and a warning if they are missing."""
 
     def numbers(field: str) -> npt.NDArray[np.float64]:
         words = fields[field].split() if field in fields else []
@@ -228,7 +230,7 @@ def _grid_without_space(
     origin = np.where(np.isnan(lowest), 0.0, lowest + (0 if node else 0.5) * spacing)
     if not np.all(np.isfinite(origin)):
         raise direction_error(name)
-    remarks = (f"{name} does not say how large a voxel is: 1 mm was taken.",) if unknown.any() else ()
+    remarks = (f"{name} does not give a voxel size: 1 mm was assumed.",) if unknown.any() else ()
     return Grid.from_matrix(size, np.diag(spacing), origin), remarks
 
 
@@ -238,12 +240,12 @@ def _vector(text: str, name: str) -> npt.NDArray[np.float64]:
     except ValueError:
         values = []
     if len(values) not in (3, 4) or not all(math.isfinite(v) and abs(v) < 1e12 for v in values):
-        raise malformed(name, f"{text[:40]!r} is no point or direction in space")
+        raise malformed(name, f"{text[:40]!r} is not a point or direction in space")
     return np.array(values[:3])  # the fourth is time
 
 
 def _unit(fields: dict[str, str], name: str) -> float:
-    """Millimetres of the unit of the space. ITK passes it over, and so do nearly all who write the format."""
+    """Millimetres per unit of the space. ITK ignores the unit, and nearly all programs that write NRRD omit it."""
     words = [word.strip('"').lower() for word in fields.get("space units", "").split()]
     units = {UNIT.get(word, 1.0) for word in words}
     if len(units) > 1:
@@ -272,7 +274,10 @@ def _parts(fields: dict[str, str], path: Path, offset: int, nbytes: int, name: s
     for file in files:
         if byte_skip == -1:
             if packing != "raw":
-                raise malformed(name, "its voxels are packed, and yet counted from the end of the file (byte skip -1)")
+                raise malformed(
+                    name,
+                    "its voxels are compressed, but their position is counted from the end of the file (byte skip -1)",
+                )
             parts.append(Part(file, packing=packing, from_end=True))
             continue
         start = _after_lines(file, offset, line_skip, name) if line_skip else offset
@@ -291,7 +296,7 @@ def _skip(fields: dict[str, str], field: str, name: str) -> int:
 
 def _after_lines(path: Path, offset: int, lines: int, name: str) -> int:
     if not path.is_file():
-        return offset  # it will be missed when its voxels are wanted
+        return offset  # reading the voxels will report it as missing
     with open_regular(path, name) as file:
         file.seek(offset)
         for _ in range(min(lines, MOST_LINES)):

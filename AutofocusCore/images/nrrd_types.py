@@ -1,4 +1,4 @@
-"""NRRD's many words for the types of voxels, as numpy's types without byte order."""
+"""NRRD's names of voxel types, and the numpy type of each, without byte order."""
 
 from __future__ import annotations
 

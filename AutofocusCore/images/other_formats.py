@@ -8,10 +8,10 @@ import numpy as np
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.apart import About, Apart
 from AutofocusCore.images.checks import check_components, choose_frame, direction_error, spacing_error
 from AutofocusCore.images.files import not_an_image
 from AutofocusCore.images.geometry import Grid
+from AutofocusCore.images.itk_process import ItkHeader, ItkProcess
 from AutofocusCore.images.nifti_axes import no_orientation
 
 READERS = [
@@ -23,21 +23,21 @@ READERS = [
     ((b"\x89HDF", b"CDF\x01"), (".mnc", ".mnc2"), "MINCImageIO"),
     ((), (".mrc", ".rec"), "MRCImageIO"),
 ]
-"""First bytes (none: they tell nothing), endings, and ITK's reader."""
+"""First bytes (empty: not specific), extensions, and ITK's reader."""
 PICTURES = (b"\x89PNG", b"\xff\xd8\xff", b"BM", b"GIF8")
 ORIENTED = ("HDF5ImageIO", "MINCImageIO")
-"""Of these the files say how the axes lie in the patient."""
+"""Formats that give the orientation in the patient."""
 
 
 def reader_of(path: Path, start: bytes) -> str:
     """ITK's reader for a file, by its ending and its first bytes.
 
     Raises:
-        InputError: it is no image, or a picture.
+        InputError: it is not an image, or a 2-D picture.
     """
     if start.startswith(PICTURES):
         raise InputError(
-            f"{path} is a 2-D picture, not an image that can be read", "give the volume that it was made of"
+            f"{path} is a 2-D picture, not an image that can be read", "give the volume from which it was made"
         )
     name = path.name.lower()
     for magics, endings, reader in READERS:
@@ -53,16 +53,16 @@ def read(path: Path, start: bytes, frame: int | None, name: str) -> tuple[sitk.I
         InputError: it cannot be read, or is no volume of one value per voxel.
     """
     reader = reader_of(path, start)
-    with Apart([path], reader, name, frame=frame) as apart:
-        about = apart.about[0]
+    with ItkProcess([path], reader, name, frame=frame) as itk:
+        about = itk.about[0]
         check_components(about.components, about.kind, name)
         if len(about.size) > 4:
             raise InputError(f"{name} has {len(about.size)} dimensions", "give a volume of three, or a series of them")
         choose_frame(about.size[3] if len(about.size) == 4 else 1, frame, name)
         grid = _grid(about, name)
-        array = apart.voxels(0)
+        array = itk.voxels(0)
     if array.size != int(np.prod(grid.size)):
-        raise InputError(f"{name} holds another number of voxels than its header says", "export it again")
+        raise InputError(f"{name} contains a different number of voxels than its header says", "export it again")
     image = sitk.GetImageFromArray(array.reshape(grid.shape))
     grid.stamp(image)
     if reader in ORIENTED:
@@ -73,12 +73,12 @@ def read(path: Path, start: bytes, frame: int | None, name: str) -> tuple[sitk.I
 
 def count_frames(path: Path, start: bytes, name: str) -> int:
     """How many volumes the file holds."""
-    with Apart([path], reader_of(path, start), name, about_only=True) as apart:
-        size = apart.about[0].size
+    with ItkProcess([path], reader_of(path, start), name, about_only=True) as itk:
+        size = itk.about[0].size
     return size[3] if len(size) == 4 else 1
 
 
-def _grid(about: About, name: str) -> Grid:
+def _grid(about: ItkHeader, name: str) -> Grid:
     dimensions = len(about.size)
     used = min(dimensions, 3)
     spacing, origin, direction = np.ones(3), np.zeros(3), np.eye(3)

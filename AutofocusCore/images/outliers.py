@@ -1,4 +1,4 @@
-"""Values that are no measurement: padding, and voxels far from all others, which would steer a z-score.
+"""Values that are not measured: padding, and outliers, which would distort a z-score.
 
 One criterion for both: a gap in the values that is at least as wide as all values on its other side span. Scans have
 no such gap, however bright their vessels or metal, so that they pass unchanged, bit for bit. Beyond it lie:
@@ -23,18 +23,18 @@ FEW = 0.05
 MOST_PADDING = 0.95
 BINS = 1 << 16
 FEWEST_VALUES = 8
-"""Different values that ordinary ones have at least; a mask has fewer."""
+"""Smallest number of different ordinary values; a mask has fewer."""
 ROUNDS = 8
 NEAR_AIR = 150.0
 """HU within which a value is that of air; scanners and programs write -1000 or -1024."""
 
 
 @dataclass(frozen=True)
-class Tamed:
-    """An image without such values.
+class ClippedImage:
+    """Result of `clip_outliers`.
 
     Attributes:
-        image: itself where it has none.
+        image: the image without such values; the same object if it had none.
         padding: 1 where it was padded, else 0; None where it was not.
         outliers: 1 where a value was cut down, else 0; None where none was.
         warnings: sentences for the user.
@@ -46,7 +46,7 @@ class Tamed:
     warnings: tuple[str, ...] = ()
 
 
-def tame(image: sitk.Image, name: str, *, air: float | None = None) -> Tamed:
+def clip_outliers(image: sitk.Image, name: str, *, air: float | None = None) -> ClippedImage:
     """Clip outliers to the ordinary values, and give padding the lowest of them.
 
     Args:
@@ -59,9 +59,9 @@ def tame(image: sitk.Image, name: str, *, air: float | None = None) -> Tamed:
     least, most = float(values.min()), float(values.max())
     low, high, padded = _ordinary(values, least, most)
     if air is not None and any(abs(value - air) < NEAR_AIR for value in padded):
-        return Tamed(image)
+        return ClippedImage(image)
     if (low, high) == (least, most):
-        return Tamed(image)
+        return ClippedImage(image)
     below, above = values < low, values > high
     is_padding = np.zeros(values.shape, dtype=bool)
     for value in padded:
@@ -72,12 +72,14 @@ def tame(image: sitk.Image, name: str, *, air: float | None = None) -> Tamed:
     if is_padding.any():
         share = 100 * np.count_nonzero(is_padding) / values.size
         shown = " and ".join(f"{value:g}" for value in padded)
-        warnings.append(f"{name} is padded with {shown} ({share:.2g} % of its voxels), which was taken as outside.")
+        warnings.append(
+            f"{name} is padded with {shown} ({share:.2g} % of its voxels), which was treated as outside the scan."
+        )
     if count:
         worst = max((float(v) for v in (values[beyond].min(), values[beyond].max())), key=lambda v: abs(v - low))
         warnings.append(
             f"{name} has {count} voxel{'s' * (count != 1)} far from all others (up to {worst:g}, where the others are "
-            f"{low:g} to {high:g}): cut down to these, as {'they' if count != 1 else 'it'} would change how the "
+            f"{low:g} to {high:g}): clipped to that range, as {'they' if count != 1 else 'it'} would change how the "
             "network sees everything else. Check the result with care."
         )
     clipped = np.clip(values, low, high).astype(values.dtype)
@@ -85,7 +87,7 @@ def tame(image: sitk.Image, name: str, *, air: float | None = None) -> Tamed:
     padding, outliers = (
         _like(where.astype(np.uint8), image) if where.any() else None for where in (is_padding, beyond)
     )
-    return Tamed(_like(clipped, image), padding, outliers, tuple(warnings))
+    return ClippedImage(_like(clipped, image), padding, outliers, tuple(warnings))
 
 
 def _like(array: Numbers, image: sitk.Image) -> sitk.Image:

@@ -1,6 +1,6 @@
-"""Voxels in many files, as NRRD and MetaImage name them: a list, or a pattern with a number in it.
+"""Names of the files with an image's voxels in NRRD and MetaImage headers: a list, or a pattern with a number.
 
-Patterns are those of C's printf. Only one number, of a few digits, is filled in; all else in them is taken as it is.
+Patterns are those of C's printf. Only one number, of a few digits, is filled in.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def numbered(header: Path, text: str, name: str) -> list[Path]:
     first, last, step = int(numbers[0]), int(numbers[1]), int(numbers[2]) if len(numbers) > 2 else 1
     count = (last - first) // step + 1 if step else 0
     if not 1 <= count <= MOST_FILES or first < 0 or last < 0:
-        raise malformed(name, f"its pattern of files {text[:60]!r} means {count} files")
+        raise malformed(name, f"its pattern of files {text[:60]!r} stands for {count} files")
 
     def filled(number: int) -> str:
         return NUMBER.sub(lambda found: f"{number:{found[1]}{found[2]}d}", pattern)

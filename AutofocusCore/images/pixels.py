@@ -1,7 +1,7 @@
-"""Pixels of DICOM slices, as real values: what is stored, checked against the header, and its Modality LUT.
+"""Pixels of DICOM slices as real values: the stored values, checked against the header, through the Modality LUT.
 
-The stored values are read here where they are not compressed. What is compressed is decoded by GDCM, in another
-process, from files that hold the compressed frames and nothing else: so no reader of headers has a say in the values.
+Uncompressed values are read here. Compressed values are decoded by GDCM, in
+another process, from files that hold only the compressed frames, so that nothing else in the header changes them.
 MONOCHROME1 only says how to show an image; its values are taken as they are.
 """
 
@@ -17,9 +17,9 @@ import numpy as np
 import numpy.typing as npt
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.apart import Apart
 from AutofocusCore.images.codestreams import check_frames
 from AutofocusCore.images.files import check_memory, damaged
+from AutofocusCore.images.itk_process import ItkProcess
 from AutofocusCore.images.real_values import Mapping, is_little, mapping_of
 from AutofocusCore.images.slices import Slice, read_dataset
 from AutofocusCore.io.names import check_name
@@ -36,7 +36,7 @@ def pixels_of(slices: Sequence[Slice]) -> list[Pixels]:
     """Real values (y, x) of each slice, all of one type: 16-bit where that holds them, else float32.
 
     Raises:
-        InputError: a file whose pixels do not fit its header, cannot be decoded, or have no sound scale; by name.
+        InputError: a file whose pixels do not fit its header, cannot be decoded, or have an invalid scale.
     """
     files = list(dict.fromkeys(one.path for one in slices))
     check_memory(sum(4 * one.rows * one.columns for one in slices), str(files[0].parent))
@@ -72,7 +72,7 @@ def pixels_of(slices: Sequence[Slice]) -> list[Pixels]:
 
 @contextmanager
 def _by_name(path: Path) -> Iterator[None]:
-    """Name the file whatever is wrong with its pixels: libraries fail at damaged fields in many ways."""
+    """Turn any error in a file's pixels into one that names the file; libraries fail at damaged fields in many ways."""
     try:
         yield
     except InputError:
@@ -122,10 +122,10 @@ def _native(data: Any, path: Path) -> Pixels:
 
 
 def _exactly(data: bytes, count: int, dtype: np.dtype[Any], path: Path) -> Pixels:
-    """The bytes as so many numbers; refused where there are fewer, or many more."""
+    """The bytes as this many numbers; refused if there are fewer, or many more."""
     wanted = count * dtype.itemsize
     if len(data) < wanted:
-        raise damaged(path, f"it has {len(data)} bytes of pixels where its header promises {wanted}")
+        raise damaged(path, f"it has {len(data)} bytes of pixels, but its header describes {wanted}")
     if len(data) > wanted + max(dtype.itemsize + 1, SPARE * wanted):
         raise InputError(
             f"{path} has {len(data)} bytes of pixels, but its header describes {wanted}",
@@ -135,7 +135,7 @@ def _exactly(data: bytes, count: int, dtype: np.dtype[Any], path: Path) -> Pixel
 
 
 def _unmasked(raw: Pixels, bits: int, lowest: int, signed: bool) -> Pixels:
-    """Values out of the bits that hold them; old files keep overlays in the others."""
+    """Values from the bits that hold them; old files keep overlays in the other bits."""
     allocated = 8 * raw.dtype.itemsize
     kind = np.dtype(f"{'i' if signed else 'u'}{raw.dtype.itemsize}")
     if bits == allocated:
@@ -178,8 +178,8 @@ def _by_gdcm(bare: dict[Path, Path]) -> dict[Path, Pixels]:
     first = next(iter(bare))
     name = str(first) if len(bare) == 1 else f"One of the {len(bare)} files beside {first}"
     try:
-        with Apart(list(bare.values()), "GDCMImageIO", name) as apart:
-            return {path: np.asarray(apart.voxels(i)) for i, path in enumerate(bare)}
+        with ItkProcess(list(bare.values()), "GDCMImageIO", name) as itk:
+            return {path: np.asarray(itk.voxels(i)) for i, path in enumerate(bare)}
     except InputError:
         decoded = {}
         for path, file in bare.items():  # once more, one by one, to name the one; or with pydicom's own decoders
@@ -191,8 +191,8 @@ def _alone(path: Path, bare: Path) -> Pixels:
     import pydicom
 
     try:
-        with Apart([bare], "GDCMImageIO", str(path)) as apart:
-            return np.array(apart.voxels(0))
+        with ItkProcess([bare], "GDCMImageIO", str(path)) as itk:
+            return np.array(itk.voxels(0))
     except InputError as refused:
         try:
             array: Pixels = pydicom.dcmread(bare).pixel_array
@@ -202,7 +202,7 @@ def _alone(path: Path, bare: Path) -> Pixels:
             if "hangs" in refused.cause or "broke down" in refused.cause:
                 raise refused from None
             raise InputError(
-                f"{path} cannot be decoded ({syntax.name}): it is damaged, or packed in a way that is not read here",
+                f"{path} cannot be decoded ({syntax.name}): it is damaged, or its compression is not supported",
                 "copy it again, or decompress it, for example with gdcmconv --raw",
             ) from None
 

@@ -1,7 +1,7 @@
-"""Sizes that no patient has: spacings in metres or micrometres, an image of 3 mm or 3 m.
+"""Checks for impossible sizes, such as spacings in metres or micrometres, or an image of 3 mm or 3 m.
 
-The bounds: a whole body is 2 m long, and the smallest region that anybody segments, a hippocampus or a mouse's brain,
-is some 10 mm. Well beyond that an image is refused; near it, a warning says so before anything is computed.
+The bounds: a whole body is 2 m long, and the smallest region that is segmented, a hippocampus or a mouse's brain,
+is some 10 mm. Far outside these bounds an image is refused; near them there is a warning before the computation.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ SMALLEST_MM = 5.0
 THICKEST_MM, THICK_MM = 50.0, 20.0
 THINNEST_MM = 0.005
 FARTHEST_MM = 1e6
-"""An origin further away is no place in a scanner, and costs the precision of the voxels' places."""
+"""Largest plausible distance of the origin; beyond it, positions of voxels also lose precision."""
 MOST_SPLIT = 500.0
-"""Voxels of the model's grid to one of the image; slices of 10 mm for a model of 1 mm make 10 or so."""
+"""Largest number of voxels of the model's grid for one voxel of the image; 10 mm slices for a 1 mm model give 10."""
 LARGE_GRID = 1 << 24
 COARSE = 8.0
-"""Times the model's spacing from which on hardly anything can be seen of what the model looks for."""
+"""Multiple of the model's spacing from which on its structures can hardly be seen."""
 GRID_COPIES, IMAGE_COPIES = 5, 3
-"""Arrays of 4 bytes a voxel, on the model's grid and on an image's own, that are there at once while a channel is
+"""Arrays of 4 bytes a voxel, on the model's grid and on an image's own, that exist at the same time while a channel is
 prepared, besides the images and the channels."""
 PREPARING_OVERHEAD = 16 * 1024**2
 CHECK = "check its unit of length, which must be millimetres, or correct the spacing in its header"
@@ -71,8 +71,7 @@ def check_model_grid(own: Grid, model: Grid, channels: int, name: str) -> list[s
     voxel, wanted = (" × ".join(f"{s:.3g}" for s in grid.spacing) for grid in (own, model))
     if split > MOST_SPLIT and count > LARGE_GRID:
         raise InputError(
-            f"{name} has voxels of {voxel} mm, far larger than those of {wanted} mm that the model sees: each would "
-            f"become {split:.0f}",
+            f"{name} has voxels of {voxel} mm, far larger than the model's {wanted} mm: each would become {split:.0f}",
             "give an image of a finer resolution, or check its spacing",
         )
     nbytes = preparing_bytes(own, model, channels)
@@ -88,8 +87,8 @@ def check_model_grid(own: Grid, model: Grid, channels: int, name: str) -> list[s
             )
     if max(own.spacing) > COARSE * max(model.spacing):
         return [
-            f"{name} has voxels of {voxel} mm, far larger than those of {wanted} mm that the model was trained on: "
-            "little of the structures can be seen. Check the result with care."
+            f"{name} has voxels of {voxel} mm, far larger than the {wanted} mm that the model was trained on: "
+            "its structures can hardly be seen. Check the result with care."
         ]
     return []
 
@@ -111,5 +110,5 @@ def nothing_found(name: str, in_region: bool) -> str:
     where = " in the region of interest" if in_region else ""
     return (
         f"{name}: none of the model's structures was found{where}, every voxel is background. Check that the image "
-        "shows what the model looks for, and that its values and its spacing are right."
+        "shows these structures, and that its values and its spacing are right."
     )

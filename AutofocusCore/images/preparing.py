@@ -23,8 +23,15 @@ from AutofocusCore.images.checks import (
     repair_values,
 )
 from AutofocusCore.images.geometry import Grid, Region, model_grid
-from AutofocusCore.images.intensity import AIR_HU, look, modality_warning, normalise, offset_to_model, outside_value
-from AutofocusCore.images.outliers import tame
+from AutofocusCore.images.intensity import (
+    AIR_HU,
+    modality_warning,
+    normalise,
+    offset_to_model,
+    outside_value,
+    recognise,
+)
+from AutofocusCore.images.outliers import clip_outliers
 from AutofocusCore.images.plausible import check_model_grid
 from AutofocusCore.images.plausible import check_size as check_patient_size
 from AutofocusCore.images.resampling import inside, sample
@@ -45,7 +52,7 @@ LEAST_OVERLAP = 0.5
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a network is fed.
+    """The network's input.
 
     Attributes:
         volume: (C, D, H, W) float32 on the grid.
@@ -66,7 +73,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class CheckedChannels:
-    """Images that fit a model, one for each of its channels, repaired where need be. `check_channels` makes it."""
+    """Images that fit a model, one for each of its channels, repaired if necessary. `check_channels` makes it."""
 
     images: tuple[sitk.Image, ...]
     names: tuple[str, ...]
@@ -126,7 +133,7 @@ def prepare_checked(checked: CheckedChannels, spec: ModelSpec, step: Callable[[]
 
 @dataclass(frozen=True)
 class _Channel:
-    """What is known of a channel once its values are in the volume.
+    """A prepared channel, apart from its values.
 
     Attributes:
         background: the normalised value of what lies outside the image.
@@ -162,32 +169,30 @@ def _prepare_channel(
         name: what to call the image.
     """
     how = spec.normalization
-    tamed = tame(image, name, air=AIR_HU if channel.modality == "CT" else None)
-    original = sitk.GetArrayViewFromImage(tamed.image)
-    warnings = list(tamed.warnings) if tamed.padding is not None or how.method == "z-score" else []
-    warning = modality_warning(name, channel.modality, original, modality_of(tamed.image), channel.name)
+    clipped = clip_outliers(image, name, air=AIR_HU if channel.modality == "CT" else None)
+    original = sitk.GetArrayViewFromImage(clipped.image)
+    warnings = list(clipped.warnings) if clipped.padding is not None or how.method == "z-score" else []
+    warning = modality_warning(name, channel.modality, original, modality_of(clipped.image), channel.name)
     warnings += [warning] if warning else []
     outside = outside_value(original, channel.modality)
-    values[:] = sample(tamed.image, grid, outside)
+    values[:] = sample(clipped.image, grid, outside)
     if channel.modality == "CT":
-        offset, warning = offset_to_model(look(original), how, name)
+        offset, warning = offset_to_model(recognise(original), how, name)
         warnings += [warning] if warning else []
         values += np.float32(offset)
         outside += offset
     seen = within
-    if tamed.padding is not None:
-        padded = sample(tamed.padding, grid, 0.0, nearest=True) != 0
+    if clipped.padding is not None:
+        padded = sample(clipped.padding, grid, 0.0, nearest=True) != 0
         values[padded] = outside
         seen = within & ~padded if (within & ~padded).any() else within
-    seen = _without_padding(seen, tamed.image, grid, how)
+    seen = _without_padding(seen, clipped.image, grid, how)
     mask = _mask(values, seen, grid, how)
     if spec.roi == "body" and mask.all() and (values == values.min()).mean() > EMPTY_SHARE:
-        warnings.append(
-            f"{name}: no body was found in it, so all of the scan is segmented. Check the result with care."
-        )
+        warnings.append(f"{name}: no body was found in it, so the whole scan is segmented. Check the result with care.")
     measured = mask & seen
-    if tamed.outliers is not None:
-        ordinary = measured & (sample(tamed.outliers, grid, 0.0, nearest=True) == 0)
+    if clipped.outliers is not None:
+        ordinary = measured & (sample(clipped.outliers, grid, 0.0, nearest=True) == 0)
         measured = ordinary if ordinary.any() else measured
     shift, scale = normalise(values, measured, how, name)
     return _Channel(_scaled(outside, shift, scale, how), seen, mask, warnings)
@@ -206,14 +211,14 @@ def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> CheckedCh
     for image, channel in zip(channels, spec.channels, strict=True):
         if not isinstance(image, sitk.Image):
             raise InputError(
-                f"{_default_name(channel, spec)} is a {type(image).__name__}, not an image with a place in the patient",
+                f"{_default_name(channel, spec)} is a {type(image).__name__}, not an image with a geometry",
                 "give a SimpleITK image",
             )
         name = name_of(image, _default_name(channel, spec))
         check_kind(image, name)
         check_geometry(image, name)
         check_size(image, name)
-        if not image.HasMetaDataKey(SOURCE_KEY):  # else `read_image` has seen to it
+        if not image.HasMetaDataKey(SOURCE_KEY):  # else `read_image` has checked it
             warnings.extend(check_patient_size(Grid.of(image), name))
         image, repairs = repair_values(image, name)
         check_content(image, name)
@@ -240,7 +245,7 @@ def _overlap(both: Mask, first: Mask, name: str, first_name: str) -> list[str]:
 
 
 def _without_padding(seen: Mask, image: sitk.Image, grid: Grid, how: Normalization) -> Mask:
-    """The field of view without what was only filled in round it: one value, joined on to the corners.
+    """The field of view without padding: voxels of one value that are connected to the corners.
 
     A scan that was turned or cropped beyond its edges has such corners. They hold no measurement, and statistics that
     took them in would differ from those of the scan itself. The value need not be the lowest: interpolation may have

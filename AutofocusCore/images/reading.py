@@ -1,4 +1,4 @@
-"""Read a volume from a file or a DICOM folder, and say in a sentence why where that is impossible."""
+"""Reads a volume from a file or a DICOM folder; if that is impossible, the error says why in one sentence."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ __all__ = ["FORMATS", "Scan", "frame_count", "read_image"]
 
 @dataclass(frozen=True)
 class Scan:
-    """One volume: a scalar 3-D image, whence it came, and what was odd about it.
+    """One volume: a scalar 3-D image, its source, and warnings.
 
     The image lies on the file's own grid. Its axes need not be perpendicular (tilted gantry): `Grid.of(image).sheared`.
     """
@@ -99,7 +99,7 @@ def frame_count(path: str | Path, *, series: str | int | None = None) -> int:
 
 
 def _read_file(path: Path, frame: int | None) -> tuple[sitk.Image, Grid, str | None, tuple[str, ...]]:
-    """The image, the grid that it truly lies on, its modality and warnings."""
+    """The image, its own grid, which may be sheared, its modality and warnings."""
     name = str(path)
     start = nifti.first_bytes(path)
     stored = _described(path, start)
@@ -111,12 +111,12 @@ def _read_file(path: Path, frame: int | None) -> tuple[sitk.Image, Grid, str | N
 
 
 def _described(path: Path, start: bytes) -> Stored | None:
-    """What the header says, by the format that the file's first bytes are of; None where that is none of the three."""
+    """The image that the header describes; None if the file is not NIfTI, NRRD or MetaImage."""
     name = str(path)
     is_nrrd, is_metaimage = start[:4] == b"NRRD", metaimage.is_metaimage(path, start)
     if (is_nrrd or is_metaimage) and starts_with(path, 2) == GZIP:
         kind = "NRRD" if is_nrrd else "MetaImage"
-        raise InputError(f"{name} is a {kind} file packed with gzip, which is read only of NIfTI", "unpack it")
+        raise InputError(f"{name} is a {kind} file packed with gzip, which is supported for NIfTI only", "unpack it")
     if is_nrrd:
         return nrrd.describe(path, name)
     if is_metaimage:
@@ -128,7 +128,7 @@ def _described(path: Path, start: bytes) -> Stored | None:
 
 @contextmanager
 def _in_our_words(name: str) -> Iterator[None]:
-    """Turn whatever a hostile file makes go wrong into one sentence, and keep libraries' remarks off the terminal."""
+    """Turn any exception that a damaged file causes into an `InputError`, and hide the warnings of libraries."""
     try:
         with python_warnings.catch_warnings():
             python_warnings.simplefilter("ignore")
@@ -149,7 +149,7 @@ def _in_our_words(name: str) -> Iterator[None]:
 
 def _senseless(name: str, error: Exception) -> InputError:
     return InputError(
-        f"{name} is damaged or makes no sense in a way that was not foreseen ({type(error).__name__})",
+        f"{name} is damaged or invalid in an unexpected way ({type(error).__name__})",
         "copy or download it again, or export the image in another format",
     )
 

@@ -20,7 +20,7 @@ BIG_ENDIAN = "1.2.840.10008.1.2.2"
 
 @dataclass(frozen=True)
 class Mapping:
-    """What turns stored values into real ones: a line, or a table from its first value on."""
+    """Mapping of stored to real values: slope and intercept, or a lookup table."""
 
     slope: float = 1.0
     intercept: float = 0.0
@@ -28,7 +28,7 @@ class Mapping:
     first: int = 0
 
     def apply(self, stored: Pixels) -> Pixels:
-        """Real values: of the stored type where nothing changes, whole numbers where slope and intercept are."""
+        """Real values: of the stored type if nothing changes, integers if slope and intercept are."""
         if self.table is not None:
             index = np.clip(stored.astype(np.int64) - self.first, 0, len(self.table) - 1)
             return np.asarray(self.table[index])

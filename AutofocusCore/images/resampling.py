@@ -11,7 +11,7 @@ from AutofocusCore.images.geometry import Grid
 Floats = npt.NDArray[np.float32]
 
 ON_LATTICE = 0.01
-"""Voxels that lie this close to each other (in voxels) need no interpolation."""
+"""Distance between voxels of two grids, in voxels, below which no interpolation is needed."""
 SHRINKS_MUCH = 1.5
 """From this ratio of spacings on, an image is smoothed before it is sampled more coarsely.
 

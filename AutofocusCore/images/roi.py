@@ -88,7 +88,7 @@ def roi_mask(roi: Roi, grid: Grid) -> Mask:
 
 
 def roi_region(roi: Roi, grid: Grid) -> Region:
-    """The part of the model's grid that has to be predicted for the region of interest, and a little round it.
+    """The part of the model's grid that is predicted for the region of interest, with a small margin.
 
     Raises:
         InputError: the region is empty, or does not touch the grid.
@@ -101,7 +101,7 @@ def roi_region(roi: Roi, grid: Grid) -> Region:
         own = Grid.of(roi)
         marked = np.asarray(sitk.GetArrayViewFromImage(roi)) != 0
         if not marked.any():
-            raise InputError(f"{name} is empty: it marks no voxel", "mark the part that you want, or leave it out")
+            raise InputError(f"{name} is empty: it marks no voxel", "mark the part to segment, or leave the region out")
         corners = own.crop(bounding_region(marked, (0, 0, 0))).corners()
     index = grid.to_index(corners)[:, ::-1]  # (z, y, x)
     ends = []

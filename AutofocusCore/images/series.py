@@ -1,4 +1,4 @@
-"""DICOM series: which there are in a folder, which of them can be volumes, and which one is meant."""
+"""Lists the DICOM series in a folder, and chooses the one that was asked for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from AutofocusCore.images.slices import Slice, read_slices, series_uid_of
 
 NOT_IMAGES = ("SEG", "RTDOSE", "RTPLAN", "RTSTRUCT", "SR", "PR", "KO", "REG", "DOC", "FID", "M3D")
 MOST_LOOKED_AT = 20_000
-"""Files below a folder that are looked at for parts of the series in it."""
+"""Largest number of files below a folder that are searched for more slices of its series."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Series:
 
     @property
     def label(self) -> str:
-        """How people call it: 5 "t2_tse_tra" (MR, 20 slices)."""
+        """Its name in messages: 5 "t2_tse_tra" (MR, 20 slices)."""
         named = [str(self.number)] if self.number is not None else []
         named += [f'"{self.description}"'] if self.description else []
         count = len(self.slices)
@@ -36,14 +36,14 @@ class Series:
 
     @property
     def can_be_volume(self) -> bool:
-        """Whether it is more than a scout, a colour report or a single picture."""
+        """Whether it is not just a scout, a colour report or a single picture."""
         if self.slices[0].mosaic:
             return True
         whole = len(self.slices) > 1 and all(s.grey for s in self.slices)
         return whole and any(s.placed for s in self.slices) and not all(s.localizer for s in self.slices)
 
     def answers_to(self, wanted: str) -> bool:
-        """Whether this is the series of that number, UID or description."""
+        """Whether it has this number, UID or description."""
         wanted = wanted.strip()
         number = "" if self.number is None else str(self.number)
         return (wanted != "" and wanted in (self.uid, number)) or wanted.casefold() == self.description.casefold() != ""
@@ -52,7 +52,7 @@ class Series:
 def list_series(folder: Path) -> list[Series]:
     """The image series in a folder, by number; in its subfolders where it holds no DICOM file itself.
 
-    Slices in subfolders that belong to a series in the folder itself are taken too, with a remark.
+    Slices in subfolders that belong to a series in the folder itself are included, with a warning.
 
     Raises:
         InputError: there is no DICOM image.
@@ -68,7 +68,7 @@ def list_series(folder: Path) -> list[Series]:
 
 
 def group(slices: Sequence[Slice], folder: Path | None = None) -> list[Series]:
-    """Slices gathered into series; those that came twice under two names are taken once."""
+    """Slices grouped by series; a slice that is there under two file names is used once."""
     groups: dict[str, list[Slice]] = {}
     for one in slices:
         if one.modality not in NOT_IMAGES:
@@ -84,7 +84,7 @@ def group(slices: Sequence[Slice], folder: Path | None = None) -> list[Series]:
 
 
 def _without_others(members: Sequence[Slice]) -> tuple[list[Slice], tuple[str, ...]]:
-    """The slices of a series that belong to a volume, and remarks on the others.
+    """The slices of a series that belong to a volume, and warnings about the others.
 
     A scanner may file the localizer, a colour page or a screenshot under the series that it belongs to.
     """
@@ -96,7 +96,7 @@ def _without_others(members: Sequence[Slice]) -> tuple[list[Slice], tuple[str, .
     count = len(volume) - len(belong)
     return belong, (
         f"{count} picture{'s' * (count != 1)} in colour or without a place in the patient ({names}) among the slices "
-        f"of the series {belong[0].number or belong[0].series_uid} {'were' if count != 1 else 'was'} passed over.",
+        f"of the series {belong[0].number or belong[0].series_uid} {'were' if count != 1 else 'was'} ignored.",
     )
 
 
@@ -107,7 +107,7 @@ def _elsewhere(slices: Sequence[Slice], folder: Path, first: Slice) -> tuple[str
     places = ", ".join(sorted({str(s.path.parent.relative_to(folder)) for s in away})[:3])
     return (
         f"{len(away)} of the {len(slices)} slices of the series {first.number or first.series_uid} lie in a folder "
-        f"below {folder} ({places}): they were taken too.",
+        f"below {folder} ({places}): they were included.",
     )
 
 
@@ -127,14 +127,14 @@ def choose(every: list[Series], folder: Path, wanted: str | int | None) -> Serie
         raise InputError(f"{folder} has {cause} named {wanted}", f"choose one of them{uids or ': ' + names}")
     volumes = [s for s in every if s.can_be_volume]
     if not volumes:
-        volumes = [s for s in every if len(s.slices) > 1]  # so that it is said what is wrong with them
+        volumes = [s for s in every if len(s.slices) > 1]  # the error then says what is wrong with it
     if len(volumes) == 1:
         return volumes[0]
     if not volumes:
         raise InputError(f"{folder} holds only single 2-D slices: {names}", "give the folder of a whole series")
     raise InputError(
         f"{folder} holds {len(volumes)} series: {_names(volumes)}",
-        "say which (series), by its number, description or UID",
+        "choose one (series), by its number, description or UID",
     )
 
 
@@ -147,7 +147,7 @@ def _names(every: Sequence[Series]) -> str:
 
 
 def _files_below(folder: Path, most: int | None = None) -> list[Path]:
-    """Files in the subfolders, links followed, but none of them in circles."""
+    """Files in the subfolders; links are followed, but not in circles."""
     found: list[Path] = []
     for path in _walk(folder):
         if path.parent != folder and path.is_file():

@@ -1,4 +1,4 @@
-"""Single DICOM slices: what their headers say. Their pixels are in `pixels`."""
+"""Headers of single DICOM slices. Their pixels are read by `pixels`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, damaged, open_reg
 
 MOST_FRAMES = 100_000
 VOLUMES = ("CT", "MR", "PT", "NM", "OT", "")
-"""Modalities of which the frames of one file may be taken for slices; in others they may be moments."""
+"""Modalities in which the frames of a file are slices; in others they may be time points."""
 DEFLATED = "1.2.840.10008.1.2.1.99"
 NATIVE = ("1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.2")
 
@@ -49,7 +49,7 @@ class Slice:
 
     @property
     def placed(self) -> bool:
-        """Whether it says where it lies."""
+        """Whether it has a position."""
         return self.position is not None and self.cosines is not None and self.spacing is not None
 
 
@@ -67,7 +67,7 @@ def read_dataset(path: Path, *, pixels: bool) -> Any:
     """A file's data set, with its pixels or without.
 
     Raises:
-        InputError: it is damaged, or a bomb.
+        InputError: it is damaged, or a zip bomb.
     """
     import pydicom
 
@@ -81,7 +81,7 @@ def read_dataset(path: Path, *, pixels: bool) -> Any:
 
 
 def read_slices(files: Iterable[Path]) -> list[Slice]:
-    """The slices of those files that are DICOM images; all other files are passed over.
+    """The slices of those files that are DICOM images; other files are ignored.
 
     Raises:
         InputError: a DICOM file is damaged.
@@ -102,7 +102,7 @@ def read_slices(files: Iterable[Path]) -> list[Slice]:
 
 
 def series_uid_of(path: Path) -> str | None:
-    """The series that a DICOM file belongs to, read without the rest of its header; None where that cannot be told."""
+    """Series UID of a DICOM file, without reading the rest of its header; None if it has none."""
     from pydicom.filereader import read_partial
 
     if not is_dicom(path):
@@ -212,22 +212,25 @@ def _slices_of(path: Path, header: Any) -> list[Slice]:
 
 def _check_frames(path: Path, header: Any, frames: int, per_frame: Any) -> None:
     if not 1 <= frames <= MOST_FRAMES:
-        raise InputError(f"{path} promises {frames} frames, which no scan has", "export it again from its source")
+        raise InputError(
+            f"{path} has {frames} frames by its header, more than any scan", "export it again from its source"
+        )
     syntax = str(header.file_meta.get("TransferSyntaxUID", "")) if hasattr(header, "file_meta") else ""
     plain = syntax in ("", *NATIVE)
     least = int(header.Rows) * int(header.Columns) * int(header.get("BitsAllocated") or 8) // 8 if plain else 8
     if syntax != DEFLATED and frames * least > path.stat().st_size:
-        raise damaged(path, f"it promises {frames} frames, which its {size_text(path.stat().st_size)} cannot hold")
+        raise damaged(path, f"its header says {frames} frames, which its {size_text(path.stat().st_size)} cannot hold")
     if per_frame and len(per_frame) != frames:
         raise InputError(
-            f"{path} promises {frames} frames, but describes {len(per_frame)}", "export it again from its source"
+            f"{path} has {frames} frames by its header, which describes {len(per_frame)}",
+            "export it again from its source",
         )
 
 
 def _spread(slices: list[Slice], header: Any) -> list[Slice]:
-    """Frames of which only the first one's position is known, spread by the distance that the header gives.
+    """Frames at equal distances from the first one, whose position is the only one in the header.
 
-    So dental cone-beam scanners write CT, and ITK reads it likewise.
+    Dental cone-beam scanners write such files; ITK reads them in the same way.
     """
     first = slices[0]
     if first.modality not in VOLUMES or not first.placed or len({s.position for s in slices}) > 1 or len(slices) < 2:

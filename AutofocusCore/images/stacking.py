@@ -1,4 +1,4 @@
-"""How DICOM slices stack up into a volume, and what is wrong where they do not."""
+"""Stacks DICOM slices into a volume, and says what is wrong if that is impossible."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.distances import Even, even_out
-from AutofocusCore.images.doubles import Digests, without_doubles
+from AutofocusCore.images.distances import EvenSpacing, even_out
+from AutofocusCore.images.duplicates import Digests, without_duplicates
 from AutofocusCore.images.geometry import Floats, Grid
 from AutofocusCore.images.slices import Slice
 
@@ -18,20 +18,20 @@ SAME_COSINE = 1e-3
 """Direction cosines of the slices of one volume differ by no more than this."""
 SAME_POSITION_MM = 0.01
 PERPENDICULAR = 0.05
-"""Rows and columns that are further from perpendicular (3 degrees) are no rounding."""
+"""Rows and columns farther from perpendicular (3 degrees) are an error, not rounding."""
 
 
 @dataclass(frozen=True)
 class Stack:
     """The slices of each frame, in the order of the grid's third axis, and the grid, sheared where they shift.
 
-    `even` says how to interpolate between slices that lie at more than one distance; None where they are even.
+    `even` says how to interpolate between slices that lie at more than one distance; None if they are evenly spaced.
     """
 
     frames: tuple[tuple[Slice, ...], ...]
     grid: Grid
     warnings: tuple[str, ...]
-    even: Even | None = None
+    even: EvenSpacing | None = None
 
 
 def stack(slices: Sequence[Slice], name: str, digests: Digests) -> Stack:
@@ -39,8 +39,8 @@ def stack(slices: Sequence[Slice], name: str, digests: Digests) -> Stack:
 
     Args:
         slices: of one series.
-        name: what to call it.
-        digests: checksums of slices' pixels, to tell those that came twice.
+        name: its name in messages.
+        digests: function for checksums of slices' pixels, to find duplicates.
 
     Raises:
         InputError: colour; mosaic; without positions; mixed sizes or orientations; gaps; unequal frames.
@@ -57,7 +57,7 @@ def stack(slices: Sequence[Slice], name: str, digests: Digests) -> Stack:
         )
     places = np.array([np.dot(s.position, normal) for s in slices])  # type: ignore[arg-type]
     order = np.argsort(places, kind="stable")
-    planes, doubles = _planes([slices[i] for i in order], places[order], name, digests)
+    planes, duplicates = _planes([slices[i] for i in order], places[order], name, digests)
     if len(planes) < 2:
         raise InputError(f"{name} is a single 2-D slice", "give the folder of a whole series")
     positions = np.array([plane[0].position for plane in planes], dtype=np.float64)
@@ -76,7 +76,7 @@ def stack(slices: Sequence[Slice], name: str, digests: Digests) -> Stack:
     matrix = np.stack([along_row * spacing[1], along_column * spacing[0], step], axis=1)
     grid = Grid.from_matrix((first.columns, first.rows, count), matrix, positions[0])
     frames = tuple(tuple(plane[f] for plane in planes) for f in range(len(planes[0])))
-    return Stack(frames, grid, (*doubles, *warnings, *_remarks(slices, name)), even)
+    return Stack(frames, grid, (*duplicates, *warnings, *_remarks(slices, name)), even)
 
 
 def _check_grey_and_placed(slices: Sequence[Slice], name: str) -> None:
@@ -88,11 +88,11 @@ def _check_grey_and_placed(slices: Sequence[Slice], name: str) -> None:
     if not all(s.grey for s in slices):
         raise InputError(f"{name} holds colour images", "give the original grey-value series")
     if any(s.spacing is None and s.position is not None and s.cosines is not None for s in slices):
-        raise InputError(
-            f"{name} does not say how large its pixels are", "export it again as an original CT or MR series"
-        )
+        raise InputError(f"{name} does not give its pixel size", "export it again as an original CT or MR series")
     if not all(s.placed for s in slices):
-        raise InputError(f"{name} does not say where its slices lie", "export it again as an original CT or MR series")
+        raise InputError(
+            f"{name} does not give the positions of its slices", "export it again as an original CT or MR series"
+        )
 
 
 def _axes(cosines: Floats, name: str) -> tuple[Floats, Floats]:
@@ -101,15 +101,15 @@ def _axes(cosines: Floats, name: str) -> tuple[Floats, Floats]:
     lengths = np.linalg.norm(row), np.linalg.norm(column)
     if not np.all(np.isfinite(cosines)) or min(lengths) < 0.9 or max(lengths) > 1.1:
         raise InputError(
-            f"{name} has directions that make no plane (direction cosines of the lengths {lengths[0]:.3g} and "
+            f"{name} has directions that do not span a plane (direction cosines of the lengths {lengths[0]:.3g} and "
             f"{lengths[1]:.3g})",
             "export it again from its source",
         )
     row, column = row / lengths[0], column / lengths[1]
     if abs(row @ column) > PERPENDICULAR:
         raise InputError(
-            f"{name} has directions that make no plane (rows and columns {np.degrees(np.arccos(row @ column)):.1f}° "
-            "apart)",
+            f"{name} has directions that do not span a plane (rows and columns "
+            f"{np.degrees(np.arccos(row @ column)):.1f}° apart)",
             "export it again from its source",
         )
     left, _, right = np.linalg.svd(np.stack([row, column], axis=1), full_matrices=False)
@@ -120,7 +120,7 @@ def _axes(cosines: Floats, name: str) -> tuple[Floats, Floats]:
 def _straight(
     row: Floats, column: Floats, step: Floats, slices: Sequence[Slice], count: int, pixel: float
 ) -> tuple[Floats, Floats, Floats]:
-    """The axes without a shift of slices that is only rounding, of positions or of cosines."""
+    """The axes without a shift between slices that is only rounding of positions or cosines."""
     normal = np.cross(row, column)
     shift = step - (step @ normal) * normal
     if np.linalg.norm(shift) * (count - 1) < 0.25 * pixel:
@@ -148,11 +148,13 @@ def _remarks(slices: Sequence[Slice], name: str) -> tuple[str, ...]:
     remarks: tuple[str, ...] = ()
     if any(s.guessed for s in slices):
         remarks += (
-            f"{name} says where its first slice lies, not the others: they were taken to follow along its normal "
-            "at the distance that the header gives, and may be upside down.",
+            f"{name} gives the position of its first slice only: the others were assumed to follow along its normal "
+            "at the distance in the header, and the order may be reversed.",
         )
     if any(s.inverted for s in slices):
-        remarks += (f"{name} is MONOCHROME1 (shown with dark and bright exchanged): its values were taken as stored.",)
+        remarks += (
+            f"{name} is MONOCHROME1 (shown with dark and bright exchanged): its stored values were used unchanged.",
+        )
     return remarks
 
 
@@ -185,14 +187,14 @@ def _check_alike(slices: Sequence[Slice], name: str) -> None:
 def _planes(
     slices: Sequence[Slice], places: Floats, name: str, digests: Digests
 ) -> tuple[list[list[Slice]], tuple[str, ...]]:
-    """Slices gathered by place, and warnings; those at one place are the frames of a 4-D series, or doubles."""
+    """Slices grouped by position, and warnings; several at one position are frames of a 4-D series, or duplicates."""
     gathered: list[list[Slice]] = []
     for i, one in enumerate(slices):
         if i and places[i] - places[i - 1] <= SAME_POSITION_MM:
             gathered[-1].append(one)
         else:
             gathered.append([one])
-    planes, dropped = without_doubles(gathered, digests)
+    planes, dropped = without_duplicates(gathered, digests)
     usual = Counter(len(plane) for plane in planes).most_common(1)[0][0]
     odd = next((plane for plane in planes if len(plane) != usual), None)
     if odd is None:
@@ -213,7 +215,7 @@ def _planes(
 def _came_twice(dropped: Sequence[Slice], name: str) -> str:
     count = f"{len(dropped)} slice{'s' * (len(dropped) != 1)} twice"
     named = ", ".join(s.path.name for s in dropped[:3]) + (" and so on" if len(dropped) > 3 else "")
-    return f"{name} holds {count}, with the same pixels at the same place; the second was left out ({named})."
+    return f"{name} contains {count}, with the same pixels at the same position; the second was left out ({named})."
 
 
 def _plane_name(cosines: Floats) -> str:

@@ -1,8 +1,8 @@
-"""Where the voxels of an image file are and how they are packed, and reading them: for NIfTI, NRRD and MetaImage.
+"""Reads the voxels of NIfTI, NRRD and MetaImage files, from their position and compression as the header gives them.
 
 The headers of these formats are read here (`nifti.py`, `nrrd.py`, `metaimage.py`) and not by ITK, since ITK's readers
-end the process with hostile headers, take damaged ones for zeros, and look for the voxels in a file of another name.
-What ITK shows of a sound file is what comes out here; tests compare the two.
+crash on hostile headers, read damaged files as zeros, and look for the voxels in a file of another name.
+For sound files the result equals ITK's; tests compare the two.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ Packing = Literal["raw", "gzip", "zlib", "bzip2", "text", "hex"]
 
 CHUNK = 1 << 22
 LONGEST_NUMBER = 40
-"""Characters of a voxel that is written out."""
+"""Largest number of characters of a voxel that is stored as text."""
 MOST_NUMBERS = 1 << 24
-"""Voxels that may be written out as text; each takes 32 bytes while it is read."""
+"""Largest number of voxels stored as text; each takes 32 bytes while it is read."""
 SPARE_BYTES, SPARE = 1024, 0.01
 """Bytes, or share of the voxels', that may follow the last voxel: some programs pad.
 
-With more, the header tells half of it: a size, or a type of voxels, that is not the true one."""
+With more, the header is wrong about the size or the type of voxels."""
 
 
 @dataclass(frozen=True)
@@ -45,19 +45,19 @@ class Part:
     offset: int = 0
     packing: Packing = "raw"
     skip: int = 0
-    """Bytes before the voxels, once they are unpacked."""
+    """Bytes before the voxels, after decompression."""
     from_end: bool = False
     """Whether the voxels are the file's last bytes, whatever is before them."""
     among_others: bool = False
-    """Whether the header picks the voxels out of a file that may hold more."""
+    """Whether the header selects the voxels from a file that may contain more."""
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An image as its header describes it; nothing of its voxels is read yet.
+    """An image as its header describes it, without its voxels.
 
     Attributes:
-        name: what to call it in messages.
+        name: its name in messages.
         parts: the files with the voxels, in order, of equal numbers of bytes.
         dtype: of a voxel, with its byte order.
         grid: size, spacing, origin and direction, which may be sheared.
@@ -65,7 +65,7 @@ class Stored:
         interleaved: whether the frames' values of a voxel follow each other, rather than one volume the other.
         scale: (slope, intercept) that turn stored into real values.
         warnings: sentences for the user.
-        modality: DICOM's word for what it is, where the header says.
+        modality: its DICOM modality, if the header gives it.
     """
 
     name: str
@@ -98,7 +98,7 @@ def read_voxels(stored: Stored, frame: int) -> sitk.Image:
     """One volume of the image, with its real values and its grid.
 
     Raises:
-        InputError: a part is missing, not a regular file, breaks off, is spoilt, or is a bomb.
+        InputError: a part is missing, not a regular file, truncated, damaged, or a zip bomb.
     """
     if stored.interleaved and stored.frames > 1:
         values = _bytes_of(stored, 0, stored.nbytes).view(stored.dtype).reshape(-1, stored.frames)[:, frame]
@@ -118,10 +118,10 @@ def read_voxels(stored: Stored, frame: int) -> sitk.Image:
 
 
 def check_parts(stored: Stored) -> None:
-    """Refuse, before anything is allocated, parts that are missing or too small for what the header promises.
+    """Refuse parts that are missing or too small for the header, before memory is allocated.
 
     Raises:
-        InputError: that is so, or the parts are a bomb.
+        InputError: that is so, or the parts are a zip bomb.
     """
     share = stored.nbytes // len(stored.parts)
     for part in stored.parts:
@@ -138,7 +138,7 @@ def check_parts(stored: Stored) -> None:
         except OSError as error:
             raise unreadable(stored.name, error) from None
         if part.packing == "raw" and length < share:
-            why = f"it has {max(0, length)} bytes of voxels where its header promises {share}"
+            why = f"it has {max(0, length)} bytes of voxels, but its header describes {share}"
             raise damaged(part.path, why)
         if part.packing == "raw" and not part.from_end and not part.among_others and length > share + _spare(share):
             raise _too_many(stored.name, share)
@@ -150,7 +150,7 @@ def check_parts(stored: Stored) -> None:
 
 
 def _bytes_of(stored: Stored, start: int, count: int) -> npt.NDArray[np.uint8]:
-    """`count` bytes of the voxels from byte `start` on, over all parts; each part that is packed is checked whole."""
+    """`count` bytes of the voxels from byte `start` on, over all parts; compressed parts are checked to their end."""
     check_parts(stored)
     result = np.empty(count, dtype=np.uint8)
     share = stored.nbytes // len(stored.parts)
@@ -185,7 +185,7 @@ def _fill(into: memoryview, part: Part, start: int, share: int, stored: Stored) 
     except InputError:
         raise
     except OSError as error:
-        if error.errno is None:  # bz2's way to say that its data are spoilt
+        if error.errno is None:  # how bz2 reports damaged data
             raise damaged(part.path) from None
         raise unreadable(stored.name, error) from None
 
@@ -199,7 +199,7 @@ def _unpacked(file: BinaryIO, packing: Packing) -> Any:
 
 
 class _Zlib:
-    """A stream of what zlib packed (or gzip: MetaImage takes either)."""
+    """A decompressed stream of zlib data (or gzip: MetaImage allows both)."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file, self._rest = file, b""
@@ -240,14 +240,14 @@ def _skip(stream: _Readable, count: int, path: Path) -> None:
 
 
 def _check_end(stream: _Readable, part: Part, promised: int, share: int, name: str) -> None:
-    """Read on to the end, where the checksum is, but not for ever.
+    """Read to the end, where the checksum is, but not without limit.
 
     Args:
-        stream: behind the voxels that were wanted.
+        stream: positioned after the wanted voxels.
         part: where they are from.
         promised: bytes of voxels that must follow.
         share: bytes of voxels of the whole part.
-        name: what to call the image.
+        name: the image's name in messages.
     """
     more = 0
     while got := len(stream.read(CHUNK)):
@@ -263,11 +263,11 @@ def _spare(share: int) -> int:
 
 
 def _too_many(name: str, share: int) -> InputError:
-    return malformed(name, f"it promises fewer voxels than there are, {share} bytes of them")
+    return malformed(name, f"its header describes {share} bytes of voxels, but there are more")
 
 
 def _written_out(file: BinaryIO, part: Part, share: int, stored: Stored) -> memoryview:
-    """Voxels as numbers in a text, or as hexadecimal digits, turned into bytes of the image's type."""
+    """Voxels stored as text (decimal or hexadecimal numbers), as bytes of the image's type."""
     file.seek(part.offset)
     count = share // stored.dtype.itemsize
     if part.packing == "hex":
@@ -276,7 +276,7 @@ def _written_out(file: BinaryIO, part: Part, share: int, stored: Stored) -> memo
             raise damaged(part.path)
         return memoryview(bytes.fromhex(digits[: 2 * share].decode("ascii")))
     if count > MOST_NUMBERS:
-        raise InputError(f"{stored.name} has {count} voxels written out as text", "export it again in binary form")
+        raise InputError(f"{stored.name} has {count} voxels stored as text", "export it again in binary form")
     text = file.read(min(count * LONGEST_NUMBER, part.path.stat().st_size) + CHUNK)
     words = list(_words(text, count))
     if len(words) < count:

@@ -1,4 +1,4 @@
-"""Two results compared, structure by structure: volumes, and, where both lie in the same place, overlap and distances.
+"""Compares two results structure by structure: volumes, overlap and surface distances.
 
 For one patient at two times, or two models on one scan. Distances run between the outermost voxels of both, in
 millimetres, on the grid of the first: mean over both surfaces, and the 95th percentile of the larger direction.
@@ -28,7 +28,7 @@ MARGIN = 2
 
 @dataclass(frozen=True)
 class StructureChange:
-    """One structure in both results; None for what is not defined, as where one of them is empty.
+    """One structure in both results; a value is None if it is not defined, for example because the structure is empty.
 
     Attributes:
         structure: its name.
@@ -57,7 +57,7 @@ class Comparison:
 
 
 def compare_results(first: SegmentationResult, second: SegmentationResult) -> Comparison:
-    """Compare two results; structures belong together by their names.
+    """Compare two results; structures are matched by name.
 
     Raises:
         InputError: they have no structure in common.

@@ -20,7 +20,7 @@ DICOM_SUFFIX = ".dcm"
 
 
 def check_dicom_export(path: str | Path, kind: str, image: ScanFiles) -> None:
-    """Refuse, before anything is computed, an object that could not be written.
+    """Refuse an object that could not be written, before the computation.
 
     Args:
         path: the output.
@@ -29,14 +29,14 @@ def check_dicom_export(path: str | Path, kind: str, image: ScanFiles) -> None:
 
     Raises:
         SettingError: an unknown kind, or another extension than .dcm.
-        InputError: the scan is no DICOM.
+        InputError: the scan is not DICOM.
         OutputError: a library is missing.
     """
     if kind not in DICOM_FORMATS:
         raise SettingError(f"The format is {kind!r}", f"use {' or '.join(DICOM_FORMATS)}")
     if suffix_of(path) != DICOM_SUFFIX:
         raise SettingError(
-            f"The output {Path(path).name} is no name for DICOM, and the format is {kind}",
+            f"The output {Path(path).name} is not a DICOM file name, but the format is {kind}",
             f"let the name end in {DICOM_SUFFIX}, or leave out the format",
         )
     check_dicom_packages(kind)
@@ -45,7 +45,7 @@ def check_dicom_export(path: str | Path, kind: str, image: ScanFiles) -> None:
     for source in map(Path, [image] if isinstance(image, (str, Path)) else image):
         if source.is_file() and not is_dicom(source):
             raise InputError(
-                f"The format {kind} refers to the slices of a DICOM series, and {source.name} is none",
+                f"The format {kind} refers to the slices of a DICOM series, but {source.name} is not one",
                 "give the DICOM folder of the scan, or write .seg.nrrd or .nii.gz",
             )
 

@@ -1,4 +1,4 @@
-"""One job described: files in, a model and settings, files out. The command line, batches and the worker run these.
+"""Description of a job: input files, model, settings, output files. The command line, batches and the worker run jobs.
 
 A `Job` is plain data (strings and numbers), so that it crosses process boundaries as a pickle or as JSON.
 """
@@ -113,7 +113,7 @@ class Settings:
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where the results go; None for those not wanted.
+    """Files and folders of the results; None for results that are not wanted.
 
     Args:
         segmentation: file, `.seg.nrrd`, `.nii.gz`, `.nii`, `.nrrd` or `.mha`.
@@ -150,7 +150,7 @@ class Outputs:
 
     @property
     def stem(self) -> str:
-        """What the names of the attention files begin with."""
+        """Beginning of the names of the attention files."""
         return stem_of(self.segmentation)
 
 
@@ -199,12 +199,12 @@ class Job:
             )
 
     def series_of(self, channel: int) -> str | None:
-        """Which series is wanted of a channel, counted from 0; one that is given stands for all."""
+        """The requested series of a channel, counted from 0; a single one applies to all channels."""
         series = self.settings.series
         return series[min(channel, len(series) - 1)] if series else None
 
     def check_outputs(self, attention_files: Iterable[str] = ()) -> None:
-        """Refuse what could not be written, before anything is computed.
+        """Refuse outputs that could not be written, before the computation.
 
         Args:
             attention_files: names of the files in the attention folder; they can only be given once the model is known.

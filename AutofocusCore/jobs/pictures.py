@@ -1,7 +1,7 @@
 """Pictures of a scan with outlines, in the patient's own planes, without a drawing library: for reports.
 
-Radiologists' convention: the patient's right is on the left of the picture; he is seen from the feet, the front and
-the left.
+Radiologists' convention: the patient's right is on the left of the picture; the views are from the feet, the front
+and the left.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SAMPLE = 200_000
 
 @dataclass(frozen=True)
 class Window:
-    """The values that are black and white."""
+    """The intensities shown as black and as white."""
 
     low: float
     high: float
@@ -71,7 +71,7 @@ def picture(
         image: the scan.
         labels: labelmap on the scan's grid.
         structures: colours by label.
-        window: the values that are black and white.
+        window: the intensities shown as black and as white.
         plane: "axial", "coronal" or "sagittal".
         centre: point in mm, LPS, in the middle of the picture.
         extent_mm: width and height of what is shown.
@@ -117,7 +117,7 @@ def mark(shown: Picture, radius: int) -> Picture:
 
 
 def data_url(shown: Picture) -> str:
-    """The picture as a PNG within a text, so that a page needs no other file."""
+    """The picture as a PNG in a data URL, so that a page needs no other file."""
     import SimpleITK as sitk
 
     image = sitk.GetImageFromArray(np.ascontiguousarray(shown), isVector=True)

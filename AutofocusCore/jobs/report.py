@@ -91,7 +91,7 @@ def write_report(
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """A whole page that loads nothing."""
+    """A complete page that loads no other file."""
     head = f'<meta charset="utf-8"><title>{_e(title)}</title><style>{STYLE}</style>'
     return f"<!doctype html>\n<html lang=en><head>{head}</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
 
@@ -170,7 +170,7 @@ def _places(
     done: Collection[int],
 ) -> str:
     if not assessment.places:
-        return "<p>No place stands out.</p>"
+        return "<p>There is no place to check.</p>"
     import SimpleITK as sitk
 
     window = Window.of(image, spec.channels[0].modality)
@@ -186,7 +186,7 @@ def _places(
     if done:
         header = (*header, "Checked")
         rows = [(*row, "yes" if number in done else "") for number, row in enumerate(rows)]
-    note = "Where the network wavered near a contour, those first where most volume could change. "
+    note = "Regions near a contour where the network is uncertain, ordered by the volume that could change. "
     note += "Position: x to the patient's left, y to the back, z to the head."
     figures_ = "".join(figures)
     return f'<p class="note">{note}</p><div class="row places">{figures_}</div>{_table(header, rows)}'

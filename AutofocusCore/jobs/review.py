@@ -76,7 +76,7 @@ def write_review_files(job: Job, model: Model, result: SegmentationResult, stagi
 
 
 def with_uncertainty(spec: ModelSpec, result: SegmentationResult) -> SegmentationResult:
-    """The result with its map of uncertainty on the model's grid, where it has evidence."""
+    """The result with its map of uncertainty on the model's grid, if it has evidence."""
     from AutofocusCore.result import UncertaintyMap
     from AutofocusCore.review import calibration_of
     from AutofocusCore.review.assessment import doubt_on_model_grid
@@ -95,7 +95,7 @@ def write_places(path: str | os.PathLike[str], places: Sequence[Place], *, stagi
 
 
 def table_text(places: Sequence[Place]) -> str:
-    """A row for each place, the most worth a look first."""
+    """A row for each place, the most important first."""
     table = io.StringIO()
     writer = csv.writer(table, lineterminator="\n")
     writer.writerow(COLUMNS)

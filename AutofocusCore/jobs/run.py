@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that fits its model and whose files can be written. `check_job` makes it; what takes it checks no more."""
+    """A job that fits its model and whose files can be written, as `check_job` returns it; not checked again."""
 
     job: Job
     model: Model
@@ -55,11 +55,11 @@ def run_job(
 
 
 def check_job(job: Job, model: Model, *, writes: bool = True) -> CheckedJob:
-    """Refuse, before anything is computed, images that the model does not take and files that cannot be written.
+    """Refuse images that the model cannot use and files that cannot be written, before the computation.
 
     Args:
         job: the request.
-        model: the model that it names.
+        model: the requested model.
         writes: whether its files are written; the worker hands results over in another way.
 
     Raises:
@@ -97,7 +97,7 @@ def _attention_files(job: Job, spec: ModelSpec) -> list[str]:
 
 
 def reporter(progress: ProgressCallback | None, cancelled: CancelledCallback | None) -> Callable[[str, int, int], None]:
-    """A function that reports a stage, what is done of it and what there is to do, unless the run is to stop."""
+    """A function that reports a stage with its done and total steps, and raises `Cancelled` if the run shall stop."""
     from AutofocusCore.inference import Progress
 
     def report(stage: str, done: int, total: int) -> None:
@@ -178,7 +178,7 @@ def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[l
 
 
 def read_region(settings: Settings) -> tuple[sitk.Image | RoiBox | None, tuple[str, ...]]:
-    """The mask or the box that the settings name, or None, and what was odd about its file."""
+    """The mask or box of the settings, or None, and warnings about its file."""
     if settings.roi_mask is not None:
         from AutofocusCore.images import read_image
 

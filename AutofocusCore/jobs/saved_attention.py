@@ -1,4 +1,4 @@
-"""Attention maps that were written before (`io/results.py`), read back."""
+"""Reads attention maps that `io/results.py` wrote."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def read_attention(folder: str | Path, stem: str, structures: Sequence[Structure
         structures: of the segmentation.
 
     Raises:
-        InputError: a file is damaged, or does not say what it holds.
+        InputError: a file is damaged, or does not say what it contains.
     """
     folder = Path(folder)
     reach = recalibration = patient = None

@@ -1,4 +1,4 @@
-"""A segmentation that was written before, read back: labels, what they mean, and how they were made."""
+"""Reads a saved segmentation: labels, their meaning, and how they were made."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def _read_file(
         return labels, listed, content.get("provenance") or provenance
     if structures is None:
         raise InputError(
-            f"{path} does not say what its labels mean, and there is no sidecar {sidecar} beside it",
+            f"{path} does not say what its labels mean, and it has no sidecar {sidecar}",
             "name the model that made it (--model), or give the .seg.nrrd",
         )
     return labels, tuple(structures), provenance
@@ -88,7 +88,7 @@ def _read_labels(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
     values = sitk.GetArrayViewFromImage(image)
     if values.min() < 0 or values.max() > MOST_LABELS or not np.array_equal(values, np.rint(values)):
         raise InputError(
-            f"{path} has voxels from {values.min():g} to {values.max():g}, which are no labels",
+            f"{path} has voxels from {values.min():g} to {values.max():g}, which are not labels",
             f"give a labelmap, whose voxels are whole numbers from 0 to {MOST_LABELS}",
         )
     keys = read_keys(path) if suffix_of(path) in (".nrrd", ".seg.nrrd") else {}
@@ -101,7 +101,7 @@ def _read_seg_nrrd(path: Path) -> tuple[sitk.Image, tuple[Structure, ...], dict[
         segments = segments_of(keys)
         structures = tuple(_structure(segment) for segment in segments)
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is no segmentation of Slicer, or damaged ({error})", "save it again") from None
+        raise InputError(f"{path} is not a segmentation of Slicer, or is damaged ({error})", "save it again") from None
     layers = 1 + max((segment["layer"] for segment in segments), default=0)
     if layers > 1:
         raise InputError(
@@ -113,7 +113,7 @@ def _read_seg_nrrd(path: Path) -> tuple[sitk.Image, tuple[Structure, ...], dict[
 
 
 def _structure(segment: Mapping[str, Any]) -> Structure:
-    """A segment of Slicer's; one without a code is tissue, as Slicer itself says of new segments."""
+    """A segment of Slicer; without a code it is "Tissue", Slicer's default for new segments."""
     from AutofocusCore.models.parts import Code, Structure
 
     codes = {name: Code(*triplet) for name, triplet in segment["codes"].items()}

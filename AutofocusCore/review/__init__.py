@@ -1,4 +1,4 @@
-"""Review: how sure a result is, structure by structure; which places to check; and whether the scan is a familiar one.
+"""Review of a result: quality estimates per structure, places to check, and whether the scan is like those in training.
 
 All of it comes from the network's probabilities and from a few numbers in the model's description (`Calibration`),
 fitted by `Training/calibrate.py` on cases that the model was not trained on.

@@ -27,7 +27,7 @@ NO_ESTIMATE = "No estimate"
 
 @dataclass(frozen=True)
 class Assessment:
-    """What there is to say of a result.
+    """The review of a result.
 
     Attributes:
         estimates: by structure; None where there is no estimate.
@@ -42,12 +42,12 @@ class Assessment:
     calibrated: bool
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Fields for JSON."""
         return dataclasses.asdict(self)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Assessment:
-        """The inverse of `to_dict`; nothing of it where nothing is given.
+        """The inverse of `to_dict`; empty if no fields are given.
 
         Raises:
             SettingError: a field is not what `to_dict` gives.
@@ -70,7 +70,7 @@ def assess(
     """Review a result.
 
     Args:
-        evidence: what the run left behind.
+        evidence: of the run.
         names: of the structures, in the order of the classes.
         calibration: the model's; None where it has none. There is no estimate of a
             structure that the region of interest cuts, nor of any in a scan that is unlike those in training.
@@ -91,7 +91,9 @@ def assess(
     if known.cohort is not None:
         warnings += unfamiliar(evidence, known.cohort, channels)
         if warnings and any(estimates.values()):
-            warnings.append("Estimates of quality hold for scans like those in training: none are given for this one.")
+            warnings.append(
+                "Estimates of quality hold only for scans like those in training: none are given for this one."
+            )
             estimates = dict.fromkeys(estimates)
         centres = {one.name: one.centre for one in found if one.centre is not None}
         outside, missed = outside_the_scan(names, centres, known.cohort, evidence)
@@ -113,7 +115,7 @@ def doubt_on_model_grid(evidence: Evidence, calibration: Calibration | None) -> 
 
 
 def doubt_on_scan(evidence: Evidence, calibration: Calibration | None, scan: Grid | None = None) -> sitk.Image:
-    """The same on the grid of the scan, 0 beyond what was predicted."""
+    """The same on the grid of the scan, 0 outside the predicted region."""
     grid = scan or evidence.scan
     values = doubt_on_model_grid(evidence, calibration)
     return to_image(sample(to_image(values, evidence.grid), grid, 0.0, smooth=False), grid)

@@ -20,12 +20,12 @@ VERSION = 1
 
 @dataclass(frozen=True)
 class Calibration:
-    """All that was fitted.
+    """Everything that was fitted.
 
     Attributes:
         temperature: of the probabilities; 1 leaves them as they are.
         quality: for estimates; None: no estimates.
-        cohort: for what is usual; None: not known.
+        cohort: statistics of the training cases; None: not known.
         fitted_on: a sentence that says on which cases.
     """
 
@@ -35,7 +35,7 @@ class Calibration:
     fitted_on: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON can hold it."""
+        """Fields for JSON."""
         return {"version": VERSION, **dataclasses.asdict(self)}
 
     @classmethod

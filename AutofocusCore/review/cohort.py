@@ -1,7 +1,7 @@
-"""What the patients of the training cohort are like: volumes, places of structures to each other, and their scans.
+"""Statistics of the training cohort: volumes, relative positions of structures, and properties of the scans.
 
-A few numbers for each structure and pair, from the reference contours of the training cases. They say whether a volume
-or a place is unusual, where a structure should be, and whether a scan is one of the kind the model has seen.
+A few numbers for each structure and pair, from the reference contours of the training cases. They show whether a
+volume or a position is unusual, where a structure should be, and whether a scan is like those in training.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Whether a scan is one of the kind that the model has seen: sentences for the user where it is not."""
+"""Warnings about a scan that is unlike those in training."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from AutofocusCore.review.cohort import Cohort, Point, extent_mm, voxel_along_pa
 
 AXES = ("from side to side", "from front to back", "from head to foot")
 COARSER = 1.5
-"""Voxels this much coarser than the coarsest that the model has seen are worth a warning; finer ones are resampled."""
+"""Ratio to the largest voxel size in training from which on there is a warning; smaller voxels are resampled."""
 SMALLER, LARGER = 0.7, 1.5
 BEYOND = 0.25
-"""Intensities beyond the cohort's range by more than this share of it are worth a warning."""
+"""Intensities outside the cohort's range by more than this share of it give a warning."""
 LEAST_RANGE = 0.05
 
 
 def unfamiliar(evidence: Evidence, cohort: Cohort, modalities: Sequence[str]) -> list[str]:
-    """Sentences about what of a scan is like nothing the model has seen.
+    """Sentences about the properties of a scan that are unlike those in training.
 
     Args:
         evidence: of the run.
@@ -59,7 +59,7 @@ def outside_the_scan(
 ) -> tuple[list[str], list[str]]:
     """Structures whose usual place is outside the scan, and structures that were not found although it is inside.
 
-    Of what the region of interest leaves out, nothing is said.
+    Structures outside the region of interest are not considered.
 
     Args:
         names: all structures.

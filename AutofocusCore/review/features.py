@@ -1,4 +1,4 @@
-"""What calibrated probabilities tell of each structure's contour: the inputs of a quality estimate.
+"""Features of each structure's contour, from calibrated probabilities: the inputs of a quality estimate.
 
 The expected Dice under the probabilities is 2 Σ p over the contour / (voxels of the contour + Σ p near it): the Dice
 that the contour would have on average if truth were drawn voxel by voxel. Networks err in whole regions, not voxel by
@@ -30,7 +30,7 @@ LEAST_DEPTH_MM = 0.1
 
 @dataclass(frozen=True)
 class StructureEvidence:
-    """What is known of one structure of a result.
+    """Volume, position and features of one structure of a result.
 
     Attributes:
         name: of the structure.
@@ -46,7 +46,7 @@ class StructureEvidence:
 
 
 def structure_evidence(name: str, near: Surroundings | None, grid: Grid, cohort: Cohort | None) -> StructureEvidence:
-    """Look at a structure as it was delivered.
+    """Features of a structure as it was delivered.
 
     Args:
         name: of the structure.

@@ -12,7 +12,7 @@ from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.review.probabilities import Box, Floats, bounding_box, probability_of
 
 NEAR_MM = 12.0
-"""What is further from a contour than this is no question of the contour."""
+"""Doubt farther from a contour than this is not counted to the contour."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from AutofocusCore.review.probabilities import Floats
 SMOOTH_MM = 5.0
 DOUBTFUL = 0.15
 HILL = 0.1
-"""Hills whose saddle is less than this share of the highest hill below them are one."""
+"""Hills are joined if their saddle is less than this share of the highest hill below them."""
 FEWEST_VOXELS = 4
 """Along each axis: the smoothing filter takes no fewer."""
 SMALLEST_ML = 0.05

@@ -15,7 +15,7 @@ Floats = npt.NDArray[np.float32]
 Box = tuple[slice, slice, slice]
 
 LEAST = 1e-6
-"""Probabilities below this are taken for it, so that their logarithm is finite."""
+"""Smaller probabilities are set to this, so that their logarithm is finite."""
 
 
 def calibrated(probabilities: Floats, temperature: float) -> Floats:

@@ -1,9 +1,9 @@
 """Quality estimates: the Dice that a contour would probably have, with the interval that holds it in 80 of 100 cases.
 
-A linear model on the logit of Dice. Each feature is measured against its mean and spread in that structure; each
-structure has its own weights, drawn towards common ones, so that a few dozen patients suffice; its own level, and its
-own spread of what the model leaves unexplained. The interval's ends are quantiles of that remainder, from patients left
-out in turn.
+A linear model on the logit of Dice. Each feature is standardised by its mean and spread in that structure. Each
+structure has its own weights (regularised towards common ones, so that a few dozen patients are enough), its own level
+and its own standard deviation of the residuals. The interval's ends are quantiles of these residuals, from
+leave-one-out cross-validation over the patients.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ COVERAGE = 0.8
 
 
 LIMIT = 4.0
-"""Spreads from the mean beyond which a feature counts no more."""
+"""Features are clipped to this many spreads from their mean."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class StructureQuality:
 
 @dataclass(frozen=True)
 class QualityModel:
-    """Numbers that turn features into estimates.
+    """Parameters that turn features into estimates.
 
     Attributes:
         features: names of the features, which must be those of this version.
@@ -83,7 +83,7 @@ class QualityModel:
         return own.level + self.told(own, features)
 
     def told(self, own: StructureQuality, features: Sequence[float]) -> float:
-        """What the features add to the structure's level."""
+        """Contribution of the features to the structure's level."""
         scaled = (np.asarray(features) - np.asarray(own.mean)) / np.asarray(own.spread)
         return float(np.clip(scaled, -LIMIT, LIMIT) @ np.asarray(own.weights))
 

@@ -53,7 +53,7 @@ def test_a_segment_that_is_no_structure_or_is_there_twice_is_an_error(tmp_path: 
 
 def test_a_damaged_segmentation_is_named_and_other_label_maps_are_taken_by_value(tmp_path: Path) -> None:
     (tmp_path / "c.seg.nrrd").write_bytes(b"not a segmentation")
-    with pytest.raises(InputError, match=r"c\.seg\.nrrd is no segmentation of Slicer, or damaged"):
+    with pytest.raises(InputError, match=r"c\.seg\.nrrd is not a segmentation of Slicer, or is damaged"):
         segments_by_name(tmp_path / "c.seg.nrrd", STRUCTURES)
     assert segments_by_name(tmp_path / "c.nii.gz", STRUCTURES) == {}
 

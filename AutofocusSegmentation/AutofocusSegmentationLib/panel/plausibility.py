@@ -11,7 +11,7 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from AutofocusCore.errors import AutofocusError
-from AutofocusCore.images.intensity import look, modality_warning
+from AutofocusCore.images.intensity import modality_warning, recognise
 from AutofocusCore.images.plausible import check_size
 from AutofocusSegmentationLib.panel.sample_data import is_synthetic
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot, snapshot
@@ -59,7 +59,7 @@ def _about_values(image: VolumeSnapshot, channel: dict[str, Any], stated: str | 
     sample = np.ascontiguousarray(values[:: max(1, values.size // SAMPLES)], np.float32)
     if sample.size == 0 or not np.isfinite(sample).all():
         return []  # the engine reports what is wrong
-    if wanted == "CT" and look(sample).kind == "CT+1024":
+    if wanted == "CT" and recognise(sample).kind == "CT+1024":
         sentence = _(
             "{name} looks like a CT stored as HU + 1024. It is brought to Hounsfield units before it is segmented; "
             "check the result with care, or load the original DICOM series."

@@ -94,4 +94,4 @@ def test_a_batch_says_even_quietly_what_it_leaves_out(
     (tmp_path / "scans" / "anna_seg.nii.gz").touch()
     done = autofocus_here("batch", "scans", "-m", tiny_model, "-o", "out", "--device", "cpu", "--quiet")
     assert done.returncode == 0, done.stderr
-    assert "autofocus: warning: 1 file is left out, for its name says" in done.stderr
+    assert "autofocus: warning: 1 file is skipped because its name says" in done.stderr

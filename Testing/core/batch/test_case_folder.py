@@ -56,8 +56,8 @@ def test_label_maps_beside_their_images_are_left_out_and_counted(tmp_path: Path)
     cases, lines = read(tmp_path, CT)
     assert [case.name for case in cases] == ["anna", "bert_ct", "carl", "lonely_labels"]
     assert lines == [
-        f"1 file is left out, for it is a segmentation (.seg.nrrd): carl.seg.nrrd{IN_A_TABLE}",
-        "5 files are left out, for their names say that they are label maps or the like of other images: "
+        f"1 file is skipped because it is a segmentation (.seg.nrrd): carl.seg.nrrd{IN_A_TABLE}",
+        "5 files are skipped because their names say that they are label maps or maps of other images: "
         f"anna_seg.nii.gz, bert_liver_mask.nrrd, carl_probabilities.nrrd and 2 more{IN_A_TABLE}",
     ]
 
@@ -69,7 +69,7 @@ def test_a_label_map_of_an_earlier_run_is_known_by_its_legend(tmp_path: Path) ->
     cases, lines = read(tmp_path, CT)
     assert [case.name for case in cases] == ["anna", "bert"]
     assert lines == [
-        f"1 file is left out, for the sidecar beside it says that it is a label map: result.nii.gz{IN_A_TABLE}"
+        f"1 file is skipped because the sidecar beside it says that it is a label map: result.nii.gz{IN_A_TABLE}"
     ]
 
 
@@ -78,7 +78,7 @@ def test_another_modality_of_a_patient_is_left_out_where_the_wanted_one_is_there
     cases, lines = read(tmp_path, CT)
     assert [case.name for case in cases] == ["anna_ct", "carl_t1", "ct_bert"]
     assert lines == [
-        "2 files are left out, for they are further images of cases that have one for CT (*ct*, *phantom*): "
+        "2 files are skipped because they are further images of cases that have one for CT (*ct*, *phantom*): "
         f"anna_t1.nii.gz, t2_bert.nii.gz{IN_A_TABLE}",
         "1 image is segmented though the name says another modality than CT (*ct*, *phantom*): carl_t1.nii.gz; check "
         "the result with care, or list the cases in a table.",
@@ -91,10 +91,10 @@ def test_case_folders_and_files_beside_them_are_read_together(tmp_path: Path) ->
     cases, lines = read(tmp_path, CT)
     assert [case.name for case in cases] == ["atlas", "p1", "p2"]
     assert lines == [
-        f"1 folder is left out, for it holds the results of a batch: old/{IN_A_TABLE}",
-        "1 folder is left out, for its name says that it is a label map or the like of other images: "
+        f"1 folder is skipped because it holds the results of a batch: old/{IN_A_TABLE}",
+        "1 folder is skipped because its name says that it is a label map or a map of other images: "
         f"masks/{IN_A_TABLE}",
-        f"1 folder is left out, for it holds no image: notes/{IN_A_TABLE}",
+        f"1 folder is skipped because it holds no image: notes/{IN_A_TABLE}",
     ]
 
 
@@ -118,9 +118,9 @@ def test_files_that_fit_no_channel_are_counted(tmp_path: Path) -> None:
     cases, lines = read(tmp_path, DUO)
     assert [(case.name, case.problem is None) for case in cases] == [("A", True), ("B", False), ("C", True)]
     assert lines == [
-        "1 file is left out, for its name says that it is a label map or the like of other images: "
+        "1 file is skipped because its name says that it is a label map or a map of other images: "
         f"A_t1_seg.nii.gz{IN_A_TABLE}",
-        f"1 file is left out, for it fits no channel (T1: *t1*; T2: *t2*): flairs.nii.gz{IN_A_TABLE}",
+        f"1 file is skipped because it fits no channel (T1: *t1*; T2: *t2*): flairs.nii.gz{IN_A_TABLE}",
     ]
 
 
@@ -140,10 +140,10 @@ def test_what_is_left_out_of_case_folders_is_said_once_for_all(tmp_path: Path) -
     touch(tmp_path, *(f"p{n}/{name}" for n in range(5) for name in ("t1.nii", "t2.nii", "dose.nii", "s.seg.nrrd")))
     _, lines = read(tmp_path, DUO)
     assert lines == [
-        f"5 files are left out, for they are segmentations (.seg.nrrd): p0/s.seg.nrrd, p1/s.seg.nrrd, p2/s.seg.nrrd "
+        f"5 files are skipped because they are segmentations (.seg.nrrd): p0/s.seg.nrrd, p1/s.seg.nrrd, p2/s.seg.nrrd "
         f"and 2 more{IN_A_TABLE}",
-        "5 files are left out, for they fit no channel (T1: *t1*; T2: *t2*): p0/dose.nii, p1/dose.nii, p2/dose.nii and "
-        f"2 more{IN_A_TABLE}",
+        "5 files are skipped because they fit no channel (T1: *t1*; T2: *t2*): p0/dose.nii, p1/dose.nii, p2/dose.nii "
+        f"and 2 more{IN_A_TABLE}",
     ]
 
 
@@ -159,7 +159,7 @@ def test_images_of_other_formats_are_counted_and_companions_of_images_are_not(tm
     cases, lines = read(tmp_path, CT)
     assert [case.name for case in cases] == ["a", "b"]
     assert lines == [
-        "2 files are left out, for they are of none of the formats .nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd: "
+        "2 files are skipped because they are of none of the formats .nii.gz, .nii, .nrrd, .nhdr, .mha, .mhd: "
         f"c.mgz, d.dcm{IN_A_TABLE}"
     ]
 
@@ -198,7 +198,7 @@ def test_another_weighting_of_the_same_patient_is_no_case(tmp_path: Path) -> Non
     cases, lines = read(tmp_path, HIPPOCAMPUS)
     assert [case.name for case in cases] == ["s1_T1w", "s2_T1w", "s3_t1ce"]
     assert lines == [
-        "3 files are left out, for they are further images of cases that have one for T1 (*hippocampus*, *t1*): "
+        "3 files are skipped because they are further images of cases that have one for T1 (*hippocampus*, *t1*): "
         f"s1_T2w.nii.gz, s2_FLAIR.nii.gz, s3_t2f.nii.gz{IN_A_TABLE}"
     ]
 
@@ -263,7 +263,7 @@ def test_a_patients_folder_may_hold_folders_without_images(tmp_path: Path) -> No
         ("p2", "scan.nii.gz"),
         ("p3", "x.nii.gz"),
     ]
-    assert lines == [f"2 folders are left out, for they hold no images: p1/screenshots/, p3/notes/{IN_A_TABLE}"]
+    assert lines == [f"2 folders are skipped because they hold no images: p1/screenshots/, p3/notes/{IN_A_TABLE}"]
 
 
 def test_the_slices_of_a_folder_are_the_case_and_not_what_lies_in_a_folder_below(tmp_path: Path) -> None:
@@ -273,7 +273,7 @@ def test_the_slices_of_a_folder_are_the_case_and_not_what_lies_in_a_folder_below
     cases, lines = read(tmp_path, CT)
     assert [case.images for case in cases] == [(str(tmp_path / "p1"),)]
     why = "it lies inside the folder of a DICOM series, which is the case"
-    assert lines == [f"1 folder is left out, for {why}: p1/more/{IN_A_TABLE}"]
+    assert lines == [f"1 folder is skipped because {why}: p1/more/{IN_A_TABLE}"]
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Named pipes are POSIX's.")

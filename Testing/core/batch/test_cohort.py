@@ -61,7 +61,7 @@ def test_a_table_may_say_more_of_a_case(tmp_path: Path) -> None:
         ("case,ct\n,b\n", "Row 2 of .* has no case name"),
         ("case,ct\na,b\na,c\n", "Two cases are named a"),
         ("case,ct\na/1,b\nA:1,c\n", "cases a/1 and A:1 would write the same files"),
-        ('case,ct\n"a,b\n', "is no CSV"),
+        ('case,ct\n"a,b\n', "is not a valid CSV file"),
         ("case,ct\n" + "n" * 200 + ",b\n", "is too long"),
     ],
 )

@@ -75,7 +75,7 @@ def test_several_series_are_named_and_one_is_asked_for(write_series: WriteSeries
     write_series(axial(5), uid="1.2.826.0.1.111111")
     folder = write_series(axial(7), uid="1.2.826.0.1.222222", SeriesNumber=8, SeriesDescription="Abdomen soft")
     text = refusal(folder)
-    for part in ("2 series", '7 "Thorax" (CT, 5 slices)', '8 "Abdomen soft" (CT, 7 slices)', "say which"):
+    for part in ("2 series", '7 "Thorax" (CT, 5 slices)', '8 "Abdomen soft" (CT, 7 slices)', "choose one"):
         assert part in text
     for wanted, count in ((8, 7), ("8", 7), ("abdomen SOFT", 7), ("1.2.826.0.1.111111", 5), ("Thorax", 5)):
         assert read_image(folder, series=wanted).image.GetSize()[2] == count
@@ -127,7 +127,7 @@ def test_uneven_distances_are_refused_and_small_ones_noted(write_series: WriteSe
     assert "uneven distances" in refusal(write_series(uneven))
     slight = axial(6)
     slight[3, 2] += 0.1
-    assert "taken as even" in read_image(write_series(slight, folder="slight")).warnings[0]
+    assert "treated as evenly spaced" in read_image(write_series(slight, folder="slight")).warnings[0]
 
 
 def test_mixed_orientations_are_named(write_series: WriteSeries) -> None:
@@ -207,7 +207,7 @@ def test_a_truncated_slice_is_named(write_series: WriteSeries) -> None:
 def test_colour_and_positionless_series_are_refused(write_series: WriteSeries) -> None:
     assert "colour" in refusal(write_series(axial(3), SamplesPerPixel=3, folder="colour"))
     lost = write_series(axial(3), folder="lost", ImagePositionPatient=None)
-    assert "where its slices lie" in refusal(lost)
+    assert "the positions of its slices" in refusal(lost)
 
 
 @pytest.mark.parametrize(
@@ -261,7 +261,7 @@ def test_the_real_tilted_series_keeps_its_slices(reference_data: Path) -> None:
         ("prostatex_mr_oblique/missing_slice", ("slices missing", "6.0 mm between", "3.0 mm apart")),
         ("dicom2nifti/mr_mixed_orientation", ("different orientation", "2 sagittal", "2 axial")),
         ("dicom2nifti/mr_siemens_mosaic_4d", ("mosaic", "dcm2niix")),
-        ("prostatex_mr_oblique", ("2 series", "t2_tse_tra_320_p2", "ep2d_diff_tra_DYNDISTCALC_BVAL", "say which")),
+        ("prostatex_mr_oblique", ("2 series", "t2_tse_tra_320_p2", "ep2d_diff_tra_DYNDISTCALC_BVAL", "choose one")),
     ],
 )
 def test_real_series_that_are_no_volume_are_refused(reference_data: Path, name: str, parts: tuple[str, ...]) -> None:

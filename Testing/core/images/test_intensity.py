@@ -12,7 +12,7 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images import read_image
 from AutofocusCore.images.body import body_mask, bounding_region
 from AutofocusCore.images.geometry import Grid, model_grid
-from AutofocusCore.images.intensity import look, modality_warning, normalise, outside_value, statistics
+from AutofocusCore.images.intensity import modality_warning, normalise, outside_value, recognise, statistics
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import Normalization
 from AutofocusCore.phantom import make_phantom
@@ -67,11 +67,11 @@ def test_a_mask_without_contrast_is_refused() -> None:
 
 def test_real_mr_and_ct_are_told_apart(reference_data: Path) -> None:
     for path in sorted((reference_data / "hippocampus" / "imagesTr").glob("*.nii.gz"))[::11]:
-        assert look(values_of(path)).kind is None, path
+        assert recognise(values_of(path)).kind is None, path
     for path in sorted((reference_data / "ct_openkbp_hn" / "imagesVa").glob("*.nii.gz")):
-        assert look(values_of(path)).kind == "CT+1024", path
+        assert recognise(values_of(path)).kind == "CT+1024", path
     for name in ("example_ct.nii.gz", "example_ct_sm.nii.gz", "example_ct_dicom"):
-        assert look(values_of(reference_data / "ct_totalsegmentator" / name)).kind == "CT", name
+        assert recognise(values_of(reference_data / "ct_totalsegmentator" / name)).kind == "CT", name
     odd = reference_data / "odd_geometry"
     for path in (
         odd / "niivue" / "FLAIR.nrrd",
@@ -79,13 +79,13 @@ def test_real_mr_and_ct_are_told_apart(reference_data: Path) -> None:
         odd / "prostatex_mr_oblique" / "ProstateX-0218_t2_tra",
         reference_data / "ct_totalsegmentator" / "example_mr_sm.nii.gz",
     ):
-        assert look(values_of(path)).kind is None, path
+        assert recognise(values_of(path)).kind is None, path
 
 
 def test_a_phantom_looks_like_ct_and_an_abdomen_without_air_does_too() -> None:
     values = sitk.GetArrayFromImage(make_phantom(3)[0])
-    assert look(values).kind == "CT"
-    assert look(values[20:60, 40:80, 50:90]).kind == "CT"
+    assert recognise(values).kind == "CT"
+    assert recognise(values[20:60, 40:80, 50:90]).kind == "CT"
 
 
 def test_the_wrong_modality_is_remarked_on() -> None:

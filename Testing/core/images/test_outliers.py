@@ -1,4 +1,4 @@
-"""Outliers, padding and offsets: what would steer the network is cut down, left out or shifted, and said."""
+"""Outliers, padding and offsets: what would mislead the network is clipped, left out or shifted, with a warning."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.intensity import modality_warning
-from AutofocusCore.images.outliers import tame
+from AutofocusCore.images.outliers import clip_outliers
 from AutofocusCore.images.preparing import Prepared, prepare
 from AutofocusCore.models import Channel, Normalization
 from AutofocusCore.phantom import make_phantom
@@ -61,21 +61,21 @@ def test_air_of_a_ct_is_no_padding_though_it_has_one_value() -> None:
     values = np.full((12, 12, 12), -1000, dtype=np.int16)
     values[3:9, 3:9, 3:9] = np.random.default_rng(0).normal(40, 30, (6, 6, 6))
     image = sitk.GetImageFromArray(values)
-    assert tame(image, "CT", air=-1000.0).image is image
-    assert "is padded with -1000" in tame(image, "MR").warnings[0]
+    assert clip_outliers(image, "CT", air=-1000.0).image is image
+    assert "is padded with -1000" in clip_outliers(image, "MR").warnings[0]
 
 
 def test_ordinary_values_pass_unchanged() -> None:
     for values in (TISSUE, (TISSUE > 300).astype(np.uint8), np.where(TISSUE > 250, TISSUE + 900, 0)):
         image = sitk.GetImageFromArray(values)
-        assert tame(image, "x").image is image
+        assert clip_outliers(image, "x").image is image
 
 
 def test_real_scans_have_neither_outliers_nor_padding(reference_data: Path) -> None:
     paths = [*sorted((reference_data / "hippocampus" / "imagesTr").glob("*.nii.gz"))[:5]]
     paths += sorted((reference_data / "ct_openkbp_hn" / "imagesTr").glob("*.nii.gz"))[:1]
     for path in paths:
-        assert tame(sitk.ReadImage(str(path)), path.name).warnings == ()
+        assert clip_outliers(sitk.ReadImage(str(path)), path.name).warnings == ()
 
 
 @pytest.mark.parametrize("scale", [1e-9, 1e-20, 1e6])
@@ -115,7 +115,7 @@ def test_a_ct_turned_upside_down_gets_a_warning_though_its_air_and_body_have_cha
     for stated in (None, "CT"):
         assert modality_warning("x", "CT", ct, stated, "CT") is None
         assert "Check the result with care" in (modality_warning("x", "CT", -1024 - ct, stated, "CT") or "")
-    assert "turned upside down" in (modality_warning("x", "CT", -1024 - ct, "CT", "CT") or "")
+    assert "inverted grey values" in (modality_warning("x", "CT", -1024 - ct, "CT", "CT") or "")
     noisy = ct + np.random.default_rng(0).normal(0, 60, ct.shape)
     assert modality_warning("x", "CT", noisy, None, "CT") is None
 

@@ -51,7 +51,7 @@ def test_labels_without_a_legend_need_a_model(labels: sitk.Image, tmp_path: Path
 
 
 def test_a_scan_is_no_labelmap(write_random_image: Callable[..., Path]) -> None:
-    with pytest.raises(InputError, match="no labels"):
+    with pytest.raises(InputError, match="not labels"):
         read_result(write_random_image(), NAMED)
 
 

@@ -24,20 +24,20 @@ from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, damaged
 from AutofocusCore.io.python_process import module_command
 
 SECONDS = 4
-"""Limit of the processor's time for the first megabytes, after ITK is loaded; waiting for a busy machine is free."""
+"""Seconds of processor time for the first megabytes, after ITK is loaded; time spent waiting does not count."""
 BYTES_A_SECOND = 4_000_000
 WAIT = 30
-"""Times that limit which may pass on the clock, where the machine is busy or the disk slow."""
+"""Clock time allowed, as a multiple of that limit: the machine may be busy or the disk slow."""
 SECONDS_TO_LOAD = 120
-"""Time on the clock to load ITK's libraries."""
+"""Seconds of clock time for loading ITK's libraries."""
 TOO_LONG = [getattr(signal, name) for name in ("SIGALRM", "SIGXCPU") if hasattr(signal, name)]
-"""Signals that end the other process at its limits of time."""
+"""Signals that end the other process when it exceeds its time limits."""
 ADDRESS_SPACE = 3 * 1024**3
 """Memory limit of the other process: what its libraries map, and a gigabyte."""
 
 
 @dataclass(frozen=True)
-class About:
+class ItkHeader:
     """ITK's information about a file."""
 
     size: tuple[int, ...]
@@ -48,7 +48,7 @@ class About:
     kind: str
 
 
-class Apart:
+class ItkProcess:
     """Files read by one of ITK's readers in another process; temporary files are removed after the `with` block.
 
     Args:
@@ -69,7 +69,7 @@ class Apart:
         self._about_only = about_only
         self._stack = ExitStack()
 
-    def __enter__(self) -> Apart:
+    def __enter__(self) -> ItkProcess:
         folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="autofocus-")))
         self._folder = folder
         stored = sum(path.stat().st_size for path in self._files)
@@ -125,8 +125,7 @@ class Apart:
         if -done.returncode in TOO_LONG:
             raise self._too_long()
         raise InputError(
-            f"{self._name} is damaged or hostile: ITK's reader of this format broke down on it (status "
-            f"{done.returncode})",
+            f"{self._name} is damaged or hostile: ITK's reader of this format crashed (status {done.returncode})",
             "copy or download it again, or export the image in another format",
         )
 
@@ -145,11 +144,11 @@ class Apart:
         return damaged(self._files[0])
 
     @property
-    def about(self) -> list[About]:
+    def about(self) -> list[ItkHeader]:
         """ITK's information about each file."""
         found: list[dict[str, Any]] = json.loads((self._folder / "about.json").read_text())
         return [
-            About(
+            ItkHeader(
                 size=tuple(one["size"]),
                 spacing=tuple(one["spacing"]),
                 origin=tuple(one["origin"]),

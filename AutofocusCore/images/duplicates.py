@@ -1,7 +1,7 @@
-"""Slices of a DICOM series that came twice: the same pixels at the same place, under another instance UID.
+"""Duplicate slices of a DICOM series: the same pixels at the same position, with another instance UID.
 
-An archive that was asked twice, or a disk that a series was copied to twice, makes such series. They would look like a
-series of several volumes, or like one with several images at some positions.
+They come from a series that was exported or copied twice, and would look like a series of several volumes, or like one
+with several images at some positions.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def digests_of(slices: Sequence[Slice]) -> list[bytes]:
     return [hashlib.sha256(np.ascontiguousarray(plane).tobytes()).digest() for plane in pixels_of(slices)]
 
 
-def without_doubles(planes: Planes, digests: Digests) -> tuple[Planes, tuple[Slice, ...]]:
-    """The slices at each place without those that came twice, and those that were left out.
+def without_duplicates(planes: Planes, digests: Digests) -> tuple[Planes, tuple[Slice, ...]]:
+    """The slices at each position without duplicates, and the duplicates.
 
-    A plane may look the same in several volumes of a 4-D series (an empty one does). So as many slices stay at every
-    place as differ at the place where most differ.
+    A plane may look the same in several volumes of a 4-D series (an empty one does). So the number of slices kept at
+    every position is the largest number of different slices at any position.
 
     Args:
         planes: the slices at each place.
