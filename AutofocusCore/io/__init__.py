@@ -1,1 +1,1 @@
-"""Files: written aside and then renamed, NRRD volumes, and the results of a run."""
+"""Files: atomic writing (temporary name, then rename), NRRD volumes, and the results of a run."""

@@ -1,9 +1,9 @@
-"""Names for files that are being written, by which a file of a killed process is told from one in the making.
+"""Temporary names of files that are being written; they show whether the writing process still runs.
 
     .autofocus-part-<computer>-<process>-<random>.seg.nrrd
 
-A file whose process on this computer is no more is a leftover. Whoever writes next to it, or a batch that goes on,
-removes it. Those of other computers (a shared disk) and of unknown origin count as leftovers after a day.
+A file whose process on this computer has ended is a leftover. The next process that writes into the folder, or a batch
+that continues, removes it. Files of other computers (a shared disk) and of unknown origin are leftovers after a day.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ NAME = re.compile(re.escape(PREFIX) + r"([0-9a-f]{6})-([0-9]{1,10})-[0-9a-f]{16}
 
 
 def aside_name(final: Path, suffix: str = "") -> Path:
-    """A new name in the same folder, so that renaming it to `final` is one step."""
+    """A new temporary name in the folder of `final`, so that renaming is one step."""
     return final.parent / f"{PREFIX}{_computer()}-{os.getpid()}-{secrets.token_hex(8)}{suffix}"
 
 
 def remove_leftovers(folder: str | os.PathLike[str]) -> int:
-    """Remove what ended processes left aside in a folder (not in those below it); how many files and folders."""
+    """Remove the leftovers in a folder, but not in its subfolders; returns the number of files and folders."""
     removed = 0
     try:
         entries = [Path(entry.path) for entry in os.scandir(folder) if entry.name.startswith(PREFIX)]
@@ -48,7 +48,7 @@ def remove_leftovers(folder: str | os.PathLike[str]) -> int:
 
 
 def is_leftover(path: Path) -> bool:
-    """Whether no process is writing the file (or folder) any more."""
+    """Whether the process that wrote the file (or folder) has ended."""
     found = NAME.fullmatch(path.name)
     if found and found[1] == _computer():
         return not _is_running(int(found[2]))
@@ -63,7 +63,7 @@ def _computer() -> str:
 
 
 def _is_running(process: int) -> bool:
-    """Whether there is a process of that number; in doubt, yes."""
+    """Whether a process with this number runs; if that cannot be found out, true."""
     if process == os.getpid():
         return True
     if sys.platform == "win32":  # where signal 0 would be Ctrl-C
@@ -84,7 +84,7 @@ def _is_running_on_windows(process: int) -> bool:
     kernel = getattr(ctypes, "windll").kernel32  # noqa: B009  (the type checker knows it on Windows only)
     handle = kernel.OpenProcess(query, False, process)
     if not handle:
-        return bool(kernel.GetLastError() == 5)  # access denied: somebody's
+        return bool(kernel.GetLastError() == 5)  # access denied: it runs for another user
     try:
         return not kernel.GetExitCodeProcess(handle, ctypes.byref(code)) or code.value == still_active
     finally:

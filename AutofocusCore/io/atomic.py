@@ -1,15 +1,15 @@
-"""Write aside, then rename: a file has its final name only when all of it is there.
+"""Atomic writing: a file is written under a temporary name and renamed when it is complete.
 
     with Staging() as staging:
         write(staging.aside("out.seg.nrrd"))      # .autofocus-part-<random>.seg.nrrd in the same folder
         write(staging.aside("volumes.csv"))
-    # here, and not before, both have their names; after an error or Ctrl-C neither is there, and what they would have
-    # replaced is as it was
+    # only here do both get their final names; after an error or Ctrl-C neither exists, and existing files of these
+    # names are unchanged
 
-A signal that comes while files get their names, which takes no time, has its effect when all have them.
+A signal that arrives during the renaming, which takes milliseconds, takes effect after it.
 
-The aside name is noted before the file exists, so that `discard_all`, called last by the command line, misses nothing.
-What a killed process left aside is removed by the next one that writes into the same folder (aside.py).
+The temporary name is recorded before the file exists, so that `discard_all`, which the command line calls last, finds
+every file. Leftovers of a killed process are removed by the next one that writes into the same folder (aside.py).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from types import TracebackType
 from AutofocusCore.errors import OutputError
 from AutofocusCore.io.aside import aside_name, remove_leftovers
 
-SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz", ".mrk.json")  # two-part extensions, which writers look at as a whole
+SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz", ".mrk.json")  # two-part extensions
 
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that end a process, as far as the system has them
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")  # those that end a process, if the system has them
 
 _noted: set[Path] = set()
-_naming = threading.RLock()  # held while files get their names
+_naming = threading.RLock()  # held during the renaming
 
 
 def suffix_of(path: str | os.PathLike[str]) -> str:
@@ -47,24 +47,23 @@ def stem_of(path: str | os.PathLike[str]) -> str:
 
 
 class Staging:
-    """Files written aside that get their names together when the block ends well, and vanish when it does not.
+    """Files that get their final names together at the end of the `with` block, and are removed if it fails.
 
     Args:
-        lasting: whether the bytes are to be on the disk before a file has its name; not needed for files that are read
-            at once and thrown away.
+        lasting: whether to flush the bytes to the disk before the renaming; not needed for temporary files.
     """
 
     def __init__(self, *, lasting: bool = True) -> None:
         self._lasting = lasting
         self._pairs: list[tuple[Path, Path]] = []
         self._folders: list[Path] = []
-        self._swept: set[Path] = set()  # folders that leftovers were sought in
+        self._swept: set[Path] = set()  # folders already searched for leftovers
 
     def __enter__(self) -> Staging:
         return self
 
     def aside(self, final: str | os.PathLike[str]) -> Path:
-        """The path to write to; it becomes `final` (same folder, hence a rename on one file system)."""
+        """The temporary path to write to; it is renamed to `final` in the same folder."""
         final = Path(final)
         if final.parent not in self._swept:
             self._swept.add(final.parent)
@@ -75,7 +74,7 @@ class Staging:
         return part
 
     def folder(self, path: str | os.PathLike[str]) -> Path:
-        """Make a folder (and its parents) for what follows; folders made here vanish with a failure."""
+        """Make a folder (and its parents); if the block fails, new folders are removed."""
         path = Path(path)
         missing = [folder for folder in (path, *path.parents) if not folder.exists()]
         self._folders += missing
@@ -87,7 +86,7 @@ class Staging:
 
     @property
     def finals(self) -> list[Path]:
-        """The final names, in the order in which they were asked for."""
+        """The final names, in the order of the calls of `aside`."""
         return [final for _, final in self._pairs]
 
     def __exit__(
@@ -107,7 +106,7 @@ class Staging:
             raise cannot_write(self._place_of(error), error) from error
 
     def _place_of(self, error: OSError) -> Path:
-        """The final name of the file that an error is about: the one it names, else the one written last."""
+        """The final name of the file that caused an error: the one in the error, else the last one."""
         named = {str(part): final for part, final in self._pairs}
         if str(error.filename) in named:
             return named[str(error.filename)]
@@ -130,7 +129,7 @@ class Staging:
 
 @contextlib.contextmanager
 def joined(staging: Staging | None) -> Iterator[Staging]:
-    """The caller's block if there is one, else one of our own, which ends here."""
+    """The caller's staging if there is one, else a new one that ends with this block."""
     if staging is not None:
         yield staging
     else:
@@ -139,13 +138,13 @@ def joined(staging: Staging | None) -> Iterator[Staging]:
 
 
 def write_text(path: str | os.PathLike[str], text: str) -> None:
-    """Write a small text file as a whole or not at all."""
+    """Write a small text file atomically."""
     with Staging() as staging:
         staging.aside(path).write_text(text, encoding="utf-8", newline="")
 
 
 def cannot_write(path: Path, error: OSError) -> OutputError:
-    """The sentence for an operating system error met while writing `path`."""
+    """The error for an operating system error while writing `path`."""
     reason = error.strerror or str(error)
     return OutputError(
         f"Cannot write {path}: {reason[:1].lower()}{reason[1:]}",
@@ -154,18 +153,18 @@ def cannot_write(path: Path, error: OSError) -> OutputError:
 
 
 def discard_all() -> None:
-    """Remove every file of this process that is still aside; those that are getting their names just now get them."""
+    """Remove every temporary file of this process; a renaming in progress is completed."""
     with _naming:
         for part in list(_noted):
             _remove(part)
 
 
 def _rename_all(pairs: Sequence[tuple[Path, Path]]) -> None:
-    """Give all files their names; if one cannot have it, none has, and what others had replaced comes back."""
+    """Rename all files; if one fails, the others are undone and replaced files are restored."""
     for _, final in pairs:
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(final))
-    kept: list[Path] = []  # other names of the files that were there before, as far as there were any
+    kept: list[Path] = []  # second names of the existing files that are replaced
     try:
         for part, final in pairs:
             if part != pairs[-1][0]:  # nothing can fail after the last
@@ -182,7 +181,7 @@ def _rename_all(pairs: Sequence[tuple[Path, Path]]) -> None:
 
 
 def _keep(final: Path, old: Path) -> None:
-    """Give the file that is about to be replaced, if there is one, a second name; without links, another one."""
+    """Give an existing file a second name (hard link; without links, rename it), to restore it if necessary."""
     if not os.path.lexists(final):
         return
     try:
@@ -196,14 +195,14 @@ def _take_back(pairs: Sequence[tuple[Path, Path]], kept: Sequence[Path]) -> None
         with contextlib.suppress(OSError):
             if os.path.lexists(old):
                 old.replace(final)
-                _unlink(old)  # where both were names of one file, renaming did nothing
+                _unlink(old)  # if both were names of one file, renaming did nothing
             elif not part.exists():
                 final.unlink()
 
 
 @contextlib.contextmanager
 def _signals_held() -> Iterator[None]:
-    """What signals do, they do at the end of the block. Only the main thread gets any, and only it can hold them."""
+    """Delay the effect of signals to the end of the block; only the main thread receives signals and can hold them."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -6,7 +6,7 @@ more than half a voxel. An outline through the centres of the outermost voxels, 
 on every side.
 
 A hole is joined to its outer outline by a channel of no width, there and back ("keyhole", DICOM PS3.3 C.8.8.6.3): one
-polygon then says it all, to readers that combine contours by exclusive or and to readers that fill each of them.
+polygon then works for readers that combine contours by exclusive or and for readers that fill each contour.
 
     +-----------+
     |           |
@@ -29,7 +29,7 @@ from AutofocusCore.io.dicom_objects import need
 Points = npt.NDArray[np.float64]
 
 CLEAR_OF_CENTRES = 0.25
-"""Channels run so far beside the rows of voxel centres, on which readers would differ."""
+"""Distance of channels from the rows of voxel centres, where readers would give different results."""
 
 
 def outlines(mask: npt.NDArray[np.bool_]) -> list[Points]:
@@ -95,7 +95,7 @@ class _Channel(NamedTuple):
 
 
 def _walk(number: int, first: int, rings: list[Points], channels: dict[int, list[_Channel]]) -> list[Points]:
-    """The points of a ring from one of its vertices on, and back to the vertex before, with all that hangs on it."""
+    """The points of a ring from one of its vertices round to the vertex before it, with the holes joined to it."""
     ring = rings[number]
     leaving: dict[int, list[_Channel]] = {}
     for channel in sorted(channels.get(number, []), key=lambda one: one.way):

@@ -79,7 +79,7 @@ class Algorithm:
 
     @classmethod
     def of_provenance(cls, record: Any) -> Algorithm:
-        """From the provenance in a result's header; "unknown" where there is none."""
+        """From the provenance in a result's header; "unknown" if there is none."""
         record = record if isinstance(record, dict) else {}
         model = record.get("model") if isinstance(record.get("model"), dict) else {}
         return cls(
@@ -118,9 +118,9 @@ def check_dicom_packages(kind: str) -> None:
 
 
 def shared_attributes(header: Any) -> dict[str, Any]:
-    """Patient and study of a source image, blank where it says nothing, texts decoded.
+    """Patient and study of a source image, blank if missing, with decoded texts.
 
-    Names and the like are given as text, because a copied value would bring the source's character set along.
+    Names are given as text, because a copied value would keep the source's character set.
     """
     values: dict[str, Any] = {name: _text(header, name) for name in SHARED}
     values["StudyInstanceUID"] = values["StudyInstanceUID"] or made_uid(header, "study")
@@ -136,7 +136,7 @@ def shared_attributes(header: Any) -> dict[str, Any]:
 
 
 def frame_of_reference(header: Any) -> str:
-    """The series' frame of reference; where it has none, one made from the series' UID, the same every time."""
+    """The series' frame of reference; if it has none, a UID derived from the series' UID, always the same."""
     return _text(header, "FrameOfReferenceUID") or made_uid(header, "frame of reference")
 
 

@@ -1,7 +1,7 @@
 """DICOM segmentation objects (SEG): labels on the slices of a series, written through highdicom.
 
 One segment a structure, also for a structure without a voxel; empty frames are left out. Codes, colours and the
-algorithm with its checksum stand in each segment's description (PS3.3, C.8.20.4).
+algorithm with its checksum are in each segment's description (PS3.3, C.8.20.4).
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def write_dicom_seg(
         numbers[structure.label] = number
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # remarks on empty frames and on attributes of the source
+            warnings.simplefilter("ignore")  # warnings about empty frames and attributes of the source
             seg = _object(highdicom, numbers[labels], planes, structures, algorithm)
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise InputError(
@@ -89,7 +89,7 @@ def write_dicom_seg(
 
 
 def _completed(header: Any, geometry: Mapping[str, Any]) -> Any:
-    """A copy of a header with what highdicom looks for in a source image and files lack."""
+    """A copy of a header with the attributes that highdicom needs and some files lack."""
     complete = copy.deepcopy(header)
     for name, value in shared_attributes(header).items():
         setattr(complete, name, value)
@@ -107,7 +107,7 @@ def _completed(header: Any, geometry: Mapping[str, Any]) -> Any:
 
 
 def _geometry(highdicom: Any, planes: Sequence[PlaneLike]) -> dict[str, Any]:
-    """Where the planes lie, said by ourselves: not every file says it where highdicom looks."""
+    """Position and orientation of the planes, because not every file has them where highdicom reads them."""
     import numpy as np
 
     first = planes[0]

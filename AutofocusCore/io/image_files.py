@@ -1,4 +1,4 @@
-"""Images written through SimpleITK, and read back, as ITK may not notice a full disk."""
+"""Writes images through SimpleITK and reads them back, because ITK may not notice a full disk."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def write_image(path: Path, image: sitk.Image, *, provenance: Mapping[str, Any] | None = None) -> None:
-    """Write an image, to a name aside, through SimpleITK; read it back, as ITK may not notice a full disk."""
+    """Write an image through SimpleITK to a temporary name, and read it back."""
     import SimpleITK as sitk
 
     from AutofocusCore.io.sheared_nifti import is_sheared, put_axes

@@ -1,4 +1,4 @@
-"""What a path is, without an error for one that may not be looked at, and without opening it."""
+"""Kind of a path (folder, file, pipe or device), without opening it and without an error if access is denied."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_file(path: str | os.PathLike[str]) -> bool:
 
 
 def is_special(path: str | os.PathLike[str]) -> bool:
-    """Whether it is a pipe, a socket or a device, which a reader might wait at for ever."""
+    """Whether it is a pipe, a socket or a device, which could block a reader for ever."""
     mode = _mode(path)
     return mode != 0 and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode)
 

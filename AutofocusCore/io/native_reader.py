@@ -1,7 +1,7 @@
 """ITK's own readers in a process of their own: `python -m AutofocusCore.io.native_reader request.json`.
 
-ITK's readers of rarer formats, and GDCM's decoders of compressed DICOM, are native code that a hostile or damaged file
-can crash, hang or fill the memory with. Here that ends this process and not the one that computes.
+A hostile or damaged file can make ITK's readers of rare formats, and GDCM's decoders of compressed DICOM, crash, hang
+or fill the memory. That ends this process and not the one that computes.
 
 The request: "files" (each a path), "reader" (ITK's name of the one reader that may be used), "frame" (index or null),
 "out" (a folder), and the limits "seconds" (of the processor), "wait" (times as many on the clock) and "bytes". Into
@@ -34,7 +34,7 @@ def limit(seconds: int, wait: int, nbytes: int) -> None:
 
 
 def read(request: dict[str, Any]) -> list[dict[str, Any]]:
-    """Read the files of a request; what is known of each."""
+    """Read the files of a request; returns the header of each."""
     import numpy as np
     import SimpleITK as sitk
 

@@ -17,7 +17,8 @@ list of maps, which ITK reads as a vector image and Slicer as a sequence:
     space origin: (-32,-32,10)
     any key:=any text
 
-Writing without compression is as fast as the disk and does not hold Python's lock, so an application goes on drawing.
+Writing without compression is as fast as the disk and does not hold Python's lock, so that an application stays
+responsive.
 """
 
 from __future__ import annotations
@@ -42,12 +43,12 @@ NRRD_TYPES = {
     "i1": "signed char", "u1": "unsigned char", "i2": "short", "u2": "unsigned short",
     "i4": "int", "u4": "unsigned int", "f4": "float", "f8": "double",
 }  # fmt: skip
-"""The format's words for numpy's types, without byte order."""
+"""NRRD's names of numpy's types, without byte order."""
 
 
 @dataclass(frozen=True)
 class ListAxis:
-    """What tells the maps of a 4-D file apart: "dilation rate", in "voxels"."""
+    """Name and unit of the axis of a 4-D file that lists maps: "dilation rate", "voxels"."""
 
     name: str
     unit: str
@@ -56,9 +57,9 @@ class ListAxis:
 def grid_matrix(
     spacing: Sequence[float], origin: Sequence[float], direction: Sequence[float]
 ) -> npt.NDArray[np.float64]:
-    """The 4×4 matrix of a grid in SimpleITK's words: spacing and origin in mm, nine direction cosines, row by row.
+    """The 4×4 matrix of a grid from SimpleITK's spacing and origin in mm and nine direction cosines, row by row.
 
-    It leads from voxel indices (i, j, k, 1) to millimetres (x, y, z, 1), LPS; the array's index is [k, j, i].
+    It maps voxel indices (i, j, k, 1) to millimetres (x, y, z, 1), LPS; the array's index is [k, j, i].
     """
     matrix = np.eye(4)
     matrix[:3, :3] = np.reshape(np.asarray(direction, dtype=np.float64), (3, 3)) * np.asarray(spacing)
@@ -73,7 +74,7 @@ def write_nrrd(
     *,
     fields: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write an array without compression; the file has its name only when all of it is there.
+    """Write an array without compression, atomically.
 
     Args:
         path: final name.
@@ -82,7 +83,7 @@ def write_nrrd(
         fields: texts to keep in the header, by keys without ":=".
 
     Raises:
-        InputError: another kind of array, or a matrix that places no volume.
+        InputError: another kind of array, or a matrix without an inverse.
         OutputError: the file system refused.
     """
     with Staging(lasting=False) as staging:
@@ -99,7 +100,7 @@ def write_nrrd_to(
     list_axis: ListAxis | None = None,
     compression: int | None = None,
 ) -> None:
-    """Write an array under this very name, which is one aside.
+    """Write an array to exactly this path, which is a temporary name.
 
     Args:
         path, array, index_to_lps, fields: as for `write_nrrd`.
@@ -137,10 +138,10 @@ def _header(
             f"An array of {what} cannot be written as NRRD", "convert it to integers of up to 32 bits or floats"
         )
     if array.ndim not in (3, 4) or 0 in array.shape:
-        raise InputError(f"An array of shape {array.shape} is no volume", "give (z, y, x) or (k, z, y, x)")
+        raise InputError(f"An array of shape {array.shape} is not a volume", "give (z, y, x) or (k, z, y, x)")
     if matrix.shape != (4, 4) or not np.isfinite(matrix).all() or np.linalg.det(matrix[:3, :3]) == 0:
         raise InputError(
-            "The matrix of the volume's axes places no volume", "give 4×4 finite numbers with a determinant"
+            "The matrix of the volume's axes is invalid", "give 4×4 finite numbers with a determinant other than 0"
         )
     several = array.ndim == 4
     directions = [_vector(matrix[:3, axis]) for axis in range(3)]
@@ -160,19 +161,19 @@ def _header(
     lines.append(f"space origin: {_vector(matrix[:3, 3])}")
     for key, value in fields.items():
         if not key or key != key.strip() or key.startswith("#") or ":" in key or not key.isprintable():
-            raise InputError(f"{key!r} is no key for a NRRD header", "use a word")
-        # Only what would be read as another character: pynrrd, unlike others, takes texts as they stand.
+            raise InputError(f"{key!r} is not a valid key of a NRRD header", "use a word")
+        # Escape only what would be read as another character; pynrrd does not unescape texts.
         escaped = re.sub(r"\\(?=[\\n]|$)", r"\\\\", str(value).replace("\r", ""), flags=re.M)
         lines.append(f"{key}:=" + escaped.replace("\n", "\\n"))
     return ("\n".join(lines) + "\n\n").encode()
 
 
 def _vector(values: npt.NDArray[np.float64]) -> str:
-    return "(" + ",".join(repr(float(value)) for value in values) + ")"  # repr: not a bit is lost
+    return "(" + ",".join(repr(float(value)) for value in values) + ")"  # repr: exact
 
 
 def _blocks(array: npt.NDArray[Any]) -> Iterator[memoryview]:
-    """The bytes of the array in order; what is not laid out so is copied, some planes at a time."""
+    """The bytes of the array in order; if its memory layout differs, it is copied, some planes at a time."""
     native = array.dtype.newbyteorder("=")
     if array.flags.c_contiguous and array.dtype.isnative:
         whole = array.reshape(-1).data.cast("B")

@@ -1,4 +1,4 @@
-"""Output files before anything is computed: their formats, whether they can be written, and label sidecars.
+"""Checks of output files before the computation: formats, write access, and label sidecars.
 
 This file imports neither numpy nor SimpleITK, so that wrong usage of the command line is reported at once.
 """
@@ -21,10 +21,12 @@ VOLUME_FORMATS = (".nrrd", ".nii.gz", ".nii", ".mha")
 
 
 def check_format(path: str | os.PathLike[str], formats: Sequence[str], what: str) -> None:
-    """Refuse a file name whose extension stands for no format that `what` can be written in."""
+    """Refuse a file name whose extension is not one of the formats for `what`."""
     if suffix_of(path) not in formats:
         shown = suffix_of(path) or "no extension"
-        raise OutputError(f"{what} {Path(path).name} has {shown}, which is no format for it", f"use {_one_of(formats)}")
+        raise OutputError(
+            f"{what} {Path(path).name} has {shown}, which is not a format for it", f"use {_one_of(formats)}"
+        )
 
 
 def check_writable(
@@ -37,11 +39,11 @@ def check_writable(
     Args:
         paths: the outputs.
         inputs: files that no output may replace.
-        later: outputs in folders that are yet to be made.
+        later: outputs in folders that do not exist yet.
 
     Raises:
         OutputError: a folder is missing or not writable, an output is a folder, is an input or another output, or has
-            a name that is no Unicode.
+            a name that is not valid Unicode.
     """
     sources = {_identity(path) for path in inputs}
     seen: set[str] = set()
@@ -63,11 +65,11 @@ def check_writable(
 
 
 def check_folder(folder: Path, wanted: Path | None = None) -> None:
-    """Try to write a file into a folder: rights alone do not tell (read-only disks, quotas, lists of rights).
+    """Check write access by writing a file into a folder; permissions do not show read-only disks, quotas or ACLs.
 
     Args:
         folder: the folder.
-        wanted: what is to be written there, for the message; default: the folder.
+        wanted: the output that will be written there, for the message; default: the folder.
     """
     check_name(folder, OutputError)
     with contextlib.suppress(_ProbeDone), Staging() as staging:

@@ -27,7 +27,7 @@ KEPT_BY_TORCH = "TORCHINDUCTOR_CACHE_DIR"  # PyTorch notes a folder among the te
 
 
 class PrivateFolder:
-    """A temporary folder, made when it is first asked for, locked, and removed by `remove`.
+    """A locked temporary folder, created at the first call of `path` and removed by `remove`.
 
     Args:
         given: a folder that the caller has made for this purpose, or a place for it; None: a new one among the
@@ -50,7 +50,7 @@ class PrivateFolder:
             return self._folder
 
     def remove(self) -> None:
-        """Remove it with all in it."""
+        """Remove it with its content."""
         with self._guard:
             folder = self._folder or self._given
             if self._held is not None:
@@ -134,7 +134,7 @@ def _is_own_folder(folder: Path) -> bool:
 
 def _removed(folder: Path) -> bool:
     if not (folder / OWNER).is_file():
-        return False  # just being made, or of another program
+        return False  # being created, or of another program
     try:
         held = _lock(folder)
         held.acquire(timeout=0)
@@ -148,5 +148,5 @@ def _removed(folder: Path) -> bool:
 def _lock(folder: Path) -> Any:
     from filelock import FileLock
 
-    logging.getLogger("filelock").setLevel(logging.INFO)  # Slicer prints what is worth debugging only
+    logging.getLogger("filelock").setLevel(logging.INFO)  # Slicer would print debug messages
     return FileLock(str(folder / LOCK), thread_local=False)

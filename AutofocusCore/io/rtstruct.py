@@ -2,8 +2,8 @@
 
 Written with pydicom, and outlines by contourpy, rather than through rt-utils: its last release traces through the
 centres of the outermost voxels, which loses half a voxel on every side, writes numbers longer than the 16 characters
-that DICOM allows, and needs OpenCV. Attributes are those of PS3.3 A.19 and C.8.8; the ones that importers insist on
-without being told to by the standard (an interpreter, a description, an approval) are there too.
+that DICOM allows, and needs OpenCV. Attributes are those of PS3.3 A.19 and C.8.8; attributes that importers
+require although the standard does not (an interpreter, a description, an approval) are included.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def write_rtstruct(
 
 
 def _frame(headers: Sequence[Any], algorithm: Algorithm) -> Any:
-    """All but the structures: whose it is, what it is, what made it, when."""
+    """Everything except the structures: patient, study, algorithm, date."""
     from pydicom.dataset import Dataset, FileMetaDataset
     from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
@@ -159,7 +159,7 @@ def _contours(number: int, structure: Structure, labels: npt.NDArray[np.uint8], 
             contour.ContourData = [f"{value:.4f}" for value in plane.to_mm(polygon).ravel()]
             contour.ContourNumber = len(contours) + 1
             contours.append(contour)
-    if contours:  # importers take an empty sequence for damage; without it the structure is empty
+    if contours:  # importers reject an empty sequence; without it the structure is empty
         item.ContourSequence = contours
     return item
 

@@ -1,7 +1,7 @@
-"""NIfTI with axes that are not perpendicular, as a CT with tilted gantry has, which ITK cannot write.
+"""NIfTI with axes that are not perpendicular (CT with tilted gantry), which ITK cannot write.
 
-ITK puts the nearest perpendicular axes into both of the header's places. The qform can hold no others; the sform can,
-and gets the true ones, which nibabel, FSL and this program read. ITK and Slicer show the qform's.
+ITK writes the nearest perpendicular axes into both qform and sform. The qform cannot hold others; the sform can, and
+gets the true ones here, which nibabel, FSL and this program read. ITK and Slicer use the qform.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 SROW = 280
-"""Where the three rows of the sform begin in a header of NIfTI-1."""
+"""Byte at which the three rows of the sform begin in a NIfTI-1 header."""
 SFORM_CODE = 254
 SCANNER = 1
 PERPENDICULAR = 1e-4

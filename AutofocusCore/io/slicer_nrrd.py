@@ -1,4 +1,4 @@
-"""The two NRRD files of Slicer that carry more than voxels: segmentations and sequences.
+"""Slicer's NRRD files with extra header keys: segmentations and sequences.
 
 The keys are those of Slicer (vtkMRMLSegmentationStorageNode, vtkMRMLVolumeSequenceStorageNode); texts are UTF-8.
 
@@ -29,7 +29,7 @@ GENERAL_ANATOMY = "Segmentation category and type - 3D Slicer General Anatomy li
 MOST_SEGMENTS = 100_000
 LONGEST_HEADER = 4 * 1024**2
 ANATOMIC_CODES = "Anatomic codes - DICOM master list"
-RESERVED = str.maketrans({"~": "-", "^": "-"})  # they separate the fields, and Slicer knows no escape for them
+RESERVED = str.maketrans({"~": "-", "^": "-"})  # they separate the fields, and Slicer has no escape for them
 
 
 class GridLike(Protocol):
@@ -153,7 +153,7 @@ def read_keys(path: Path) -> dict[str, str]:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no NRRD file, or has no end to its header.
+        ValueError: it is not a NRRD file, or its header has no end.
     """
     keys: dict[str, str] = {}
     length = 0
@@ -168,7 +168,7 @@ def read_keys(path: Path) -> dict[str, str]:
             key, sign, value = text.partition(":=")
             if sign and not text.startswith("#"):
                 keys[key] = re.sub(r"\\(\\|n)", lambda found: "\n" if found[1] == "n" else "\\", value)
-    raise ValueError("it is no NRRD file with a whole header")
+    raise ValueError("it is not a NRRD file with a complete header")
 
 
 def segments_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
@@ -176,7 +176,7 @@ def segments_of(fields: Mapping[str, str]) -> list[dict[str, Any]]:
 
     Returns:
         For each "name", "label", "layer", "color" (three shares of 1) and "codes": (scheme, value, meaning) by
-        "category", "type", "modifier", "region", "region_modifier", as far as they are there.
+        "category", "type", "modifier", "region", "region_modifier", if present.
 
     Raises:
         ValueError: a key is missing, or its value makes no sense.

@@ -1,4 +1,4 @@
-"""Texts of unknown origin (a model's title, a case's name) where a terminal or a spreadsheet would act on them."""
+"""Makes texts of unknown origin (a model's title, a case's name) safe for terminals and spreadsheets."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def plain_text(text: object) -> str:
-    r"""The text with control characters made visible: an escape sequence becomes `\x1b[31m` and colours nothing.
+    r"""The text with control characters made visible: an escape sequence is printed as `\x1b[31m`.
 
     Line feeds and tabs stay.
     """
@@ -19,11 +19,11 @@ def one_line(text: object) -> str:
 
 
 def csv_cell(value: object, *, name: bool = False) -> object:
-    """The value of a cell; a text that a spreadsheet would take for a formula gets an apostrophe in front.
+    """The value of a cell; a text that a spreadsheet would treat as a formula gets a leading apostrophe.
 
     Args:
-        value: of the cell. Numbers stay numbers, also those that are written out.
-        name: whether it is the name of something, which is text even where it looks like a number: `+1`, `-2`.
+        value: of the cell. Numbers stay numbers, also those given as text.
+        name: whether it is a name, which is text even if it looks like a number: `+1`, `-2`.
     """
     if not isinstance(value, str) or not value.lstrip(" ").startswith(FORMULA_SIGNS):
         return value

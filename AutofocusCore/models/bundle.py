@@ -228,7 +228,7 @@ def _check_sums(files: Mapping[str, bytes]) -> None:
 
 
 PAGE = "README.md"
-"""The page that sites which host models want in a folder; nothing of it is used."""
+"""README that model-hosting sites require in a folder; it is not used."""
 
 
 def _checksum_errors(files: Mapping[str, bytes]) -> Iterator[ModelError]:
@@ -241,7 +241,7 @@ def _checksum_errors(files: Mapping[str, bytes]) -> Iterator[ModelError]:
     for name in sorted(sums.keys() - files.keys()):
         yield ModelError(f"The model's {name} is missing", GET_ANOTHER)
     for name in sorted(files.keys() - sums.keys() - {CHECKSUMS, PAGE}):
-        yield ModelError(f"The model holds {name!r}, which its checksums do not know", "remove that file")
+        yield ModelError(f"The model holds {name!r}, which is not in its checksums", "remove that file")
     for name in sorted(sums.keys() & files.keys()):
         if sha256(files[name]) != sums[name].lower():
             yield ModelError(f"The model's {name} is damaged or was changed: its checksum differs", GET_ANOTHER)

@@ -13,7 +13,7 @@ from AutofocusCore.models.spec import ModelSpec
 FENCE = "\0"  # where the training command goes
 SYNTHETIC = (
     "> **Synthetic.** This model was trained and measured on made-up images, not on patients. It shows that the"
-    " software works; what it makes of a real scan means nothing."
+    " software works; its results on real scans are meaningless."
 )
 
 
@@ -50,7 +50,7 @@ def model_card(spec: ModelSpec) -> str:
 
 
 def _inert(text: str) -> str:
-    """The text without what a viewer of Markdown would obey: HTML, pictures, links, control characters."""
+    """The text with Markdown escaped: HTML, pictures, links, control characters."""
     return plain_text(text).replace("<", "&lt;").replace("[", "\\[")
 
 
@@ -64,7 +64,7 @@ def _structure_row(structure: Any) -> tuple[str, ...]:
 
 
 def _connected(spec: ModelSpec) -> str:
-    """The structures whose stray parts are removed, and which parts these are."""
+    """A sentence about the structures whose stray parts are removed, and which parts these are."""
     names = [structure.name for structure in spec.structures if structure.connected]
     if not names:
         return ""

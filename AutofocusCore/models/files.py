@@ -212,5 +212,5 @@ def _read_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bytes:
     with archive.open(info) as stream:
         data = stream.read(info.file_size + 1)
     if len(data) != info.file_size:
-        raise ModelError(f"The archive's {info.orig_filename!r} has not the size it claims", DO_NOT_USE)
+        raise ModelError(f"The archive's {info.orig_filename!r} has another size than the archive says", DO_NOT_USE)
     return data

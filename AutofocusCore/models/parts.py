@@ -20,9 +20,9 @@ Part = TypeVar("Part")
 DEVICE_NAMES = re.compile(r"(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?", re.IGNORECASE)
 """File names that Windows forbids."""
 MAIN_SHARE, NEAR_MM = 0.2, 10.0
-"""Of a connected structure, parts of at least this share of the largest stay, and parts no further away from it."""
+"""Parts of a connected structure with this share of the largest part, or within this distance of it, are kept."""
 LEAST_SHARE = 0.01
-"""Smaller parts do not stay wherever they lie."""
+"""Parts with a smaller share of the largest are always removed."""
 NORMALIZATION_METHODS = ("z-score", "window")
 NORMALIZATION_MASKS = ("all", "body", "nonzero")
 
@@ -100,7 +100,7 @@ class Structure:
         color: red, green, blue, 0 to 255.
         category, type, modifier: DICOM's segmented property, for example Anatomical Structure, Femur, Left.
         region, region_modifier: anatomic region, for types without a fixed position, such as a lesion.
-        connected: whether the structure is one connected piece; then parts that are astray from the largest
+        connected: whether the structure is one connected piece; then parts far from the largest
             are removed, as `AutofocusCore.images.islands.keep_main_parts` says.
     """
 

@@ -75,7 +75,7 @@ def _rename(part: Path, final: Path, *, replace: bool) -> None:
             if final.exists():
                 shutil.rmtree(old, ignore_errors=True)
         time.sleep(0.01)
-    raise ModelError(f"Others keep writing {final}", "try again when they have finished")
+    raise ModelError(f"Other processes keep writing {final}", "try again when they have finished")
 
 
 def _check_replaceable(final: Path, *, replace: bool) -> None:

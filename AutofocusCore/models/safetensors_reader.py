@@ -1,10 +1,10 @@
-"""Safetensors files, read and written with torch alone: Slicer's Python need not have the library of that name.
+"""Reads and writes safetensors files with torch alone, because Slicer's Python may lack the library of that name.
 
     8 bytes      length n of the header, little-endian
     n bytes      JSON: {"name": {"dtype": "F32", "shape": [40, 30], "data_offsets": [0, 4800]}, …, "__metadata__": {…}}
-    the rest     the tensors, row by row, little-endian, one after the other: no gap, no overlap, nothing behind
+    the rest     the tensors, row by row, little-endian, one after the other: no gap, no overlap, nothing after them
 
-Nothing is executed, and no byte is taken for anything before the header has been checked as a whole.
+Nothing is executed, and the whole header is checked before any tensor is read.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ ORDER = ("I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL")
 
 
 def write_safetensors(tensors: Mapping[str, Tensor]) -> bytes:
-    """The bytes of a file with these tensors, which lie on the CPU: those that the library would write.
+    """The bytes of a file with these CPU tensors, equal to those that the library writes.
 
     Raises:
         ModelError: a type that networks have no weights of.
@@ -67,7 +67,7 @@ def read_safetensors(data: bytes) -> dict[str, Tensor]:
     header, body = _header(data)
     tensors = {}
     for name, (dtype, shape, start, stop) in header.items():
-        # A copy: the tensor may be written to, and lies where its type has to.
+        # A copy: it can be written to, and its memory is aligned for the type.
         values = torch.frombuffer(bytearray(body[start:stop]), dtype=getattr(torch, dtype)) if stop > start else None
         tensors[name] = torch.empty(0, dtype=getattr(torch, dtype)) if values is None else values
         tensors[name] = tensors[name].reshape(shape)
@@ -87,10 +87,10 @@ def _header(data: bytes) -> tuple[dict[str, Entry], memoryview]:
     except (ValueError, RecursionError) as error:
         _refuse(str(error))
     if data[8:9] != b"{" or not isinstance(header, dict):
-        _refuse("the header is no JSON object")
+        _refuse("the header is not a JSON object")
     metadata = header.pop(METADATA, {})
     if not isinstance(metadata, dict) or not all(isinstance(value, str) for value in metadata.values()):
-        _refuse(f"{METADATA} holds something else than texts")
+        _refuse(f"{METADATA} contains values that are not texts")
     body = memoryview(data)[8 + length :]
     entries = {name: _entry(name, value) for name, value in header.items()}
     end = 0
@@ -105,16 +105,16 @@ def _header(data: bytes) -> tuple[dict[str, Entry], memoryview]:
 
 def _entry(name: str, value: Any) -> Entry:
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
-        _refuse(f"the entry of {name} has not the fields dtype, shape and data_offsets")
+        _refuse(f"the entry of {name} lacks the fields dtype, shape and data_offsets")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPES:
         _refuse(f"{name} is of the type {dtype!r}")
     if not _whole(shape) or not _whole(offsets) or len(offsets) != 2:
-        _refuse(f"the shape or the place of {name} is no list of whole numbers")
+        _refuse(f"the shape or data_offsets of {name} are not lists of whole numbers")
     start, stop = offsets
     word, size = DTYPES[dtype]
     if stop - start != math.prod(shape) * size:
-        _refuse(f"{name} has {stop - start} bytes, and its shape {shape} asks for {math.prod(shape) * size}")
+        _refuse(f"{name} has {stop - start} bytes, but its shape {shape} needs {math.prod(shape) * size}")
     return word, tuple(shape), start, stop
 
 
@@ -125,7 +125,7 @@ def _whole(values: Any) -> bool:
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     values = dict(pairs)
     if len(values) != len(pairs):
-        _refuse("a name stands twice in the header")
+        _refuse("a name occurs twice in the header")
     return values
 
 

@@ -1,7 +1,7 @@
-"""What a model says of itself: all that is needed to feed it, to read its output and to judge it.
+"""A model's description: inputs, outputs, preprocessing, training data and measured accuracy.
 
-A `ModelSpec` is written to and read from `configs/metadata.json` of a MONAI bundle: the fields that MONAI's schema
-knows under MONAI's names, the rest under "autofocus".
+A `ModelSpec` is written to and read from `configs/metadata.json` of a MONAI bundle: fields of MONAI's
+schema under MONAI's names, the rest under "autofocus".
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from AutofocusCore.models.parts import (
 __all__ = ["FORMAT", "METADATA_SCHEMA", "Channel", "Code", "ModelSpec", "Normalization", "Structure"]
 
 FORMAT = 1
-"""Version of the "autofocus" part of metadata.json; a reader refuses what is newer than itself."""
+"""Version of the "autofocus" part of metadata.json; newer versions are refused."""
 
 METADATA_SCHEMA = (
     "https://github.com/Project-MONAI/MONAI-extra-test-data/releases/download/0.8.1/meta_schema_20240725.json"
@@ -59,7 +59,7 @@ class ModelSpec:
         normalization: how intensities become input.
         architecture: keyword arguments of `AutofocusCore.build_network`, "architecture" among them.
         licence: SPDX expression of the weights' licence, such as "MIT".
-        training_data: what it was trained on, whence, how many cases, under which licence.
+        training_data: data it was trained on: source, number of cases, licence.
         synthetic: whether it was trained on made-up images; it is then labelled so wherever it appears.
         spacing: voxel size (x, y, z) in mm that the network expects; None keeps the input's.
         orientation: where the x, y and z indices grow to, "RAS" for right, anterior, superior.
@@ -105,7 +105,7 @@ class ModelSpec:
 
     @property
     def connected(self) -> tuple[int, ...]:
-        """Labels of the structures of which anatomy has one piece."""
+        """Labels of the structures that are one connected piece."""
         return tuple(structure.label for structure in self.structures if structure.connected)
 
     def __post_init__(self) -> None:
@@ -228,7 +228,7 @@ class ModelSpec:
 
     @classmethod
     def from_metadata(cls, metadata: object) -> ModelSpec:
-        """Read the description back; fields that this version does not know are passed over.
+        """Read the description back; fields that this version does not know are ignored.
 
         Raises:
             ModelError: not the metadata of such a model, newer than this version understands, or a field is wrong.
@@ -246,7 +246,7 @@ class ModelSpec:
         require(version_fits, "format", version, f"it must be a whole number from 1 to {FORMAT}")
         if version > FORMAT:
             raise ModelError(
-                f"The model is of format {version}, newer than {FORMAT}, the newest known here",
+                f"The model is of format {version}, newer than {FORMAT}, the newest that this version can read",
                 "update AutofocusSegmentation",
             )
         shared = {"training_data": metadata.get("data_source")}
@@ -262,7 +262,7 @@ class ModelSpec:
 
 
 def _axes(letters: str) -> list[str]:
-    """The axis of each letter; of an unknown letter an axis that makes the set wrong."""
+    """The axis of each letter; an unknown letter gives an axis that makes the check fail."""
     return [next((axis for axis in ("RL", "AP", "SI") if letter in axis), "RL") for letter in letters]
 
 

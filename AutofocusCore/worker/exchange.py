@@ -1,4 +1,4 @@
-"""Results for another process on this computer: .npy files in a folder, and all else in the worker's JSON answer.
+"""Results for another process on this computer: .npy files in a folder, and the rest in the worker's JSON answer.
 
 They are temporary files for Slicer, so speed matters more than size. For result files that users keep, see
 io/results.py. `write_exchange_files` is the worker's end, `read_exchange_files` the other one.
@@ -75,7 +75,7 @@ def write_exchange_files(
 
 
 def write_array(path: Path, array: Any) -> Path:
-    """Write an array as .npy; the file has its name only when all of it is there.
+    """Write an array as .npy, atomically.
 
     Raises:
         OutputError: the file system refused.

@@ -11,8 +11,8 @@
                                               "warnings": […]
 
 Label maps and images are files that AutofocusCore reads; structures, review and provenance are those of a result.
-"dicom" may also be a list of the files of one volume. "structures" say what the values of a label map mean that does
-not say so itself; a report without them takes the model's. "done": numbers, from 0, of the places that were checked.
+"dicom" may also be a list of the files of one volume. "structures" are the meaning of the labels, for a label map
+that does not contain it; a report without them uses the model's. "done": numbers, from 0, of the checked places.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Fields of a worker's request, checked as they are taken out."""
+"""Checked access to the fields of a worker's request."""
 
 from __future__ import annotations
 

@@ -36,8 +36,8 @@ cropped to the body needs less.
      "result_id": "…"}
 
 The identity of a model is a checksum of all its files; two models with equal weights ("sha256") need not be the same.
-The result_id is another for every result; labels, attention maps and all else that carries it (in the provenance of
-files too) belong together.
+Every result has its own result_id; labels, attention maps and other files with the same result_id (in their provenance)
+belong together.
 
 Without "outputs", "segment" writes into a new folder below "folder", which only the user may read and which is removed
 when the process ends. "attention": true and "probabilities": true request those. The result then also has these fields:

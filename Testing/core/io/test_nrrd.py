@@ -69,7 +69,7 @@ def test_the_axis_of_a_list_has_a_name_and_a_unit(tmp_path: Path) -> None:
 @pytest.mark.parametrize("data", [b"", b"NRRD0004\ntype: short", b"\x89P", b"no:=header\n\n"])
 def test_what_has_no_nrrd_header_has_no_keys(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "a.nrrd").write_bytes(data)
-    with pytest.raises(ValueError, match="no NRRD file"):
+    with pytest.raises(ValueError, match="not a NRRD file"):
         read_keys(tmp_path / "a.nrrd")
 
 

@@ -118,5 +118,5 @@ def test_an_output_whose_name_is_no_unicode_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_only_format_that_would_do_is_named_alone(tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"s\.txt has \.txt, which is no format for it; use \.csv\."):
+    with pytest.raises(OutputError, match=r"s\.txt has \.txt, which is not a format for it; use \.csv\."):
         job(tmp_path, statistics="s.txt").check_outputs()
