@@ -13,7 +13,7 @@ from AutofocusCore.models.spec import ModelSpec
 FENCE = "\0"  # where the training command goes
 SYNTHETIC = (
     "> **Synthetic.** This model was trained and measured on made-up images, not on patients. It shows that the"
-    " software works; its results on real scans are meaningless."
+    " software works; what it makes of a real scan means nothing."
 )
 
 
