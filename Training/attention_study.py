@@ -61,7 +61,7 @@ from Training.loop.runs import load_run, refuse_trained_on
 RESAMPLES = 2_000
 TOGETHER = "all structures"
 LEAST_SHARE = 0.15
-"""Of the rates' span: what the SD of the effective dilation should be in half of the layers, or more of them."""
+"""Share of the rates' span that the SD of the effective dilation should reach in at least half of the layers."""
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def spread_text(differing: Sequence[Spread]) -> str:
         free += bool(shares.mean() >= LEAST_SHARE)
         rows.append([_layer(layer), str(len(own)), f"{sd.mean():.2f}", f"{shares.mean():.1%} ({shares.std():.1%})"])
     table = markdown(["layer", "cases", "SD within the patient, mm", "share of the rates' span (SD over cases)"], rows)
-    said = "attention says something" if 2 * free >= len(layers) else "attention has settled in most of them"
+    said = "attention has not settled" if 2 * free >= len(layers) else "attention has settled in most of them"
     return f"{table}\n{free} of {len(layers)} layers reach {LEAST_SHARE:.0%}: {said}.\n"
 
 
@@ -165,7 +165,7 @@ def write_study(out: Path, found: Sequence[Look], differing: Sequence[Spread], t
         out: the folder, made if need be.
         found, differing: of `study`.
         title: what was studied.
-        voxel_mm: the bins of distance.
+        voxel_mm: width of the bins of distance.
     """
     results = correlations(found)
     columns = ["case", "structure", "layer", "diameter_mm", "dilation_mm", "border_correlation"]

@@ -9,7 +9,7 @@ in all cases, contoured.json. Contours that the configuration calls unknown, or 
 they were in the model's training and figures. Every case's probabilities are kept in the work folder: a second run
 takes seconds.
 
-What the table says is cross-validated: each patient was left out of everything that was fitted.
+The table is cross-validated: each patient was left out of everything that was fitted.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--offset", type=float, default=0.0, help="added to the scans: -1024 for CT as HU + 1024")
     options.add_argument("--part", default="validation", help="of split.json, to fit on (validation)")
     options.add_argument("--cohort-part", default="train", help="of split.json, the training cases (train)")
-    options.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="cases that are not to be used")
+    options.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="cases to leave out")
     options.add_argument("--config", type=Path, help="of the training; its unknown contours are left out")
     options.add_argument("--cases", type=int, metavar="N", help="fit on the first N cases only, to try it out")
     options.add_argument("--work", type=Path, default=Path("Runs/calibration"), help="keeps the cases' probabilities")
@@ -135,7 +135,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def kept_cohort(cases: Sequence[str], data: Collection, model: Model, work: Path) -> Cohort:
-    """The cohort's numbers, from the work folder where they were kept, else measured."""
+    """The cohort's statistics, from the work folder if they are there, otherwise measured."""
     how = [repr(model.spec.normalization), repr(model.spec.spacing), *(one.name for one in model.spec.structures)]
     left_out = [sorted(map(str, data.without)), repr(dict(data.volumes_ml))]
     what = [str(data.labels.resolve()), data.offset, *left_out, *cases, *how]

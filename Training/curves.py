@@ -1,4 +1,4 @@
-"""Draw how a run went: `python Training/curves.py RUN -o curves.png`, at any time while it goes on.
+"""Draw the curves of a run: `python Training/curves.py RUN -o curves.png`, also while it is running.
 
 Three panels over the steps: the loss (means over twentieths of the run), Dice on the watched cases by structure, and
 the standard deviation of the effective dilation in each autofocus layer, which is near 0 where attention has settled.

@@ -1,7 +1,7 @@
 """Draw the best, the median and the worst case of a model: `python Training/draw_cases.py CONFIG --model MODEL -o OUT`.
 
-Cases are ranked by the mean Dice of their known structures in the model's card. The three are segmented once more and
-drawn in three planes: coloured lines for what the model found, white dashes for what was contoured.
+Cases are ranked by the mean Dice of their known structures in the model's card. The three are segmented again and
+drawn in three planes: coloured lines for the model's result, white dashes for the reference contours.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def draw_model(
         out: the picture.
         model: segments the cases.
         cases: among them the chosen ones.
-        chosen: of `best_median_worst`.
+        chosen: from `best_median_worst`.
         device, precision: as for `AutofocusCore.predict_volume`.
 
     Raises:

@@ -2,7 +2,7 @@
 
     python Training/evaluate.py CONFIG --run RUN                       # a run's averaged weights on the test cases
     python Training/evaluate.py CONFIG --model hippocampus-mr -o OUT   # a model (name or folder) on the same cases
-    python Training/evaluate.py --predictions DIR --truth DIR -o OUT   # label maps of any origin
+    python Training/evaluate.py --predictions DIR --truth DIR -o OUT   # label maps from any program
     python Training/evaluate.py --compare A/cases.csv B/cases.csv -o OUT
 
 A run or a model is measured on the model's own grid, with exact whole-volume prediction in float32; label maps are
@@ -163,8 +163,8 @@ def with_model(config: Config, spec: ModelSpec) -> Config:
     wanted, there = ([s.name for s in one.structures] for one in (config.model, spec))
     if wanted != there:
         raise InputError(
-            f"The model {spec.name} knows {', '.join(there)}, the data {', '.join(wanted)}",
-            "choose a model of the data",
+            f"The model {spec.name} has the structures {', '.join(there)}, the data {', '.join(wanted)}",
+            "choose a model with the structures of the data",
         )
     roi = spec.architecture.get("domain") == "roi"
     if roi == (config.scans is not None):
@@ -184,7 +184,7 @@ def _test_cases(config: Config, folder: Path | None) -> list[Source]:
 
 
 def _known_in(truth: Path, config: Config | None) -> Known | None:
-    """What is known in true label maps: as a contoured.json in their folder, or above it, and a configuration say.
+    """The known labels in true label maps, from contoured.json in their folder or the one above, and a configuration.
 
     Raises:
         SettingError: there is such a file, and no configuration that says which structures the labels are.
@@ -193,7 +193,7 @@ def _known_in(truth: Path, config: Config | None) -> Known | None:
     if config is None:
         if contoured:
             raise SettingError(
-                f"{CONTOURED} beside {truth} names structures, and nothing says which labels they have",
+                f"{CONTOURED} beside {truth} names structures, but their labels are not known",
                 "name a configuration of these structures before --predictions",
             )
         return None

@@ -49,7 +49,7 @@ def licence_text(spec: ModelSpec, file: Path | None = None) -> str:
     path = file or known.get(spec.licence)
     if path is None:
         raise SettingError(
-            f"The text of the licence {spec.licence} is not at hand",
+            f"The text of the licence {spec.licence} is not available",
             f"give a text file with --licence, or use one of {', '.join(known)} in [model]",
         )
     try:
@@ -187,8 +187,8 @@ def main() -> int:
         "--cases", type=Path, nargs="+", default=(), metavar="CSV",
         help="take the figures of these cases.csv into the card: of cross-validation, one for each fold",
     )  # fmt: skip
-    parser.add_argument("--note", default="", help="what the card says of where the figures come from")
-    parser.add_argument("--licence", type=Path, help="text of the licence that the weights are under, for your own")
+    parser.add_argument("--note", default="", help="sentence for the card about the origin of the figures")
+    parser.add_argument("--licence", type=Path, help="text of the licence of the weights, for a licence of your own")
     parser.add_argument(
         "--offsets", nargs="+", default=(), metavar="NAME=NUMBER",
         help="add to a structure's logits, as chosen on validation cases: Larynx=0.5",

@@ -84,8 +84,8 @@ def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Make a model of a checkpoint that the paper's authors released.")
     parser.add_argument("checkpoint", type=Path, help="their file, such as 390_checkpoint.pth.tar")
-    parser.add_argument("description", type=Path, help="a TOML file whose [model] table says what the network is for")
-    parser.add_argument("--licence", type=Path, required=True, help="text of the licence that the weights are under")
+    parser.add_argument("description", type=Path, help="a TOML file with a [model] table that describes the network")
+    parser.add_argument("--licence", type=Path, required=True, help="text of the licence of the weights")
     parser.add_argument("--out", type=Path, help="the model's folder (Models/<name of the model>)")
     options = parser.parse_args()
     return run_script(lambda: run(options))

@@ -56,8 +56,8 @@ def submission_name(entry: CaseEntry, name: str) -> str:
     numbers = {number for source in entry.sources for number in IDENTIFIER.findall(source)}
     if len(numbers) != 1:
         raise InputError(
-            f"Case {entry.name} has no number that BRATS 2015's server knows it by",
-            "prepare the folder from the files as they were handed out, VSD.Brain.XX.O.MR_Flair.<number>.mha",
+            f"Case {entry.name} has no number of BRATS 2015's server",
+            "prepare the folder from the files with their original names, VSD.Brain.XX.O.MR_Flair.<number>.mha",
         )
     return f"VSD.{name}.{numbers.pop()}"
 
@@ -91,7 +91,7 @@ def prepared_rows(
     for entry in entries:
         if entry.background is not None:
             raise InputError(
-                f"The images of {entry.name} are normalised already, which the model would do again",
+                f"The images of {entry.name} are normalised already, and the model would normalise them again",
                 "prepare the folder without normalisation",
             )
         name = entry.name if submission is None else submission_name(entry, submission)
@@ -203,7 +203,7 @@ def main() -> int:
     parser.add_argument(
         "--submission",
         metavar="NAME",
-        help="write what BRATS's servers ask for: VSD.NAME.<id>.mha for 2015, for later years NAME/<case>.nii.gz with "
+        help="write the files for BRATS's servers: VSD.NAME.<id>.mha for 2015, for later years NAME/<case>.nii.gz with "
         "the labels of that year; letters, digits, - _",
     )
     add_overrides(parser, "model.architecture.norm=fused")
@@ -211,7 +211,7 @@ def main() -> int:
     if options.run is not None and len(options.inputs) < 2:
         parser.error("with --run, give the configuration and then the cases")
     if options.submission is not None and not SUBMISSION.fullmatch(options.submission):
-        parser.error(f"{options.submission!r} is no name for a submission; use letters, digits, - and _")
+        parser.error(f"{options.submission!r} is not a valid submission name; use letters, digits, - and _")
     try:
         return predict(options, passed_on)
     except AutofocusError as error:

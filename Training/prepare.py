@@ -41,9 +41,9 @@ def parser() -> argparse.ArgumentParser:
     )
     formats = result.add_subparsers(dest="format", required=True, metavar="FORMAT")
     every = argparse.ArgumentParser(add_help=False)
-    every.add_argument("source", type=Path, metavar="SOURCE", help="folder of the data as you have them")
-    every.add_argument("out", type=Path, metavar="OUT", help="folder to be made")
-    every.add_argument("--name", help="what to call the collection (the name of SOURCE)")
+    every.add_argument("source", type=Path, metavar="SOURCE", help="folder of the original data")
+    every.add_argument("out", type=Path, metavar="OUT", help="folder to create")
+    every.add_argument("--name", help="name of the collection (the name of SOURCE)")
     every.add_argument(
         "--roi",
         choices=list(ROIS),
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     every.add_argument(
         "--offset", type=float, default=0.0, help="added to all values: -1024 for CT stored as HU + 1024"
     )
-    every.add_argument("--folds", type=int, default=0, metavar="N", help="deal the training cases into N folds")
+    every.add_argument("--folds", type=int, default=0, metavar="N", help="divide the training cases into N folds")
     every.add_argument("--seed", type=int, default=0, help="of the folds (0)")
     every.add_argument(
         "--split",
@@ -73,10 +73,10 @@ def parser() -> argparse.ArgumentParser:
         "a test case a line",
     )
     every.add_argument("--workers", type=int, default=1, metavar="N", help="cases at a time, each in a process (1)")
-    every.add_argument("--strict", action="store_true", help="exit status 1 if anything at all is wrong with a case")
+    every.add_argument("--strict", action="store_true", help="exit status 1 if there is any problem with a case")
 
     formats.add_parser(
-        "brats2015", parents=[every], help="BRATS 2015 as it was handed out: .mha files in VSD.* folders"
+        "brats2015", parents=[every], help="BRATS 2015 in its original form: .mha files in VSD.* folders"
     )
     later = formats.add_parser("brats", parents=[every], help="BraTS 2017 to 2023: NIfTI, one folder for each patient")
     later.add_argument(
@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
         "--structures",
         required=True,
         metavar="TABLE",
-        help="JSON file with the structures, in the order of their labels, and what they are called in the files: "
+        help="JSON file with the structures, in the order of their labels, and their names in the files: "
         '{"Prostate": ["prostate", "prost*"], "Bladder": ["bladder"]}; capital letters do not matter',
     )
     dicom.add_argument(
@@ -102,7 +102,7 @@ def parser() -> argparse.ArgumentParser:
         help="structures that are absent where a patient has no contour of them, with commas between, as a prostate "
         "that was taken out; all others are unknown there",
     )
-    folder = formats.add_parser("folder", parents=[every], help="images and labels in folders, told by a pattern")
+    folder = formats.add_parser("folder", parents=[every], help="images and labels in folders, found by a pattern")
     folder.add_argument(
         "--structures",
         required=True,
@@ -174,7 +174,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from here.", file=sys.stderr)
+        print("stopped; the same command continues from here.", file=sys.stderr)
         return 1
     for line in describe(prepared):
         print(line)

@@ -1,6 +1,6 @@
 """Make a whole table: train, measure and compare every network of it: `python Training/reproduce.py hippocampus`.
 
-    python Training/reproduce.py hippocampus --quick                       # a check of a minute that all runs
+    python Training/reproduce.py hippocampus --quick                       # a check that everything runs, in a minute
     python Training/reproduce.py hippocampus --data FOLDER --seeds 1,2,3
     python Training/reproduce.py head-neck-ct --data FOLDER                # all folds, pooled over the patients
     python Training/reproduce.py brats2015 --data FOLDER --only basic,afn-1,afn-6
@@ -50,7 +50,7 @@ MORE_TO_MEASURE = {
 """Remedy for data without test cases, by the configuration's data.source."""
 Known = dict[str, tuple[str, int]]
 """Checksum and number of test cases of data sets that were checked before."""
-STAND_IN = " The cases are phantoms, as the experiment's own data are not at hand."
+STAND_IN = " The cases are phantoms, because the experiment's own data are not available."
 
 
 def measured(member: Member, data: Path | None, regions: str | None, precision: str, known: Known) -> list[Measures]:
@@ -185,7 +185,7 @@ def reproduce(
             except AutofocusError as error:
                 missing.append(f"{model}, {member.name}: {error}")
     if not done:
-        raise InputError(f"Nothing of the table {table} could be made: {missing[0].rstrip('.')}", "mend this first")
+        raise InputError(f"Nothing of the table {table} could be made: {missing[0].rstrip('.')}", "correct this first")
     for model, results in done.items():
         write_evaluation(
             out / model, results, f"{model}, {table}" + (f" ({LABEL})" if quick else ""), "the model's grid"
@@ -240,7 +240,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        print("stopped; the same command continues from the last checkpoint.", file=sys.stderr)
         return 1
     print(text)
     for sentence in missing:
@@ -252,7 +252,7 @@ def _numbers(text: str) -> list[int]:
     try:
         return [int(word) for word in text.split(",")]
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no list of whole numbers; write 1,2,3") from None
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of whole numbers; write 1,2,3") from None
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """Train scale streams on photographs: `python Training/streams_train.py Training/streams_configs/voc2012/vgg16.toml`.
 
-A run lives in one folder (`--out`, else Runs/<configuration>): config.toml, environment.json with what it began from,
-log.jsonl, and checkpoint.pt, replaced as a whole every so many steps. The same command goes on where a killed run
-stopped, and ends with the weights of a run that was not: each step's crops and dropout follow from the seed and the
-step alone.
+A run lives in one folder (`--out`, else Runs/<configuration>): config.toml, environment.json with versions and data,
+log.jsonl, and checkpoint.pt, which is replaced atomically at intervals. The same command continues an interrupted run
+and ends with the same weights as an uninterrupted one: each step's crops and dropout depend only on the seed and the
+step.
 """
 
 from __future__ import annotations
@@ -43,14 +43,14 @@ def build_descent(network: ScaleStreams, options: Descent) -> torch.optim.SGD:
 
 
 def set_rate(optimizer: torch.optim.Optimizer, options: Descent, step: int, steps: int) -> float:
-    """Give every group its rate of one step (0 to steps - 1), and return the encoder's."""
+    """Set the learning rate of every group for one step (0 to steps - 1), and return the encoder's."""
     rate = options.learning_rate * (1 - step / steps) ** options.power
     set_rates(optimizer, rate)
     return rate
 
 
 def begin_with(network: ScaleStreams, weights: Path) -> str:
-    """Give the encoder torchvision's weights, and return the file's SHA-256.
+    """Load torchvision's weights into the encoder, and return the file's SHA-256.
 
     Raises:
         SettingError: the file is no state dict.
@@ -59,9 +59,9 @@ def begin_with(network: ScaleStreams, weights: Path) -> str:
     try:
         state = torch.load(weights, map_location="cpu", weights_only=True)
         names = list(state)
-    except Exception as error:  # torch raises whatever its reader met
+    except Exception as error:  # torch raises many kinds of errors
         remedy = "give a state dict that torch.save wrote"
-        raise SettingError(f"{weights} holds no weights ({type(error).__name__})", remedy) from None
+        raise SettingError(f"{weights} contains no weights ({type(error).__name__})", remedy) from None
     if not all(isinstance(state[name], Tensor) for name in names):
         raise SettingError(f"{weights} holds more than tensors", "give the state dict alone")
     network.encoder.load_torchvision(state)
@@ -81,7 +81,7 @@ def train_streams(
     encoder_weights: Path | None = None,
     stop_after: int | None = None,
 ) -> Path:
-    """Run an experiment, or go on with it. Returns the checkpoint.
+    """Run or continue an experiment. Returns the checkpoint.
 
     Args:
         out: the run's folder.
@@ -125,7 +125,7 @@ def train_streams(
         if not torch.isfinite(loss):
             raise SettingError(
                 f"The loss of step {step + 1} is {loss.item()}, on {', '.join(names)}",
-                "look at these, or lower descent.learning_rate; the checkpoint before is kept",
+                "check these, or lower descent.learning_rate; the previous checkpoint is kept",
             )
         loss.backward()
         optimizer.step()
@@ -156,7 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        print("stopped; the same command continues from the last checkpoint.", file=sys.stderr)
         return 1
     return 0
 

@@ -1,9 +1,9 @@
-"""Train a network as a configuration says: `python Training/train.py Training/configs/hippocampus-mr.toml`.
+"""Train the network of a configuration: `python Training/train.py Training/configs/hippocampus-mr.toml`.
 
-A run lives in one folder (`--out`, else Runs/<configuration>): configuration, what it ran with, a log of losses,
-checkpoint.pt, replaced as a whole every so many steps, and best.pt, where cases are set aside to watch. The same
-command goes on where a killed run stopped, and ends with the weights of a run that was not: each step's segments and
-dropout follow from the seed and the step alone.
+A run lives in one folder (`--out`, else Runs/<configuration>): configuration, environment, a log of losses,
+checkpoint.pt, which is replaced atomically at intervals, and best.pt if cases are set aside to watch. The same command
+continues an interrupted run and ends with the same weights as an uninterrupted one: each step's segments and dropout
+depend only on the seed and the step.
 
 With several GPUs, or processes on several machines: `torchrun --nproc-per-node 2 Training/train.py ...`.
 """
@@ -48,7 +48,7 @@ from Training.loop.watching import watch
 
 @dataclass
 class State:
-    """All that changes while a run goes on, and is kept in its checkpoint."""
+    """State of a run that its checkpoint contains."""
 
     network: nn.Module
     average: nn.Module
@@ -59,12 +59,12 @@ class State:
     fixed: bool = False
 
     def as_dict(self) -> dict[str, Any]:
-        """For a checkpoint."""
+        """Fields of the checkpoint."""
         parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "scaler")}
         return {"step": self.step, "best": self.best, "fixed": self.fixed, **parts}
 
     def take(self, saved: dict[str, Any]) -> None:
-        """Go back to what a checkpoint holds."""
+        """Restore the state from a checkpoint."""
         for name in ("network", "average", "optimizer", "scaler"):
             getattr(self, name).load_state_dict(saved[name])
         self.step, self.best, self.fixed = saved["step"], saved["best"], saved["fixed"]
@@ -85,14 +85,14 @@ def train(
     start_from: Path | None = None,
     minutes: float | None = None,
 ) -> Path:
-    """Run an experiment, or go on with it. Returns the checkpoint.
+    """Run or continue an experiment. Returns the checkpoint.
 
     Args:
         out: the run's folder.
         data_folder: in place of the configuration's.
         stop_after: end after this many steps in all, as if interrupted there.
         start_from: the checkpoint of another run, whose averaged weights this one begins with.
-        minutes: end, with a checkpoint to go on from, after the step in which so much time has passed.
+        minutes: end with a checkpoint after the step in which this time has passed.
 
     Raises:
         InputError: something is wrong with the data, found before the first step.
@@ -176,7 +176,7 @@ def _train(
             if not torch.isfinite(learned.loss):
                 raise SettingError(
                     f"The loss of step {state.step + 1} is {learned.loss.item()}, on {', '.join(names)}",
-                    "look at these cases, or lower optimizer.learning_rate; the checkpoint before is kept",
+                    "check these cases, or lower optimizer.learning_rate; the previous checkpoint is kept",
                 )
             total += learned.loss.item() / run.accumulate
             facts = learned.facts
@@ -212,12 +212,14 @@ def _train(
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Train a network as a configuration says, or go on with its training.")
+    parser = argparse.ArgumentParser(description="Train the network of a configuration, or continue its training.")
     parser.add_argument("config", type=Path, help="a TOML file, such as those in Training/configs")
     parser.add_argument("--out", type=Path, help="the run's folder (Runs/<configuration>); a run in it is continued")
     add_data(parser)
     parser.add_argument("--start-from", type=Path, help="checkpoint.pt of another run: begin with its averaged weights")
-    parser.add_argument("--minutes", type=float, help="stop after so many, with a checkpoint that the run goes on from")
+    parser.add_argument(
+        "--minutes", type=float, help="stop after this many minutes, with a checkpoint to continue from"
+    )
     add_overrides(parser, "run.seed=2")
     add_threads(parser)
     options = parse(parser)
@@ -229,7 +231,7 @@ def main() -> int:
         print(error, file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("stopped; the same command goes on from the last checkpoint.", file=sys.stderr)
+        print("stopped; the same command continues from the last checkpoint.", file=sys.stderr)
         return 1
     return 0
 

@@ -97,7 +97,7 @@ def test_a_bundle_is_measured_as_the_run_it_was_made_of(balls_config: Path, ball
 
 def test_a_model_of_other_structures_is_refused(balls_config: Path) -> None:
     with pytest.raises(
-        InputError, match="knows Anterior hippocampus, Posterior hippocampus, the data Bladder, Prostate"
+        InputError, match="has the structures Anterior hippocampus, Posterior hippocampus, the data Bladder, Prostate"
     ):
         with_model(load_config(balls_config), find_model("hippocampus-mr").spec)
 
@@ -187,7 +187,11 @@ def test_a_label_that_only_the_predictions_have_is_reported_too(evaluate: Comman
 
 @pytest.mark.parametrize(
     ("value", "why"),
-    [(0.0, "No label map holds anything but background"), (0.5, "holds 0.5, which is no label"), (np.nan, "mend it")],
+    [
+        (0.0, "No label map holds anything but background"),
+        (0.5, "holds 0.5, which is not a label"),
+        (np.nan, "mend it"),
+    ],
 )
 def test_maps_that_hold_no_labels_are_refused(
     value: float, why: str, evaluate: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -85,7 +85,7 @@ def test_a_licence_without_its_text_is_refused_before_anything_is_measured(
     balls_config: Path, balls_run: Path, tmp_path: Path
 ) -> None:
     config = load_config(balls_config, ['model.licence="GPL-2.0"'])
-    with pytest.raises(SettingError, match=r"licence GPL-2\.0 is not at hand"):
+    with pytest.raises(SettingError, match=r"licence GPL-2\.0 is not available"):
         export(config, balls_run, tmp_path / "balls")
 
 

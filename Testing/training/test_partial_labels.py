@@ -280,4 +280,4 @@ def test_label_maps_of_others_are_measured_on_what_is_known(
         ("pt_4", "Larynx"),
     }  # fmt: skip
     assert evaluate() == 1
-    assert "nothing says which labels they have; name a configuration" in capsys.readouterr().err
+    assert "but their labels are not known; name a configuration" in capsys.readouterr().err

@@ -142,7 +142,7 @@ def test_cases_without_a_number_are_not_named_for_the_server_but_refused(
     folder = prepare(balls, tmp_path, "flair_{}", "{case}/flair_*")
     arguments = ("--run", balls_run, "-o", tmp_path / "out", "--submission", "afn-1", "--part", "all")
     assert predict(balls_config, folder, *arguments) == 1
-    assert "Case pat_4 has no number that BRATS 2015's server knows" in capsys.readouterr().err
+    assert "Case pat_4 has no number of BRATS 2015's server" in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*.mha"))
 
 

@@ -222,7 +222,7 @@ def test_another_configurations_run_and_odd_weights_are_refused(
     odd.write_bytes(b"no weights")
     arguments = [str(path), "--out", str(run)]
     assert train_main([*arguments, "--encoder-weights", str(odd)]) == 1
-    assert "holds no weights" in capsys.readouterr().err
+    assert "contains no weights" in capsys.readouterr().err
     assert not run.exists()
     assert train_main(arguments) == 0
     assert train_main([*arguments, "--set", "run.seed=2"]) == 1

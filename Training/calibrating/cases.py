@@ -36,8 +36,8 @@ class Collection:
         contoured: by case the structures that were contoured; None: all of them in every case.
         values: the label value of each structure in the label maps.
         offset: added to the scans' values: -1024 for CT stored as HU + 1024.
-        without: contours that are taken for unknown: (case, structure).
-        volumes_ml: by structure the smallest and largest volume of the convention that is meant; others are unknown.
+        without: contours that count as unknown: (case, structure).
+        volumes_ml: by structure the smallest and largest volume of the intended convention; others are unknown.
     """
 
     images: Path
@@ -123,13 +123,13 @@ class CaseRun:
 
 
 def run_case(model: Model, case: str, images: Collection, folder: Path, *, device: str = "auto") -> CaseRun:
-    """The run of a case, from the folder where it was kept, else by running the model.
+    """The run of a case, from the folder of earlier runs or by running the model.
 
     Args:
         model: whose.
         case: its name.
         images: where the scan is.
-        folder: where runs are kept; it is told apart by the weights' checksum.
+        folder: where runs are kept, in a subfolder named after the weights' checksum.
         device: to run on.
     """
     kept = folder / f"{case}-{model.checksum[:12]}-labels.npz"

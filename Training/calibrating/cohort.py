@@ -1,4 +1,4 @@
-"""The training cohort's numbers, from reference contours and scans: `AutofocusCore.review.cohort.Cohort`."""
+"""Statistics of the training cohort, from reference contours and scans: `AutofocusCore.review.cohort.Cohort`."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def fit_cohort(cases: Sequence[str], data: Collection, spec: ModelSpec, *, scans
 
 
 def _mean_and_spread(rows: Sequence[float]) -> tuple[float, float, float]:
-    """Median, spread from the quartiles (contours of clinics hold gross errors), number of cases."""
+    """Median, spread from the quartiles (clinical contours contain gross errors), number of cases."""
     low, middle, high = np.percentile(rows, (25, 50, 75))
     return round(float(middle), 4), round(float((high - low) / 1.349), 4), float(len(rows))
 

@@ -1,7 +1,7 @@
-"""How good estimates are on patients that nothing was fitted to: rank correlation, what flags catch, coverage.
+"""Quality of the estimates on left-out patients: rank correlation, share of poor contours that are flagged, coverage.
 
-Within a structure, ranks are those of what the features tell. The level of the structure, which is the same for all in
-a fitted model, is the lower in cross-validation the better the patient is who is left out: it would turn ranks round.
+Within a structure, ranks are those of the features' contribution. The level of the structure is constant in a fitted
+model, but in cross-validation it is lower if the left-out patient is better: it would reverse the ranks.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ WORST = 0.1
 
 
 def figures(left_out: Sequence[tuple[Row, QualityModel]]) -> dict[str, Any]:
-    """The table of a calibration, as JSON can hold it and a model card shows it."""
+    """The table of a calibration, for JSON and the model card."""
     rows, estimates, told = [], [], []
     for row, model in left_out:
         estimate = model.estimate(row.structure, row.features)

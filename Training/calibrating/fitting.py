@@ -1,7 +1,7 @@
-"""The fit of a quality model to structures with known Dice, and its cross-validation, a patient at a time.
+"""Fits a quality model to structures with known Dice, with leave-one-patient-out cross-validation.
 
-Every figure that the cross-validation gives is of a patient that nothing was fitted to: neither weights nor the
-interval's ends, which come from an inner round of leaving patients out, nor the threshold.
+In the cross-validation nothing is fitted to the left-out patient: neither weights, nor the interval's ends, which come
+from an inner cross-validation, nor the threshold.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ COMMON_PENALTY, OWN_PENALTY, LEVEL_PENALTY = 30.0, 300.0, 2.0
 """Ridge penalties of the common weights, of each structure's difference from them, and of the shift of its level."""
 ROUNDS = 5
 HUBER = 1.5
-"""Remainders beyond so many robust standard deviations count less: contours of clinics hold gross errors."""
+"""Residuals beyond this many robust standard deviations get less weight: clinical contours contain gross errors."""
 PRIOR_CASES = 8.0
-"""A structure's own spread counts as much as that of all structures once it has this many cases."""
+"""Number of cases from which a structure's own spread has the same weight as that of all structures."""
 CHECKED = 0.25
 """Share of contours that are to be checked first."""
 FEWEST = 5
@@ -111,7 +111,7 @@ def _count(rows: Sequence[Row], name: str) -> int:
 
 
 def _spread(features: Floats) -> Floats:
-    """From the quartiles, though no less than half the standard deviation: a feature may be 0 in most cases."""
+    """Spread from the quartiles, at least half the standard deviation: a feature may be 0 in most cases."""
     low, high = np.percentile(features, (25, 75), axis=0)
     return np.maximum(np.maximum((high - low) / IQR_TO_SD, features.std(axis=0) / 2), LEAST_SPREAD)
 

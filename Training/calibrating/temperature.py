@@ -1,4 +1,4 @@
-"""The temperature of probabilities: that under which the reference contours are most likely (Guo et al. 2017)."""
+"""Fits the temperature that makes the reference contours most likely (Guo et al. 2017)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from Training.calibrating.cases import Collection, truth_on
 
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0)
 EVERY = 3
-"""Of the voxels one in so many is looked at."""
+"""Every n-th voxel is used."""
 
 
 def likelihoods(
@@ -22,8 +22,8 @@ def likelihoods(
 ) -> NDArray[np.float64]:
     """Mean negative log-likelihood of a case's contours under each of the `TEMPERATURES`.
 
-    A structure that was not contoured is unknown: where the contours say nothing, it may be there, so that its
-    probability counts as that of the background.
+    A structure that was not contoured is unknown and may be anywhere outside the contours, so its probability is
+    added to that of the background.
     """
     on_grid = truth_on(evidence.grid, truth).ravel()[::EVERY]
     known = data.known(case)

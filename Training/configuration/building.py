@@ -20,13 +20,13 @@ def build(cls: type[Part], values: Any, where: str, readers: Mapping[type, Reade
     """A dataclass from a table of its fields; tables within it become the dataclasses that its fields are.
 
     Args:
-        cls: what is wanted.
+        cls: the dataclass.
         values: of the table.
         where: the table's name, for messages.
-        readers: for the types that are read in a way of their own.
+        readers: functions for types that need their own.
 
     Raises:
-        SettingError: not a table, a field that there is not, one left out, or a value of another type.
+        SettingError: not a table, an unknown or missing field, or a value of another type.
     """
     if not isinstance(values, Mapping):
         raise SettingError(f"The configuration's {where} is {values!r}", "make it a table of named values")

@@ -1,4 +1,4 @@
-"""One experiment as dataclasses: read from TOML, checked on construction, errors naming the field and what would do."""
+"""One experiment as dataclasses, read from TOML and checked on construction; errors name field, value and remedy."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Config:
-    """An experiment: what the model is to be (the card of its bundle, but for the figures), and how it gets there.
+    """An experiment: the model's description (its card without the figures), data and training.
 
     Either `segments` or `scans` says what the network learns from: crops, or whole scans in the ROI domain.
     """
@@ -141,7 +141,7 @@ def model_of(values: dict[str, Any]) -> ModelSpec:
     if architecture.get("domain") == "roi":  # where statistics are taken over is where the patient is
         ready.setdefault("roi", next(roi for roi, mask in ROI_MASKS.items() if mask == ready["normalization"].mask))
     spec = build(ModelSpec, ready, "model")
-    build_network(**spec.architecture)  # says at once which option makes no sense
+    build_network(**spec.architecture)  # reports an invalid option at once
     return spec
 
 

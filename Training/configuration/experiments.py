@@ -1,4 +1,4 @@
-"""What a table consists of: its configurations, and the runs of each, by seed and fold."""
+"""The configurations of a table, and the runs of each by seed and fold."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def experiments(table: str, only: Sequence[str] = ()) -> dict[str, Path]:
 
 
 def refuse_folds(config: Config, folds: Sequence[int]) -> None:
-    """Refuse folds that are asked of a configuration that names none: it would go through no fold.
+    """Refuse folds for a configuration without folds.
 
     Raises:
         SettingError: there are some.
@@ -81,7 +81,7 @@ def members(
         folder: of the table's runs.
 
     Raises:
-        InputError: the data do not tell their folds.
+        InputError: the data have no folds.
     """
     numbers: Sequence[int | None] = [None]
     if config.data.fold is not None:

@@ -39,7 +39,7 @@ the figures say nothing about the networks."
 
 
 def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
-    """The same experiment, as small as it gets.
+    """The same experiment as small as possible.
 
     Args:
         config: the real one.
@@ -162,7 +162,7 @@ def _read(path: Path) -> bytes:
 
 
 def _content(path: Path) -> bytes | None:
-    """What a file holds; None where it is not there."""
+    """The content of a file; None if it does not exist."""
     return path.read_bytes() if path.is_file() else None
 
 

@@ -92,7 +92,7 @@ class Scans:
 
 @dataclass(frozen=True)
 class Baseline:
-    """Another network in the model's place, to compare with: MONAI's DynUNet. It becomes no bundle.
+    """Another network instead of the model, for comparison: MONAI's DynUNet. It cannot be exported as a bundle.
 
     Args:
         filters: channels of each resolution, the finest first; each is half as fine as the one before.
@@ -168,7 +168,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """How the weights move.
+    """The optimiser and its learning rate.
 
     Args:
         name: "adam", "adamw", "sgd", "rmsprop" (PyTorch's, as released) or "deepmedic-rmsprop" (as DeepMedic has it).
@@ -184,8 +184,8 @@ class Optimizer:
         drops: when "step" lowers the rate: shares of the run below 1, epochs from 1 on.
         divide_by: what "step" divides the rate by.
         warm_up: steps over which the rate rises from 0.
-        cool_down: with "constant", steps at the end over which the rate falls to 0 along half a cosine. How long a run
-            is to be can then be decided while it goes on.
+        cool_down: with "constant", steps at the end over which the rate falls to 0 along half a cosine. The length of a
+            run can then be decided while it is running.
         attention: how many times as fast the layers that attention is computed by learn. They have no BatchNorm: where
             steps are large, as Adam's are, their scores grow until the softmax chooses one rate everywhere, and for
             good; with 0.1 they have been seen to stay free.

@@ -1,4 +1,4 @@
-"""Options that several scripts share, so that they are called the same and mean the same everywhere."""
+"""Command-line options that several scripts share."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def add_threads(parser: argparse.ArgumentParser) -> None:
 
 
 def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options, with --threads in force; a number below 1 is refused."""
+    """The parsed options; --threads is applied, and a number below 1 is refused."""
     options = parser.parse_args(arguments)
     if options.threads is not None:
         if options.threads < 1:
@@ -55,7 +55,7 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
 
 
 def run_script(job: Callable[[], object]) -> int:
-    """Run a script's job and print its result; the exit status: 1 after an error that was told in a sentence."""
+    """Run a script's job and print its result. Returns the exit status: 1 after an error, which is printed."""
     try:
         print(job())
     except AutofocusError as error:

@@ -1,4 +1,4 @@
-"""split.json: which cases of a folder are trained on and which are measured, as lists of names by part."""
+"""split.json: lists of the training, validation and test cases of a folder."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def read_split(folder: Path, needed: Sequence[str] = ("train", "validation")) ->
         needed: parts that must be there.
 
     Raises:
-        InputError: it cannot be read, a part is missing, or one is no list of names.
+        InputError: it cannot be read, a part is missing, or is not a list of names.
     """
     path = folder / FILE_NAME
     try:
@@ -27,7 +27,7 @@ def read_split(folder: Path, needed: Sequence[str] = ("train", "validation")) ->
         parts = {part: content[part] for part in {*needed, *content}}
         for part, names in parts.items():
             if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-                raise ValueError(f"{part} is no list of names")
+                raise ValueError(f"{part} is not a list of names")
     except (OSError, ValueError, KeyError, TypeError) as error:
         lists = " and ".join(f'"{part}"' for part in needed)
         raise InputError(

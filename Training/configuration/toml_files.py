@@ -1,4 +1,4 @@
-"""Configuration files: read from TOML, begun from another one by `base`, changed by `--set`, written back as TOML."""
+"""Reads configuration files in TOML, with `base` files and changes by `--set`, and writes them."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def values_of(text: str, what: str) -> Values:
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Values:
-    """Both tables as one: tables within them are merged likewise, of anything else what is `above` wins."""
+    """Both tables merged, nested tables too; for other values `above` wins."""
     result = dict(below)
     for name, value in above.items():
         both = isinstance(value, dict) and isinstance(result.get(name), dict)

@@ -1,9 +1,9 @@
 """Is one model better than another? Paired tests over the same cases, corrected for their number, and intervals.
 
 A difference between two models is tested by Wilcoxon's signed-rank test, two-sided, over the cases that both measured;
-several such tests together are corrected by Holm's method. Intervals are percentile bootstraps over cases. None of
-this knows of the chance in training: for that, train each model with several seeds; a case's value is then its mean
-over them.
+several such tests together are corrected by Holm's method. Intervals are percentile bootstraps over cases. They do not
+include the variation between trainings: for that, train each model with several seeds; a case's value is then its
+mean over them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Values = Mapping[str, float]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What the same cases say of two models.
+    """Comparison of two models over the same cases.
 
     Attributes:
         first, second: the models' names.
@@ -119,11 +119,11 @@ def compare(first: tuple[str, Values], second: tuple[str, Values], structure: st
 def compare_models(
     models: Mapping[str, Mapping[str, Values]], all_pairs: bool = False, seed: int = 0
 ) -> list[Comparison]:
-    """Compare models structure by structure, each with the first one or, with `all_pairs`, each with each.
+    """Compare models structure by structure: each with the first one, or all pairs.
 
     Args:
         models: for each model, by structure, a measure by case.
-        all_pairs: whether to compare each with each.
+        all_pairs: whether to compare all pairs.
         seed: of the intervals.
 
     Returns:

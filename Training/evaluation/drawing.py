@@ -1,4 +1,4 @@
-"""Pictures of cases: what a model found beside what was contoured, in three planes."""
+"""Pictures of cases: the model's result and the reference contours, in three planes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class DrawnCase:
     """A case to draw.
 
     Args:
-        title: what stands beside it.
+        title: text beside it.
         case: with its true labels.
         found: (D, H, W), the labels that the model found.
     """
@@ -57,11 +57,11 @@ def best_median_worst(spec: ModelSpec) -> dict[str, tuple[str, float]]:
 def draw_cases(path: Path, drawn: Sequence[DrawnCase], spec: ModelSpec, spacing: Sequence[float], title: str) -> None:
     """A row for each case, a column for each plane through the middle of what is contoured.
 
-    Coloured lines are what the model found, white dashes what was contoured, where it was. Axes are the model's: of one
+    Coloured lines are the model's result, white dashes the reference contours. Axes are the model's: of one
     in RAS or LPS, slices are turned so that the head is up, and the patient's right on the left of the picture.
 
     Args:
-        path: a .png that is written at once; give a name aside.
+        path: a .png, written directly; give a temporary name.
         drawn: the cases, on the model's grid.
         spec: its structures have colours.
         spacing: (z, y, x) in mm.
@@ -84,7 +84,7 @@ def draw_cases(path: Path, drawn: Sequence[DrawnCase], spec: ModelSpec, spacing:
 
 
 def _cropped(one: DrawnCase) -> DrawnCase:
-    """The case without what lies round the patient."""
+    """The case cropped to the patient."""
     box = tuple(slice(low, high) for low, high in bounding_region(one.case.roi, (0, 0, 0)))
     inner = replace(
         one.case, image=one.case.image[(slice(None), *box)], labels=one.case.labels[box], roi=one.case.roi[box],

@@ -1,4 +1,4 @@
-"""Measure label maps that lie in a folder, whatever made them, against the true ones in another."""
+"""Measures the label maps in a folder, from any program, against the true ones in another."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def pairs(predictions: Path, truth: Path) -> dict[str, tuple[Path, Path]]:
     for case in true:
         for several in (found[case], true[case]):
             if len(several) > 1:
-                raise InputError(f"{case} is there twice: {several[0].name} and {several[1].name}", "keep one of them")
+                raise InputError(f"{case} has two files: {several[0].name} and {several[1].name}", "keep one of them")
     return {case: (found[case][0], true[case][0]) for case in true}
 
 
@@ -67,7 +67,7 @@ def measure_label_maps(
     Args:
         predictions, truth: folders with files of the same names, whatever their formats.
         labels: label values by structure; None: every value that occurs, as "label 1" and so on.
-        say: is told of each case, and of predictions without a truth.
+        say: receives a line for each case, and one for predictions without a truth.
         known: the label values that are known in a case, from its name and true label map; None: all in all cases.
 
     Raises:
@@ -101,9 +101,11 @@ def _read(path: Path) -> tuple[Grid, np.ndarray]:
     """The grid and the labels (D, H, W) of a label map."""
     scan = read_image(path)
     if scan.warnings:
-        raise InputError(f"The labels of {path} cannot be taken as they are: {scan.warnings[0].rstrip('.')}", "mend it")
+        raise InputError(f"The labels of {path} cannot be used: {scan.warnings[0].rstrip('.')}", "mend it")
     values = sitk.GetArrayFromImage(scan.image)
     whole = np.rint(values)
     if (values != whole).any():
-        raise InputError(f"{path} holds {values[values != whole].flat[0]:g}, which is no label", "give whole numbers")
+        raise InputError(
+            f"{path} holds {values[values != whole].flat[0]:g}, which is not a label", "give whole numbers"
+        )
     return Grid.of(scan.image), values

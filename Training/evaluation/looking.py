@@ -1,4 +1,4 @@
-"""How far a network looked: within the patient, and in each structure, beside the structure's size and its border.
+"""Effective dilation in the patient and in each structure, with the structure's size and the distance to its border.
 
 The effective dilation of an autofocus layer at a voxel is the mean of its dilation rates under the attention weights
 there, in millimetres (paper, section 2; `AutofocusCore.segmentation.AttentionMap`).
@@ -26,17 +26,17 @@ from Training.evaluation.predicting import roi_of
 from Training.loop.sampling import Case
 
 FARTHEST_MM = 20.0
-"""From a structure's border, outwards and inwards, that is looked at."""
+"""Largest distance in mm from a structure's border, outside and inside, in the profile."""
 
 MEAN_OF_LAYERS = 0
-"""In place of a layer's number, which counts from 1."""
+"""Used instead of a layer's number, which counts from 1."""
 
 Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
 class Look:
-    """How far a layer looked in one structure of one case.
+    """Effective dilation of a layer in one structure of one case.
 
     Attributes:
         case, structure: their names.
@@ -105,7 +105,7 @@ def effective_dilations(
         region=box, mask=roi_of(network, case, spec),
     )  # fmt: skip
     if not prediction.attention:
-        raise InputError("The network has no autofocus layer, so that there is nothing to study", "choose an AFN")
+        raise InputError("The network has no autofocus layer, so there is nothing to study", "choose an AFN")
     rates = tuple(int(rate) for rate in network.dilation_rates)
     inner, where = grid.crop(box), tuple(slice(*ends) for ends in box)
     maps = {}

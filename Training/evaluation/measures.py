@@ -1,4 +1,4 @@
-"""How well a label map agrees with the truth: measures of a structure in a case, and what they are where one is empty.
+"""Agreement of a label map with the truth: measures of a structure in a case, also if it is empty in one of them.
 
 ======================  ==========================  =======================================================
 the case's structure    ``state``                   what is defined
@@ -11,7 +11,7 @@ neither                 "absent"                    specificity 1, volumes 0; th
 not contoured           "unknown"                   the volume that was found; the rest is undefined
 ======================  ==========================  =======================================================
 
-What is undefined is NaN. It enters no mean, and the tables count every case by its state, so that none is lost.
+Undefined measures are NaN and left out of means; the tables count every case by its state.
 A structure that was not contoured is unknown: it counts neither as missed nor as a false positive. A known structure is
 measured in full, whatever else is unknown in the case. Distances run between the outermost voxels of both (MONAI's
 definition), in millimetres.

@@ -1,7 +1,7 @@
-"""Offsets of classes: what is added to a class's logits, chosen on validation cases, for one that is found too rarely.
+"""Offsets added to the logits of classes that are found too rarely, chosen on validation cases.
 
-A structure that few cases know is located by a network before its probability passes one half. An offset of its class
-in the last layer's bias is what a longer training would learn first; it costs none.
+A structure that is known in few cases may be located correctly while its probability is still below one half. An offset
+in the last layer's bias is what a longer training would learn first.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def plot_models(path: Path, models: Mapping[str, Sequence[Measures]], title: str
     """A panel for each measure, a group for each structure, in it a box and the cases' points for each model.
 
     Args:
-        path: a .png that is written at once; give a name aside.
+        path: a .png, written directly; give a temporary name.
         models: measures by the model's name.
         title: above all.
         numbers: measures such as "dice".

@@ -1,4 +1,4 @@
-"""What a network finds in a case, on the model's grid, as the product finds it."""
+"""Labels of a case on the model's grid, predicted in the same way as by the product."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def predicted_labels(
     Args:
         network: in evaluation mode.
         case: on the model's grid.
-        spec: of the model; without it, whatever was found stays, within the ROI.
+        spec: of the model; without it, no parts are removed.
         device, precision: as for `AutofocusCore.predict_volume`.
     """
     labels = np.zeros(case.labels.shape, dtype=np.uint8)

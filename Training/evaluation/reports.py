@@ -1,4 +1,4 @@
-"""The files of an evaluation, all of them written or none: tables as CSV and Markdown, and a picture."""
+"""Writes the files of an evaluation, all or none: tables as CSV and Markdown, and a picture."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def write_evaluation(out: Path, results: Sequence[Measures], title: str, grid: s
         out: the folder.
         results: of all cases.
         title: what was measured.
-        grid: where it was measured, to be said in the text.
+        grid: where it was measured, for the text.
 
     Raises:
         OutputError: the folder cannot be written to.

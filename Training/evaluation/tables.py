@@ -1,7 +1,7 @@
 """The tables of an evaluation: every case as CSV, a summary for each structure as CSV and Markdown.
 
 A case that several runs measured (seeds) counts once, with its mean over them. Means leave out what is undefined (see
-measures.py), and the columns found, missed, false_positive, absent and unknown count what they leave out.
+measures.py), and the columns found, missed, false_positive, absent and unknown count the cases in each state.
 """
 
 from __future__ import annotations
@@ -147,7 +147,7 @@ def read_cases(path: Path) -> list[Measures]:
     """The measures that a cases.csv holds.
 
     Raises:
-        InputError: it cannot be read, or is no such table.
+        InputError: it cannot be read, or is not such a table.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))

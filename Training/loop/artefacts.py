@@ -15,7 +15,7 @@ Chance = np.random.Generator
 
 SHARE_COARSER = 1 / 3
 SMALLEST_CUT, LARGEST_CUT = 0.1, 0.45
-"""Shares of a scan's length that it can end early by."""
+"""Range of the share of a scan's length that can be cut off."""
 WIDEST_FIELD, NARROWEST_FIELD = 0.95, 0.6
 """Radius of a field of view that is cut off at the sides, as shares of half the patient's width."""
 STREAK_MM = 150.0

@@ -66,7 +66,7 @@ class DynUNetBaseline(nn.Module):
 
 
 def network_of(config: Config) -> nn.Module:
-    """The network that an experiment trains: the baseline, where it has one, or the model's own."""
+    """The network that an experiment trains: the baseline, if there is one, or the model's."""
     architecture = config.model.architecture
     if config.baseline is None:
         return AutofocusCore.build_network(**architecture)

@@ -72,7 +72,7 @@ class DataSet:
 
     Args:
         checksum: identifies files and parts together.
-        remarks: remarks on the data that do not stop a training.
+        remarks: warnings about the data that do not stop a training.
         known: by structure, in how many of the cases to train on it is known; empty for all in all.
     """
 

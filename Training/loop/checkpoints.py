@@ -1,4 +1,4 @@
-"""Checkpoints: written as a whole or not at all, read safely, and only by the experiment that wrote them."""
+"""Checkpoints: written atomically, read safely, and only by the experiment that wrote them."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ CARD = (
 
 
 def run_folder(configuration: Path) -> Path:
-    """Where a run of a configuration is kept unless told otherwise: Runs/hippocampus/afn-1 for hippocampus/afn-1.toml.
+    """Default folder of a run of a configuration: Runs/hippocampus/afn-1 for hippocampus/afn-1.toml.
 
-    Of a configuration elsewhere than in Training/configs it is Runs/<name of the file>.
+    For a configuration outside Training/configs it is Runs/<name of the file>.
     """
     ours, place = Path(__file__).resolve().parents[1] / "configs", configuration.resolve()
     within = place.relative_to(ours) if place.is_relative_to(ours) else Path(place.name)
@@ -36,7 +36,7 @@ def run_folder(configuration: Path) -> Path:
 
 
 def save(path: Path, state: State) -> None:
-    """Write a checkpoint beside its place, then rename it: a run killed meanwhile keeps the one before.
+    """Write a checkpoint under a temporary name, then rename it: a killed run keeps the previous one.
 
     Raises:
         OutputError: it cannot be written.
@@ -51,7 +51,7 @@ def save(path: Path, state: State) -> None:
 
 
 def load(path: Path, device: torch.device | str = "cpu") -> State:
-    """What a checkpoint holds: tensors, numbers and text, never code.
+    """The content of a checkpoint: tensors, numbers and text, never code.
 
     Raises:
         SettingError: it is missing or damaged.
@@ -70,13 +70,13 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
 def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
     """Whether a recorded configuration is this one, except for settings that may change between starts of a run.
 
-    That is how often it is watched and saved, what the model's card says, how much of a scan a step takes, and the
-    run's length, as long as the learning rates so far stay what they were.
+    These are the intervals of watching and saving, the text of the model's card, the part of a scan in a step, and the
+    run's length, if the learning rates so far stay the same.
 
     Args:
         recorded: the text of :func:`Training.configuration.config.as_toml`.
-        config: of the run that is to go on.
-        step: up to which it has come.
+        config: of the run that continues.
+        step: its last step.
     """
     try:
         other = config_of(values_of(recorded, "The run's configuration"))
@@ -99,7 +99,7 @@ def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
 
 
 def _with_card_of(card: ModelSpec, model: ModelSpec) -> ModelSpec:
-    """A model with what another says, where that changes no weight: texts, colours, islands."""
+    """A model with those fields of another that do not influence the weights: texts, colours, islands."""
     kept = {name: getattr(card, name) for name in CARD}
     names = [one.structures for one in (card, model)]
     alike = [s.name for s in names[0]] == [s.name for s in names[1]]
@@ -109,7 +109,7 @@ def _with_card_of(card: ModelSpec, model: ModelSpec) -> ModelSpec:
 def own_checkpoint(
     path: Path, same: Callable[[str, int], bool], data_sha256: str, segments: int, device: torch.device
 ) -> State | None:
-    """The checkpoint that a run goes on from; None where there is none yet.
+    """The checkpoint from which a run continues; None if there is none yet.
 
     Args:
         same: whether a recorded configuration, as TOML, is that of a run that has come to a step.
@@ -141,7 +141,7 @@ def start_from_weights(path: Path, *networks: nn.Module) -> str:
         weights = torch.load(path, map_location="cpu", weights_only=True)["average"]
         for network in networks:
             network.load_state_dict(weights)
-    except Exception as error:  # torch raises whatever its reader met
+    except Exception as error:  # torch raises many kinds of errors
         raise SettingError(
             f"{path} does not hold the weights of this network ({type(error).__name__})",
             "give the checkpoint.pt of a run with the same [model.architecture]",

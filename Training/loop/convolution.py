@@ -2,7 +2,7 @@
 
 PyTorch's CPU kernels (oneDNN, seen with torch 2.13) return a wrong weight gradient, off by as much as its own size, for
 dilated convolutions in bfloat16 that are channels-last and whose number of input channels is no multiple of 16: just
-what the networks here consist of. Nothing warns of it, and training merely goes worse; some shapes end the process. In
+that is what the networks here consist of. There is no warning, and training only gets worse; some shapes crash. In
 three dimensions it is wrong for padded volumes of two planes as well, and slow. Inside `trusted_convolutions()` every
 dilated or padded convolution on the CPU in bfloat16 computes that gradient with the kernel for two dimensions, its
 input channels filled up to such a multiple; the tests hold it against float32 over random shapes.

@@ -153,9 +153,7 @@ def _read_pair(folder: Path, name: str, num_classes: int) -> tuple[sitk.Image, s
             raise InputError(f"It has no {what}", f"put {file.name} into {file.parent.name}, or take it off the split")
     scan, truth = (ImageFile(file).read() for file in files)
     if truth.warnings:
-        raise InputError(
-            f"Its labels cannot be taken as they are: {truth.warnings[0].rstrip('.')}", "export them again"
-        )
+        raise InputError(f"Its labels cannot be used: {truth.warnings[0].rstrip('.')}", "export them again")
     image, labels = scan.image, truth.image
     if not Grid.of(image).same_as(Grid.of(labels)):
         raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")

@@ -1,4 +1,4 @@
-"""Weights to start from other than the released ones."""
+"""Initial weights by He's rule."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which structures of a case are known: contoured, by the convention that is learned, and not known to be wrong."""
+"""The known structures of a case: contoured, in the convention that is learned, and not known to be wrong."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from Training.preparing.data_list import CaseEntry, DataList
 
 @dataclass(frozen=True)
 class Unused:
-    """A contour that is there and is not used.
+    """A contour that is not used.
 
     Args:
         case, structure: their names.
@@ -68,7 +68,7 @@ def contoured_in(
 
 
 def unused_contours(name: str, labels: sitk.Image, data: Data, model: ModelSpec) -> dict[int, Unused]:
-    """The contours of a case that are there and not used, by label: named as wrong, or of another convention.
+    """The contours of a case that are not used, by label: listed as wrong, or of another convention.
 
     Args:
         name: of the case.
@@ -118,7 +118,7 @@ def known_labels(
 
 
 def with_known(case: Case, known: tuple[int, ...] | None) -> Case:
-    """The case with what is known of it; contours that are not used are taken out of its labels."""
+    """The case with its known labels; contours that are not used are removed from its labels."""
     if known is None:
         return case
     labels = np.where(np.isin(case.labels, known), case.labels, 0).astype(np.uint8)

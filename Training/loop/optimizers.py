@@ -22,8 +22,8 @@ class DeepMedicRMSprop(torch.optim.Optimizer):
         v <- momentum v - d
         w <- w + momentum v - d             with Nesterov's momentum; else w + v
 
-    Epsilon is inside the root, and the rate is part of the velocity, so that a lower rate does not slow down what is
-    already moving. Source: DeepMedic's ``neuralnet/optimizers.py``. The defaults are DeepMedic's own, though its
+    Epsilon is inside the root, and the rate is part of the velocity, so that a lower rate does not reduce the present
+    velocity. Source: DeepMedic's ``neuralnet/optimizers.py``. The defaults are DeepMedic's own, though its
     example configuration does not normalise the momentum.
     """
 
@@ -45,7 +45,7 @@ class DeepMedicRMSprop(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move all weights that have a gradient."""
+        """Update all weights that have a gradient."""
         loss = None
         if closure is not None:
             with torch.enable_grad():
@@ -95,7 +95,7 @@ def build_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optim
 
 
 def _groups(network: nn.Module, attention: float) -> list[dict[str, Any]]:
-    """The parameters, those of attention by themselves where they learn at another rate."""
+    """The parameters, those of attention in their own group if they have another rate."""
     layers = [module.attention for module in network.modules() if isinstance(module, AutofocusLayer)]
     own = {parameter for layer in layers for parameter in layer.parameters()} if attention != 1 else set()
     rest = [parameter for parameter in network.parameters() if parameter not in own]
@@ -104,7 +104,7 @@ def _groups(network: nn.Module, attention: float) -> list[dict[str, Any]]:
 
 
 def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group of parameters the learning rate of a step, times the group's own factor."""
+    """Set the learning rate of every group for a step, times the group's own factor."""
     for group in optimizer.param_groups:
         group["lr"] = rate * group.get("factor", 1.0)
 

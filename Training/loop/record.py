@@ -1,4 +1,4 @@
-"""The record of a run in its folder: what it depends on, a line for each step, curves for TensorBoard, progress."""
+"""The record of a run in its folder: environment, a line for each step, curves for TensorBoard, progress."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHOWN_EVERY = 10.0
 
 
 def write_environment(folder: Path, config: str, device: torch.device, more: dict[str, Any]) -> None:
-    """Write config.toml, the whole experiment, and environment.json, what else the run depends on.
+    """Write config.toml (the whole experiment) and environment.json (versions, device, data).
 
     Args:
         folder: of the run, made if need be.
@@ -58,7 +58,7 @@ def write_environment(folder: Path, config: str, device: torch.device, more: dic
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says of this checkout; None where there is no git or no checkout."""
+    """Output of git for this checkout; None without git or a checkout."""
     try:
         done = subprocess.run(["git", *arguments], cwd=Path(__file__).parent, capture_output=True, encoding="utf-8")
     except OSError:
@@ -71,7 +71,7 @@ class Record:
 
     Args:
         folder: of the run.
-        start: steps that were done before; what was recorded of later ones, which are now done again, is removed.
+        start: steps already done; records of later steps, which are now repeated, are removed.
         steps: of the whole run.
         config: the experiment as TOML, for TensorBoard's page of text.
     """

@@ -1,4 +1,4 @@
-"""A finished run as a model: its averaged weights, and what it was trained on."""
+"""A finished run as a model: its averaged weights, and the cases that it was trained on."""
 
 from __future__ import annotations
 
@@ -129,7 +129,7 @@ def cases_known(run: Path) -> dict[str, int]:
 
 
 def refuse_trained_on(run: Path, names: list[str]) -> None:
-    """Refuse to report on cases that a run trained on, or set aside from these to watch: the figures would flatter.
+    """Refuse to measure cases that a run was trained on, or watched: the figures would be too good.
 
     Cases of the test part that were watched (`data.watch_from`) are reported on, as the configuration wants it.
 

@@ -1,6 +1,6 @@
 """Segments: training crops, cut, turned and scaled in one interpolation.
 
-What a segment's input reaches beyond the case is background, as it is when a whole volume is predicted::
+Outside the case a segment's input is background, as in the prediction of whole volumes::
 
     +---------------------------+
     |   input of the network    |
@@ -56,7 +56,7 @@ class Case:
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:
     """A voxel (z, y, x) to centre a segment on, chosen as `segments` says.
 
-    The centre is then moved just so far that the segment's output does not stick out of the case more than it must.
+    The centre is then moved so that the segment's output exceeds the case as little as possible.
     """
     voxels = np.flatnonzero(_wanted(case, segments, rng))
     if voxels.size == 0:

@@ -1,7 +1,7 @@
-"""Whole scans to learn from: a case changed at random, as the active voxels of its mask with a label for each.
+"""Whole scans for training: randomly augmented cases as active voxels, with a label for each.
 
-From a case's number in the run follows all that is random about it, so that it can be made ahead, in the background,
-and made again when a run is continued.
+All its randomness depends only on the scan's number in the run, so that it can be prepared in the background and
+repeated when a run is continued.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from Training.loop.schedule import TrainingSchedule
 from Training.loop.warping import random_warp, sample_image, sample_labels, sample_mask
 
 AROUND = 4
-"""Voxels of room on each side of the patient, into which a turned scan may reach."""
+"""Voxels added on each side of the patient for rotation."""
 
 
 @dataclass(frozen=True)
 class Scan:
-    """A scan to learn from.
+    """A scan for training.
 
     Args:
         name: of its case.
@@ -50,7 +50,7 @@ class Scan:
 
 @dataclass(frozen=True)
 class ScanSampler:
-    """How a case becomes a scan to learn from.
+    """Makes training scans from cases.
 
     Args:
         augmentation: the settings.
@@ -97,7 +97,7 @@ class ScanSampler:
 
 
 def swap_known(known: tuple[int, ...] | None, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...] | None:
-    """What is known of the mirror image of a patient: of a pair, the other one."""
+    """The known labels of the mirror image: those of each pair are exchanged."""
     if known is None:
         return None
     other = {label: partner for one, two in pairs for label, partner in ((one, two), (two, one))}
@@ -131,7 +131,7 @@ class Prefetcher:
         return self._waiting.pop(number).result()
 
     def close(self) -> None:
-        """End the thread; what it has not begun is dropped."""
+        """End the thread; results that are not begun are dropped."""
         self._pool.shutdown(wait=True, cancel_futures=True)
 
 

@@ -83,7 +83,7 @@ def learning_rate(options: Optimizer, step: int, steps: int, epoch: float = math
 
 @torch.no_grad()
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights towards the current ones; faster in the first steps, whose weights should not last."""
+    """Update the averaged weights; faster in the first steps, so that early weights are soon forgotten."""
     decay = min(decay, (step + 1) / (step + 10))
     current = network.state_dict()
     for name, value in average.state_dict().items():

@@ -39,7 +39,7 @@ class Arithmetic:
         return torch.autocast(self.device.type, self.type, enabled=self.low)
 
     def trusted(self) -> AbstractContextManager[object]:
-        """A context in which their weight gradients are right."""
+        """A context in which their weight gradients are correct."""
         return accurate_convolutions() if self.low and self.device.type == "cpu" else nullcontext()
 
 
@@ -48,10 +48,10 @@ def add_gradients(
 ) -> Tensor:
     """Add to the network's gradients those of a batch's loss, times `share`, and return the loss.
 
-    The gradients are scaled by the arithmetic's scaler. Those of a loss that is no number are not added.
+    The gradients are scaled by the arithmetic's scaler. If the loss is not finite, nothing is added.
 
     Args:
-        network: gives logits, or a list of them, each of which answers for the labels: the loss is then their sum.
+        network: gives logits, or a list of them; the loss is then the sum of their losses.
         images: (B, C, D, H, W), on the device.
         labels: (B, D - 2m, H - 2m, W - 2m), m the network's margin.
     """

@@ -1,4 +1,4 @@
-"""What a step learns from, behind one interface: segments in the box domain, or whole scans in the ROI domain."""
+"""Training tasks with one interface: segments in the box domain, or whole scans in the ROI domain."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ class Learned:
 
 
 class Task(Protocol):
-    """What a step learns from.
+    """A training task.
 
     Args:
         batch: how many segments or scans pass through the network at once, in each process.
-        answering: the network in a module whose `forward` gives what the loss is of.
+        answering: the network in a module whose `forward` gives the inputs of the loss.
     """
 
     batch: int
@@ -56,7 +56,7 @@ class Task(Protocol):
         """
 
     def close(self) -> None:
-        """End what works in the background."""
+        """End background work."""
 
 
 class SegmentTask:
@@ -84,7 +84,7 @@ class SegmentTask:
         return Learned(add_gradients(network, images, labels, self._loss, self._arithmetic, share), names)
 
     def close(self) -> None:
-        """Nothing works in the background."""
+        """There is no background work."""
 
 
 class RowOutputs(nn.Module):
@@ -150,7 +150,7 @@ class ScanTask:
 def spread(attention: Tensor, rates: Sequence[int]) -> float:
     """Standard deviation over the voxels of the effective dilation, sum over k of attention[k] · rate[k], in voxels.
 
-    Near 0, an autofocus layer has settled: it looks equally far everywhere.
+    Near 0, the layer's attention has settled: it is the same everywhere.
 
     Args:
         attention: (N, K).

@@ -323,7 +323,7 @@ def test_groups_nested_without_end_are_a_sentence(tmp_path: Path, enhanced: Path
 def test_frames_that_the_file_cannot_hold_are_refused_at_once(enhanced: Path) -> None:
     change(enhanced, PerFrameFunctionalGroupsSequence=None, NumberOfFrames=100_000)
     change(enhanced, ImagePositionPatient=[0, 0, 0], SpacingBetweenSlices=1)
-    assert "has 100000 frames" in refusal(enhanced)
+    assert "says 100000 frames" in refusal(enhanced)
 
 
 def test_slices_that_do_not_say_how_large_their_pixels_are_say_just_this(write_series: WriteSeries) -> None:

@@ -232,7 +232,7 @@ def test_a_sheared_sform_beside_another_qform_gives_way_to_it_with_a_warning(tmp
 def test_forms_that_run_to_different_sides_are_refused(tmp_path: Path) -> None:
     flipped = np.diag([-1.0, 1, 1, 1]) @ AFFINE
     text = refusal(nifti(tmp_path / "x.nii", sform=flipped, codes=(1, 2)))
-    assert "they run to RAS by its qform, to LAS by its sform" in text
+    assert "its axes run to RAS by its qform, to LAS by its sform" in text
 
 
 def test_voxel_sizes_that_disagree_are_said_or_refused(tmp_path: Path) -> None:
@@ -292,7 +292,7 @@ def test_nifti_2_and_odd_names_are_read(tmp_path: Path) -> None:
         (b"version https://git-lfs.github.com/spec/v1\n", "Git LFS"),
         (b"PK\x03\x04....", "zip archive"),
         (b"<!DOCTYPE html><html>", "web page"),
-        (bytes(5000), "zeros alone"),
+        (bytes(5000), "all zeros"),
         (b"\x89PNG\r\n\x1a\n", "2-D picture"),
         (b"hello world\n" * 40, "a text"),
     ],
