@@ -190,7 +190,7 @@ def test_a_label_that_only_the_predictions_have_is_reported_too(evaluate: Comman
     [
         (0.0, "No label map holds anything but background"),
         (0.5, "holds 0.5, which is not a label"),
-        (np.nan, "mend it"),
+        (np.nan, "correct it"),
     ],
 )
 def test_maps_that_hold_no_labels_are_refused(

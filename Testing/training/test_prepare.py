@@ -262,7 +262,7 @@ def test_a_split_says_which_cases_are_for_the_tests(source: Path, tmp_path: Path
     ("options", "reason"),
     [
         (["--spacing", "1,2"], "--spacing is '1,2'"),
-        (["--spacing", "1,-2,3"], "0 for what is to stay"),
+        (["--spacing", "1,-2,3"], "0 to keep an axis"),
         (["--folds", "1"], "--folds is 1"),
         (["--folds", "9"], "for 9 folds"),
         (["--workers", "0"], "--workers is 0"),

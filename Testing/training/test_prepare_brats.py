@@ -264,7 +264,7 @@ def test_releases_that_number_labels_differently_are_not_mixed(
     write_later(tmp_path / "source" / "BraTS-GLI-00002-000", OF_2023, 1, 2, 3)
     write_later(tmp_path / "source" / "BraTS20_Training_001", OLDER, 1, 2, 4)
     assert main(["brats", str(tmp_path / "source"), str(tmp_path / "out")]) == 1
-    assert "prepare them apart" in capsys.readouterr().err
+    assert "prepare them separately" in capsys.readouterr().err
 
 
 def test_the_normalisation_is_mean_0_and_deviation_1_of_the_brain_extremes_aside(tree: Path, tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ def test_a_patient_none_of_whose_contours_can_be_used_is_named_with_the_reason(
     assert main(["dicom", str(tmp_path / "patients"), str(tmp_path / "out"), "--structures", names]) == 1
     error = capsys.readouterr().err
     missing = f"{patient.folder / 'rs.dcm'} has no Prostate, which is unknown here (it has CTV, prostate)"
-    assert f"Its labels are empty: {missing}; mend the table of --structures" in error
+    assert f"Its labels are empty: {missing}; correct the table of --structures" in error
     assert "Its labels are empty: Prostate has 1 contours outside the series; Prostate has no voxel" in error
 
 

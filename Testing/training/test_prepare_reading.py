@@ -93,7 +93,7 @@ def test_a_structure_lost_to_a_coarse_spacing_is_named(tmp_path: Path) -> None:
     labels = np.zeros((12, 12, 12), dtype=np.uint8)
     labels[5, 5, 5] = 1
     image = np.random.default_rng(0).normal(0, 1, labels.shape).astype(np.float32)
-    with pytest.raises(InputError, match="Nothing of its labels is left"):
+    with pytest.raises(InputError, match="No label is left"):
         read(tmp_path, image, labels, Settings(spacing=(4.0, 4.0, 4.0)))
 
 
@@ -129,7 +129,7 @@ def test_a_ct_stored_with_an_offset_and_labels_outside_the_roi_are_worth_a_remar
 def test_an_image_that_is_not_skull_stripped_is_worth_a_remark(tmp_path: Path) -> None:
     image = np.random.default_rng(0).integers(1, 99, (8, 9, 10)).astype(np.int16)
     made = read(tmp_path, image, (image > 50).astype(np.uint8), Settings(roi="brain"))
-    assert "is the skull taken off?" in made.remarks[0]
+    assert "is the skull removed?" in made.remarks[0]
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,9 @@ def test_segments_are_told_by_their_names(tmp_path: Path, pattern: str, names: t
 
 
 def test_a_segment_that_is_no_structure_or_is_there_twice_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="segment 'Other', which is none of the structures"):
+    with pytest.raises(InputError, match="segment 'Other', which is not one of the structures"):
         segments_by_name(write_case(tmp_path / "a", "Big", "Other"), STRUCTURES)
-    with pytest.raises(InputError, match="'big' is there twice"):
+    with pytest.raises(InputError, match="'big' occurs twice"):
         segments_by_name(write_case(tmp_path / "b", "Big", "big"), STRUCTURES)
 
 
@@ -70,5 +70,5 @@ def test_segments_that_overlap_are_named_and_not_called_volumes(tmp_path: Path) 
         "containedRepresentationNames": ["Binary labelmap"], "masterRepresentation": "Binary labelmap",
     })  # fmt: skip
     found = find_folders(tmp_path, "test", ("CT",), ("images/{case}",), "labels/{case}", STRUCTURES)
-    with pytest.raises(InputError, match="'Small' is there twice, or overlaps others"):
+    with pytest.raises(InputError, match="'Small' occurs twice, or overlaps others"):
         read_case(found.cases[0], found, Settings())

@@ -102,7 +102,7 @@ def test_what_comes_ahead_is_made_once_each_in_another_thread_and_no_further_tha
 
 def test_an_error_in_the_background_reaches_the_step_that_asks_for_the_scan() -> None:
     def make(number: int) -> Scan:
-        raise InputError("It is cut off", "mend it")
+        raise InputError("It is cut off", "correct it")
 
     ahead = Prefetcher(make, 1, 3)
     with pytest.raises(InputError, match="cut off"):

@@ -151,7 +151,7 @@ def test_labels_out_of_range_of_another_size_or_damaged_are_named(voc: Path) -> 
     Image.fromarray(np.zeros((30, 40, 3), np.uint8)).save(fourth.labels)
     for broken, why in (
         (one, "labels \\[77\\]"),
-        (other, "take it off"),
+        (other, "remove it from"),
         (third, "cannot be read"),
         (fourth, "mode RGB"),
     ):

@@ -101,7 +101,7 @@ def _read(path: Path) -> tuple[Grid, np.ndarray]:
     """The grid and the labels (D, H, W) of a label map."""
     scan = read_image(path)
     if scan.warnings:
-        raise InputError(f"The labels of {path} cannot be used: {scan.warnings[0].rstrip('.')}", "mend it")
+        raise InputError(f"The labels of {path} cannot be used: {scan.warnings[0].rstrip('.')}", "correct it")
     values = sitk.GetArrayFromImage(scan.image)
     whole = np.rint(values)
     if (values != whole).any():

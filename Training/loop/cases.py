@@ -205,4 +205,4 @@ def refuse(problems: Sequence[str], where: object) -> NoReturn:
     """Raise the InputError that lists what is wrong with the cases."""
     more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
     listed = " ".join(problems[:SHOWN_PROBLEMS])
-    raise InputError(f"{len(problems)} cases of {where} cannot be used: {listed}{more}", "mend or remove them")
+    raise InputError(f"{len(problems)} cases of {where} cannot be used: {listed}{more}", "correct or remove them")

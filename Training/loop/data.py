@@ -107,7 +107,7 @@ def _folder(config: Config, folder: Path) -> DataSet:
             case = with_known(case_of(name, image, labels, config.model), known)
             if not case.labels.any():
                 raise InputError(
-                    "It has no foreground on the model's grid", "use smaller voxels, or take it off the split"
+                    "It has no foreground on the model's grid", "use smaller voxels, or remove it from the split"
                 )
             sources[name] = Source(name, lambda case=case: case)  # type: ignore[misc]
         except AutofocusError as error:
@@ -150,7 +150,9 @@ def _read_pair(folder: Path, name: str, num_classes: int) -> tuple[sitk.Image, s
     files = [folder / part / f"{name}.nii.gz" for part in ("imagesTr", "labelsTr")]
     for file, what in zip(files, ("image", "labels"), strict=True):
         if not file.is_file():
-            raise InputError(f"It has no {what}", f"put {file.name} into {file.parent.name}, or take it off the split")
+            raise InputError(
+                f"It has no {what}", f"put {file.name} into {file.parent.name}, or remove it from the split"
+            )
     scan, truth = (ImageFile(file).read() for file in files)
     if truth.warnings:
         raise InputError(f"Its labels cannot be used: {truth.warnings[0].rstrip('.')}", "export them again")
@@ -162,5 +164,5 @@ def _read_pair(folder: Path, name: str, num_classes: int) -> tuple[sitk.Image, s
     if unknown:
         raise InputError(f"Its labels hold {', '.join(unknown[:5])}", f"use whole numbers from 0 to {num_classes - 1}")
     if len(values) < 2:
-        raise InputError("Its labels are all the same value", "label something, or take it off the split")
+        raise InputError("Its labels are all the same value", "label something, or remove it from the split")
     return image, labels, b"".join(file.read_bytes() for file in files)

@@ -159,7 +159,7 @@ class _Examined:
 
 def _examine(case: CaseEntry, folder: Path, config: Config, contoured: Sequence[str] | None) -> _Examined:
     if case.labels is None:
-        return _Examined(("It has no labels; take it off data.json, or make it part of the tests.",))
+        return _Examined(("It has no labels; remove it from data.json, or make it part of the tests.",))
     missing = [path for path in case.files if not (folder / path).is_file()]
     if missing:
         return _Examined((f"{missing[0]} is not there; run prepare.py again.",))

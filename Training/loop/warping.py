@@ -1,4 +1,4 @@
-"""One resampling of a scan for all changes of its shape: rotation, scaling, flips and a smooth displacement.
+"""Spatial augmentation in one resampling: rotation, scaling, flips and a smooth displacement.
 
 The map goes from each voxel of the changed scan to the place in the case where its value comes from::
 
@@ -125,5 +125,5 @@ def sample_labels(labels: NDArray[np.uint8], places: Tensor) -> Tensor:
         return torch.zeros(len(places), dtype=torch.long)
     indicators = torch.from_numpy(np.stack([labels == v for v in present])).float()[None]
     shares = grid_sample(indicators, places[None, None, None], padding_mode="zeros", align_corners=True)[0, :, 0, 0]
-    shares = torch.cat([1 - shares.sum(0, keepdim=True), shares])  # what is no structure is background
+    shares = torch.cat([1 - shares.sum(0, keepdim=True), shares])  # the rest is background
     return torch.tensor([0, *present])[shares.argmax(0)]

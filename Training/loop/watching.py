@@ -1,4 +1,4 @@
-"""A look at set-aside cases while a run goes on: Dice of each structure that is known in them."""
+"""Dice of the known structures in set-aside cases during a run."""
 
 from __future__ import annotations
 

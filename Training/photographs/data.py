@@ -66,7 +66,7 @@ class Photograph:
         except (OSError, UnidentifiedImageError) as error:
             raise InputError(f"{self.name} cannot be read ({error})", "fetch the file again") from None
         if image.size != values.shape[::-1]:
-            raise InputError(f"{self.name} is {image.size}, its labels {values.shape[::-1]}", "take it off the list")
+            raise InputError(f"{self.name} is {image.size}, its labels {values.shape[::-1]}", "remove it from the list")
         if self.layout == "ade20k":
             values = np.where(values == 0, UNLABELLED, values - 1).astype(np.uint8)
         wrong = sorted(set(np.unique(values).tolist()) - {*range(LAYOUTS[self.layout]), UNLABELLED})

@@ -1,1 +1,1 @@
-"""From the data as they are given out to a prepared folder: one file for each format, one for each step."""
+"""Converts published data into a prepared folder: one file for each format, one for each step."""

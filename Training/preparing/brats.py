@@ -51,7 +51,7 @@ GRADES = ("HGG", "LGG")
 
 @dataclass(frozen=True)
 class _File:
-    """A file, whose it is, which part of the case, and the number that the server knows it by."""
+    """A file with its patient, its part of the case, and its number on the server."""
 
     path: Path
     case: str
@@ -104,7 +104,7 @@ def find_brats(source: Path, name: str, three_structures: bool = False) -> Found
     if not files:
         raise InputError(f"{source} holds no *_flair.nii.gz and no *-t2f.nii.gz", "give the unpacked folder of BraTS")
     if newer and older:
-        raise InputError(f"{source} holds files named as before 2023 and as of 2023", "prepare them apart")
+        raise InputError(f"{source} holds files named as before 2023 and as of 2023", "prepare them separately")
     structures = THREE_STRUCTURES if three_structures else STRUCTURES
     # A label that the release does not have is put out of range, and so named, rather than taken for another.
     older_labels = {4: 3, 3: OUT_OF_RANGE} if three_structures else {}
@@ -161,7 +161,7 @@ def _collected(
 
 
 def _named(keys: Iterable[str], source: Path, visit: re.Pattern[str]) -> dict[str, tuple[str, str]]:
-    """The names of each case and its patient: with the grade before them where both grades have a case of that name."""
+    """The names of each case and its patient, with the grade in front if both grades have a case of that name."""
 
     def patient_of(name: str) -> str:
         match = visit.fullmatch(name)
@@ -184,5 +184,5 @@ def _named(keys: Iterable[str], source: Path, visit: re.Pattern[str]) -> dict[st
 
 
 def _grade(place: Path) -> str:
-    """HGG or LGG, whichever folder a case is in; empty for neither."""
+    """HGG or LGG, by the folder of a case; empty for neither."""
     return next((part.upper() for part in reversed(place.parts[:-1]) if part.upper() in GRADES), "")

@@ -16,8 +16,8 @@ CONTOURED = "contoured.json"
 def mark_unknown(found: Found, path: Path) -> Found:
     """The collection with the structures of each case that were not contoured.
 
-    A labelled case that the file does not list is left out, as nothing tells what is known of it. A case goes by the
-    name that it has in the data.
+    A labelled case that the file does not list is left out, because its known structures are not stated. Cases have
+    their names in the data.
 
     Args:
         found: the collection.

@@ -23,9 +23,9 @@ from Training.preparing.found import Contours
 
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
 FLAT = 0.1
-"""Voxels by which the points of a contour may leave their plane."""
+"""Largest distance in voxels of a contour's points from their plane."""
 SAME_PLANE = 0.02
-"""Voxels between contours that count as drawn in one plane."""
+"""Largest distance in voxels between contours of one plane."""
 
 
 def rasterise(
@@ -34,7 +34,7 @@ def rasterise(
     """The labels that an RTSTRUCT file describes.
 
     Args:
-        contours: the file, and the names that the structures go by.
+        contours: the file, and the names of the structures in it.
         grid: of the series that they were drawn on.
         structures: names by label.
 
@@ -73,7 +73,7 @@ def rasterise(
         remarks += [f"{structures[label]} {note}." for note in notes]
         covered = int(((labels > 0) & mask).sum())
         if covered:
-            remarks.append(f"{structures[label]} takes {covered} voxels from structures before it.")
+            remarks.append(f"{structures[label]} overwrites {covered} voxels of earlier structures.")
         labels[mask] = label
         if not mask.any():
             remarks.append(f"{structures[label]} has no voxel in the series, and is unknown here.")
@@ -89,7 +89,7 @@ def fill(contours: Sequence[NDArray[np.float64]], grid: Grid) -> tuple[NDArray[n
         grid: where the voxels are.
 
     Returns:
-        Mask (z, y, x), and what is odd, to be put after the structure's name.
+        Mask (z, y, x), and warnings, each to follow the structure's name.
 
     Raises:
         InputError: a contour is not within a plane of voxels.
@@ -109,7 +109,7 @@ def fill(contours: Sequence[NDArray[np.float64]], grid: Grid) -> tuple[NDArray[n
         near = next((other for other in planes[k] if abs(other - depth) <= SAME_PLANE), depth)
         planes[k].setdefault(near, []).append(index[:, :2])
     for k, drawn in planes.items():
-        # Contours finer than the slices: those nearest to the slice count, as both together would cancel out.
+        # Contours denser than the slices: only those nearest to the slice count, because several would cancel out.
         for polygon in drawn[min(drawn, key=lambda depth: abs(depth - k))]:
             mask[k] ^= _inside(polygon, grid)
     notes = [f"has {outside} contours outside the series"] if outside else []
@@ -139,13 +139,13 @@ def _closed(roi: Any) -> Iterator[NDArray[np.float64]]:
             continue
         points = np.asarray([float(value) for value in contour.ContourData], dtype=np.float64).reshape(-1, 3)
         if not np.isfinite(points).all():
-            raise ValueError("a coordinate is no number")
+            raise ValueError("a coordinate is not a number")
         if len(points) >= 3:
             yield points
 
 
 def _number_of(regions: Mapping[int, str], patterns: Sequence[str], structure: str, name: str) -> int | None:
-    """The number of the region that the first fitting pattern names, None where none does."""
+    """The number of the region that the first fitting pattern matches; None if there is none."""
     for pattern in patterns:
         fitting = [n for n, given in regions.items() if fnmatchcase(given.casefold(), pattern.strip().casefold())]
         if len(fitting) > 1:

@@ -1,4 +1,4 @@
-"""data.json: the list of a prepared folder's cases, with folds and checksums; written whole, and checked when read."""
+"""data.json: the list of a prepared folder's cases, with folds and checksums; written atomically, checked when read."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class CaseEntry:
         part: "train" or "test".
         sha256: checksum of each file.
         voxels: of each structure, by label.
-        absent: names of structures that the case has nothing of, though they were looked for.
+        absent: names of structures that were looked for and do not exist in the case.
         unknown: names of structures that were not contoured in this case: the label map shows them as 0, but they may
             be anywhere in it.
         volumes_ml: of each structure, by label.
@@ -86,8 +86,8 @@ class DataList:
         structures: names by label.
         cases: those that can be used.
         problems: of these and of the others.
-        preparation: what was asked for, and what it was made with.
-        suspects: contours that look wrong beside those of the other cases: "case", "structure", "volume_ml", "why".
+        preparation: the options and the program's version.
+        suspects: contours that look wrong compared with the other cases: "case", "structure", "volume_ml", "why".
     """
 
     name: str
@@ -108,7 +108,7 @@ class DataList:
                 raise ValueError(f"case {case.name!r} does not know {min(strange)!r}, which is no structure")
 
     def write(self, folder: Path) -> Path:
-        """Write data.json into the folder, whole or not at all.
+        """Write data.json into the folder atomically.
 
         Raises:
             OutputError: it cannot be written.
@@ -122,7 +122,7 @@ class DataList:
 
 
 def write_json(path: Path, values: object) -> Path:
-    """Write a JSON file as a whole or not at all.
+    """Write a JSON file atomically.
 
     Raises:
         OutputError: it cannot be written.

@@ -1,4 +1,4 @@
-"""Images and labels in folders, their cases told by a pattern: `images*/{case}` and `labels*/{case}`, say."""
+"""Images and labels in folders, with cases found by patterns such as `images*/{case}` and `labels*/{case}`."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def find_folders(
 
 
 def _matching(files: Sequence[str], pattern: str) -> dict[str, list[str]]:
-    """The files that fit a pattern, by case."""
+    """The files that match a pattern, by case."""
     pattern = pattern.replace("\\", "/").strip("/")
     if pattern.count(PLACE) != 1:
         raise SettingError(f"The pattern {pattern!r} does not say where the case's name is", "put {case} there, once")

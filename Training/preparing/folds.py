@@ -1,4 +1,4 @@
-"""Which case is for what: a given split, and folds for cross-validation that follow from names and a seed alone."""
+"""Assigns cases to training and test: a given split, or folds that depend only on names and a seed."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _split_by_lines(found: Found, path: Path) -> Found:
 
 
 def _names_of(found: Found) -> dict[str, set[str]]:
-    """The cases' names by all that a list may call them, in the data or here; none for those with a problem."""
+    """The cases' names by all names that a list may use; none for cases with a problem."""
     names: dict[str, set[str]] = {}
     for case in found.cases:
         names.setdefault(case.given, set()).add(case.name)
@@ -107,7 +107,7 @@ def _meant(text: str, names: Mapping[str, set[str]], path: Path) -> set[str] | N
         for word, there in known.items():
             if len(there) > 1:
                 several = " or ".join(sorted(there))
-                raise InputError(f"{word} in {path} may be {several}", "say there which of them it is")
+                raise InputError(f"{word} in {path} may be {several}", "write there which of them is meant")
         if known:
             return set().union(*known.values())
     return set() if any(names.get(safe_name(part)) == set() for part in parts) else None
@@ -116,8 +116,8 @@ def _meant(text: str, names: Mapping[str, set[str]], path: Path) -> set[str] | N
 def assign_folds(cases: Sequence[FoundCase], count: int, seed: int) -> Mapping[str, int]:
     """The fold (0 to count - 1) of each training case, by name.
 
-    The sorted names of the patients are shuffled by the seed and dealt out in turn; all scans of a patient are in one
-    fold, so that nothing is tested on a patient who was trained on.
+    The sorted names of the patients are shuffled by the seed and assigned to the folds in turn; all scans of a patient
+    are in one fold, so that no patient is in both training and test.
 
     Raises:
         InputError: fewer patients than folds.

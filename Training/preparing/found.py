@@ -1,4 +1,4 @@
-"""What a format's finder hands over: the cases, not yet read, and what is wrong with those that cannot be used."""
+"""Result of a format's finder: the cases, not yet read, and the problems of those that cannot be used."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Problem:
     Args:
         case: its name, or the file's where there is no case.
         problem: one sentence or more.
-        left_out: whether the case cannot be used for it; else it is only to be known.
+        left_out: whether the case cannot be used; otherwise it is only a warning.
     """
 
     case: str
@@ -56,7 +56,7 @@ class Contours:
 
     Args:
         path: of the file.
-        names: for each label the patterns of the names that its structure goes by.
+        names: for each label the patterns of its structure's names.
         frame: UID of the frame of reference of the series that it was drawn on; empty where that does not say.
         absent: labels of the structures that are absent where they have no contour; all others are unknown there.
     """
@@ -69,17 +69,17 @@ class Contours:
 
 @dataclass(frozen=True)
 class FoundCase:
-    """A case to be made.
+    """A case to prepare.
 
     Args:
-        name: unique in the collection, and good as the name of a folder.
+        name: unique in the collection, and valid as a folder name.
         images: one for each channel.
         labels: a label map, contours, or None for a test case without.
         part: "train" or "test".
         patient: whose scans are kept together in a fold; the case's name where nothing is known.
         submission_name: under which BRATS's server takes the case's segmentation: "VSD.{name}.54512" that of 2015, the
             case's own name those of later years.
-        given: the name that it has in the data, where that is another.
+        given: its name in the data, if that differs.
         unknown: labels of the structures that are known not to have been contoured; of contours this shows when they
             are read.
     """
@@ -104,7 +104,7 @@ class FoundCase:
 
 @dataclass(frozen=True)
 class Found:
-    """A collection as it lies there.
+    """A collection of cases in its original form.
 
     Args:
         name: of the collection.
@@ -113,9 +113,8 @@ class Found:
         structures: names by label value, 1, 2, 3 ...
         cases: those that have all their files.
         problems: of the others.
-        relabelled: label values of the files that are given others; all others are kept.
-        submitted: label values that the server of a challenge knows by others; None where there is no such server, or
-            it takes them as they are.
+        relabelled: new values of those label values that change.
+        submitted: label values that differ on the server of a challenge; None without a server or difference.
     """
 
     name: str
@@ -136,15 +135,16 @@ class Found:
 
 
 def safe_name(text: str) -> str:
-    """A name that is a folder's on every system: letters, digits, `_`, `-` and `.` in the middle."""
+    """A valid folder name on every system: letters, digits, `_`, `-` and `.` in the middle."""
     name = re.sub(r"[^\w.-]+", "_", text, flags=re.ASCII).strip("._") or "case"
     return f"case_{name}" if DEVICE_NAMES.fullmatch(name) else name
 
 
 def without_duplicates(cases: Iterable[FoundCase]) -> tuple[list[FoundCase], list[Problem]]:
-    """The cases, each under a name that no other has, and what there is to say about the others and the new names.
+    """The cases with unique names, and the problems of the others and the changed names.
 
-    Capital letters do not tell names apart, as on Windows and macOS. Cases that the data call the same are left out.
+    Names are compared without upper and lower case, as on Windows and macOS. Cases with the same name in the data are
+    left out.
     Those that have become the same because characters were replaced are numbered, in the order of their given names;
     one that had that name from the start keeps it.
     """
@@ -173,7 +173,7 @@ def without_duplicates(cases: Iterable[FoundCase]) -> tuple[list[FoundCase], lis
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files in a folder and its subfolders, sorted; those whose names begin with a dot are passed over.
+    """All files in a folder and its subfolders, sorted; those whose names begin with a dot are ignored.
 
     Raises:
         InputError: no such folder, or nothing in it.

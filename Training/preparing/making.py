@@ -1,4 +1,4 @@
-"""A case from arrays to files: written aside and renamed, and not made again while its files are as they were."""
+"""Writes the files of a case atomically; a case is not made again if its files are unchanged."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from Training.preparing.reading import Settings, Volumes, read_case
 CASES = "cases"
 RECORD = "case.json"
 FORM = 2
-"""Counts the changes of what a record holds, so that cases made before are made again."""
+"""Version of the record; cases with another version are made again."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def _write(volumes: Volumes, found: Found, folder: Path, place: str) -> dict[str
 
 
 def _contours(labels: NDArray[np.uint8], grid: Grid, structures: Mapping[int, str]) -> dict[str, Any]:
-    """How large each structure is, and where its middle lies: `CaseEntry`'s voxels, volumes_ml, centres_mm."""
+    """Size and centre of each structure: `CaseEntry`'s voxels, volumes_ml, centres_mm."""
     counts = np.bincount(labels.ravel(), minlength=len(structures) + 1)
     centres = {}
     for label in structures:
@@ -132,7 +132,7 @@ def _record_of(folder: Path, key: str, out: Path) -> dict[str, Any] | None:
 
 
 def _fingerprint(case: FoundCase, found: Found, settings: Settings) -> str:
-    """What a case's files follow from: sources by name, size and time of change; settings; this program's version."""
+    """Everything that a case's files depend on: sources (name, size, time of change), settings, version."""
     asked = {
         "version": __version__,
         "form": FORM,

@@ -1,4 +1,4 @@
-"""Folders of DICOM, one for each patient: which series the contours were drawn on, and whether both belong together."""
+"""DICOM folders, one for each patient: finds the series of the contours, and checks that they belong together."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from Training.preparing.found import (
 STRUCTURES = "RTSTRUCT"
 IMAGES = ("CT", "MR", "PT")
 DAMAGED = (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError, InvalidDicomError)
-"""What pydicom raises at damaged files."""
+"""Errors that pydicom raises for damaged files."""
 WANTED = ["Modality", "SeriesInstanceUID", "FrameOfReferenceUID", "SOPInstanceUID"]
 
 
 class _Unusable(Exception):
-    """Why a patient's files make no case."""
+    """The reason why a patient's files are not a case."""
 
 
 @dataclass
@@ -132,7 +132,7 @@ def _case(
         raise _Unusable("; ".join(why))
     if len(matching) > 1:
         shown = ", ".join(path.name for path, _ in matching)
-        raise _Unusable(f"It has {len(matching)} structure sets ({shown}): take out all but the one that counts")
+        raise _Unusable(f"It has {len(matching)} structure sets ({shown}): remove all but one")
     path, uid = matching[0]
     image = ImageFile(_folder_of(patient.series[uid]), series=uid or None)
     contours = Contours(path, table, patient.frame[uid], absent)
@@ -153,11 +153,11 @@ def _series_of(header: Any, patient: _Patient, name: str) -> str:
     frames.discard("")
     referenced.discard("")
     if list(patient.series) == [""]:
-        return ""  # anonymised so far that nothing tells the series, but there is only this one
+        return ""  # anonymised without references, but there is only this series
     there = [uid for uid in patient.series if uid in referenced]
     if not there:
         if referenced:
-            raise _Unusable(f"{name} was drawn on a series that is not there ({', '.join(sorted(referenced))})")
+            raise _Unusable(f"{name} was drawn on a series that is missing ({', '.join(sorted(referenced))})")
         there = [uid for uid in patient.series if patient.frame[uid] in frames]
     if len(there) != 1:
         raise _Unusable(f"{name} was drawn on one of {len(there)} series, and does not say which")

@@ -1,4 +1,4 @@
-"""One case from its files to arrays on one grid: every fault that would spoil a training is named here."""
+"""Reads a case from its files into arrays on one grid, and reports every fault that would spoil a training."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ ROIS = {"all": "all", "brain": "nonzero", "body": "body"}
 """Kinds of ROI, and the mask of the model's normalisation that means the same."""
 LEAST_OVERLAP = 0.5
 STRAY = 0.01
-"""Share of labelled voxels outside the ROI from which on it is worth a word."""
+"""Share of labelled voxels outside the ROI from which on there is a warning."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What is to be done to every case.
+    """Options for every case.
 
     Args:
         offset: added to all values of the images.
@@ -57,11 +57,11 @@ class Settings:
         if self.spacing is not None:
             fits = len(self.spacing) == 3 and all(np.isfinite(s) and 0 <= s <= 100 for s in self.spacing)
             if not fits:
-                raise SettingError(f"--spacing is {self.spacing}", "give x,y,z in mm, 0 for what is to stay as it is")
+                raise SettingError(f"--spacing is {self.spacing}", "give x,y,z in mm, 0 to keep an axis unchanged")
 
     @property
     def normalization(self) -> Normalization | None:
-        """What a model says that was trained on images normalised in this way; None where they are not."""
+        """The normalisation of a model that was trained on such images; None if they are not normalised."""
         if self.normalise == "none":
             return None
         return Normalization("z-score", ROIS[self.roi], (5.0, 95.0), (3.0, 3.0))
@@ -76,7 +76,7 @@ class Volumes:
         labels: uint8, or None.
         roi: bool, or None for everything.
         background: value of what lies outside, for each channel; None where the images are not normalised.
-        remarks: what is odd, though usable.
+        remarks: warnings.
         unknown: labels of the structures that were not contoured.
     """
 
@@ -90,7 +90,7 @@ class Volumes:
 
 
 def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
-    """Read and check a case, and do to it what the settings say.
+    """Read, check and convert a case.
 
     Raises:
         InputError: why the case cannot be used.
@@ -105,7 +105,7 @@ def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
         indicators = ((labels == value).astype(np.float32) for value in range(len(found.structures) + 1))
         labels, _ = label_image(indicators, own, grid)  # type: ignore[arg-type]
         if not labels.any():
-            raise InputError("Nothing of its labels is left at the new spacing", "choose a finer --spacing")
+            raise InputError("No label is left at the new spacing", "choose a finer --spacing")
     made = Volumes(grid, [], labels, remarks=remarks, unknown=unknown)
     empty = []  # of each channel, where it is not 0
     for image, scan in zip(images, scans, strict=True):
@@ -199,14 +199,12 @@ def _labels(
         labels, unknown, notes = rasterise(case.labels, grid, found.structures)
         remarks += notes
         why = ": " + "; ".join(note.rstrip(".") for note in notes) if notes else ""
-        remedy = "mend the table of --structures or the contours, or leave the case out"
+        remedy = "correct the table of --structures or the contours, or leave the case out"
     else:
         relabelled = segments_by_name(case.labels.path, found.structures) or found.relabelled
         scan = case.labels.read()
         if scan.warnings:
-            raise InputError(
-                f"Its labels cannot be taken as they are: {scan.warnings[0].rstrip('.')}", "export them again"
-            )
+            raise InputError(f"Its labels cannot be used: {scan.warnings[0].rstrip('.')}", "export them again")
         if not Grid.of(scan.image).same_as(grid):
             raise InputError("Image and labels are not on the same grid", "resample the labels onto the image")
         values = sitk.GetArrayViewFromImage(scan.image)
@@ -240,7 +238,7 @@ def _roi(
     else:
         roi = np.logical_or.reduce([channel for channel in present if channel is not None])
     if roi.all():
-        what = "the body does not stand out" if settings.roi == "body" else "no voxel is 0: is the skull taken off?"
+        what = "the body cannot be distinguished" if settings.roi == "body" else "no voxel is 0: is the skull removed?"
         remarks.append(f"Its ROI is the whole image: {what}.")
     if made.labels is not None:
         stray = float((made.labels[~roi] > 0).sum() / (made.labels > 0).sum())

@@ -41,8 +41,8 @@ def prepare_all(
         asked: what the user asked for, recorded as it is.
 
     Raises:
-        InputError: not one case can be used; all the problems are in the message.
-        SettingError: the folder lies within the source, where it would be taken for data the next time.
+        InputError: no case can be used; all problems are in the message.
+        SettingError: the folder lies within the source, where the next run would read it as data.
         OutputError: nothing may be written there, or a process was ended from outside.
     """
     if out.resolve().is_relative_to(found.source.resolve()):
@@ -65,8 +65,8 @@ def prepare_all(
     usable = [case for case in found.cases if outcomes[case.name].facts is not None]
     if not usable:
         listed = " ".join(f"{p.case}: {p.problem}" for p in problems)
-        raise InputError(f"No case can be used. {listed}".rstrip("."), "mend what is named, or give another folder")
-    fold = assign_folds(found.cases, folds, seed)  # of those left out too, so that mending one moves no other
+        raise InputError(f"No case can be used. {listed}".rstrip("."), "correct what is named, or give another folder")
+    fold = assign_folds(found.cases, folds, seed)  # also for cases left out: correcting one moves no other
     entries = tuple(_entry(case, outcomes[case.name], found, fold.get(case.name)) for case in usable)
     preparation = {
         **(asked or {}),
@@ -115,7 +115,7 @@ def _outcomes(found: Found, settings: Settings, out: Path, workers: int) -> Iter
 
 
 def _become_worker() -> None:
-    """One thread for each process; and Ctrl+C is for the first process alone, which tells the others."""
+    """One thread for each process; Ctrl+C is handled by the first process only."""
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
@@ -138,14 +138,14 @@ def _entry(case: FoundCase, outcome: Outcome, found: Found, fold: int | None) ->
 
 
 def describe(prepared: DataList, kept: Sequence[str] = ()) -> Iterator[str]:
-    """Lines for people: how many cases, folds and structures, what is absent where, and every problem."""
+    """A summary in lines: numbers of cases, folds and structures, absent structures, and every problem."""
     train = [case for case in prepared.cases if case.part == "train"]
     yield f"{len(prepared.cases)} cases: {len(train)} to train on, {len(prepared.cases) - len(train)} to test on"
     sizes = [sum(case.fold == fold for case in train) for fold in range(prepared.preparation.get("folds", 0))]
     if sizes:
         yield f"{len(sizes)} folds of {', '.join(map(str, sizes))} cases"
     for fold in (fold for fold, size in enumerate(sizes) if not size):
-        yield f"Fold {fold} has no case left; mend those that were left out, or ask for fewer --folds."
+        yield f"Fold {fold} has no case left; correct those that were left out, or ask for fewer --folds."
     labelled = [case for case in prepared.cases if case.labels]
     for name in prepared.structures.values():
         for what in ("absent", "unknown"):

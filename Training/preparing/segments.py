@@ -1,4 +1,4 @@
-"""Label maps that carry the names of their segments, as Slicer's `.seg.nrrd` do: the names count, not the values."""
+"""Label maps with segment names (Slicer's `.seg.nrrd`): names are used, not label values."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ def segments_by_name(path: Path, structures: Mapping[int, str]) -> dict[int, int
         if label is None:
             known = ", ".join(structures.values())
             raise InputError(
-                f"Its labels hold a segment {name!r}, which is none of the structures ({known})",
+                f"Its labels hold a segment {name!r}, which is not one of the structures ({known})",
                 "name the segments as the structures are named, or add it to --structures",
             )
         if label in found.values() or segment["layer"] != 0 or segment["label"] in found:
             raise InputError(
-                f"Its segment {name!r} is there twice, or overlaps others", "merge or separate the segments in Slicer"
+                f"Its segment {name!r} occurs twice, or overlaps others", "merge or separate the segments in Slicer"
             )
         found[segment["label"]] = label
     return found

@@ -1,4 +1,4 @@
-"""The structures that the user names: on the command line, or in a table that also says what others call them."""
+"""Structures from the command line, or from a table with their names in the files."""
 
 from __future__ import annotations
 

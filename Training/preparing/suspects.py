@@ -1,12 +1,12 @@
-"""Contours that look wrong beside those of the other cases: by their volume, or by where they lie.
+"""Contours that look wrong compared with the other cases, by volume or position.
 
-Both are told by robust z-scores, (value - median) / (1.4826 · median absolute deviation), over the cases that have the
-structure. Volumes are taken by their logarithm, as twice and half are equally far from what is usual. A place is told
-by the vectors to the case's other structures, as scans begin and end where they like: along each axis, the median over
-the other structures of the vectors' z-scores. A cord of 500 mL shows by the first, a left gland that is called the
-right one by the second.
+Both are measured by robust z-scores, (value - median) / (1.4826 · median absolute deviation), over the cases that have
+the structure. Volumes are compared by their logarithm, because twice and half are equally unusual. Positions are
+compared by the vectors to the case's other structures, because scans begin and end at different places: along each
+axis, the median over the other structures of the vectors' z-scores. The first finds a cord of 500 mL, the second a left
+gland that is labelled as the right one.
 
-Nothing is left out for it. The contours are listed, and the configuration says which of them are not used.
+No case is left out. The contours are listed, and the configuration says which of them are not used.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from Training.preparing.data_list import CaseEntry
 
 FILE_NAME = "contours.csv"
 LIMIT = 4.0
-"""Robust standard deviations from which on a contour is named."""
+"""Robust standard deviations from which on a contour is listed."""
 FEWEST = 8
 """Cases of a structure, or of a pair of structures, below which nothing can be said."""
 LEAST_MM = 3.0
 LEAST_LOG = 0.05
-"""Least spreads, in mm and of a volume's logarithm: where nearly all are alike, a small difference is no fault."""
+"""Smallest spreads, in mm and of a volume's logarithm: if nearly all are equal, a small difference is not a fault."""
 MAD_TO_SD = 1.4826
 AXES = ("left", "back", "head")
 """Where x, y and z grow to in LPS."""
@@ -38,7 +38,7 @@ AXES = ("left", "back", "head")
 
 @dataclass(frozen=True)
 class Contour:
-    """One structure of one case, beside those of the others.
+    """One structure of one case, compared with the other cases.
 
     Args:
         case, structure: their names.
@@ -57,7 +57,7 @@ class Contour:
 
     @property
     def why(self) -> str:
-        """What looks wrong, the end of a sentence; empty where nothing does."""
+        """Why it looks wrong, as the end of a sentence; empty if it does not."""
         reasons = []
         if abs(self.z_volume) > LIMIT:
             size = "large" if self.z_volume > 0 else "small"
@@ -94,7 +94,7 @@ def look_at_contours(cases: Sequence[CaseEntry], structures: Mapping[str, str]) 
 
 
 def _places(label: str, cases: Sequence[CaseEntry], structures: Mapping[str, str]) -> dict[str, tuple[float, ...]]:
-    """By case, how odd a structure's place is along x, y, z: the median over the other structures."""
+    """By case, how unusual a structure's position is along x, y, z: the median over the other structures."""
     scores: dict[str, list[NDArray[np.float64]]] = {}
     for other in structures:
         if other == label:
