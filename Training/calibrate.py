@@ -29,7 +29,7 @@ if __package__ in (None, ""):  # started by its path
 import numpy as np
 from numpy.typing import NDArray
 
-from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.io.atomic import write_text
 from AutofocusCore.models import Model, find_model, write_bundle
 from AutofocusCore.models.files import read_files
@@ -43,7 +43,7 @@ from Training.calibrating.figures import figures
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 from Training.calibrating.temperature import TEMPERATURES, best_temperature, likelihoods
 from Training.configuration.config import load_config
-from Training.configuration.shared_options import add_device, add_threads, parse
+from Training.configuration.shared_options import add_device, add_threads, parse, run_script
 from Training.configuration.split_file import read_split
 
 LICENCE = "LICENSE"
@@ -173,14 +173,16 @@ def text(table: dict[str, Any], temperature: float) -> str:
     return "\n".join(["", *others, tried, "", *shown])
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; the exit status."""
-    try:
-        calibrate(parse(parser(), arguments))
-    except AutofocusError as error:
-        print(f"calibrate: {error}", file=sys.stderr)
-        return 1
+def run(options: argparse.Namespace) -> int:
+    """Carry out the options; returns the exit status."""
+    calibrate(options)
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    options = parse(parser(), arguments)
+    return run_script(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -25,11 +25,19 @@ if __package__ in (None, ""):  # started by its path
 import numpy as np
 from torch import nn
 
-from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import Model, ModelSpec, find_model
 from Training.configuration.config import Config, load_config
 from Training.configuration.settings import Augmentation, Scans, Segments
-from Training.configuration.shared_options import add_data, add_device, add_overrides, add_precision, add_threads, parse
+from Training.configuration.shared_options import (
+    add_data,
+    add_device,
+    add_overrides,
+    add_precision,
+    add_threads,
+    parse,
+    run_script,
+)
 from Training.evaluation.label_maps import Known, measure_label_maps
 from Training.evaluation.measures import BRATS_REGIONS, Labels, Measures, measure_case
 from Training.evaluation.offsets import add_offsets
@@ -266,15 +274,7 @@ def main() -> int:
         parser.error("name the configuration of the data")
     if options.predictions is not None and options.truth is None:
         parser.error("name the folder of the true label maps with --truth")
-    try:
-        print(run(options))
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; nothing was written.", file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: run(options), "nothing was written")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,10 @@ if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 
-from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import ModelSpec, bundled_model_folder, write_bundle
 from Training.configuration.config import Config, load_config
-from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
+from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse, run_script
 from Training.evaluate import measure_run
 from Training.evaluation.measures import Measures, mean_of
 from Training.evaluation.offsets import add_offsets, offsets_of
@@ -172,6 +172,16 @@ def export(
     return mean
 
 
+def run(options: argparse.Namespace) -> str:
+    """Carry out the options; returns the line to print."""
+    config = load_config(options.config, options.overrides)
+    out = options.out or bundled_model_folder() / config.model.name
+    folder = options.run or run_folder(options.config)
+    shared = {"weights": options.weights, "cases": options.cases, "note": options.note, "licence": options.licence}
+    mean = export(config, folder, out, options.data, offsets=offsets_of(options.offsets, config.model), **shared)
+    return f"{out}: mean Dice {mean}"
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -195,17 +205,7 @@ def main() -> int:
     )  # fmt: skip
     add_threads(parser)
     options = parse(parser)
-    try:
-        config = load_config(options.config, options.overrides)
-        out = options.out or bundled_model_folder() / config.model.name
-        run = options.run or run_folder(options.config)
-        shared = {"weights": options.weights, "cases": options.cases, "note": options.note, "licence": options.licence}
-        mean = export(config, run, out, options.data, offsets=offsets_of(options.offsets, config.model), **shared)
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"{out}: mean Dice {mean}")
-    return 0
+    return run_script(lambda: run(options))
 
 
 if __name__ == "__main__":

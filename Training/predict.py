@@ -25,14 +25,14 @@ if __package__ in (None, ""):  # started by its path
 import SimpleITK as sitk
 
 from AutofocusCore import cli
-from AutofocusCore.errors import AutofocusError, InputError, SettingError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.resampling import to_image
 from AutofocusCore.io.atomic import Staging, stem_of, write_text
 from AutofocusCore.io.results import write_image
 from AutofocusCore.models import ModelSpec, find_model, write_bundle
 from Training.configuration.config import load_config
-from Training.configuration.shared_options import add_overrides
+from Training.configuration.shared_options import add_overrides, run_script
 from Training.evaluation.tables import csv_text
 from Training.loop.runs import WEIGHTS, load_run
 from Training.preparing.data_list import CaseEntry, read_data_list
@@ -212,11 +212,7 @@ def main() -> int:
         parser.error("with --run, give the configuration and then the cases")
     if options.submission is not None and not SUBMISSION.fullmatch(options.submission):
         parser.error(f"{options.submission!r} is not a valid submission name; use letters, digits, - and _")
-    try:
-        return predict(options, passed_on)
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
+    return run_script(lambda: predict(options, passed_on))
 
 
 if __name__ == "__main__":

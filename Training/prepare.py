@@ -14,7 +14,8 @@ from pathlib import Path
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.errors import SettingError
+from Training.configuration.shared_options import run_script
 from Training.preparing.finding import find
 from Training.preparing.folds import split_by_file
 from Training.preparing.reading import ROIS, Settings
@@ -148,38 +149,36 @@ def settings_of(options: argparse.Namespace) -> Settings:
     return Settings(options.offset, options.roi or usual.get(options.format, "all"), spacing, options.normalise)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line."""
-    options = parser().parse_args(arguments)
-    try:
-        for name, least in (("folds", 0), ("workers", 1), ("seed", 0)):
-            if getattr(options, name) < least or (name == "folds" and options.folds == 1):
-                wanted = "0, or at least 2" if name == "folds" else f"at least {least}"
-                raise SettingError(f"--{name} is {getattr(options, name)}", f"give {wanted}")
-        settings = settings_of(options)
-        found = find(options)
-        if options.split:
-            found = split_by_file(found, options.split)
-        asked = {name: str(value) for name, value in vars(options).items() if value is not None}
-        prepared = prepare_all(
-            found,
-            options.out,
-            settings,
-            folds=options.folds,
-            seed=options.seed,
-            workers=options.workers,
-            asked={"asked": asked},
-        )
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from here.", file=sys.stderr)
-        return 1
+def run(options: argparse.Namespace) -> int:
+    """Carry out the options and print a summary; returns the exit status."""
+    for name, least in (("folds", 0), ("workers", 1), ("seed", 0)):
+        if getattr(options, name) < least or (name == "folds" and options.folds == 1):
+            wanted = "0, or at least 2" if name == "folds" else f"at least {least}"
+            raise SettingError(f"--{name} is {getattr(options, name)}", f"give {wanted}")
+    settings = settings_of(options)
+    found = find(options)
+    if options.split:
+        found = split_by_file(found, options.split)
+    asked = {name: str(value) for name, value in vars(options).items() if value is not None}
+    prepared = prepare_all(
+        found,
+        options.out,
+        settings,
+        folds=options.folds,
+        seed=options.seed,
+        workers=options.workers,
+        asked={"asked": asked},
+    )
     for line in describe(prepared):
         print(line)
     print(options.out / "data.json")
     return int(options.strict and bool(prepared.problems))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line."""
+    options = parser().parse_args(arguments)
+    return run_script(lambda: run(options), "the same command continues from here")
 
 
 if __name__ == "__main__":

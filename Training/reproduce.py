@@ -32,7 +32,15 @@ from AutofocusCore.io.atomic import Staging, write_text
 from Training.configuration.config import Config, as_toml, load_config
 from Training.configuration.experiments import Member, experiments, members, refuse_folds
 from Training.configuration.quick import LABEL, quick_config, quick_data
-from Training.configuration.shared_options import add_data, add_overrides, add_precision, add_threads, parse
+from Training.configuration.shared_options import (
+    CONTINUED,
+    add_data,
+    add_overrides,
+    add_precision,
+    add_threads,
+    parse,
+    run_script,
+)
 from Training.evaluate import measure_run
 from Training.evaluation.measures import Measures
 from Training.evaluation.reports import write_evaluation, write_models
@@ -209,8 +217,25 @@ def _by_seed(models: dict[str, list[Measures]]) -> str:
     return markdown(["mean Dice", *seeds], rows)
 
 
+def run(options: argparse.Namespace) -> int:
+    """Carry out the options and print the table; returns 1 if something is missing, otherwise 0."""
+    name = Path(options.table).name
+    out = options.out or Path("Runs") / (f"{name}-quick" if options.quick else name)
+    if options.table == "networks":
+        print(write_parameters(out))
+        return 0
+    text, missing = reproduce(
+        options.table, out, options.data, quick=options.quick, seeds=options.seeds, folds=options.folds,
+        only=options.only, overrides=options.overrides, all_pairs=options.all_pairs, precision=options.precision,
+    )  # fmt: skip
+    print(text)
+    for sentence in missing:
+        print(f"missing: {sentence}", file=sys.stderr)
+    return 1 if missing else 0
+
+
 def main() -> int:
-    """Run the command line; returns 1 if something is missing, otherwise 0."""
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="reproduce.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -226,26 +251,7 @@ def main() -> int:
     add_precision(parser)
     add_threads(parser)
     options = parse(parser)
-    name = Path(options.table).name
-    out = options.out or Path("Runs") / (f"{name}-quick" if options.quick else name)
-    try:
-        if options.table == "networks":
-            print(write_parameters(out))
-            return 0
-        text, missing = reproduce(
-            options.table, out, options.data, quick=options.quick, seeds=options.seeds, folds=options.folds,
-            only=options.only, overrides=options.overrides, all_pairs=options.all_pairs, precision=options.precision,
-        )  # fmt: skip
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from the last checkpoint.", file=sys.stderr)
-        return 1
-    print(text)
-    for sentence in missing:
-        print(f"missing: {sentence}", file=sys.stderr)
-    return 1 if missing else 0
+    return run_script(lambda: run(options), CONTINUED)
 
 
 def _numbers(text: str) -> list[int]:

@@ -22,11 +22,11 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.errors import SettingError
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.networks.scale_streams import ScaleStreams
 from AutofocusCore.networks.scale_streams.dimensions import resize
-from Training.configuration.shared_options import add_data, add_overrides
+from Training.configuration.shared_options import add_data, add_overrides, run_script
 from Training.evaluation.tables import csv_text, markdown
 from Training.loop.checkpoints import load, run_folder
 from Training.photographs.data import checksum, normalised, photographs
@@ -132,6 +132,17 @@ def evaluate(
     return figures
 
 
+def run(options: argparse.Namespace) -> str:
+    """Carry out the options; returns the lines to print."""
+    config = load_streams_config(options.config, options.overrides)
+    scales = FIVE_SCALES if options.five_scales else tuple(options.scales)
+    figures = evaluate(config, options.run or run_folder(options.config), options.data, scales, options.flip)
+    line = f"mean IoU {figures.mean_iou:.4f}  pixel accuracy {figures.pixel_accuracy:.4f}"
+    if not figures.absent:
+        return line
+    return f"{line}\n{figures.absent} classes are neither in the labels nor in the predictions, and not in the mean"
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(
@@ -145,17 +156,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--flip", action="store_true", help="average with the mirror image's prediction too")
     add_overrides(parser, "data.folder=VOC2012")
     options = parser.parse_args(arguments)
-    try:
-        config = load_streams_config(options.config, options.overrides)
-        scales = FIVE_SCALES if options.five_scales else tuple(options.scales)
-        figures = evaluate(config, options.run or run_folder(options.config), options.data, scales, options.flip)
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    print(f"mean IoU {figures.mean_iou:.4f}  pixel accuracy {figures.pixel_accuracy:.4f}")
-    if figures.absent:
-        print(f"{figures.absent} classes are neither in the labels nor in the predictions, and not in the mean")
-    return 0
+    return run_script(lambda: run(options))
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ if __package__ in (None, ""):  # started by its path
 
 import torch
 
-from AutofocusCore.errors import AutofocusError, InputError
+from AutofocusCore.errors import InputError
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.networks.build import count_parameters
 from AutofocusCore.networks.scale_streams import ScaleStreams
+from Training.configuration.shared_options import run_script
 from Training.evaluation.tables import csv_text, markdown
 from Training.photographs.settings import load_streams_config
 from Training.streams_evaluate import FIVE_SCALES, metrics_name
@@ -110,27 +111,26 @@ def _metrics(path: Path) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
+def run(options: argparse.Namespace) -> str:
+    """Carry out the options; returns the table, or the names of its files."""
+    rows = [line.cells() for line in make_table(options.runs)]
+    table = markdown(COLUMNS, rows)
+    if options.out is None:
+        return table.removesuffix("\n")
+    with Staging() as staging:
+        for ending, text in (("md", table), ("csv", csv_text(COLUMNS, rows))):
+            final = options.out.with_name(f"{options.out.name}.{ending}")
+            staging.aside(final).write_text(text, encoding="utf-8", newline="")
+    return "\n".join(map(str, staging.finals))
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="One table of several runs of scale streams on photographs.")
     parser.add_argument("runs", type=Path, nargs="+", help="folders of runs that streams_evaluate.py has measured")
     parser.add_argument("--out", type=Path, help="write the table as OUT.md and OUT.csv instead of printing it")
     options = parser.parse_args(arguments)
-    try:
-        lines = make_table(options.runs)
-        rows = [line.cells() for line in lines]
-        if options.out is None:
-            print(markdown(COLUMNS, rows), end="")
-            return 0
-        with Staging() as staging:
-            for ending, text in (("md", markdown(COLUMNS, rows)), ("csv", csv_text(COLUMNS, rows))):
-                final = options.out.with_name(f"{options.out.name}.{ending}")
-                staging.aside(final).write_text(text, encoding="utf-8", newline="")
-        print(*staging.finals, sep="\n")
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: run(options))
 
 
 if __name__ == "__main__":

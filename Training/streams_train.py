@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.scale_streams import ScaleStreams
-from Training.configuration.shared_options import add_data, add_overrides
+from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, run_script
 from Training.loop.checkpoints import own_checkpoint, run_folder, save
 from Training.loop.optimizers import set_rates
 from Training.loop.record import Record, write_environment
@@ -139,6 +139,13 @@ def train_streams(
     return checkpoint
 
 
+def run(options: argparse.Namespace) -> Path:
+    """Carry out the options; returns the checkpoint."""
+    config = load_streams_config(options.config, options.overrides)
+    out = options.out or run_folder(options.config)
+    return train_streams(config, out, options.data, options.encoder_weights)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train a network of scale streams on photographs with labels.")
@@ -148,17 +155,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--encoder-weights", type=Path, help="torchvision's weights of the encoder, to begin with")
     add_overrides(parser, "run.seed=2")
     options = parser.parse_args(arguments)
-    try:
-        config = load_streams_config(options.config, options.overrides)
-        out = options.out or run_folder(options.config)
-        print(train_streams(config, out, options.data, options.encoder_weights))
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from the last checkpoint.", file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: run(options), CONTINUED)
 
 
 if __name__ == "__main__":

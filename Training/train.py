@@ -27,10 +27,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from AutofocusCore.errors import AutofocusError, SettingError
+from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.build import count_parameters
 from Training.configuration.config import Config, as_toml, load_config
-from Training.configuration.shared_options import add_data, add_overrides, add_threads, parse
+from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, add_threads, parse, run_script
 from Training.loop.baseline import network_of
 from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
 from Training.loop.data import Source, load_data, names_of
@@ -210,6 +210,13 @@ def _train(
     return checkpoint
 
 
+def run(options: argparse.Namespace) -> Path:
+    """Carry out the options; returns the checkpoint."""
+    config = load_config(options.config, options.overrides)
+    out = options.out or run_folder(options.config)
+    return train(config, out, options.data, start_from=options.start_from, minutes=options.minutes)
+
+
 def main() -> int:
     """The command line."""
     parser = argparse.ArgumentParser(description="Train the network of a configuration, or continue its training.")
@@ -223,17 +230,7 @@ def main() -> int:
     add_overrides(parser, "run.seed=2")
     add_threads(parser)
     options = parse(parser)
-    try:
-        config = load_config(options.config, options.overrides)
-        out = options.out or run_folder(options.config)
-        print(train(config, out, options.data, start_from=options.start_from, minutes=options.minutes))
-    except AutofocusError as error:
-        print(error, file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped; the same command continues from the last checkpoint.", file=sys.stderr)
-        return 1
-    return 0
+    return run_script(lambda: run(options), CONTINUED)
 
 
 if __name__ == "__main__":

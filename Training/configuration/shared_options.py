@@ -14,6 +14,10 @@ from AutofocusCore.errors import AutofocusError
 PRECISIONS = ("float32", "auto", "bfloat16", "float16")
 
 
+CONTINUED = "the same command continues from the last checkpoint"
+"""What `run_script` prints when a training is stopped."""
+
+
 def add_data(parser: argparse.ArgumentParser) -> None:
     """--data."""
     parser.add_argument("--data", type=Path, help="folder of the data set, in place of the configuration's")
@@ -54,11 +58,24 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
     return options
 
 
-def run_script(job: Callable[[], object]) -> int:
-    """Run a script's job and print its result. Returns the exit status: 1 after an error, which is printed."""
+def run_script(job: Callable[[], object], stopped: str | None = None) -> int:
+    """Run a script's job, print its result and return the exit status: 1 after an error, which is printed.
+
+    Args:
+        job: returns a text to print, or an exit status if it has printed its result itself.
+        stopped: printed after Ctrl-C, which is then an error too.
+    """
     try:
-        print(job())
+        result = job()
     except AutofocusError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        if stopped is None:
+            raise
+        print(f"stopped; {stopped}.", file=sys.stderr)
+        return 1
+    if isinstance(result, int):
+        return result
+    print(result)
     return 0
