@@ -49,7 +49,6 @@ from Training.loop.data import load_data
 from Training.parameters import write_parameters
 from Training.train import train
 
-GRID = "the model's grid"
 MORE_TO_MEASURE = {
     "prepared": "prepare it with --folds and set data.fold, or name test cases with labels by --split",
     "folder": 'list some under "validation" in its split.json, or set data.fold and data.folds',

@@ -120,12 +120,6 @@ class Grid:
             return Grid((x1, y1, z1), self.spacing, self.origin, self.direction)
         return Grid((x1 - x0, y1 - y0, z1 - z0), self.spacing, _three(self.to_mm((x0, y0, z0))), self.direction)
 
-    def reference_image(self) -> sitk.Image:
-        """An empty 8-bit image on this grid."""
-        image = sitk.Image(list(self.size), sitk.sitkUInt8)
-        self.stamp(image)
-        return image
-
     def stamp(self, image: sitk.Image) -> None:
         """Set the image's origin, spacing and direction to exactly those of this grid."""
         image.SetOrigin(self.origin)
@@ -174,26 +168,6 @@ def model_grid(grid: Grid, orientation: str, spacing: Sequence[float] | None) ->
     origin = centre - matrix @ ((np.asarray(size) - 1) / 2)
     x, y, z = size
     return Grid((x, y, z), _three(np.asarray(target)), _three(origin), tuple(axes.ravel().tolist()))
-
-
-def regular_grid(grid: Grid) -> Grid:
-    """A grid with perpendicular axes over the whole extent of a sheared one.
-
-    The planes of the first two axes stay where they are, as do both axes where they are perpendicular: the slices of
-    a CT with tilted gantry are then only shifted within themselves, never blended with their neighbours.
-    """
-    first, second, third = grid.matrix.T
-    x = first / np.linalg.norm(first)
-    y = second - (second @ x) * x
-    y /= np.linalg.norm(y)
-    z = np.cross(x, y)
-    z *= np.sign(third @ z)
-    axes = np.stack([x, y, z], axis=1)
-    spacing = np.array([grid.spacing[0], grid.spacing[1], abs(third @ z)])
-    along = grid.corners(0) @ axes
-    low, high = along.min(axis=0), along.max(axis=0)
-    size = np.ceil((high - low) / spacing - 0.01).astype(int) + 1
-    return Grid.from_matrix(size, axes * spacing, axes @ low)
 
 
 def rigid_grid(grid: Grid) -> Grid:

@@ -55,11 +55,6 @@ class Plan:
     steps: int
     tiles: tuple[Box, ...]
 
-    @property
-    def predicted_peak_bytes(self) -> int:
-        """The same as ``peak_bytes``."""
-        return self.peak_bytes
-
     def describe(self) -> str:
         """The plan in one sentence."""
         memory = f"{self.peak_bytes / 2**30:.1f} GiB at the peak"

@@ -17,7 +17,6 @@ Point = tuple[float, float, float]
 
 FEWEST_CASES = 5
 """Statistics over fewer cases are not used."""
-LEAST_SD_MM = 2.0
 LEAST_SD_LOG = 0.05
 
 
@@ -60,18 +59,6 @@ class Cohort:
             return None
         x, y, z = np.median(guesses, axis=0).tolist()
         return (x, y, z)
-
-    def odd_place(self, name: str, centres: Mapping[str, Point]) -> float:
-        """How far off a structure's centroid is, in standard deviations, going by most of the others; 0 if unknown."""
-        if name not in centres:
-            return 0.0
-        distances = []
-        for other, centre in centres.items():
-            usual = self._offset(other, name) if other != name else None
-            if usual is not None:
-                off = np.asarray(centres[name]) - np.asarray(centre) - usual[0]
-                distances.append(float(np.sqrt(np.mean((off / np.maximum(usual[1], LEAST_SD_MM)) ** 2))))
-        return min(float(np.median(distances)), 20.0) if distances else 0.0
 
     def _offset(self, start: str, end: str) -> tuple[np.ndarray, np.ndarray] | None:
         for key, sign in ((f"{start} > {end}", 1.0), (f"{end} > {start}", -1.0)):
