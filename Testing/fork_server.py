@@ -17,6 +17,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import traceback
 from concurrent.futures import ThreadPoolExecutor
@@ -60,7 +61,9 @@ class ForkedProcess:
         self._server = server
         self.returncode: int | None = None
         cwd = os.fspath(options.get("cwd") or Path.cwd())
-        self.pid = server.fork({"python": python, "env": options.get("env") or dict(os.environ), "cwd": cwd}, given)
+        environment = options.get("env") or dict(os.environ)
+        request = {"python": python, "env": environment, "cwd": cwd, "preload": options.get("preload", [])}
+        self.pid = server.fork(request, given)
         for descriptor in given:
             os.close(descriptor)
 
@@ -138,9 +141,13 @@ _server: ForkServer | None = None
 
 
 def start(command: list[str], **options: Any) -> Any:
-    """As `subprocess.Popen` of this Python; `command` is [sys.executable, "-m" or "-c", …]."""
+    """As `subprocess.Popen` of this Python; `command` is [sys.executable, "-m" or "-c", …].
+
+    The option `preload` lists modules that the server imports before it forks, if it has not yet.
+    """
     global _server
     if not POSSIBLE or command[0] != sys.executable:
+        options.pop("preload", None)
         return subprocess.Popen(command, **options)
     if _server is None:
         _server = ForkServer()
@@ -190,13 +197,16 @@ def _serve(channel: socket.socket) -> None:
         data, descriptors, _, _ = socket.recv_fds(channel, LARGEST_MESSAGE, 3)
         if not data:
             return
+        request = json.loads(data)
+        for module in request["preload"]:
+            import_module(module)
         pid = os.fork()
         if pid == 0:
             channel.close()
             os.setsid()
             for number, descriptor in enumerate(descriptors):
                 os.dup2(descriptor, number)
-            _become(json.loads(data))
+            _become(request)
         for descriptor in descriptors:
             os.close(descriptor)
         channel.send(json.dumps({"started": pid}).encode())
@@ -214,6 +224,7 @@ def _become(request: dict[str, Any]) -> None:
         sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
         stderr = {"encoding": "utf-8", "errors": "backslashreplace", "buffering": 1}
         sys.stderr = open(2, "w", closefd=False, **stderr)  # type: ignore[call-overload]  # noqa: SIM115
+        tempfile.tempdir = None  # which the server may have found already
         os.chdir(request["cwd"])
         os.environ.clear()
         os.environ.update(request["env"])

@@ -212,9 +212,7 @@ def _parts(
     if nbytes % len(files):
         raise malformed(name, f"its voxels cannot be divided among {len(files)} files")
     if skip == "-1" and (packed or not binary):
-        raise malformed(
-            name, "its voxels are compressed, but their position is counted from the end of the file (HeaderSize -1)"
-        )
+        raise malformed(name, "its voxels are compressed and begin before the end of the file (HeaderSize -1)")
     chosen = skip not in ("0", "-1")
     offset = int(skip) if chosen else offset
     packing = "zlib" if packed else "raw" if binary else "text"

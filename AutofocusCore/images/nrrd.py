@@ -180,9 +180,7 @@ def _grid(fields: dict[str, str], sizes: list[int], listed_axis: int | None, nam
     words = [word for word in words if word.lower() != "none"]
     space = fields.get("space", "").lower()
     if fields.get("space directions") is not None and len(words) not in (2, 3):
-        raise malformed(
-            name, f"its space directions are {fields['space directions'][:60]!r}, which do not span a volume"
-        )
+        raise malformed(name, f"its space directions are {fields['space directions'][:60]!r}, which span no volume")
     if len(words) < 3:
         if space and len(sizes) >= 3 and sizes[2] > 1 and words:
             raise malformed(name, f"it has {len(words)} space directions")
@@ -274,10 +272,7 @@ def _parts(fields: dict[str, str], path: Path, offset: int, nbytes: int, name: s
     for file in files:
         if byte_skip == -1:
             if packing != "raw":
-                raise malformed(
-                    name,
-                    "its voxels are compressed, but their position is counted from the end of the file (byte skip -1)",
-                )
+                raise malformed(name, "its voxels are compressed and begin before the end of the file (byte skip -1)")
             parts.append(Part(file, packing=packing, from_end=True))
             continue
         start = _after_lines(file, offset, line_skip, name) if line_skip else offset

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-from collections.abc import Iterator
+import socket
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,7 @@ import torch
 from torch import nn
 
 from AutofocusCore.errors import SettingError
+from Testing import fork_server
 from Testing.training.conftest import TINY
 from Training.configuration.config import load_config
 from Training.loop.distributed import ProcessGroup, SyncBatchNorm3d, process_group
@@ -61,29 +65,39 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
-def start_two(config: Path, out: Path, *options: str) -> None:
-    """What `torchrun --nproc-per-node 2 Training/train.py` does; raises with the fault of a process that fails."""
+def by_torchrun(arguments: list[str]) -> None:
+    """`torchrun --nproc-per-node 2 Training/train.py`; raises with the fault of a process that fails."""
     from torch.distributed.run import main as torchrun
 
-    script = [str(ROOT / "Training" / "train.py"), str(config), "--out", str(out), "--threads", "1", *options]
-    torchrun(["--standalone", "--nproc-per-node", "2", *script])
+    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    torchrun(["--standalone", "--nproc-per-node", "2", str(ROOT / "Training" / "train.py"), *arguments])
+    for number, handler in signals.items():  # which torchrun takes over and keeps
+        signal.signal(number, handler)
+
+
+def by_forks(arguments: list[str]) -> None:
+    """Two processes with the environment variables that torchrun sets; they have torch loaded already."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    shared = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    shared = {**os.environ, "PYTHONPATH": str(ROOT), **shared}
+    command = [sys.executable, "-m", "Training.train", *arguments]
+    environments = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
+    options = {"cwd": ROOT, "preload": ["Training.train"]}
+    processes = [fork_server.start(command, env=environment, **options) for environment in environments]
+    assert [process.wait() for process in processes] == [0, 0]
 
 
 @pytest.fixture
 def one_thread(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Sums over several threads are rounded otherwise; and what the processes started here need.
-
-    torchrun takes over signals and keeps them.
-    """
-    signals = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    """Sums over several threads are rounded otherwise; and what the processes started here need."""
     for name, value in {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "USE_LIBUV": "0"}.items():
         monkeypatch.setenv(name, value)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
-    for number, handler in signals.items():
-        signal.signal(number, handler)
 
 
 def losses(run: Path) -> list[float]:
@@ -92,12 +106,15 @@ def losses(run: Path) -> list[float]:
 
 @pytest.mark.usefixtures("one_thread")
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="This PyTorch is built without distributed training.")
-def test_two_processes_follow_the_losses_of_one_with_the_doubled_batch(tmp_path: Path, data: Path) -> None:
+@pytest.mark.parametrize("start_two", [by_forks, pytest.param(by_torchrun, marks=pytest.mark.slow)])
+def test_two_processes_follow_the_losses_of_one_with_the_doubled_batch(
+    tmp_path: Path, data: Path, start_two: Callable[[list[str]], None]
+) -> None:
     config = tmp_path / "tiny.toml"
     config.write_text(TINY + CONFIG.replace("[data]", f'[data]\nfolder = "{data.as_posix()}"'), encoding="utf-8")
     train(load_config(config), tmp_path / "one")
     halved = ["--set", "segments.per_step=1"]
-    start_two(config, tmp_path / "two", *halved)
+    start_two([str(config), "--out", str(tmp_path / "two"), "--threads", "1", *halved])
 
     assert losses(tmp_path / "two") == pytest.approx(losses(tmp_path / "one"), abs=5e-4)
     assert losses(tmp_path / "one")[-1] != pytest.approx(losses(tmp_path / "one")[0], abs=0.01)  # they do change

@@ -151,7 +151,7 @@ def test_in_a_case_folder_the_image_is_told_from_its_label_map(tmp_path: Path) -
     touch(tmp_path, "p1/scan.nii.gz", "p1/liver_seg.nii.gz", "p2/doctor.nii", "p2/ct.nii", "p3/seg.nii")
     cases, lines = read(tmp_path, CT)
     assert [Path(case.images[0]).name for case in cases] == ["scan.nii.gz", "ct.nii", "seg.nii"]
-    assert [line.split(" left out")[0] for line in lines] == ["1 file is", "1 file is"]
+    assert [line.split(" skipped")[0] for line in lines] == ["1 file is", "1 file is"]
 
 
 def test_images_of_other_formats_are_counted_and_companions_of_images_are_not(tmp_path: Path) -> None:
@@ -244,7 +244,7 @@ def test_a_subject_or_session_of_a_bids_data_set_is_read_as_such(tmp_path: Path,
     touch(tmp_path, "sub-01/ses-1/func/sub-01_ses-1_bold.nii.gz", "sub-01/ses-1/dwi/sub-01_ses-1_dwi.nii.gz")
     cases, lines = read(tmp_path / folder, HIPPOCAMPUS)
     assert [case.name for case in cases] == ["sub-01_ses-1", "sub-01_ses-1_acq-hr"]
-    assert [line.split(" left out")[0] for line in lines] == ["3 files are"]
+    assert [line.split(" skipped")[0] for line in lines] == ["3 files are"]
 
 
 def test_the_channels_of_a_bids_visit_are_one_case(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.io.private_folder import PrivateFolder, private_temporary_files, remove_abandoned
+from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASH = """
@@ -33,7 +33,7 @@ def temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def crashed(*arguments: Path) -> Path:
     command = [sys.executable, "-c", CRASH, *map(str, arguments)]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
+    done = fork_server.run(command, cwd=ROOT, env=dict(os.environ))
     assert done.returncode == 9, done.stderr
     return Path(done.stdout.strip())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -23,6 +24,7 @@ from AutofocusCore.io.results import write_attention, write_probabilities, write
 from AutofocusCore.io.slicer_nrrd import read_keys, segments_of
 from AutofocusCore.jobs.measure import measure, volumes_ml, write_statistics
 from AutofocusCore.models import Code, Structure
+from Testing import fork_server
 
 ANATOMY = Code("SCT", "123037004", "Anatomical Structure")
 STRUCTURES = (
@@ -248,7 +250,7 @@ def test_parts_of_a_killed_process_are_removed_by_the_next_that_writes_there(tmp
     (tmp_path / "below").mkdir()
     for folder in (tmp_path / "below", tmp_path):
         command = [sys.executable, "-c", KILLED, str(folder / "a.seg.nrrd")]
-        assert subprocess.run(command, cwd=ROOT, check=False).returncode == 9
+        assert fork_server.run(command, cwd=ROOT, env=dict(os.environ)).returncode == 9
     staging.aside(tmp_path / "a.seg.nrrd").write_text("half", encoding="utf-8")  # of a process that lives
     assert len(parts_in(tmp_path)) == 3
     write_text(tmp_path / "other.txt", "whole")
@@ -286,7 +288,7 @@ for suffix in (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha"):
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of a file.")
 def test_a_full_disk_is_a_sentence_in_every_format(tmp_path: Path) -> None:
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path)]
-    run = subprocess.run(command, capture_output=True, text=True, check=False)
+    run = fork_server.run(command, cwd=ROOT, env=dict(os.environ))
     sentences = run.stdout.strip().splitlines()
     assert len(sentences) == 5, run.stderr
     for sentence in sentences:

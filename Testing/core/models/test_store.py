@@ -30,6 +30,7 @@ from AutofocusCore.models import (
     verify_model,
     write_bundle,
 )
+from Testing import fork_server
 
 from .conftest import LICENCE, make_spec
 
@@ -306,7 +307,7 @@ def test_imports_at_once_leave_one_whole_model(
     root = Path(__file__).resolve().parents[3]
     command = [sys.executable, "-c", IMPORT, mode]
     running = [
-        subprocess.Popen([*command, *map(str, paths)], cwd=root, stderr=subprocess.PIPE, text=True)
+        fork_server.start([*command, *map(str, paths)], cwd=root, stderr=subprocess.PIPE, encoding="utf-8")
         for paths in ((bundle, other), (other, bundle), (bundle, other))
     ]
     for process in running:
@@ -327,7 +328,7 @@ replace_folder._rename = lambda *args, **kwargs: os._exit(9)
 import_model({str(bundle)!r})
 """
     root = Path(__file__).resolve().parents[3]
-    assert subprocess.run([sys.executable, "-c", script], cwd=root, check=False, timeout=120).returncode == 9
+    assert fork_server.run([sys.executable, "-c", script], cwd=root, env=dict(os.environ)).returncode == 9
     assert list_models() == []
     assert damaged_models() == []
     import_model(bundle)
@@ -355,9 +356,9 @@ except OutputError as error:
     print(error)
 """
     root = Path(__file__).resolve().parents[3]
-    run = subprocess.run([sys.executable, "-B", "-c", script], cwd=root, check=True, timeout=120, capture_output=True)
-    assert b"Cannot write" in run.stdout
-    assert b"free space" in run.stdout
+    run = fork_server.run([sys.executable, "-c", script], cwd=root, env=dict(os.environ))
+    assert "Cannot write" in run.stdout
+    assert "free space" in run.stdout
     assert list(user_folder.iterdir()) == []
 
 

@@ -186,6 +186,7 @@ def test_cancelling_ends_a_job_within_a_slab_and_leaves_nothing(
     for key in (1, 2):
         answer, steps = worker.answer(key)
         assert answer["code"] == "cancelled"
+        steps = [step for step in steps if step["type"] == "progress"]
         assert all(step["stage"] == "predict" and step["done"] < step["total"] for step in steps)
     assert [path.name for path in tmp_path.iterdir()] == ["large.nrrd"]
 
