@@ -43,14 +43,14 @@ from Training.configuration.shared_options import (
 )
 from Training.evaluate import grid_spacing, labels_of, with_model
 from Training.evaluation.comparing import interval
-from Training.evaluation.looking import (
+from Training.evaluation.effective_dilation import (
     MEAN_OF_LAYERS,
-    Look,
-    Spread,
+    DilationSpread,
+    StructureDilation,
+    dilation_spreads,
+    dilations_in_structures,
     effective_dilations,
-    looks,
     rank_correlation,
-    spreads,
 )
 from Training.evaluation.measures import mean_of
 from Training.evaluation.plots import COLOURS
@@ -88,7 +88,7 @@ class Correlation:
 
 def study(
     network: Any, spec: ModelSpec, cases: Sequence[Source], device: str = "auto", precision: str = "float32"
-) -> tuple[list[Look], list[Spread]]:
+) -> tuple[list[StructureDilation], list[DilationSpread]]:
     """The effective dilation of every layer in every structure of the cases, and its spread within each case.
 
     Raises:
@@ -98,15 +98,15 @@ def study(
     for number, source in enumerate(cases, start=1):
         case = source.case
         dilations = effective_dilations(network, case, spacing, device, precision, spec)
-        found += looks(case, dilations, labels, spacing)
-        differing += spreads(case, dilations, network.dilation_rates, spacing)
+        found += dilations_in_structures(case, dilations, labels, spacing)
+        differing += dilation_spreads(case, dilations, network.dilation_rates, spacing)
         print(f"{case.name} ({number} of {len(cases)})", flush=True)
     if not found:
         raise InputError(f"None of the {len(cases)} cases has a structure to look at", "give cases with labels")
     return found, differing
 
 
-def correlations(found: Sequence[Look]) -> list[Correlation]:
+def correlations(found: Sequence[StructureDilation]) -> list[Correlation]:
     """The correlations of every layer, `MEAN_OF_LAYERS` last: within each structure, and over all together."""
     layers = sorted({one.layer for one in found}, key=lambda layer: (layer == MEAN_OF_LAYERS, layer))
     structures = list(dict.fromkeys(one.structure for one in found))
@@ -122,7 +122,7 @@ def correlations(found: Sequence[Look]) -> list[Correlation]:
     return result
 
 
-def _with_size(found: Sequence[Look]) -> tuple[float, float, float]:
+def _with_size(found: Sequence[StructureDilation]) -> tuple[float, float, float]:
     names = list(dict.fromkeys(one.case for one in found))
     points = [np.array([(o.diameter_mm, o.dilation_mm) for o in found if o.case == name]) for name in names]
 
@@ -136,7 +136,7 @@ def _with_size(found: Sequence[Look]) -> tuple[float, float, float]:
     return value, *interval(range(len(names)), statistic, resamples=RESAMPLES)
 
 
-def _with_border(found: Sequence[Look]) -> tuple[float, float, float]:
+def _with_border(found: Sequence[StructureDilation]) -> tuple[float, float, float]:
     by_case: dict[str, list[float]] = {}
     for one in found:
         by_case.setdefault(one.case, []).append(one.border_correlation)
@@ -144,7 +144,7 @@ def _with_border(found: Sequence[Look]) -> tuple[float, float, float]:
     return mean_of(means), *interval(means)
 
 
-def spread_text(differing: Sequence[Spread]) -> str:
+def spread_text(differing: Sequence[DilationSpread]) -> str:
     """A table of how much each layer's effective dilation differs within the patient, and whether that is enough."""
     rows, free = [], 0
     layers = sorted({one.layer for one in differing})
@@ -158,7 +158,9 @@ def spread_text(differing: Sequence[Spread]) -> str:
     return f"{table}\n{free} of {len(layers)} layers reach {LEAST_SHARE:.0%}: {said}.\n"
 
 
-def write_study(out: Path, found: Sequence[Look], differing: Sequence[Spread], title: str, voxel_mm: float) -> str:
+def write_study(
+    out: Path, found: Sequence[StructureDilation], differing: Sequence[DilationSpread], title: str, voxel_mm: float
+) -> str:
     """Write attention.csv, spreads.csv, correlations.csv, attention.md and attention.png; returns the Markdown.
 
     Args:
@@ -206,7 +208,9 @@ def write_study(out: Path, found: Sequence[Look], differing: Sequence[Spread], t
     return text
 
 
-def _plot(path: Path, found: Sequence[Look], results: Sequence[Correlation], title: str, voxel_mm: float) -> None:
+def _plot(
+    path: Path, found: Sequence[StructureDilation], results: Sequence[Correlation], title: str, voxel_mm: float
+) -> None:
     """Plot for each layer the dilation by size (a point per structure and case) and by distance to the border."""
     layers = list(dict.fromkeys(c.layer for c in results))
     structures = list(dict.fromkeys(one.structure for one in found))

@@ -19,15 +19,15 @@ from AutofocusCore.networks.build import build_network
 from Testing.core.small_networks import narrow_networks
 from Training.attention_study import TOGETHER, correlations, spread_text, study, write_study
 from Training.configuration.config import load_config
-from Training.evaluation.looking import (
+from Training.evaluation.effective_dilation import (
     MEAN_OF_LAYERS,
-    Look,
-    Spread,
+    DilationSpread,
+    StructureDilation,
+    dilation_spreads,
+    dilations_in_structures,
     effective_dilations,
-    looks,
     rank_correlation,
     signed_distance,
-    spreads,
 )
 from Training.loop.cases import Source
 from Training.loop.data import load_data
@@ -58,7 +58,7 @@ def loud_network(domain: str = "box") -> torch.nn.Module:
 @pytest.mark.parametrize("radius", [8.0, 20.0])
 def test_the_size_of_a_ball_is_its_diameter(radius: float) -> None:
     case = ball(radius)
-    (one,) = looks(case, {1: np.ones(case.labels.shape)}, {"Bladder": (1,)}, SPACING)
+    (one,) = dilations_in_structures(case, {1: np.ones(case.labels.shape)}, {"Bladder": (1,)}, SPACING)
     assert one.diameter_mm == pytest.approx(2 * radius, rel=0.03)
     assert one.dilation_mm == 1.0
     assert math.isnan(one.border_correlation)  # it does not vary
@@ -67,7 +67,7 @@ def test_the_size_of_a_ball_is_its_diameter(radius: float) -> None:
 def test_dilation_that_grows_inwards_is_found_to_do_so() -> None:
     case = ball(20.0)
     distance = signed_distance(case.labels == 1, SPACING)
-    (one,) = looks(case, {1: 30 + distance}, {"Bladder": (1,)}, SPACING)
+    (one,) = dilations_in_structures(case, {1: 30 + distance}, {"Bladder": (1,)}, SPACING)
     assert one.border_correlation == pytest.approx(1.0)
     assert one.profile[-5] == pytest.approx(25, abs=0.5)
     assert one.profile[5] == pytest.approx(35, abs=0.5)
@@ -82,9 +82,10 @@ def test_distance_is_negative_outside_and_in_millimetres() -> None:
 
 def test_a_structure_that_the_case_has_not_is_not_looked_at() -> None:
     case = ball(8.0)
-    assert [one.structure for one in looks(case, {1: np.ones(case.labels.shape)}, {"A": (2,), "B": (1,)}, SPACING)] == [
-        "B"
-    ]
+    assert [
+        one.structure
+        for one in dilations_in_structures(case, {1: np.ones(case.labels.shape)}, {"A": (2,), "B": (1,)}, SPACING)
+    ] == ["B"]
 
 
 def test_equal_attention_is_the_mean_rate_times_the_voxel_size() -> None:
@@ -129,7 +130,7 @@ def test_the_spread_is_a_share_of_the_span_of_the_rates() -> None:
     halves = np.where(np.arange(60) < 30, 2.0, 14.0) * np.ones(case.labels.shape)
     dilations = {1: halves, 2: np.full(case.labels.shape, 6.0), MEAN_OF_LAYERS: halves}
     dilations[1][0] = np.nan  # outside the patient
-    first, second = spreads(case, dilations, (2, 6, 10, 14), (1.0, 1.0, 1.0))
+    first, second = dilation_spreads(case, dilations, (2, 6, 10, 14), (1.0, 1.0, 1.0))
     assert (first.layer, first.sd_mm, first.share) == (1, pytest.approx(6.0), pytest.approx(0.5))  # the most there is
     assert (second.layer, second.sd_mm, second.share) == (2, 0.0, 0.0)
     text = spread_text([first, second, replace(first, case="b"), replace(second, case="b")])
@@ -159,14 +160,16 @@ def test_cases_without_any_structure_are_refused_in_a_sentence(balls_config: Pat
             study(loud_network(), spec, cases, "cpu")
 
 
-def made_up(rng: np.random.Generator, slope: float) -> list[Look]:
+def made_up(rng: np.random.Generator, slope: float) -> list[StructureDilation]:
     """Two structures of very different size and dilation; within each, dilation follows size by the slope."""
     found = []
     for case in range(12):
         for structure, size, level in (("small", 10.0, 2.0), ("large", 50.0, 8.0)):
             own = rng.normal(0, 1)
             dilation = level + slope * own + rng.normal(0, 0.1)
-            found.append(Look(f"case {case}", structure, 1, size + own, dilation, 0.5, {-1: 2.0, 0: 3.0, 1: 4.0}))
+            found.append(
+                StructureDilation(f"case {case}", structure, 1, size + own, dilation, 0.5, {-1: 2.0, 0: 3.0, 1: 4.0})
+            )
     return found
 
 
@@ -191,7 +194,7 @@ def test_tables_and_figure_are_written_whole(tmp_path: Path) -> None:
     text = write_study(
         tmp_path / "out",
         made_up(np.random.default_rng(0), 1.0),
-        [Spread("a", 1, 3.0, 0.25)],
+        [DilationSpread("a", 1, 3.0, 0.25)],
         "Attention of a test",
         1.0,
     )

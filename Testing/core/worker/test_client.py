@@ -18,7 +18,7 @@ from AutofocusCore.worker import client as worker_client
 from AutofocusCore.worker.client import WorkerProcess
 
 Start = Callable[..., WorkerProcess]
-HOWEVER_BUSY = 60.0  # seconds that a busy computer may take for what takes milliseconds
+HANGS = 60.0  # seconds after which a process counts as hanging; it takes milliseconds
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_launcher_an_environment_and_a_log_are_used(
     assert hello["pid"] in [process.pid for process in tree_of(worker)]
     worker.end()
     assert worker.exit_code == 0
-    assert answers.get(timeout=HOWEVER_BUSY) == (worker, None)
+    assert answers.get(timeout=HANGS) == (worker, None)
     assert "good evening" in log.read_text(encoding="utf-8")
 
 
@@ -93,7 +93,7 @@ def test_a_worker_that_hears_nothing_is_gone_at_once_with_all_it_started(
     start: Start, answers: Any, launcher: Path, launched: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert worker_client.KILL_SECONDS == 2
-    monkeypatch.setattr(worker_client, "KILL_SECONDS", HOWEVER_BUSY)
+    monkeypatch.setattr(worker_client, "KILL_SECONDS", HANGS)
     monkeypatch.setattr(worker_client, "QUIT_SECONDS", math.inf)  # it is not given time to end by itself
     worker = start(executable=launcher if launched else None)
     hello = ask(worker, answers, "hello")
@@ -102,9 +102,9 @@ def test_a_worker_that_hears_nothing_is_gone_at_once_with_all_it_started(
     assert len(processes) == 1 + launched
     worker.kill()
     assert worker.process.returncode is not None, "it returns when the process is gone"
-    _, left = psutil.wait_procs(processes, timeout=HOWEVER_BUSY)
+    _, left = psutil.wait_procs(processes, timeout=HANGS)
     assert alive(left) == []
-    assert answers.get(timeout=HOWEVER_BUSY) == (worker, None)
+    assert answers.get(timeout=HANGS) == (worker, None)
     worker.kill()  # again: nothing happens, nor to any other process that has the number now
 
 
@@ -120,7 +120,7 @@ def test_what_a_launcher_that_was_killed_has_left_behind_is_ended_too(
     python = psutil.Process(hello["pid"])
     assert alive([python])
     worker.kill()
-    _, left = psutil.wait_procs([python], timeout=HOWEVER_BUSY)
+    _, left = psutil.wait_procs([python], timeout=HANGS)
     assert alive(left) == []
 
 
@@ -140,7 +140,7 @@ def test_ending_politely_falls_back_to_killing(
     monkeypatch.setattr(worker.process, "wait", noted)
     worker.end()
     assert waits == [worker_client.QUIT_SECONDS, worker_client.KILL_SECONDS]
-    _, left = psutil.wait_procs(processes, timeout=HOWEVER_BUSY)
+    _, left = psutil.wait_procs(processes, timeout=HANGS)
     assert alive(left) == []
 
 

@@ -21,7 +21,7 @@ from AutofocusCore.phantom import make_phantom
 from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[3]
-HOWEVER_BUSY = 60.0  # seconds that a busy computer may take for what takes milliseconds
+HANGS = 60.0  # seconds after which a process counts as hanging; it takes milliseconds
 
 
 class Conversation:
@@ -75,7 +75,7 @@ class Conversation:
         assert self.process.stdin is not None
         if not self.process.stdin.closed:
             self.process.stdin.close()
-        return self.process.wait(HOWEVER_BUSY)
+        return self.process.wait(HANGS)
 
 
 Talk = Callable[..., Conversation]
@@ -166,7 +166,7 @@ def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callab
 
     worker.send(id=8, request="quit")
     assert worker.answer(8)[0]["type"] == "result"
-    assert worker.process.wait(HOWEVER_BUSY) == 0
+    assert worker.process.wait(HANGS) == 0
     assert not folder.exists()
 
 
@@ -207,7 +207,7 @@ def test_signals(talk: Talk) -> None:
     worker.process.send_signal(signal.SIGINT)  # from the terminal's Ctrl-C, which is the parent's business
     assert worker.ask(id=2, request="hello")["type"] == "result"
     worker.process.send_signal(signal.SIGTERM)
-    worker.process.wait(HOWEVER_BUSY)
+    worker.process.wait(HANGS)
     assert not folder.exists()
 
 
@@ -226,7 +226,7 @@ def test_a_worker_does_not_outlive_a_parent_that_is_killed() -> None:
         assert parent.stdout is not None
         worker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    worker.wait(HOWEVER_BUSY)
+    worker.wait(HANGS)
     assert not worker.is_running()
 
 
@@ -266,7 +266,7 @@ def test_any_end_of_the_pipe_ends_the_worker_and_its_folder(talk: Talk, tmp_path
         worker.send(id=2, request="cancel", job=1)  # its answer reaches nobody
     else:
         worker.send(id=2, request="hello")
-    worker.process.wait(HOWEVER_BUSY)
+    worker.process.wait(HANGS)
     assert not folder.exists()
 
 

@@ -35,7 +35,7 @@ Floats = NDArray[np.floating]
 
 
 @dataclass(frozen=True)
-class Look:
+class StructureDilation:
     """Effective dilation of a layer in one structure of one case.
 
     Attributes:
@@ -58,7 +58,7 @@ class Look:
 
 
 @dataclass(frozen=True)
-class Spread:
+class DilationSpread:
     """How much a layer's effective dilation differs from voxel to voxel within one patient.
 
     Attributes:
@@ -116,9 +116,9 @@ def effective_dilations(
     return {**maps, MEAN_OF_LAYERS: np.mean(list(maps.values()), axis=0)} if len(maps) > 1 else maps
 
 
-def spreads(
+def dilation_spreads(
     case: Case, dilations: Mapping[int, Floats], rates: Sequence[float], spacing: Sequence[float]
-) -> list[Spread]:
+) -> list[DilationSpread]:
     """How much each layer's effective dilation differs within the patient.
 
     Args:
@@ -132,7 +132,7 @@ def spreads(
     for layer, dilation in dilations.items():
         if layer != MEAN_OF_LAYERS and span > 0:
             sd = float(np.nanstd(dilation))
-            found.append(Spread(case.name, layer, sd, sd / span))
+            found.append(DilationSpread(case.name, layer, sd, sd / span))
     return found
 
 
@@ -146,7 +146,9 @@ def signed_distance(mask: NDArray[np.bool_], spacing: Sequence[float]) -> Floats
     return distance_transform_edt(mask, sampling=spacing) - distance_transform_edt(~mask, sampling=spacing)
 
 
-def looks(case: Case, dilations: Mapping[int, Floats], labels: Labels, spacing: Sequence[float]) -> list[Look]:
+def dilations_in_structures(
+    case: Case, dilations: Mapping[int, Floats], labels: Labels, spacing: Sequence[float]
+) -> list[StructureDilation]:
     """What each layer did in each structure that the case has.
 
     Args:
@@ -170,7 +172,7 @@ def looks(case: Case, dilations: Mapping[int, Floats], labels: Labels, spacing: 
         bins = np.round(distance[near] / min(spacing)).astype(int)
         for layer, dilation in dilations.items():
             found.append(
-                Look(
+                StructureDilation(
                     case=case.name,
                     structure=structure,
                     layer=layer,
