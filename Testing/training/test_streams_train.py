@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from torch import nn
 from AutofocusCore import build_network
 from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.scale_streams import VARIANTS, ScaleStreams
+from Testing.core.small_networks import narrow_streams
 from Testing.training.test_streams_data import write_ade, write_voc
 from Training.loop.supervision import DeepSupervisionOutputs
 from Training.photographs.measures import Counts
@@ -47,12 +49,18 @@ checkpoint_every = 100
 
 
 @pytest.fixture
-def voc(tmp_path: Path) -> Path:
+def narrow_encoders() -> Iterator[None]:
+    with narrow_streams():
+        yield
+
+
+@pytest.fixture
+def voc(tmp_path: Path, narrow_encoders: None) -> Path:
     return write_voc(tmp_path)
 
 
 @pytest.fixture
-def ade(tmp_path: Path) -> Path:
+def ade(tmp_path: Path, narrow_encoders: None) -> Path:
     return write_ade(tmp_path)
 
 
@@ -63,8 +71,9 @@ def write_config(folder: Path, layout: str, steps: int) -> Path:
 
 
 @pytest.mark.slow
-def test_a_run_learns(voc: Path, tmp_path: Path) -> None:
-    train_streams(load_streams_config(write_config(voc, "voc2012", 7)), tmp_path / "run")
+def test_a_run_learns(tmp_path: Path) -> None:
+    config = load_streams_config(write_config(write_voc(tmp_path), "voc2012", 7))
+    train_streams(config, tmp_path / "run")
     losses = [json.loads(line)["loss"] for line in (tmp_path / "run" / "log.jsonl").read_text("utf-8").splitlines()]
     assert max(losses[-3:]) < 0.8 * losses[0]
 
@@ -121,6 +130,7 @@ def test_ade_goes_through_the_same_scripts(ade: Path, tmp_path: Path) -> None:
     assert told["classes_absent"] > 100
 
 
+@pytest.mark.usefixtures("narrow_encoders")
 def test_the_decoder_learns_ten_times_as_fast_and_the_rate_falls_by_the_power() -> None:
     config = load_streams_config(CONFIGS / "voc2012" / "vgg16.toml")
     network = ScaleStreams(in_channels=3, num_classes=2, encoder="resnet34", width=8)
@@ -168,6 +178,7 @@ def test_one_scale_without_mirror_is_the_networks_own_answer(voc: Path) -> None:
     assert mirrored.shape == expected.shape
 
 
+@pytest.mark.usefixtures("narrow_encoders")
 def test_a_network_answers_for_its_prediction_and_for_each_stream() -> None:
     streams = ScaleStreams(in_channels=1, num_classes=2, encoder="resnet34", width=8).eval()
     x = torch.randn(1, 1, 32, 32)

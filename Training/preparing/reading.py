@@ -13,7 +13,7 @@ from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.body import body_mask
 from AutofocusCore.images.checks import check_content, check_size
-from AutofocusCore.images.intensity import look, normalise, outside_value
+from AutofocusCore.images.intensity import normalise, outside_value, recognise
 from AutofocusCore.images.labelling import label_image
 from AutofocusCore.images.resampling import inside, sample, to_image
 from AutofocusCore.models import Normalization
@@ -112,7 +112,7 @@ def read_case(case: FoundCase, found: Found, settings: Settings) -> Volumes:
         image = _shifted(image, settings.offset)
         values = sitk.GetArrayViewFromImage(image)
         stripped = settings.roi == "brain"  # then it is MR, whatever its values look like
-        if look(values).kind == "CT+1024" and not stripped:
+        if recognise(values).kind == "CT+1024" and not stripped:
             remarks.append(f"{scan.path} looks like CT stored as HU + 1024: --offset -1024 makes it HU.")
         outside = _outside(values, stripped)
         if grid == own and Grid.of(image).same_as(own):
@@ -157,7 +157,7 @@ def _checked(image: sitk.Image, name: str) -> sitk.Image:
 
 
 def _outside(values: NDArray[np.generic], stripped: bool) -> float:
-    air = None if stripped else look(values).air
+    air = None if stripped else recognise(values).air
     return air if air is not None else outside_value(values, "MR")
 
 
