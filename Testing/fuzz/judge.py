@@ -19,7 +19,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import frame_count, read_image
 
-UNFORESEEN = "not foreseen"
+UNFORESEEN = "in an unexpected way"
 """Words of the sentence that stands for every error that no code thought of."""
 
 

@@ -135,7 +135,7 @@ def test_the_spread_is_a_share_of_the_span_of_the_rates() -> None:
     assert (second.layer, second.sd_mm, second.share) == (2, 0.0, 0.0)
     text = spread_text([first, second, replace(first, case="b"), replace(second, case="b")])
     assert "| layer 1 | 2 | 6.00 | 50.0% (0.0%) |" in text
-    assert "1 of 2 layers reach 15%: attention says something." in text
+    assert "1 of 2 layers reach 15%: attention has not settled." in text
     assert "0 of 1 layers reach 15%: attention has settled" in spread_text([second])
 
 

@@ -296,6 +296,6 @@ def test_every_patient_who_cannot_be_used_is_named_with_the_reason(patient: Pati
     text = {problem["case"]: problem["problem"] for problem in data["problems"]}
     assert "no structure set" in text["no contours"]
     assert "no image series" in text["no images"]
-    assert "series that is not there" in text["another series"]
+    assert "series that is missing" in text["another series"]
     assert "2 structure sets" in text["two sets"]
     assert "missing" in text["missing_slice"]
