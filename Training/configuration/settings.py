@@ -184,11 +184,9 @@ class Optimizer:
         drops: when "step" lowers the rate: shares of the run below 1, epochs from 1 on.
         divide_by: what "step" divides the rate by.
         warm_up: steps over which the rate rises from 0.
-        cool_down: with "constant", steps at the end over which the rate falls to 0 along half a cosine. The length of a
-            run can then be decided while it is running.
-        attention: how many times as fast the layers that attention is computed by learn. They have no BatchNorm: where
-            steps are large, as Adam's are, their scores grow until the softmax chooses one rate everywhere, and for
-            good; with 0.1 they have been seen to stay free.
+        cool_down: with "constant", steps at the end over which the rate falls to 0 along half a cosine.
+        attention: factor of the rate for the attention layers. They have no BatchNorm: with Adam's large steps their
+            scores grow until the softmax chooses one dilation rate everywhere; with 0.1 this was not seen.
         clip: largest norm of all gradients together, to which larger ones are scaled down; 0 for no limit.
         cycles: lengths in steps of the parts of a run, in each of which the schedule starts again with its warm-up, so
             that each ends with a usable model. None: the run is one part.
@@ -252,12 +250,10 @@ class Run:
 
     Args:
         steps: optimisation steps in all.
-        epochs: in place of steps. In an epoch every training case gives one segment, in an order of its own; without
-            `epochs` the case of each segment is drawn.
+        epochs: instead of steps. In an epoch every case gives one segment; without `epochs` cases are drawn.
         epoch_steps: steps of an epoch, 0 for as many as give every case one segment; otherwise cases are drawn.
         loss: "dice" (soft, over the structures), "cross-entropy" or "both".
-        background_weight: of background voxels in the cross-entropy, those of structures counting 1: below 1 where the
-            structures are small.
+        background_weight: weight of background voxels in the cross-entropy; that of the structures is 1.
         average: decay of the moving average of the weights, which is what is kept as the model; 0 keeps the last.
         accumulate: batches whose gradients are averaged for one step: memory of one, statistics of many.
         precision: "bfloat16" where the processor has it, "float16" (GPUs; the loss is scaled) or "float32".

@@ -32,7 +32,9 @@ def segments_by_name(path: Path, structures: Mapping[int, str]) -> dict[int, int
     try:
         segments = segments_of(read_keys(path))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path.name} is not a segmentation of Slicer, or is damaged ({error})", "export it again") from None
+        raise InputError(
+            f"{path.name} is not a segmentation of Slicer, or is damaged ({error})", "export it again"
+        ) from None
     label_of = {_plain(name): label for label, name in structures.items()}
     found: dict[int, int] = {}
     for segment in segments:
