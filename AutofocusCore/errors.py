@@ -99,7 +99,7 @@ class InternalError(AutofocusError):
 
 
 def as_user_error(error: BaseException) -> AutofocusError:
-    """Any error as one with a cause and a remedy: what the terminal, the worker's answers and batches' tables say."""
+    """Any exception as an error with cause and remedy, for the terminal, the worker's answers and batch tables."""
     if isinstance(error, AutofocusError):
         return error
     if isinstance(error, MemoryError):

@@ -93,7 +93,7 @@ class AttentionMap:
 
 @dataclass(frozen=True)
 class ReachMap:
-    """How far the network looked from each voxel, all layers together.
+    """Reach: how far the network looked from each voxel, all layers together.
 
     Attributes:
         values: (z, y, x) float32, mm; 0 in the air around the patient, where that is known.
@@ -128,12 +128,12 @@ class ReachMap:
 
 @dataclass(frozen=True)
 class UncertaintyMap:
-    """How unsure the network was of each voxel.
+    """Uncertainty of the network at each voxel.
 
     Attributes:
         values: (z, y, x) float32, entropy of the classes in bits: 0 is certain, 1 is undecided between two.
         grid: the model's grid, cropped to what was predicted.
-        patient: as of a ReachMap; None, as what is certain is not shown in any case.
+        patient: as of a ReachMap; None, because certain voxels are not shown.
     """
 
     values: Floats = field(repr=False)
@@ -226,12 +226,12 @@ class SegmentationResult:
         return {m.structure: m.volume_ml for m in self.measurements}
 
     def written(self, files: Sequence[object], seconds: float) -> SegmentationResult:
-        """This result with the files that hold it and the time that it took to write them."""
+        """This result with the files written, and the time for writing them."""
         times = {**self.seconds, "write": seconds}
         return dataclasses.replace(self, files=tuple(str(path) for path in files), seconds=times)
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the voxels, as JSON: for tables, records and the worker's answers."""
+        """Everything except the voxels, for JSON: tables, records and the worker's answers."""
         return {
             "files": list(self.files),
             "measurements": [dataclasses.asdict(m) for m in self.measurements],

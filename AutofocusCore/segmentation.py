@@ -64,8 +64,8 @@ def segment_image(
 
     Every channel is resampled, in millimetres, to the model's spacing and orientation over the extent of the first
     channel, and normalised. The network runs over the part that holds the body, or the region of interest, with all
-    of the volume as context. Its probabilities are resampled to the first channel's grid, and the largest wins. Of a
-    structure that the model calls connected, parts astray from the largest go.
+    of the volume as context. Its probabilities are resampled to the first channel's grid, and the largest wins. If the
+    model calls a structure connected, parts far from its largest part are removed.
 
     Args:
         model: from `AutofocusCore.models`.
@@ -76,9 +76,9 @@ def segment_image(
         device: "auto", "cpu", "cuda:N" or "mps".
         precision: "auto", "float32", "bfloat16" or "float16".
         memory_limit: bytes that the prediction may take on the device.
-        attention: None, "all", or indices of the autofocus layers whose maps are wanted.
-        probabilities: whether they are wanted too.
-        evidence: whether the probabilities on the model's grid are wanted, for a review.
+        attention: None, "all", or indices of the autofocus layers whose maps are returned.
+        probabilities: whether to return them on the first channel's grid.
+        evidence: whether to return the probabilities on the model's grid, for a review.
         smallest_island_mm3: connected parts of a structure smaller than this become background.
         progress: called with an `AutofocusCore.inference.Progress` for the stages "prepare", "predict", "resample".
         cancelled: asked between steps whether to stop.
@@ -86,7 +86,7 @@ def segment_image(
     Raises:
         InputError: an image or the region of interest cannot be used, or does not fit the others.
         SettingError, DeviceError, MemoryLimitError: as in `AutofocusCore.predict_volume`.
-        Cancelled: `cancelled` said so.
+        Cancelled: `cancelled` returned true.
     """
     checked = check_channels(channels, model.spec)  # before torch is loaded
     check_smallest(smallest_island_mm3)

@@ -71,12 +71,12 @@ def read_folder(
     cases = _from_files(files, channels, left) + [_from_case_folder(one, channels, left) for one in folders]
     for line in left.lines():
         say(line)
-    for line in _doubts(cases, channels):
+    for line in _modality_warnings(cases, channels):
         say(line)
     return sorted(cases, key=lambda case: case.name)
 
 
-def _doubts(cases: Sequence[Case], channels: Sequence[Channel]) -> Iterator[str]:
+def _modality_warnings(cases: Sequence[Case], channels: Sequence[Channel]) -> Iterator[str]:
     """A warning about images that are used as cases although their names contain another modality."""
     images = [Path(case.images[0]) for case in cases if len(channels) == 1 and case.images]
     if odd := named_otherwise(images, channels[0]):

@@ -167,7 +167,7 @@ def _run(
 
     def report() -> None:
         if cancelled is not None and cancelled():
-            raise Cancelled("The batch was cancelled", "start it again to go on where it stopped")
+            raise Cancelled("The batch was cancelled", "start it again to continue where it stopped")
         if case_done is not None:
             case_done(len(outcomes), len(batch.cases))
 

@@ -20,13 +20,13 @@ def add_parser(commands: Any) -> None:
     parser = commands.add_parser(
         "batch",
         help="segment a cohort",
-        description="Segment every case of a table or folder. Started again, it goes on where it stopped; cases whose "
+        description="Segment every case of a table or folder. Started again, it continues; cases whose "
         "images, model or settings changed are done again.",
     )
     parser.add_argument(
         "cohort", metavar="CSV|DIR",
         help="table with the columns case and one per channel (paths relative to it), or a folder with an image, or a "
-        "folder of images, per case; a line says what of it is left out",
+        "folder of images, per case; skipped files are listed",
     )  # fmt: skip
     parser.add_argument("-m", "--model", required=True, help="name (see `autofocus models list`), folder or zip")
     parser.add_argument(
@@ -39,7 +39,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--attention", action="store_true", help="write the attention maps of every case too")
     parser.add_argument("--probabilities", action="store_true", help="write the class probabilities of every case too")
     parser.add_argument("--review", action="store_true", help="write the list of places to check of every case too")
-    parser.add_argument("--uncertainty", action="store_true", help="write the map of doubt of every case too")
+    parser.add_argument("--uncertainty", action="store_true", help="write the uncertainty map of every case too")
     parser.add_argument("--report", action="store_true", help="write a report (HTML) of every case too")
     where = parser.add_argument_group("where to compute")
     where.add_argument("--workers", type=options.positive_int, default=1, metavar="N", help="processes; default 1")
@@ -95,7 +95,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
             )
     except (Exception, KeyboardInterrupt) as error:
         if signals.received or isinstance(error, KeyboardInterrupt | Cancelled):
-            remedy = "run the same command again to go on where it stopped"
+            remedy = "run the same command again to continue where it stopped"
             raise Cancelled("The batch was interrupted", remedy) from None
         raise
     if args.json:

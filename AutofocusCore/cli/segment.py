@@ -44,7 +44,7 @@ def add_parser(commands: Any) -> None:
     more.add_argument("--probabilities", metavar="FILE", help="write class probabilities, background first")
     more.add_argument("--stats", metavar="CSV", help="write volume (mL) and intensity of every structure")
     more.add_argument("--review", metavar="FILE", help="list the places to check: .csv, or .mrk.json for Slicer")
-    more.add_argument("--uncertainty", metavar="FILE", help="write the map of doubt, in bits")
+    more.add_argument("--uncertainty", metavar="FILE", help="write the uncertainty map, in bits")
     more.add_argument("--report", metavar="FILE", help="write a report with pictures and estimates: .html")
     which = parser.add_argument_group("which part of the input")
     which.add_argument(

@@ -121,7 +121,7 @@ class Outputs:
         probabilities: file, `.nrrd`, `.nii.gz`, `.nii` or `.mha`.
         statistics: file, `.csv`.
         dicom: "rtstruct" or "seg": the segmentation is such a DICOM object, `.dcm`.
-        uncertainty: file of the map of doubt, in bits, `.nrrd`, `.nii.gz`, `.nii` or `.mha`.
+        uncertainty: file of the uncertainty map, in bits, `.nrrd`, `.nii.gz`, `.nii` or `.mha`.
         review: list of the places to check, `.csv`, or `.mrk.json`, which Slicer opens as points.
         report: the case's report, `.html`.
     """
@@ -216,7 +216,7 @@ class Job:
         for path, formats, what in (
             (out.probabilities, VOLUME_FORMATS, "The file of probabilities"),
             (out.statistics, (".csv",), "The table of statistics"),
-            (out.uncertainty, VOLUME_FORMATS, "The map of doubt"),
+            (out.uncertainty, VOLUME_FORMATS, "The uncertainty map"),
             (out.review, (".csv", ".mrk.json"), "The list of places"),
             (out.report, (".html",), "The report"),
         ):

@@ -1,4 +1,4 @@
-"""The review of a job's result: done after the run, written as a list of places, a map of doubt and a report."""
+"""The review of a job's result: done after the run, written as a list of places, an uncertainty map and a report."""
 
 from __future__ import annotations
 
@@ -53,10 +53,10 @@ def write_review_files(job: Job, model: Model, result: SegmentationResult, stagi
     if out.uncertainty is not None:
         from AutofocusCore.io.image_files import write_image
         from AutofocusCore.review import calibration_of
-        from AutofocusCore.review.assessment import doubt_on_scan
+        from AutofocusCore.review.assessment import uncertainty_on_scan
 
-        doubt = doubt_on_scan(evidence, calibration_of(model.spec))
-        write_image(staging.aside(out.uncertainty), doubt, provenance=result.provenance)
+        uncertainty = uncertainty_on_scan(evidence, calibration_of(model.spec))
+        write_image(staging.aside(out.uncertainty), uncertainty, provenance=result.provenance)
     if out.review is not None:
         write_places(out.review, assessment.places, staging=staging)
     if out.report is not None:
@@ -79,12 +79,12 @@ def with_uncertainty(spec: ModelSpec, result: SegmentationResult) -> Segmentatio
     """The result with its map of uncertainty on the model's grid, if it has evidence."""
     from AutofocusCore.result import UncertaintyMap
     from AutofocusCore.review import calibration_of
-    from AutofocusCore.review.assessment import doubt_on_model_grid
+    from AutofocusCore.review.assessment import uncertainty_on_model_grid
 
     if result.evidence is None:
         return result
-    doubt = doubt_on_model_grid(result.evidence, calibration_of(spec))
-    return dataclasses.replace(result, uncertainty=UncertaintyMap(doubt, result.evidence.grid))
+    uncertainty = uncertainty_on_model_grid(result.evidence, calibration_of(spec))
+    return dataclasses.replace(result, uncertainty=UncertaintyMap(uncertainty, result.evidence.grid))
 
 
 def write_places(path: str | os.PathLike[str], places: Sequence[Place], *, staging: Staging | None = None) -> None:

@@ -1,4 +1,4 @@
-"""The whole review of one result: estimates, places to check, warnings, and the map of doubt on request."""
+"""The whole review of one result: estimates, places to check, warnings, and the uncertainty map on request."""
 
 from __future__ import annotations
 
@@ -108,16 +108,16 @@ def assess(
     return Assessment(estimates, tuple(in_order(hills)), tuple(warnings), calibration is not None)
 
 
-def doubt_on_model_grid(evidence: Evidence, calibration: Calibration | None) -> Floats:
+def uncertainty_on_model_grid(evidence: Evidence, calibration: Calibration | None) -> Floats:
     """Entropy in bits of the calibrated probabilities, (D, H, W), on the evidence's grid."""
     temperature = 1.0 if calibration is None else calibration.temperature
     return doubt_of(evidence.probabilities, temperature)
 
 
-def doubt_on_scan(evidence: Evidence, calibration: Calibration | None, scan: Grid | None = None) -> sitk.Image:
+def uncertainty_on_scan(evidence: Evidence, calibration: Calibration | None, scan: Grid | None = None) -> sitk.Image:
     """The same on the grid of the scan, 0 outside the predicted region."""
     grid = scan or evidence.scan
-    values = doubt_on_model_grid(evidence, calibration)
+    values = uncertainty_on_model_grid(evidence, calibration)
     return to_image(sample(to_image(values, evidence.grid), grid, 0.0, smooth=False), grid)
 
 

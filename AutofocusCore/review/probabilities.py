@@ -1,7 +1,7 @@
-"""Probabilities as the review uses them: calibrated, and the doubt in them as a map.
+"""Probabilities as the review uses them: calibrated, and their uncertainty as a map.
 
 The probabilities of a large CT are gigabytes. So what is made of them is made a plane at a time: beside them there is
-never more than one further volume, of the class or of the doubt that was asked for.
+never more than one further volume, of the requested class or uncertainty.
 """
 
 from __future__ import annotations

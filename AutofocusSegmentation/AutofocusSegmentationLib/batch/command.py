@@ -37,7 +37,7 @@ def run(argv: Sequence[str]) -> int:
             interrupted = signals.received and type(error) is Cancelled
             say(INTERRUPTED if interrupted else f"{NAME}: {error}")
         except KeyboardInterrupt:
-            say(f"{NAME}: The batch was interrupted; run the same command again to go on where it stopped.")
+            say(f"{NAME}: The batch was interrupted; run the same command again to continue where it stopped.")
         except Exception as error:
             if args.debug:
                 raise
@@ -55,7 +55,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog=f"{NAME}.py",
         description="Segment every case of a table, a folder of images or a folder of DICOM files. Started again, it "
-        "goes on where it stopped. Research only, not for clinical use.",
+        "continues where it stopped. Research only, not for clinical use.",
         epilog="Exit status: 0 all done; 1 something failed, and the reason is on stderr and in OUTDIR/failures.csv; "
         "2 wrong usage. OUTDIR/results.csv lists the volumes.",
     )

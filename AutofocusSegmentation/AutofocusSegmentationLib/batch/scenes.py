@@ -71,7 +71,7 @@ def write_scenes(
             for case in _done(batch, model):
                 beat()
                 if cancelled():
-                    raise Cancelled("The batch was cancelled", "start it again to go on where it stopped")
+                    raise Cancelled("The batch was cancelled", "start it again to continue where it stopped")
                 table[case.name] = _one(batch, model, case, say)
         finally:
             _write_table(batch.folder, table)

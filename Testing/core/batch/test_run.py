@@ -177,7 +177,7 @@ def test_ctrl_c_leaves_a_clean_folder_to_go_on_from(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 1
     assert errors.strip().splitlines()[-1] == (
-        "autofocus: The batch was interrupted; run the same command again to go on where it stopped."
+        "autofocus: The batch was interrupted; run the same command again to continue where it stopped."
     )
     assert "Traceback" not in errors
     assert not parts(out)

@@ -13,7 +13,7 @@ from AutofocusCore.errors import ModelError
 from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.review import Calibration, assess
-from AutofocusCore.review.assessment import doubt_on_model_grid, doubt_on_scan
+from AutofocusCore.review.assessment import uncertainty_on_model_grid, uncertainty_on_scan
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import FEATURES, expected_dice, structure_evidence
 from AutofocusCore.review.near import surroundings
@@ -195,7 +195,7 @@ def test_a_review_holds_no_second_copy_of_the_probabilities() -> None:
     probabilities /= probabilities.sum(axis=0)
     large = Evidence(probabilities, grid, grid, labels=probabilities.argmax(axis=0).astype(np.uint8))
     names = [f"Part {label}" for label in range(1, classes)]
-    for review in (doubt_on_model_grid, doubt_on_scan, lambda one, how: assess(one, names, how)):
+    for review in (uncertainty_on_model_grid, uncertainty_on_scan, lambda one, how: assess(one, names, how)):
         assert peak_of(lambda review=review: review(large, Calibration(1.5))) < 6 * probabilities[0].nbytes
 
 
@@ -220,11 +220,11 @@ def test_the_map_of_doubt_lies_on_the_grid_of_the_scan_and_is_zero_beyond_what_w
     evidence: Evidence,
 ) -> None:
     scan = Grid((60, 50, 40), (1.5, 2.0, 2.5), (-50.0, -40.0, 90.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-    image = doubt_on_scan(dataclasses.replace(evidence, scan=scan), None)
+    image = uncertainty_on_scan(dataclasses.replace(evidence, scan=scan), None)
     assert Grid.of(image).same_as(scan)
     values = sitk.GetArrayFromImage(image)
     assert values[0, 0, 0] == 0
-    assert values.max() == pytest.approx(doubt_on_model_grid(evidence, None).max(), abs=0.2)
+    assert values.max() == pytest.approx(uncertainty_on_model_grid(evidence, None).max(), abs=0.2)
 
 
 def test_a_calibration_survives_json() -> None:
