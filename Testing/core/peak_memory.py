@@ -1,4 +1,4 @@
-"""The plan and the measured peak of memory of a prediction, in a process of its own.
+"""The plan and the measured peak of memory of a prediction, in a new process: a fork holds memory of its parent.
 
 python -m Testing.core.peak_memory '{"shape": [72, 96, 112], "architecture": "afn-1", "network": {}, ...}'
 """
@@ -6,7 +6,7 @@ python -m Testing.core.peak_memory '{"shape": [72, 96, 112], "architecture": "af
 from __future__ import annotations
 
 import json
-import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,6 @@ from AutofocusCore.inference import predict_volume
 from AutofocusCore.networks.build import build_network
 from Benchmarks.bench_large import body_in
 from Benchmarks.measuring import measure
-from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,7 +40,7 @@ def peak_memory(
     """
     job = {"architecture": architecture, "shape": shape, "network": network or {}, "body": body, "options": options}
     command = [sys.executable, "-m", "Testing.core.peak_memory", json.dumps(job)]
-    done = fork_server.run(command, cwd=ROOT, env=dict(os.environ), timeout=7200)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=False)
     assert done.returncode == 0, done.stderr
     found: dict[str, float] = json.loads(done.stdout)
     return found
