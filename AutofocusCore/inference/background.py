@@ -31,9 +31,12 @@ WORTH = 0.9
 """A slab is computed as a whole if its rectangles hold more than this share of its voxels."""
 
 Rectangles = NDArray[np.int64]
-"""(planes of the padded volume, 4): first row, -last row, first column, -last column; the larger, the smaller is the
-rectangle, so that the minimum of several is the rectangle around them; FAR where there is none."""
+"""(planes of the padded volume, 4): first row, -last row, first column, -last column.
+
+With the last ones negative, the minimum over several planes is the rectangle around all of theirs.
+"""
 FAR = 2**40
+"""In all four places of a plane without a rectangle."""
 
 
 @dataclass(frozen=True)

@@ -83,10 +83,10 @@ def predict_volume(
     """Logits and attention of a whole volume.
 
     Exact mode gives the result of one forward pass over the whole volume, padded by the network's margin with
-    ``background``, within the available memory: slabs of planes stream through all layers, and no voxel is computed
-    twice. Scale streams run on the whole volume or, if memory is short, in tiles with enough context for the same
-    result. Paper mode runs 75^3 tiles as the authors' ``test.py`` does. A network of the ROI domain computes only the
-    active voxels; logits and attention are zero elsewhere.
+    ``background``, within the available memory: slabs of planes stream through all layers. No voxel is computed twice,
+    and voxels that see only background are not computed. Scale streams run on the whole volume or, if memory is short,
+    in tiles with enough context for the same result. Paper mode runs 75^3 tiles as the authors' ``test.py`` does. A
+    network of the ROI domain computes only the active voxels; logits and attention are zero elsewhere.
 
     Args:
         network: from :func:`AutofocusCore.build_network`; it is not changed, and used in evaluation mode.

@@ -44,7 +44,7 @@ class Rows:
 
 
 def capacities(graph: RowGraph, layout: Layout, rows: Rows, slab: int) -> dict[int, int]:
-    """Rows of storage for each stage that is read, -1 the volume, found by rehearsing the schedule."""
+    """Rows of storage for each stage that is read, -1 the volume, found by going through the schedule."""
     spans: dict[int, int] = {}
     longest: dict[int, int] = {}
     for step in computing_steps(graph, layout, slab):

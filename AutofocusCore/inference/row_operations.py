@@ -31,7 +31,7 @@ class RowOperation(Protocol):
     """The arithmetic of a stage."""
 
     def __call__(self, sources: list[RowWindow], voxels: ActiveVoxels, part: slice, out: Tensor) -> Tensor | None:
-        """Fill ``out`` (m, O) with the rows ``part``; answers the attention (m, K) of an autofocus layer."""
+        """Fill ``out`` (m, O) with the rows ``part``. Returns the attention (m, K) of an autofocus layer."""
 
     def to(self, dtype: torch.dtype, device: str) -> RowOperation:
         """The same with its weights in another type, on another device."""

@@ -149,9 +149,9 @@ def forward(
 def input_gradient(gradient: Tensor, kernel: Tensor, domain: Domain, attention: Tensor | None) -> Tensor:
     """Gradient of the features, (N, C), from that of the output, (N, O).
 
-    A voxel u gave to v = u - r_k t what v's attention asked for. So its gradient is a blended convolution of the
-    output's gradient with the mirrored, transposed kernel, each neighbour weighted with its own attention: a gather,
-    with nothing to scatter.
+    The output at v = u - r_k t reads voxel u, weighted with v's attention. So the gradient at u is a blended
+    convolution of the output's gradient with the mirrored, transposed kernel, in which each neighbour has its own
+    attention as weight. It is a gather: no two threads write to the same row.
     """
     padded = with_empty_row(gradient)
     weights = None if attention is None else with_empty_row(attention)

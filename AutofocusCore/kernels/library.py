@@ -1,7 +1,7 @@
-"""The native library: found beside this file, checked, and the instruction set chosen that it shall use.
+"""Loads the native library, checks its version, and chooses the instruction set.
 
-It is built by `make kernel`, by the wheel and by the extension's CMake. Where it is missing, or made for another
-version of this package, everything runs in PyTorch instead.
+The library lies beside this file. It is built by `make kernel`, by the wheel and by the extension's CMake. If it is
+missing, or belongs to another version of this package, everything runs in PyTorch instead.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     out[v] = bias + sum over taps t of W[t] . sum over rates k of attention[v, k] * features[neighbour(v, t, rates[k])]
 
-Only features, attention and the map of neighbours are kept for the backward pass; blended inputs are made anew.
+Only features, attention and the map of neighbours are kept for the backward pass, which blends the inputs again.
 """
 
 from __future__ import annotations

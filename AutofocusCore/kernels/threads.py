@@ -1,8 +1,8 @@
 """Plain threads for the kernels: each takes the next chunk of voxels until none is left.
 
-C functions and PyTorch's operations run without Python's lock. PyTorch's own threads are not used: they meet after
-every small operation and wait for one another in a busy loop, which takes the cores from other work, and where other
-programs run too, each meeting takes as long as the system lets one of the threads wait for a core.
+C functions and PyTorch's operations run without Python's lock. PyTorch's own threads are not used: they synchronise
+after every operation and wait for one another in a busy loop. That takes the cores from the native code, and on a busy
+computer each of thousands of small operations waits until the system has run all threads.
 """
 
 from __future__ import annotations

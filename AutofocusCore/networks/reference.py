@@ -1,6 +1,7 @@
-"""The truth of the ROI domain: dense PyTorch convolutions, zero-padded, features masked after each layer.
+"""Reference implementation of the ROI domain: dense, zero-padded convolutions, features masked after each layer.
 
-Slow and large, and easy to check by eye. Every faster way of computing a network on active voxels is held to it.
+It is slow and takes much memory, but is easy to check by eye. Every faster way to compute a network on active voxels is
+tested against it.
 In training, BatchNorm takes its statistics from the active voxels alone.
 """
 

@@ -7,8 +7,8 @@ size, so nothing is cropped and the margin is 0. What is computed here equals :m
 
 Letters used for shapes: N active voxels, C input channels, O output channels, K dilation rates.
 
-Each hidden layer answers with its features after the ReLU, before which the shortcut of its block is added, and its
-attention (an empty list where it has none).
+Functions of hidden layers return the features after the ReLU and the attention (an empty list for plain layers). The
+shortcut of a residual block is added before the ReLU.
 """
 
 from __future__ import annotations
