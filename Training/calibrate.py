@@ -9,6 +9,10 @@ in all cases, contoured.json. Contours that the configuration calls unknown, or 
 they were in the model's training and figures. Every case's probabilities are kept in the work folder: a second run
 takes seconds.
 
+A model of phantoms is fitted on phantoms of seeds that neither training nor figures use:
+
+    python Training/calibrate.py pelvis-phantom --phantoms 24 -o Runs/pelvis-phantom-calibrated
+
 The table is cross-validated: each patient was left out of everything that was fitted.
 """
 
@@ -33,6 +37,7 @@ from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.io.atomic import write_text
 from AutofocusCore.models import Model, find_model, write_bundle
 from AutofocusCore.models.files import read_files
+from AutofocusCore.phantom import PHANTOM_STRUCTURES
 from AutofocusCore.review.calibration import Calibration
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import structure_evidence
@@ -41,10 +46,12 @@ from Training.calibrating.cases import Collection, collection, dice_of, run_case
 from Training.calibrating.cohort import fit_cohort
 from Training.calibrating.figures import figures
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
+from Training.calibrating.phantoms import phantom_folder
 from Training.calibrating.temperature import TEMPERATURES, best_temperature, likelihoods
 from Training.configuration.config import load_config
 from Training.configuration.shared_options import add_device, add_threads, parse, run_script
 from Training.configuration.split_file import read_split
+from Training.loop.data import FIRST_CALIBRATION_PHANTOM, FIRST_WATCHED_PHANTOM, LEFT_OUT
 
 LICENCE = "LICENSE"
 FEWEST_PATIENTS = 8
@@ -54,7 +61,9 @@ def parser() -> argparse.ArgumentParser:
     """The options."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("model", help="name, folder or zip")
-    options.add_argument("--data", type=Path, required=True, help="folder with images/, labels/ and split.json")
+    where = options.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data", type=Path, help="folder with images/, labels/ and split.json")
+    where.add_argument("--phantoms", type=int, metavar="N", help="make N pelvic phantoms, and fit on these")
     options.add_argument("--images", type=Path, help="folder of scans, in place of DATA/images")
     options.add_argument("--labels", type=Path, help="folder of label maps, in place of DATA/labels")
     options.add_argument("--offset", type=float, default=0.0, help="added to the scans: -1024 for CT as HU + 1024")
@@ -105,6 +114,10 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     if len(model.spec.channels) != 1:
         raise SettingError(f"The model {model.spec.name} takes several images", "calibrate a model of one image")
     names = [structure.name for structure in model.spec.structures]
+    what = f"{options.part} of {options.data.name}" if options.data else "phantoms of seeds of their own"
+    if options.phantoms is not None:
+        check_phantoms(names, options.phantoms)
+        options.data = phantom_folder(options.work / "phantoms", options.phantoms)
     split = read_split(options.data, (options.part, options.cohort_part))
     extra = {name: options.data / f"{name}.json" for name in ("contoured", "labels")}
     there = {name: path if path.is_file() else None for name, path in extra.items()}
@@ -126,12 +139,26 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"Contours of {len({row.case for row in rows})} cases were found", "give more cases")
     table = figures(cross_validate(rows))
     print(text(table, temperature), flush=True)
-    fitted_on = f"{len(cases)} cases that the model was not trained on ({options.part} of {options.data.name})"
+    fitted_on = f"{len(cases)} cases that the model was not trained on ({what})"
     calibration = Calibration(temperature, fit_quality(rows), cohort, fitted_on)
     if options.output is not None:
         write(model, calibration, {"fitted_on": fitted_on, "temperature": temperature, **table}, options.output)
         print(f"Written: {options.output}")
     return table
+
+
+def check_phantoms(names: Sequence[str], count: int) -> None:
+    """Refuse a model of other structures than phantoms have, and more phantoms than have seeds of their own.
+
+    Raises:
+        SettingError: either.
+    """
+    drawn = [name.capitalize() for name in PHANTOM_STRUCTURES.values()]
+    if not set(names) <= set(drawn):
+        raise SettingError(f"The model finds {', '.join(names)}", f"give --data; phantoms have {', '.join(drawn)}")
+    most = FIRST_WATCHED_PHANTOM + LEFT_OUT - FIRST_CALIBRATION_PHANTOM
+    if not FEWEST_PATIENTS <= count <= most:
+        raise SettingError(f"{count} phantoms are asked for", f"give {FEWEST_PATIENTS} to {most}")
 
 
 def kept_cohort(cases: Sequence[str], data: Collection, model: Model, work: Path) -> Cohort:

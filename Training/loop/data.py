@@ -45,6 +45,7 @@ __all__ = ["DataSet", "Source", "case_of", "load_data", "names_of"]
 
 FIRST_TEST_PHANTOM = 1000
 FIRST_WATCHED_PHANTOM = 900
+FIRST_CALIBRATION_PHANTOM = 1100
 LEFT_OUT = 1100
 """Phantoms from the first watched one on that are never trained on."""
 
