@@ -44,7 +44,7 @@ def write_summary(
         outcomes: by case, as a worker answers.
         structures: names of the model's structures.
     """
-    from AutofocusCore.jobs.report import page  # imports numpy; wrong usage is reported without it
+    from AutofocusCore.jobs.page import page
 
     odd = odd_volumes(names, outcomes, structures)
     order = sorted(names, key=lambda name: _rank(outcomes.get(name), odd.get(name, {})))

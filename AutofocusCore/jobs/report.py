@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import html
 import os
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from AutofocusCore.io.atomic import Staging, joined
-from AutofocusCore.jobs.pictures import PLANES, Point, Window, data_url, mark, picture
+from AutofocusCore.jobs.page import colour_key, escaped, estimate_cell, facts, figure, page, table
+from AutofocusCore.jobs.pictures import PLANES, Window, data_url, mark, picture
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -18,26 +18,12 @@ if TYPE_CHECKING:
     from AutofocusCore.jobs.measure import Measurement
     from AutofocusCore.models import ModelSpec
     from AutofocusCore.models.parts import Structure
-    from AutofocusCore.review import Assessment, Estimate, Place
+    from AutofocusCore.review import Assessment, Place
 
-PIXELS, PLACE_PIXELS = 640, 300
+PIXELS, PLACE_PIXELS = 520, 260
 PLACE_MM = (40.0, 100.0)
 MARGIN_MM = 25.0
 SHOWN_PLACES = 6
-
-STYLE = """
-body { font: 15px/1.45 system-ui, sans-serif; color: #1b1f24; margin: 2rem auto; max-width: 68rem; padding: 0 1rem }
-h1 { font-size: 1.5rem; margin-bottom: 0 } h2 { font-size: 1.15rem; margin-top: 2rem }
-.note { color: #57606a } .warning { background: #fff4d6; border-left: 4px solid #d9a300; padding: .5rem .8rem }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; padding: .3rem .6rem }
-tr { border-bottom: 1px solid #e3e6ea } td.n, th.n { text-align: right; font-variant-numeric: tabular-nums }
-th[data-sort] { cursor: pointer } .check { color: #9a3b00; font-weight: 600 }
-.key { display: inline-block; width: .8rem; height: .8rem; border-radius: .15rem; margin-right: .45rem }
-.row { display: flex; flex-wrap: wrap; gap: 1rem } figure { margin: 0 } figure img { display: block; background: #000 }
-.planes img { height: 300px } .places img { width: 220px }
-figcaption { font-size: .85rem; color: #57606a; max-width: 22rem }
-code { font-size: .85em; overflow-wrap: anywhere } @media print { body { margin: 0; max-width: none } }
-"""
 
 
 def write_report(
@@ -70,9 +56,10 @@ def write_report(
     structures = spec.structures if structures is None else structures
     inputs = ", ".join(str(name) for name in (provenance.get("inputs") or {}).values())
     parts = [
-        f"<h1>{_e(spec.title)}</h1>",
-        f'<p class="note">{_e(inputs)} · {_e(provenance.get("created", ""))} · {_e(spec.intended_use)}</p>',
-        *(f'<p class="warning">{_e(text)}</p>' for text in provenance.get("warnings") or ()),
+        f"<h1>{escaped(spec.title)}</h1>",
+        f'<p class="note">{escaped(inputs)} · {_time(provenance)} · {escaped(spec.intended_use)}</p>',
+        _summary(assessment, measurements),
+        *(f'<p class="warning">{escaped(text)}</p>' for text in provenance.get("warnings") or ()),
         "<h2>Pictures</h2>",
         _planes(image, labels, spec, structures),
         "<h2>Structures</h2>",
@@ -80,20 +67,32 @@ def write_report(
         "<h2>Places to check</h2>",
         _places(image, labels, spec, structures, assessment, done),
         "<h2>Scan</h2>",
-        _table(("", ""), _scan_rows(image, inputs)),
+        facts(_scan_rows(image, inputs)),
         "<h2>Model</h2>",
-        _table(("", ""), _model_rows(spec, provenance)),
+        facts(_model_rows(spec, provenance)),
         "<h2>How it was made</h2>",
-        _table(("", ""), _flat(provenance, ("inputs", "warnings", "intended_use", "model"))),
+        facts(_flat(provenance, ("inputs", "warnings", "intended_use", "model"))),
     ]
     with joined(staging) as group:
         group.aside(path).write_text(page(f"{spec.title}: {inputs}", parts), encoding="utf-8", newline="")
 
 
-def page(title: str, parts: Iterable[str]) -> str:
-    """A complete page that loads no other file."""
-    head = f'<meta charset="utf-8"><title>{_e(title)}</title><style>{STYLE}</style>'
-    return f"<!doctype html>\n<html lang=en><head>{head}</head>\n<body>\n" + "\n".join(parts) + "\n</body></html>\n"
+def _time(provenance: Mapping[str, Any]) -> str:
+    """2026-11-30 01:50 UTC, of 2026-11-30T01:50:51+00:00."""
+    created = str(provenance.get("created", ""))
+    return escaped(f"{created[:10]} {created[11:16]} UTC" if created.endswith("+00:00") else created)
+
+
+def _summary(assessment: Assessment, measurements: Sequence[Measurement]) -> str:
+    """The report in a sentence: what was found, and where to begin."""
+    found = sum(m.volume_ml > 0 for m in measurements)
+    check = [name for name, estimate in assessment.estimates.items() if estimate is not None and estimate.check]
+    parts = [f"{found} of {len(measurements)} structures found"]
+    if any(assessment.estimates.values()):
+        parts.append(f"check first: {', '.join(check)}" if check else "no contour stands out as doubtful")
+    count = len(assessment.places)
+    parts.append(f"{count} place{'s' * (count != 1)} to look at")
+    return f'<p class="summary">{escaped("; ".join(parts))}.</p>'
 
 
 def _planes(image: sitk.Image, labels: sitk.Image, spec: ModelSpec, structures: Sequence[Structure]) -> str:
@@ -103,14 +102,34 @@ def _planes(image: sitk.Image, labels: sitk.Image, spec: ModelSpec, structures: 
     low, high = _box_mm(image, found)
     margin = min(MARGIN_MM, 0.3 * float((high - low).max()))
     middle, size = (low + high) / 2, high - low + 2 * margin
-    centre: Point = (float(middle[0]), float(middle[1]), float(middle[2]))
     window = Window.of(image, spec.channels[0].modality)
     figures = []
     for plane, (across, down) in PLANES.items():
+        normal = np.abs(np.cross(across, down))
+        best = best_plane(image, found, normal)
+        x, y, z = (middle if best is None else np.where(normal > 0, best, middle)).tolist()
         extent = (float(np.abs(across) @ size), float(np.abs(down) @ size))
-        shown = picture(image, labels, structures, window, plane, centre, extent, PIXELS)
-        figures.append(_figure(data_url(shown), f"{plane.capitalize()} through {_point(centre)}"))
+        shown = picture(image, labels, structures, window, plane, (x, y, z), extent, PIXELS)
+        figures.append(figure(data_url(shown), f"{plane.capitalize()} through {_point((x, y, z))}"))
     return f'<div class="row planes">{"".join(figures)}</div>'
+
+
+def best_plane(image: sitk.Image, found: Any, normal: Any) -> Any | None:
+    """A point in mm, LPS, of the slice that shows most structures best; None where there are none.
+
+    Of the scan's own slices across the axis that runs nearest to the normal; each structure counts by the root of its
+    area there, as a share of its largest one, so that small structures are shown too.
+    """
+    matrix = np.abs(np.reshape(image.GetDirection(), (3, 3)))
+    axis = int(np.argmax(normal @ matrix))  # x, y or z of the image
+    across = tuple(a for a in range(3) if a != 2 - axis)
+    areas = [(found == label).sum(axis=across) for label in np.unique(found) if label]
+    if not areas:
+        return None
+    scores = np.sum([np.sqrt(area / area.max()) for area in areas], axis=0)
+    index = [(n - 1) / 2 for n in image.GetSize()]
+    index[axis] = float(np.argmax(scores))
+    return np.asarray(image.TransformContinuousIndexToPhysicalPoint(index))
 
 
 def _box_mm(image: sitk.Image, found: Any) -> tuple[Any, Any]:
@@ -139,26 +158,17 @@ def _structures(
         usual = spec.dice.get(structure.name)
         rows.append(
             (
-                f"{_key(structure)}{_e(structure.name)}",
+                f'<span class="name">{colour_key(structure.color)}{escaped(structure.name)}</span>',
                 f"{volumes.get(structure.name, 0.0):.2f}",
                 estimate_cell(estimate),
                 "" if usual is None else f"{usual:.2f}",
             )
         )
-    table = _table(
-        ("Structure", "Volume (mL)", "Estimated Dice (80 % interval)", "Mean Dice of the model"), rows, raw=True
-    )
+    titles = ("Structure", "Volume (mL)", "Estimated Dice (80 % interval)", "Mean Dice of the model")
+    shown = table(titles, rows, numbers=(1, 3), raw=True)
     if not any(assessment.estimates.values()):
-        table += '<p class="note">This model is not calibrated: there are no estimates of quality.</p>'
-    return table
-
-
-def estimate_cell(estimate: Estimate | None) -> str:
-    """An estimate as HTML, marked where the contour is among the quarter to check first."""
-    if estimate is None:
-        return "No estimate"
-    text = f"{estimate.dice:.2f} ({estimate.low:.2f} to {estimate.high:.2f})"
-    return f'<span class="check">{text} · check this contour</span>' if estimate.check else text
+        shown += '<p class="note">This model is not calibrated: there are no estimates of quality.</p>'
+    return f'<div class="keep">{shown}</div>'
 
 
 def _places(
@@ -180,7 +190,7 @@ def _places(
     for number, place in enumerate(assessment.places[:SHOWN_PLACES], start=1):
         extent = (side, side)
         shown = picture(image, labels, structures, window, "axial", place.position_mm, extent, PLACE_PIXELS)
-        figures.append(_figure(data_url(mark(shown, 24)), f"{number}. {place.structure}, {_point(place.position_mm)}"))
+        figures.append(figure(data_url(mark(shown, 24)), f"{number}. {place.structure}, {_point(place.position_mm)}"))
     rows = [_place_row(number, place) for number, place in enumerate(assessment.places, start=1)]
     header: tuple[str, ...] = ("", "Structure", "Position (mm, LPS)", "Could change (mL)", "of it inside", "outside")
     if done:
@@ -189,7 +199,9 @@ def _places(
     note = "Regions near a contour where the network is uncertain, ordered by the volume that could change. "
     note += "Position: x to the patient's left, y to the back, z to the head."
     figures_ = "".join(figures)
-    return f'<p class="note">{note}</p><div class="row places">{figures_}</div>{_table(header, rows)}'
+    return (
+        f'<p class="note">{note}</p><div class="row places">{figures_}</div>{table(header, rows, numbers=(0, 3, 4, 5))}'
+    )
 
 
 def _place_row(number: int, place: Place) -> tuple[str, ...]:
@@ -225,26 +237,5 @@ def _flat(values: Mapping[str, Any], without: Sequence[str] = (), prefix: str = 
     return rows
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]], *, raw: bool = False) -> str:
-    body = "".join(
-        "<tr>" + "".join(f"<td>{cell if raw else _e(cell)}</td>" for cell in row) + "</tr>\n" for row in rows
-    )
-    titles = "".join(f"<th>{_e(title)}</th>" for title in header)
-    return f"<table>{f'<tr>{titles}</tr>' if any(header) else ''}\n{body}</table>"
-
-
-def _figure(source: str, caption: str) -> str:
-    return f'<figure><img src="{source}" alt="{_e(caption)}"><figcaption>{_e(caption)}</figcaption></figure>'
-
-
-def _key(structure: Structure) -> str:
-    red, green, blue = structure.color
-    return f'<span class="key" style="background:rgb({red},{green},{blue})"></span>'
-
-
 def _point(point: Sequence[float]) -> str:
     return "({:.0f}, {:.0f}, {:.0f}) mm".format(*point)
-
-
-def _e(text: object) -> str:
-    return html.escape(str(text))
