@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -16,9 +17,11 @@ from AutofocusCore.networks.scale_streams.dimensions import finish
 from Testing.core.small_networks import narrow_streams
 
 
-def streams_network(*, seed: int = 0, in_channels: int = 1, num_classes: int = 3, **options: Any) -> ScaleStreams:
-    """A narrow network in evaluation mode whose norms, attention and recalibration all matter to its output."""
-    with narrow_streams(), torch.random.fork_rng(devices=[]):
+def streams_network(
+    *, seed: int = 0, in_channels: int = 1, num_classes: int = 3, narrow: bool = True, **options: Any
+) -> ScaleStreams:
+    """A network in evaluation mode whose norms, attention and recalibration all matter to its output."""
+    with narrow_streams() if narrow else nullcontext(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = AutofocusCore.build_network(
             "scale-streams", in_channels=in_channels, num_classes=num_classes, **options

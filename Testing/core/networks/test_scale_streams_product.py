@@ -28,7 +28,7 @@ ARCHITECTURE = {
 @pytest.fixture(scope="module")
 def streams_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     options = {name: value for name, value in ARCHITECTURE.items() if name != "architecture"}
-    network = streams_network(**options)
+    network = streams_network(**options, narrow=False)
     spec = small_spec(name="tiny-streams", architecture=ARCHITECTURE, spacing=(1.0, 1.0, 1.0))
     folder = tmp_path_factory.mktemp("models") / "tiny-streams"
     return write_bundle(folder, spec, network.state_dict(), "MIT License")
@@ -36,7 +36,7 @@ def streams_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_bundle_loads_with_the_weights_that_were_written(streams_model: Path) -> None:
     network = load_bundle(streams_model).build()
-    expected = streams_network(**{k: v for k, v in ARCHITECTURE.items() if k != "architecture"})
+    expected = streams_network(**{k: v for k, v in ARCHITECTURE.items() if k != "architecture"}, narrow=False)
     assert all(torch.equal(value, expected.state_dict()[name]) for name, value in network.state_dict().items())
     assert not network.training
 
