@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import qt
 import slicer
 import vtk
@@ -151,7 +152,10 @@ def volume_text(volume: float) -> str:
 
 
 def jump_to_segments(node: Any, keys: list[str] | None = None) -> None:
-    """Let all slice views show the middle of these segments, or of all that were found."""
+    """Let all slice views show the middle of these segments; without `keys`, of the most central one that was found.
+
+    The middle of several lies in none of them, often enough, and the views would show no contour.
+    """
     keys = [key for key, volume in volumes_ml(node).items() if volume > 0] if keys is None else keys
     centres = []
     for key in keys:
@@ -159,7 +163,8 @@ def jump_to_segments(node: Any, keys: list[str] | None = None) -> None:
         node.GetSegmentCenterRAS(key, centre)
         centres.append(centre)
     if centres:
-        x, y, z = (sum(values) / len(centres) for values in zip(*centres, strict=True))
+        middle = np.mean(centres, axis=0)
+        x, y, z = min(centres, key=lambda centre: float(np.linalg.norm(centre - middle)))
         centred = slicer.vtkMRMLSliceNode.CenteredJumpSlice
         slicer.vtkMRMLSliceNode.JumpAllSlices(node.GetScene(), x, y, z, centred)
 
