@@ -14,7 +14,8 @@ from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 from AutofocusSegmentationLib.scene.layer_volumes import AttentionLayer
 from AutofocusSegmentationLib.scene.slice_views import slice_nodes
 
-REST_MS = 250
+LOOK_MS = 100
+RESTED, MOST_LOOKS = 5, 40  # looks at which new views must be in their place to have come to rest; looks in all
 
 
 class RateViews:
@@ -22,6 +23,11 @@ class RateViews:
 
     def __init__(self) -> None:
         self._before: int | None = None
+        self._held: Any = None  # layout and source of views that have not come to rest
+        self._looks = self._rested = 0
+        self._timer = qt.QTimer()
+        self._timer.setInterval(LOOK_MS)
+        self._timer.connect("timeout()", self._hold)
 
     def enter(self, attention: AttentionSet, layer: AttentionLayer, *, opacity: float, linked: bool) -> list[Any]:
         """Show each rate in a view with its label; place and zoom are those of the first slice view before.
@@ -46,18 +52,24 @@ class RateViews:
         )
         if source is not None:
             views.same_place(slicer.mrmlScene, layout, source)
-            # Once more when the views have got their size, which is not before they have been drawn, and when the
-            # sliders of new views, which go to the end of their range at first, have come to rest.
-            for pause in (0, REST_MS):
-                qt.QTimer.singleShot(pause, lambda: self._same_place(layout, source))
+            # Again until they rest: new views get their size when they are drawn, and their sliders go to the end of
+            # their range at first, which takes longer where much is to be drawn.
+            self._held, self._looks, self._rested = (layout, source), 0, 0
+            self._timer.start()
         return volumes
 
-    def _same_place(self, layout: views.Layout, source: Any) -> None:
-        if self._before is not None:  # otherwise the user has gone back meanwhile
-            views.same_place(slicer.mrmlScene, layout, source)
+    def _hold(self) -> None:
+        self._looks += 1
+        if views.same_place(slicer.mrmlScene, *self._held):
+            self._rested = 0
+        else:
+            self._rested += 1
+        if self._rested >= RESTED or self._looks >= MOST_LOOKS:
+            self._timer.stop()
 
     def leave(self) -> None:
         """Show the layout that was there before."""
+        self._timer.stop()
         manager = slicer.app.layoutManager()
         if self._before is not None and manager is not None:
             manager.setLayout(self._before)

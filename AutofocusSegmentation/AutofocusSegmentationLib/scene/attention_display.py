@@ -42,7 +42,7 @@ TITLES = {
 # At the right edge, in the middle: the corners hold Slicer's own texts, the bottom its ruler.
 LEGEND_SIZE = (0.10, 0.36)  # width and height, as shares of the view's, where its size is not known
 LEGEND_PIXELS = (36, 170)  # in a view: the text fills the legend, and is so about as large as the view's other texts
-LEGEND_SHARE = 0.6  # of a view's height at most
+LEGEND_SHARE = 0.71  # of a view's height at most
 LEGEND_PLACE = (0.99, 0.5)
 LABELS = 5
 

@@ -24,6 +24,7 @@ from AutofocusSegmentationLib.scene.attention_nodes import (
 )
 from AutofocusSegmentationLib.scene.attention_set import AttentionSet
 from AutofocusSegmentationLib.scene.details import put_into_details
+from AutofocusSegmentationLib.scene.placing import as_array
 from AutofocusSegmentationLib.scene.volume_node import add_display
 from AutofocusSegmentationLib.scene.zoom_colours import BETWEEN, ZOOMED_IN, ZOOMED_OUT, colour_function
 
@@ -90,25 +91,35 @@ def label_views(scene: Any, layout: Layout, labels: Sequence[str]) -> None:
             node.SetLayoutLabel(label)
 
 
-def same_place(scene: Any, layout: Layout, source: Any) -> None:
+def same_place(scene: Any, layout: Layout, source: Any) -> bool:
     """Let all views of a layout show the plane, the place and the zoom of another slice view.
 
     Args:
         scene: of the views.
         layout: whose views.
         source: the vtkMRMLSliceNode to follow.
+
+    Returns:
+        Whether one of them showed something else.
     """
     width, _, _ = source.GetDimensions()
     millimetres = source.GetFieldOfView()[0] / max(width, 1)  # for one pixel
+    moved = False
     for name in layout.view_names:
         node = _slice_node(scene, name)
         if node is None:
             continue
-        node.GetSliceToRAS().DeepCopy(source.GetSliceToRAS())
         columns, rows, _ = node.GetDimensions()
-        node.SetFieldOfView(columns * millimetres, rows * millimetres, source.GetFieldOfView()[2])
+        field = (columns * millimetres, rows * millimetres, source.GetFieldOfView()[2])
+        there = np.allclose(as_array(node.GetSliceToRAS()), as_array(source.GetSliceToRAS()), atol=1e-3)
+        if there and np.allclose(node.GetFieldOfView()[:2], field[:2], atol=1e-3):
+            continue
+        moved = True
+        node.GetSliceToRAS().DeepCopy(source.GetSliceToRAS())
+        node.SetFieldOfView(*field)
         node.SetXYZOrigin(*source.GetXYZOrigin())
         node.UpdateMatrices()
+    return moved
 
 
 def render_map(logic: Any, volume: Any) -> Any:

@@ -198,6 +198,23 @@ def test_rates_side_by_side_keep_the_place_and_tell_their_size(app: Application)
     assert app.foregrounds() == {app.panel.attention.volume}
 
 
+def test_rates_side_by_side_keep_the_place_where_new_views_come_to_rest_late(app: Application) -> None:
+    app.ready()
+    shown(app)
+    manager = app.slicer.app.layoutManager()
+    manager.sliceWidget("Red").mrmlSliceNode().JumpSliceByCentering(11.0, 12.0, 13.0)
+    app.panel.attention.widgets.choose("all")
+    app.pause(0.4)
+    view = manager.sliceWidget(slice_nodes()[0].GetLayoutName()).mrmlSliceNode()
+    view.SetSliceOffset(-200.0)  # as the slider of a new view does on a busy computer
+    app.pause(0.3)
+    assert view.GetSliceOffset() == pytest.approx(13.0)
+    app.pause(1.0)
+    view.SetSliceOffset(20.0)
+    app.pause(0.3)
+    assert view.GetSliceOffset() == pytest.approx(20.0), "the user is free to go elsewhere"
+
+
 def test_only_views_that_are_in_the_layout_count(app: Application) -> None:
     app.ready()
     shown(app)
