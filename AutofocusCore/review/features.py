@@ -5,9 +5,11 @@ that the contour would have on average if truth were drawn voxel by voxel. Netwo
 voxel, so it is no estimate by itself. Beside it stand the mean probability within the contour, how thick the contour is
 (an error of a millimetre costs a cord more than a gland), and how unusual its volume.
 
-Much more was tried on 33 patients, each left out in turn: doubt and entropy on the surface, quartiles of the
-probabilities, place, length, parts, borders of the scan, and a second pass over the mirrored scan. None of it ranked
-contours better than these four do; the mirrored pass, which takes as long as the first one, did not either.
+Much more was tried on 32 patients, each left out in turn: uncertainty and entropy on the surface, quartiles of the
+probabilities, place, length, doubt beyond the ends, parts, borders of the scan. None of it ranked contours better than
+these four do. How far a second pass over the mirrored scan agrees with the first would: with it the rank correlation
+within structures is 0.37 instead of 0.28, and the mean of both passes has 0.003 more Dice; it is not used, because it
+takes as long as the first.
 """
 
 from __future__ import annotations

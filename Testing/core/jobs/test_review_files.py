@@ -83,4 +83,4 @@ def test_a_dicom_series_is_segmented_into_an_rtstruct(
 def test_a_dicom_format_needs_a_dicom_scan(scan: Path, tiny_model: Path, autofocus_here: Callable[..., object]) -> None:
     done = autofocus_here("segment", scan, "-m", tiny_model, "-o", "x.dcm", "--format", "seg")
     assert done.returncode == 1
-    assert "scan.nii.gz is none; give the DICOM folder of the scan" in done.stderr
+    assert "scan.nii.gz is not one; give the DICOM folder of the scan" in done.stderr
