@@ -78,7 +78,8 @@ def hide_overlay(composite_nodes: Iterable[Any]) -> None:
         shown = composite.GetScene().GetNodeByID(composite.GetForegroundVolumeID() or "")
         if before is None:
             continue
-        if shown is None or is_attention(shown):  # otherwise the user has chosen another foreground meanwhile
+        # A view whose foreground was removed may show its background there; all else the user has chosen meanwhile.
+        if shown is None or is_attention(shown) or shown.GetID() == composite.GetBackgroundVolumeID():
             state = json.loads(before)
             foreground = composite.GetNodeReference(BEFORE_ROLE)
             with _ChangingLayers(composite):
@@ -112,10 +113,12 @@ def shown_range(volume: Any) -> tuple[float, float]:
 
 def limits(volume: Any) -> tuple[float, float]:
     """How far the range can be moved: the lowest and the highest value in the patient."""
+    first, last = first_range(volume)
+    if volume.GetImageData() is None:
+        return first, last  # a scene is being loaded, and the voxels have not come yet
     low, high = volume.GetImageData().GetScalarRange()
     if volume.GetAttribute(LEAST):
         low = float(volume.GetAttribute(LEAST))
-    first, last = first_range(volume)
     return min(low, first), max(high, last)
 
 

@@ -79,6 +79,25 @@ def test_hiding_leaves_alone_what_the_user_has_chosen_meanwhile(scene: SceneMake
     assert composite.GetForegroundVolumeID() == pet.GetID()
 
 
+def test_a_scan_that_a_view_lays_over_itself_when_the_map_is_removed_goes_too(
+    scene: SceneMaker, composite: Any
+) -> None:
+    ct = scene.volume()
+    attention = add_attention(ct, layers())
+    composite.SetBackgroundVolumeID(ct.GetID())
+    show_overlay([composite], attention.zoom(0), opacity=0.6)
+    scene.mrml.RemoveNode(attention.zoom(0))
+    composite.SetForegroundVolumeID(ct.GetID())  # as the selector of the application's slice views does
+    hide_overlay([composite])
+    assert composite.GetForegroundVolumeID() is None
+
+
+def test_a_map_whose_voxels_have_not_been_loaded_yet_has_the_limits_of_its_range(scene: SceneMaker) -> None:
+    zoom = add_attention(scene.volume(), layers()).zoom(0)
+    zoom.SetAndObserveImageData(None)
+    assert limits(zoom) == first_range(zoom)
+
+
 def test_hiding_works_when_what_was_before_is_gone(scene: SceneMaker, composite: Any) -> None:
     ct, pet = scene.volume(), scene.volume(name="PET")
     attention = add_attention(ct, layers())
