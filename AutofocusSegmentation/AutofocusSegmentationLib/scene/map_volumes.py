@@ -27,7 +27,7 @@ from AutofocusSegmentationLib.scene.placing import place_beside
 from AutofocusSegmentationLib.scene.volume_node import add_volume
 
 LEAST_WEIGHT = 1e-6  # in the patient weights are never quite 0
-AIR = -10.0  # value of a length in the air, as a multiple of where the colours end
+AIR = -10.0  # value of a length in the air next to the patient, as a multiple of where the colours end
 
 
 class MapVolumes:
@@ -75,7 +75,7 @@ class MapVolumes:
         low, high = window or occurring_range(values, air_is_zero=place.patient is not None)
         if kind in (REACH, ZOOM) and place.patient is not None:
             # Interpolated from 0, lengths would pass through "near" at the skin, and the patient have a rim of blue.
-            values = np.where(values > 0, values, np.float32(AIR * high))
+            values = np.where(beside(values > 0), np.float32(AIR * high), values)
         title = f"{name}: {self.owner.GetName()}"
         node = add_volume(self.reference.GetScene(), title, values, place.grid.index_to_lps, window=(low, high))
         node.SetAttribute(RANGE, f"{low!r} {high!r}")
@@ -92,3 +92,13 @@ class MapVolumes:
         node.SetNodeReferenceID(OWNER_ROLE, self.owner.GetID())
         place_beside(node, self.reference)
         put_into_details(node, self.owner)
+
+
+def beside(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The voxels outside a mask (D, H, W) that touch it, be it at a corner."""
+    grown = mask
+    for axis in range(mask.ndim):
+        padded = np.pad(grown, [(1, 1) if other == axis else (0, 0) for other in range(mask.ndim)])
+        lines, extent = np.moveaxis(padded, axis, 0), mask.shape[axis]
+        grown = np.moveaxis(lines[:extent] | lines[1 : extent + 1] | lines[2:], 0, axis)
+    return grown & ~mask
