@@ -52,6 +52,11 @@ class CursorProbe:
         self._marker: DistanceMarker | None = None
         show_probe(label, None)
 
+    @property
+    def circle(self) -> Any:
+        """The node of the circle, while there is one."""
+        return None if self._marker is None else self._marker.node
+
     def start(self) -> None:
         """Start following the mouse."""
         if self._crosshair is not None:
