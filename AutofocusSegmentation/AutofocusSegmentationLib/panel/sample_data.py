@@ -123,10 +123,13 @@ def add_sample(scene: Any, sample: Sample) -> Any:
 
 
 def is_synthetic(node: Any) -> bool:
-    """Whether a volume node shows one of the samples, made here or loaded from the file that SampleData keeps."""
-    storage = node.GetStorageNode()
-    file = "" if storage is None else Path(storage.GetFileName() or "").stem
-    return bool(node.GetAttribute(SYNTHETIC)) or file in {sample.name for sample in SAMPLES}
+    """Whether a volume node shows one of the samples, be it made here or by SampleData.downloadSample.
+
+    The latter leaves neither an attribute nor a storage node, but it gives the sample's name, with a number if need be.
+    """
+    named = any(str(node.GetName()).startswith(sample.name) for sample in SAMPLES)
+    image = node.GetImageData()
+    return bool(node.GetAttribute(SYNTHETIC)) or (named and image is not None and image.GetDimensions() == SIZE)
 
 
 def _image(sample: Sample) -> Any:

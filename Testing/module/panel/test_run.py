@@ -242,7 +242,10 @@ def test_a_size_that_no_patient_has_is_named(app: Application) -> None:
     assert "smaller than anything that is segmented" in app.ui.warningLabel.text
 
 
-def test_a_model_of_phantoms_on_another_scan_is_named_before_and_after(app: Application) -> None:
+def test_a_model_of_phantoms_on_another_scan_is_named_before_and_after(
+    app: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from AutofocusSegmentationLib.panel import sample_data
     from AutofocusSegmentationLib.panel.sample_data import SYNTHETIC
 
     volume = app.ready()
@@ -252,12 +255,15 @@ def test_a_model_of_phantoms_on_another_scan_is_named_before_and_after(app: Appl
     app.panel._changed()
     assert app.ui.warningLabel.isHidden(), "of our own samples it is the right model"
     volume.SetAttribute(SYNTHETIC, None)
-    storage = app.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLVolumeArchetypeStorageNode")
-    storage.SetFileName("/cache/SyntheticPelvicCT.nrrd")  # as SampleData.downloadSample loads it
-    volume.SetAndObserveStorageNodeID(storage.GetID())
+    name = volume.GetName()
+    volume.SetName("SyntheticPelvicCT_1")  # all that SampleData.downloadSample leaves to know a sample by, and its size
+    with monkeypatch.context() as patch:
+        patch.setattr(sample_data, "SIZE", volume.GetImageData().GetDimensions())
+        app.panel.readiness.show()
+        assert app.ui.warningLabel.isHidden()
     app.panel.readiness.show()
-    assert app.ui.warningLabel.isHidden()
-    volume.SetAndObserveStorageNodeID(None)
+    assert not app.ui.warningLabel.isHidden(), "a scan of another size is none of our samples"
+    volume.SetName(name)
     app.panel.readiness.show()
     assert not app.ui.warningLabel.isHidden()
     app.segment()
