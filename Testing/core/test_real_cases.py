@@ -139,8 +139,8 @@ def test_a_copy_on_another_grid_gets_the_same_labels_in_the_patient(
     """Three ways back: probabilities as they are, each label's share (the largest wins), and the nearest label.
 
     The last is a blunt measure: these structures are ten voxels across, and a labelmap that has been on another grid
-    and back by the nearest voxel has lost some of its border, however right it was: 0.949 of the copy that is turned and
-    flipped, by the weights of 2,820 steps, whose probabilities agree to 0.97.
+    and back by the nearest voxel has lost some of its border, however right it was. For the turned and flipped copy
+    0.949 is left by the weights of 2,820 steps, while their probabilities agree to 0.97.
     """
     change, least, nearest = COPIES[name]
     linear = (1, sitk.sitkLinear)
