@@ -192,11 +192,16 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Pa
     command = [sys.executable, "-m", "Training.prepare", "folder", str(source), str(killed), *options]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
-    while len(list(killed.glob("cases/case_*/case.json"))) < 2 and time.monotonic() < deadline:
+
+    def finished() -> set[str]:
+        """The cases whose folders have their final names."""
+        return {path.parent.name for path in killed.glob("cases/case_*/case.json") if not path.parent.suffix}
+
+    while len(finished()) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
     process.kill()  # SIGKILL: no chance to tidy up
     process.wait()
-    made = {path.parent.name for path in killed.glob("cases/case_*/case.json") if not path.parent.suffix}
+    made = finished()
     assert 2 <= len(made) < 12
     assert not (killed / "data.json").exists()
     before = {name: (killed / "cases" / name).stat().st_ino for name in made}
