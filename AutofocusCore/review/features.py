@@ -7,9 +7,8 @@ voxel, so it is no estimate by itself. Beside it stand the mean probability with
 
 Much more was tried on 32 patients, each left out in turn: uncertainty and entropy on the surface, quartiles of the
 probabilities, place, length, doubt beyond the ends, parts, borders of the scan. None of it ranked contours better than
-these four do. How far a second pass over the mirrored scan agrees with the first would: with it the rank correlation
-within structures is 0.37 instead of 0.28, and the mean of both passes has 0.003 more Dice; it is not used, because it
-takes as long as the first.
+these four do. How far a second pass, over the mirrored scan, agrees with the first would rank them a little better; it
+is not used, because it takes as long as the first.
 """
 
 from __future__ import annotations
