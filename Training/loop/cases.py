@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.images.preparing import prepare
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.inference.computer import memory
@@ -111,7 +112,7 @@ def case_of(
     """
     channels = [images] if isinstance(images, sitk.Image) else list(images)
     prepared = prepare(channels, spec)
-    values = sample(labels, prepared.grid, 0.0, nearest=True).astype(np.uint8)
+    values = sample_labels(labels, prepared.grid)
     within, domain = np.ones(values.shape, dtype=bool), spec.architecture.get("domain")
     if roi is not None:
         within = sample(roi, prepared.grid, 0.0, nearest=True) > 0

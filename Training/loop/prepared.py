@@ -13,6 +13,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.geometry import model_grid
+from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Config
@@ -185,7 +186,7 @@ def _examine(case: CaseEntry, folder: Path, config: Config, contoured: Sequence[
     model = config.model
     known = known_labels(case.name, contoured, labels, config.data, model)
     unused = tuple(unused_contours(case.name, labels, config.data, model).values())
-    on_grid = sample(labels, model_grid(grid, config.model.orientation, config.model.spacing), 0.0, nearest=True)
+    on_grid = sample_labels(labels, model_grid(grid, model.orientation, model.spacing))
     if not on_grid.any():
         problems.append("It has no foreground on the model's grid; use smaller voxels, or take it out.")
     elif known is not None and not np.isin(on_grid, known).any():
@@ -216,6 +217,6 @@ def _load(case: CaseEntry, folder: Path, config: Config, normalised: bool, known
     background = case.background or (0.0,) * len(images)
     volume = np.stack([sample(image, grid, value) for image, value in zip(images, background, strict=True)])
     within = np.ones(grid.shape, dtype=bool) if roi is None else sample(roi, grid, 0.0, nearest=True) > 0
-    truth = sample(labels, grid, 0.0, nearest=True).astype(np.uint8)
+    truth = sample_labels(labels, grid)
     ready = Case(case.name, volume, truth, within, each_or_all(background), lost=lost_labels(labels, truth))
     return with_known(ready, known)
