@@ -1,14 +1,16 @@
 """Exact mode leaves out voxels that see nothing but background: their features are one constant vector per layer.
 
-A voxel *sees* what lies in its receptive field. For each layer and plane a rectangle is known outside which voxels see
-only background, by growing that of the scan layer by layer:
+A voxel *sees* the voxels in its receptive field. Each plane of each layer has a rectangle; all voxels outside it see
+only background. The first rectangle is where the scan is not background. From layer to layer it grows by the layer's
+reach:
 
     . . . . . . . . . .      .  sees only background: gets the constant features
     . . x x x x x . . .      x  in the rectangle of this plane: computed
     . . x x x x x . . .
 
-The result is the same. Layers that read the zeros beyond the border of a map (autofocus layers, ASPP heads), and all
-after them, are computed as a whole: near the border even voxels of a scan of nothing but air differ.
+The result is the same. Some layers read zeros beyond the border of a feature map (autofocus layers, ASPP heads). They
+and all layers after them are computed everywhere: near the border their features are not constant, even in a scan of
+air.
 """
 
 from __future__ import annotations
@@ -33,10 +35,10 @@ WORTH = 0.9
 Rectangles = NDArray[np.int64]
 """(planes of the padded volume, 4): first row, -last row, first column, -last column.
 
-With the last ones negative, the minimum over several planes is the rectangle around all of theirs.
+The last row and column are negative, so that the minimum over several planes is the rectangle around all of them.
 """
 FAR = 2**40
-"""In all four places of a plane without a rectangle."""
+"""All four numbers of a plane without a rectangle."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ class Foreground:
     constants: dict[int, Tensor]
 
     def parts(self, stage: int, box: Box) -> list[Box]:
-        """Boxes that hold the voxels of ``box`` which see more than background; ``[box]`` if it is computed whole."""
+        """Boxes with all voxels of ``box`` that see more than background; ``[box]`` if it is computed whole."""
         if stage not in self.rectangles:
             return [box]
         parts = list(self._pieces(stage, box))
@@ -103,14 +105,14 @@ def rectangles_of(volume: Tensor, background: Tensor, margin: int) -> Rectangles
 
 
 def widened(rectangles: Rectangles, reach: int) -> Rectangles:
-    """The rectangles of voxels that see those of ``rectangles``, up to ``reach`` voxels away."""
+    """The rectangles one layer on: of all voxels with a voxel of ``rectangles`` up to ``reach`` voxels away."""
     padded = np.pad(rectangles, ((reach, reach), (0, 0)), constant_values=FAR)
     nearest = np.lib.stride_tricks.sliding_window_view(padded, 2 * reach + 1, axis=0).min(axis=-1)
     return np.where(nearest == FAR, FAR, nearest - reach)
 
 
 def _surroundings(constant: Tensor, reach: int) -> Window:
-    """The voxel 0 of an endless map of constant features, and ``reach`` voxels around it."""
+    """A cube of constant features: voxel 0 and ``reach`` voxels on each side of it."""
     size = 2 * reach + 1
     around = (-reach, reach + 1)
     return Window(constant.expand(-1, -1, size, size, size), (around, around, around))

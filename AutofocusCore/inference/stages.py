@@ -1,4 +1,4 @@
-"""A trained network as a list of stages: an operation each, the stages that it reads, and how far it reads.
+"""A trained network as a list of stages. A stage is one operation, the stages that it reads, and how far it reads.
 
 Both domains compute a network stage by stage. Their operations differ: they compute boxes of voxels
 (:mod:`AutofocusCore.inference.graph`) or rows of active voxels (:mod:`AutofocusCore.inference.row_graph`).
@@ -40,7 +40,7 @@ class Stage(Generic[AnyOperation]):
         operation: what it computes.
         sources: indices of the stages that it reads.
         reaches: for each source, how far from an output voxel it reads, in voxels.
-        margin: voxels that its output is smaller than the padded volume, on each side; 0 in the ROI domain.
+        margin: by how many voxels its output is smaller than the padded volume on each side; 0 in the ROI domain.
         channels: channels of its output.
         attention: index of the autofocus layer, counted from 0; None for other layers.
     """
@@ -62,7 +62,7 @@ class Graph(Generic[AnyOperation]):
     margin: int = 0
 
     def to(self, *kind: Any) -> Graph[AnyOperation]:
-        """The graph with its weights in another type, and in the ROI domain on a device: the operations' ``to``."""
+        """The graph with its weights in another type; in the ROI domain also on another device."""
         stages = tuple(replace(stage, operation=cast(Any, stage.operation).to(*kind)) for stage in self.stages)
         return replace(self, stages=stages)
 
@@ -82,8 +82,8 @@ class Layer:
 
     Attributes:
         module: the layer; the last one is the network's head.
-        projection: of the residual block that ends here, where its channels change.
-        place: the stage's fields but for its operation; margins are those of the box domain.
+        projection: of the residual block that ends with this layer, if the block changes the number of channels.
+        place: the fields of the stage except `operation`; margins are those of the box domain.
     """
 
     module: nn.Module
@@ -175,7 +175,7 @@ def head_branches(
 
 
 def weight_and_bias(conv: nn.Module) -> tuple[Tensor, Tensor]:
-    """Of a convolution without BatchNorm."""
+    """Weight and bias of a convolution without BatchNorm."""
     return cast(Tensor, conv.weight).detach(), cast(Tensor, conv.bias).detach()
 
 

@@ -31,9 +31,9 @@ class Assessment:
 
     Attributes:
         estimates: by structure; None where there is no estimate.
-        places: where to look, those first where most volume could change.
+        places: places to check, the largest first.
         warnings: sentences for the user.
-        calibrated: whether the model has a calibration; without one the places go by its own probabilities.
+        calibrated: whether the model has a calibration; without one, places come from the network's own probabilities.
     """
 
     estimates: dict[str, Estimate | None]
@@ -69,11 +69,13 @@ def assess(
 ) -> Assessment:
     """Review a result.
 
+    A structure that the region of interest cuts gets no estimate. In a scan that is unlike those in training, no
+    structure gets one.
+
     Args:
         evidence: of the run.
         names: of the structures, in the order of the classes.
-        calibration: the model's; None where it has none. There is no estimate of a
-            structure that the region of interest cuts, nor of any in a scan that is unlike those in training.
+        calibration: the model's; None where it has none.
         channels: names of the model's channels.
     """
     known = calibration or Calibration()
@@ -115,7 +117,7 @@ def uncertainty_on_model_grid(evidence: Evidence, calibration: Calibration | Non
 
 
 def uncertainty_on_scan(evidence: Evidence, calibration: Calibration | None, scan: Grid | None = None) -> sitk.Image:
-    """The same on the grid of the scan, 0 outside the predicted region."""
+    """The uncertainty, as by `uncertainty_on_model_grid`, on the scan's grid; 0 outside the predicted region."""
     grid = scan or evidence.scan
     values = uncertainty_on_model_grid(evidence, calibration)
     return to_image(sample(to_image(values, evidence.grid), grid, 0.0, smooth=False), grid)

@@ -1,4 +1,4 @@
-"""The calibration of a model: numbers in its description, no code; written by Training/calibrate.py, read here."""
+"""The calibration of a model: numbers in its description, written by Training/calibrate.py and read here."""
 
 from __future__ import annotations
 

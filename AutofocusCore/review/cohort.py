@@ -27,8 +27,8 @@ class Cohort:
     Attributes:
         cases: how many.
         volumes: by structure: mean and standard deviation of log(mL), number of cases.
-        offsets: by pair of structures "A > B": mean (x, y, z) and standard deviation (x, y, z), in mm, LPS, of the way
-            from A's centroid to B's, and number of cases.
+        offsets: by pair of structures "A > B", for the vector from A's centroid to B's in mm, LPS: mean (x, y, z),
+            standard deviation (x, y, z), number of cases.
         spacing: smallest and largest voxel edge in mm along each image axis (x, y, z).
         extent: smallest and largest extent in mm along the patient's axes (x, y, z).
         intensities: for each channel and percentile of `Evidence.intensities` the smallest and the largest.
@@ -42,14 +42,14 @@ class Cohort:
     intensities: tuple[tuple[tuple[float, float], ...], ...] = ()
 
     def odd_volume(self, name: str, volume_ml: float) -> float:
-        """How many standard deviations a volume is above the cohort's, on a logarithmic scale; 0 if not known."""
+        """By how many standard deviations a volume exceeds the cohort's mean, in logarithms; 0 if unknown."""
         mean, deviation, cases = self.volumes.get(name, (0.0, 0.0, 0))
         if cases < FEWEST_CASES or volume_ml <= 0:
             return 0.0
         return float(np.clip((np.log(volume_ml) - mean) / max(deviation, LEAST_SD_LOG), -8, 8))
 
     def expected_place(self, name: str, centres: Mapping[str, Point]) -> Point | None:
-        """Where a structure's centroid should be, in mm, LPS, going by the others that were found; None if unknown."""
+        """The expected centroid of a structure in mm, LPS, from those that were found; None if unknown."""
         guesses = []
         for other, centre in centres.items():
             usual = self._offset(other, name) if other != name else None

@@ -2,13 +2,13 @@
 
 The expected Dice under the probabilities is 2 Σ p over the contour / (voxels of the contour + Σ p near it): the Dice
 that the contour would have on average if truth were drawn voxel by voxel. Networks err in whole regions, not voxel by
-voxel, so it is no estimate by itself. Beside it stand the mean probability within the contour, how thick the contour is
-(an error of a millimetre costs a cord more than a gland), and how unusual its volume.
+voxel, so it is no estimate by itself. The other features are the mean probability within the contour, its thickness (an
+error of a millimetre changes the Dice of a thin cord more than that of a gland), and how unusual its volume is.
 
-Much more was tried on 32 patients, each left out in turn: uncertainty and entropy on the surface, quartiles of the
-probabilities, place, length, doubt beyond the ends, parts, borders of the scan. None of it ranked contours better than
-these four do. How far a second pass, over the mirrored scan, agrees with the first would rank them a little better; it
-is not used, because it takes as long as the first.
+Other features were tried on 32 patients, each left out in turn: uncertainty and entropy on the surface, quartiles of
+the probabilities, place, length, doubt beyond the ends, parts, borders of the scan. None ranked the contours better
+than these four. Agreement with a second prediction, of the mirrored scan, ranked them a little better; it is not used,
+because it takes as long as the first.
 """
 
 from __future__ import annotations

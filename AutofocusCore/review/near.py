@@ -12,7 +12,7 @@ from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.review.probabilities import Box, Floats, bounding_box, probability_of
 
 NEAR_MM = 12.0
-"""Doubt farther from a contour than this is not counted to the contour."""
+"""Doubtful voxels farther from a contour than this are not counted."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +20,8 @@ class Surroundings:
     """A contour and what lies round it, up to `NEAR_MM` and a little more.
 
     Attributes:
-        box: where, within the evidence's grid.
-        contour: (d, h, w), what was delivered.
+        box: place of these arrays in the evidence's grid.
+        contour: (d, h, w), true inside the delivered contour.
         probability: of the structure, calibrated.
         distance: in mm from the surface, negative inside.
     """

@@ -1,8 +1,8 @@
 """Places to check: connected doubtful regions near a structure's surface, by the volume that could change there.
 
-Of a voxel whose probability of the structure is p, 1 - p is expected to leave the contour if it is inside, and p to
-join it if it is outside. Summed over millimetres this doubt has hills along the contour wherever the network wavers;
-each hill is a place. A rim of half-sure voxels lies round every contour; it makes a low ridge everywhere, and no hill.
+A voxel's doubt is the chance that its label is wrong: 1 - p inside the contour and p outside, where p is the
+probability of the structure. Smoothed over a few millimetres, doubt forms hills where the network is unsure; each hill
+is a place. The half-sure voxels along every contour form only a low, even ridge, and no hill.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from AutofocusCore.review.probabilities import Floats
 SMOOTH_MM = 5.0
 DOUBTFUL = 0.15
 HILL = 0.1
-"""Hills are joined if their saddle is less than this share of the highest hill below them."""
+"""Two hills are joined if the saddle between them lies less than this share of the highest hill below the lower top."""
 FEWEST_VOXELS = 4
 """Along each axis: the smoothing filter takes no fewer."""
 SMALLEST_ML = 0.05
@@ -38,9 +38,9 @@ class Place:
         structure: its name.
         label: its label.
         position_mm: (x, y, z) in mm, LPS, of the doubtful voxel at the top of the hill.
-        volume_ml: volume that could change: the expected one, in millilitres.
-        inside_ml: of it within the contour, what may have to be taken away.
-        outside_ml: of it outside, what may have to be added.
+        volume_ml: expected volume of the voxels with a wrong label, in millilitres.
+        inside_ml: part of it inside the contour, which may have to be removed.
+        outside_ml: part of it outside, which may have to be added.
     """
 
     structure: str
@@ -52,7 +52,7 @@ class Place:
 
 
 def in_order(found: Sequence[Place]) -> list[Place]:
-    """The places of all structures, those first where most volume could change, each part of the scan once."""
+    """The places of all structures, the largest first; of several close together only the largest."""
     found = sorted(found, key=lambda place: -place.volume_ml)
     kept: list[Place] = []
     for place in found:  # the border between two structures is doubtful for both
@@ -63,7 +63,7 @@ def in_order(found: Sequence[Place]) -> list[Place]:
 
 
 def places_of(near: Surroundings, grid: Grid, name: str, label: int) -> list[Place]:
-    """The places of one structure, those first where most volume could change.
+    """The places of one structure, the largest first.
 
     Args:
         near: its contour and what lies round it.

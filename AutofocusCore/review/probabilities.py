@@ -1,7 +1,7 @@
 """Probabilities as the review uses them: calibrated, and their uncertainty as a map.
 
-The probabilities of a large CT are gigabytes. So what is made of them is made a plane at a time: beside them there is
-never more than one further volume, of the requested class or uncertainty.
+The probabilities of a large CT take gigabytes. Everything else is computed from them plane by plane, so that at most
+one more volume is in memory: the probability of one class, or the uncertainty.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def calibrated(probabilities: Floats, temperature: float) -> Floats:
 
 
 def probability_of(label: int, probabilities: Floats, box: Box, temperature: float) -> Floats:
-    """The calibrated probability of one class within a box, (d, h, w); of the others only a plane exists at a time."""
+    """The calibrated probability of one class within a box, (d, h, w), computed plane by plane."""
     part = probabilities[:, box[0], box[1], box[2]]
     found = np.empty(part.shape[1:], dtype=np.float32)
     for plane in range(len(found)):
@@ -45,7 +45,7 @@ def probability_of(label: int, probabilities: Floats, box: Box, temperature: flo
 
 
 def doubt_of(probabilities: Floats, temperature: float) -> Floats:
-    """Entropy in bits of the calibrated probabilities, (D, H, W), made a plane at a time."""
+    """Entropy in bits of the calibrated probabilities, (D, H, W), computed plane by plane."""
     doubt = np.empty(probabilities.shape[1:], dtype=np.float32)
     for plane in range(len(doubt)):
         doubt[plane] = entropy_bits(calibrated(probabilities[:, plane], temperature))
@@ -62,7 +62,7 @@ def entropy_bits(probabilities: Floats) -> Floats:
 
 
 def bounding_box(mask: npt.NDArray[np.bool_], margins: Sequence[int]) -> Box:
-    """The box round a mask's true voxels, wider by the margins (z, y, x) but within the array; all where none is."""
+    """The box round a mask's true voxels, wider by the margins (z, y, x) but within the array; all if none is true."""
     box = []
     for axis in range(3):
         found = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))

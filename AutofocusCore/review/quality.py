@@ -15,15 +15,13 @@ import numpy as np
 
 COVERAGE = 0.8
 """Share of cases in which the interval shall hold the true Dice."""
-
-
 LIMIT = 4.0
 """Features are clipped to this many spreads from their mean."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """The estimate for one structure: a Dice, its interval, and whether the contour is among the quarter to check."""
+    """Estimate for one structure: Dice, its interval, and whether the contour is in the quarter to check first."""
 
     dice: float
     low: float
@@ -36,7 +34,7 @@ class StructureQuality:
     """The numbers of one structure.
 
     Attributes:
-        cases: on how many they rest.
+        cases: number of cases that they were fitted on.
         mean, spread: of each feature.
         weights: of each feature.
         level: mean logit of Dice.
