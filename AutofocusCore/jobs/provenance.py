@@ -30,7 +30,7 @@ def provenance(job: Job, model: Model, result: SegmentationResult) -> dict[str, 
     return {
         "result_id": uuid.uuid4().hex,  # the same in all files of one result: attention belongs to its segmentation
         "software": f"AutofocusSegmentation {__version__}",
-        "model": {**model.to_record(), "version": spec.version, "synthetic": spec.synthetic},
+        "model": {**model.to_record(), "title": spec.title, "version": spec.version, "synthetic": spec.synthetic},
         "inputs": {c.name: Path(image).name for c, image in zip(spec.channels, job.images, strict=True)},
         "settings": settings,
         "device": result.device,

@@ -250,7 +250,8 @@ def test_a_model_of_phantoms_on_another_scan_is_named_before_and_after(
 
     volume = app.ready()
     app.panel.models.choose("pelvis-phantom")
-    assert "trained on synthetic images only" in app.ui.warningLabel.text
+    warning = "Pelvic CT phantom was trained on synthetic images only"
+    assert warning in app.ui.warningLabel.text
     volume.SetAttribute(SYNTHETIC, "1")
     app.panel._changed()
     assert app.ui.warningLabel.isHidden(), "of our own samples it is the right model"
@@ -268,7 +269,7 @@ def test_a_model_of_phantoms_on_another_scan_is_named_before_and_after(
     assert not app.ui.warningLabel.isHidden()
     app.segment()
     app.pause()
-    assert "trained on synthetic images only" in app.ui.resultWarningLabel.text
+    assert warning in app.ui.resultWarningLabel.text
     assert app.ui.warningLabel.isHidden(), "it stands beside the result now"
     app.ui.segmentationSelector.setCurrentNode(None)
     app.pause()
