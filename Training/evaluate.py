@@ -27,8 +27,9 @@ from torch import nn
 
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import Model, ModelSpec, find_model
+from Training.configuration.augmentation import Augmentation
 from Training.configuration.config import Config, load_config
-from Training.configuration.settings import Augmentation, Scans, Segments
+from Training.configuration.settings import Scans, Segments
 from Training.configuration.shared_options import (
     add_data,
     add_device,

@@ -11,70 +11,28 @@ With several GPUs, or processes on several machines: `torchrun --nproc-per-node 
 from __future__ import annotations
 
 import argparse
-import copy
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import numpy as np
-import torch
-from torch import nn
-
-from AutofocusCore.errors import SettingError
-from AutofocusCore.networks.build import count_parameters
-from Training.configuration.config import Config, as_toml, load_config
+from Training.configuration.config import Config, load_config
 from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, add_threads, parse, run_script
-from Training.loop.baseline import network_of
-from Training.loop.checkpoints import own_checkpoint, run_folder, same_experiment, save, start_from_weights
-from Training.loop.data import Source, load_data, names_of
-from Training.loop.distributed import ProcessGroup, process_group, synchronise_batch_norm
-from Training.loop.initial import initialise_he
-from Training.loop.optimizers import add_penalties, build_optimizer, set_rates
-from Training.loop.recompute import recompute_hidden_layers
-from Training.loop.record import Record, write_environment
-from Training.loop.schedule import build_schedule, learning_rate, update_average
-from Training.loop.statistics import evenly, fix_statistics, keep_statistics
+from Training.loop.checkpoints import run_folder, start_from_weights
+from Training.loop.data import load_data
+from Training.loop.distributed import ProcessGroup, process_group
+from Training.loop.optimisation import Optimisation, StepBatch
+from Training.loop.run_files import RunFiles
+from Training.loop.schedule import build_schedule
+from Training.loop.state import State
+from Training.loop.statistics import evenly
 from Training.loop.step import Arithmetic
-from Training.loop.tasks import ScanTask, SegmentTask, Task
+from Training.loop.tasks import build_task
 from Training.loop.watching import watch
-
-
-@dataclass
-class State:
-    """State of a run that its checkpoint contains."""
-
-    network: nn.Module
-    average: nn.Module
-    optimizer: torch.optim.Optimizer
-    scaler: torch.amp.GradScaler
-    step: int = 0
-    best: float = -1.0
-    fixed: bool = False
-
-    def as_dict(self) -> dict[str, Any]:
-        """Fields of the checkpoint."""
-        parts = {name: getattr(self, name).state_dict() for name in ("network", "average", "optimizer", "scaler")}
-        return {"step": self.step, "best": self.best, "fixed": self.fixed, **parts}
-
-    def take(self, saved: dict[str, Any]) -> None:
-        """Restore the state from a checkpoint."""
-        for name in ("network", "average", "optimizer", "scaler"):
-            getattr(self, name).load_state_dict(saved[name])
-        self.step, self.best, self.fixed = saved["step"], saved["best"], saved["fixed"]
-        if self.fixed:
-            keep_statistics(self.network)
-
-    def fix_statistics(self, cases: Sequence[Source], arithmetic: Arithmetic) -> None:
-        """Fix BatchNorm's statistics, measured over the cases. What was best before was so with other statistics."""
-        fix_statistics(self.network, self.average, cases, arithmetic)
-        self.best, self.fixed = -1.0, True
 
 
 def train(
@@ -112,102 +70,50 @@ def _train(
     start_from: Path | None,
     minutes: float | None,
 ) -> Path:
-    run, device = config.run, group.device
-    arithmetic = Arithmetic(run.precision, device)
-    torch.manual_seed(run.seed)
-    network = network_of(config).to(device).train()
-    if run.initial == "he":
-        initialise_he(network)
-    if config.segments is not None:
-        network.to(memory_format=torch.channels_last_3d)
-    average = copy.deepcopy(network).eval()
-    if run.batch_norm == "all":
-        synchronise_batch_norm(network, device)
-    if run.recompute:
-        recompute_hidden_layers(network)
-    state = State(network, average, build_optimizer(network, config.optimizer), arithmetic.scaler)
+    arithmetic = Arithmetic(config.run.precision, group.device)
+    state = State.new(config, arithmetic)
     data = load_data(config, folder)
+    batch = StepBatch.of(config, group.count)
+    schedule = build_schedule(config.run, len(data.train), batch.size)
+    if config.scans is not None:
+        config.scans.refuse_unreached(schedule.steps)
+    files = RunFiles(out, config, data, batch.size)
+    _begin(files, state, group, schedule.steps, start_from)
 
-    each = config.segments.per_step if config.segments is not None else 1
-    at_once = each * group.count  # segments or scans that are computed at the same time
-    batch = at_once * run.accumulate
-    schedule = build_schedule(run, len(data.train), batch)
-    checkpoint, text = out / "checkpoint.pt", as_toml(config)
-    origin: dict[str, str] = {}
-    saved = own_checkpoint(
-        checkpoint, lambda recorded, step: same_experiment(recorded, config, step), data.checksum, batch, device
-    )
-    if saved is not None:
-        state.take(saved)
-    elif start_from is not None:
-        origin = {"started_from_sha256": start_from_weights(start_from, network, average)}
-    record = None
-    if group.is_main:
-        if saved is None:
-            parts = {"train": names_of(data.train), "watch": names_of(data.watch), "test": names_of(data.test)}
-            facts = {"data_sha256": data.checksum, **parts, "known": dict(data.known)}
-            facts |= {"processes": group.count, "parameters": count_parameters(network), **origin}
-            print(f"{facts['parameters']:,} trainable parameters", flush=True)
-            write_environment(out, text, device, facts)
-        else:
-            print(f"going on after step {state.step}", flush=True)
-        record = Record(out, state.step, schedule.steps, text)
-    task: Task
-    if config.segments is not None:
-        task = SegmentTask(config, network, data.train, schedule, arithmetic)
+    task = build_task(config, state.network, data.train, schedule, arithmetic, group.count)
+    optimisation = Optimisation(config, state, task, schedule, batch, group)
+    run, began = config.run, time.monotonic()
+    end = min(schedule.steps, stop_after or schedule.steps)
+    with closing(task), closing(files):
+        out_of_time = False
+        while state.step < end and not out_of_time:
+            if config.scans is not None and 0 < config.scans.fix_statistics_after <= state.step and not state.fixed:
+                state.fix_statistics(evenly(data.train, config.scans.statistics), arithmetic)
+            result = optimisation.step()
+            out_of_time = minutes is not None and any(group.all_gather(time.monotonic() - began > 60 * minutes))
+            watched = None
+            if run.watch_every and data.watch and (state.step == schedule.steps or state.step % run.watch_every == 0):
+                watched = watch(state.average, data, len(config.model.structures), group, arithmetic)
+            if group.is_main:
+                files.log(state, result, watched)
+                if out_of_time or state.step == end or state.step % run.checkpoint_every == 0:
+                    files.save(state)
+    return files.checkpoint
+
+
+def _begin(files: RunFiles, state: State, group: ProcessGroup, steps: int, start_from: Path | None) -> None:
+    """Continue from the run's checkpoint, or begin: with the weights of another run, or with random ones."""
+    continues = files.restore(state, group.device)
+    facts: dict[str, Any] = {"processes": group.count}
+    if not continues and start_from is not None:
+        facts["started_from_sha256"] = start_from_weights(start_from, state.network, state.average)
+    if not group.is_main:
+        return
+    if continues:
+        print(f"going on after step {state.step}", flush=True)
     else:
-        task = ScanTask(config, network, data.train, schedule, arithmetic, stride=group.count)
-    model, began = group.wrap(task.outputs), time.monotonic()
-
-    while state.step < min(schedule.steps, stop_after or schedule.steps):
-        if config.scans is not None and 0 < config.scans.fix_statistics_after <= state.step and not state.fixed:
-            state.fix_statistics(evenly(data.train, config.scans.statistics), arithmetic)
-        torch.manual_seed(run.seed * 1_000_003 + state.step * group.count + group.rank)
-        rate = learning_rate(config.optimizer, state.step, schedule.steps, schedule.epoch)
-        set_rates(state.optimizer, rate)
-        state.optimizer.zero_grad()
-        total, names, facts = 0.0, [], {}
-        for part in range(run.accumulate):
-            first = state.step * batch + part * at_once + group.rank * each
-            last = part == run.accumulate - 1
-            with nullcontext() if last or group.count == 1 else model.no_sync():
-                learned = task.learn(model, first, 1 / run.accumulate)
-            names += [name for others in group.all_gather(learned.names) for name in others]
-            if not torch.isfinite(learned.loss):
-                raise SettingError(
-                    f"The loss of step {state.step + 1} is {learned.loss.item()}, on {', '.join(names)}",
-                    "check these cases, or lower optimizer.learning_rate; the previous checkpoint is kept",
-                )
-            total += learned.loss.item() / run.accumulate
-            facts = learned.facts
-        state.scaler.unscale_(state.optimizer)
-        add_penalties(network, config.optimizer.l1, config.optimizer.l2)
-        if config.optimizer.clip:
-            torch.nn.utils.clip_grad_norm_(network.parameters(), config.optimizer.clip)
-        state.scaler.step(state.optimizer)
-        state.scaler.update()
-        update_average(average, network, run.average, state.step)
-        state.step += 1
-
-        out_of_time = minutes is not None and any(group.all_gather(time.monotonic() - began > 60 * minutes))
-        done = state.step == schedule.steps
-        watched = None
-        if run.watch_every and data.watch and (done or state.step % run.watch_every == 0):
-            watched = watch(average, data, len(config.model.structures), group, arithmetic)
-        if record is not None:
-            record.add(state.step, total, rate, names, watched, facts)
-            kept = {"config": text, "data_sha256": data.checksum, "segments": batch}
-            if watched is not None and np.nanmean(watched) > state.best:
-                state.best = float(np.nanmean(watched))
-                save(out / "best.pt", {**state.as_dict(), **kept, "score": state.best})
-            if done or out_of_time or state.step % run.checkpoint_every == 0 or state.step == stop_after:
-                save(checkpoint, {**state.as_dict(), **kept})
-        if out_of_time:
-            break
-    task.close()
-    if record is not None:
-        record.close()
-    return checkpoint
+        files.write_environment(state.network, group.device, facts)
+    files.open_log(state.step, steps)
 
 
 def run(options: argparse.Namespace) -> Path:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from Training.configuration.settings import Augmentation
+from Training.configuration.augmentation import Augmentation
 from Training.loop.artefacts import change_values, cut_off, part_of
 
 SPACING = (2.5, 4.0, 4.0)

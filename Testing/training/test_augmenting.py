@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from Training.configuration.settings import Augmentation
+from Training.configuration.augmentation import Augmentation
 from Training.loop.augmenting import change_intensity, random_map, smooth, swap_labels
 
 

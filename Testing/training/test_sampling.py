@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from AutofocusCore.errors import SettingError
-from Training.configuration.settings import Augmentation, Run, Segments
+from Training.configuration.augmentation import Augmentation
+from Training.configuration.settings import Run, Segments
 from Training.loop.sampling import Case, CropSampler, choose_centre, cut_segment, draw_batch
 from Training.loop.schedule import build_schedule
 

@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from AutofocusCore.errors import InputError
-from Training.configuration.settings import Augmentation, Run
+from Training.configuration.augmentation import Augmentation
+from Training.configuration.settings import Run
 from Training.loop.sampling import Case
 from Training.loop.scans import Prefetcher, Scan, ScanSampler, draw_scan, swap_known
 from Training.loop.schedule import build_schedule

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 import AutofocusCore
-from AutofocusCore.errors import SettingError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.kernels import ActiveVoxels
 from Training.configuration.config import load_config
 from Training.loop.data import Source, load_data
@@ -84,6 +86,15 @@ def test_statistics_can_be_fixed_in_a_run_that_began_without(scans_config: Path,
     assert all(torch.equal(value, states[1]["average"][name]) for name, value in states[0]["average"].items())
 
 
+def test_a_case_without_roi_is_named(scans_config: Path) -> None:
+    config = load_config(scans_config)
+    first, second = load_data(config).train[:2]
+    empty = replace(second.case, roi=np.zeros_like(second.case.roi))
+    network = AutofocusCore.build_network(**config.model.architecture).train()
+    with pytest.raises(InputError, match=f"{second.name} has no active voxel; check its image"):
+        fix_statistics(network, copy.deepcopy(network).eval(), [first, Source(second.name, lambda: empty)], FLOAT32)
+
+
 def test_cases_to_measure_are_spread_over_all(scans_config: Path) -> None:
     cases = load_data(load_config(scans_config)).train
     assert [case.name for case in evenly(cases, 2)] == [cases[0].name, cases[2].name]
@@ -95,3 +106,16 @@ def test_steps_and_numbers_of_scans_are_checked(scans_config: Path) -> None:
         load_config(scans_config, ["scans.fix_statistics_after=-1"])
     with pytest.raises(SettingError, match=r"scans\.statistics is 0"):
         load_config(scans_config, ["scans.statistics=0"])
+
+
+def test_statistics_are_fixed_before_the_last_step_or_never(scans_config: Path, tmp_path: Path) -> None:
+    refused = "fix_statistics_after is 8; give less than 8, the number of the run's steps, or 0 for never"
+    assert load_config(scans_config, ["scans.fix_statistics_after=7"]).scans.fix_statistics_after == 7
+    with pytest.raises(SettingError, match=refused):
+        load_config(scans_config, ["scans.fix_statistics_after=8"])
+    epochs = ["run.steps=0", "run.epochs=2", "optimizer.cycles=[]", "scans.fix_statistics_after=8"]
+    with pytest.raises(SettingError, match=refused):
+        load_config(scans_config, [*epochs, "run.epoch_steps=4"])
+    with pytest.raises(SettingError, match=refused):
+        train(load_config(scans_config, epochs), tmp_path / "run")  # four cases, one a step
+    assert not (tmp_path / "run").exists()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from Training.configuration.settings import Augmentation
+from Training.configuration.augmentation import Augmentation
 from Training.loop.warping import Warp, _spline, random_warp, sample_image, sample_labels, sample_mask
 
 SHAPE = (9, 11, 13)

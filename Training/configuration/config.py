@@ -13,8 +13,9 @@ from AutofocusCore.models import Channel, ModelSpec, Normalization, Structure
 from AutofocusCore.models.parts import from_mapping
 from AutofocusCore.models.spec import ROI_MASKS
 from AutofocusCore.models.terminology import KNOWN, structure
+from Training.configuration.augmentation import Augmentation
 from Training.configuration.building import build
-from Training.configuration.settings import Augmentation, Baseline, Optimizer, Run, Scans, Segments, require
+from Training.configuration.settings import Baseline, Optimizer, Run, Scans, Segments, require
 from Training.configuration.toml_files import read_values, toml_text
 
 
@@ -109,6 +110,9 @@ class Config:
         require(fits, "augmentation.monai", augmentation.monai, "leave it out for [scans]")
         remedy = f"make them {self.run.steps} steps together, as run.steps says, or leave them out"
         require(not cycles or sum(cycles) == self.run.steps, "optimizer.cycles", cycles, remedy)
+        steps = self.run.steps or self.run.epochs * self.run.epoch_steps  # 0: known when the cases are counted
+        if self.scans is not None and steps:
+            self.scans.refuse_unreached(steps)
         names = {structure.name for structure in self.model.structures}
         named = {*self.data.volume_ml, *(name for listed in self.data.unknown.values() for name in listed)}
         require(named <= names, "data.unknown and data.volume_ml", sorted(named - names), f"use {', '.join(names)}")

@@ -61,11 +61,15 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
     elif model.spacing is not None:
         x, y, z = model.spacing
         model = replace(model, spacing=(COARSER * x, COARSER * y, COARSER * z))
+    scans = config.scans
+    if scans is not None and scans.fix_statistics_after:
+        scans = replace(scans, fix_statistics_after=STEPS - 1)
     source = "prepared" if (data / "data.json").is_file() else "folder"
     return replace(
         config,
         model=model,
         data=Data(source, folder=str(data), watch=0),
+        scans=scans,
         segments=None if config.segments is None else replace(config.segments, size=SEGMENT, per_step=1, shares=()),
         optimizer=replace(config.optimizer, cycles=(), cycle_rates=()),
         run=replace(config.run, **SHORT),

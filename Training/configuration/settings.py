@@ -1,19 +1,11 @@
-"""The settings of a training run: its segments, their augmentation, the optimiser, its length and record."""
+"""The settings of a training run: what it learns from, the optimiser, its length and record."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from AutofocusCore.errors import SettingError
-
-SPATIAL = ("RandAffined", "RandRotated", "RandZoomd", "Rand3DElasticd", "RandGridDistortiond")
-INTENSITY = (
-    "RandGaussianNoised", "RandRicianNoised", "RandGaussianSmoothd", "RandGaussianSharpend", "RandAdjustContrastd",
-    "RandScaleIntensityd", "RandShiftIntensityd", "RandStdShiftIntensityd", "RandHistogramShiftd", "RandBiasFieldd",
-    "RandGibbsNoised", "RandCoarseDropoutd", "RandSimulateLowResolutiond",
-)  # fmt: skip
 
 
 def require(holds: bool, name: str, value: object, remedy: str) -> None:
@@ -70,7 +62,8 @@ class Scans:
         most_voxels: of a scan with more active voxels, a part along the axis from feet to head is taken, another one
             each time: more steps in the same hours. 0: always the whole scan.
         fix_statistics_after: after this step the run goes on from its averaged weights, with BatchNorm's statistics
-            measured over whole training scans, and normalises by them as inference does. 0: never.
+            measured over whole training scans, and normalises by them as inference does. At most the number of the
+            step before the last; 0: never.
         statistics: number of scans that they are measured over.
     """
 
@@ -89,6 +82,12 @@ class Scans:
         require(after >= 0, "scans.fix_statistics_after", after, "give the number of a step, or 0 for never")
         require(self.statistics >= 1, "scans.statistics", self.statistics, "give at least 1 scan")
 
+    def refuse_unreached(self, steps: int) -> None:
+        """Raise a SettingError if a run of `steps` steps ends before a step with fixed statistics."""
+        after = self.fix_statistics_after
+        remedy = f"give less than {steps}, the number of the run's steps, or 0 for never"
+        require(after < steps or after == 0, "scans.fix_statistics_after", after, remedy)
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -103,67 +102,6 @@ class Baseline:
     def __post_init__(self) -> None:
         fits = len(self.filters) >= 2 and all(isinstance(n, int) and n > 0 for n in self.filters)
         require(fits, "baseline.filters", self.filters, "give at least two positive numbers of channels")
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """Random changes of every segment or scan.
-
-    Args:
-        flip: axes (0 z, 1 y, 2 x) turned round half of the time; never one that swaps left and right structures,
-            unless `swap` puts their labels right.
-        swap: pairs of labels that change places where x, the axis from left to right, was flipped.
-        rotation: largest angle about each axis in degrees.
-        scaling: largest relative change of size, 0.1 for 0.9 to 1.1.
-        contrast, brightness, noise: standard deviations of a factor, of an offset and of voxel noise, after
-            normalisation.
-        probability: share of the segments that are rotated and scaled.
-        blur: half of the segments are smoothed by a Gaussian of up to this standard deviation in voxels, another along
-            each axis: what resampling from other grids does to images.
-        monai: MONAI's transforms, applied in this order after all others: tables with the `name` of one in SPATIAL or
-            INTENSITY and its arguments but `keys`, such as {name = "RandBiasFieldd", prob = 0.3}.
-        elastic: whole scans only, as are the following: standard deviation in mm of a smooth random displacement.
-        gamma: standard deviation of the logarithm of an exponent that values from 0 to 1 are raised to.
-        coarser: a third of the scans lose detail, as if their voxels were up to so many times as large; 1 for none.
-        streaks: share of the scans that get bright and dark streaks round a point, as from metal in CT.
-        cut: share of the scans that end early: at the head's or the feet's side, or at the sides of the field of view.
-    """
-
-    flip: tuple[int, ...] = ()
-    swap: tuple[tuple[int, int], ...] = ()
-    rotation: float = 0.0
-    scaling: float = 0.0
-    contrast: float = 0.0
-    brightness: float = 0.0
-    noise: float = 0.0
-    probability: float = 1.0
-    blur: float = 0.0
-    monai: tuple[dict[str, Any], ...] = ()
-    elastic: float = 0.0
-    gamma: float = 0.0
-    coarser: float = 1.0
-    streaks: float = 0.0
-    cut: float = 0.0
-
-    def __post_init__(self) -> None:
-        require(set(self.flip) <= {0, 1, 2}, "augmentation.flip", self.flip, "list axes among 0 (z), 1 (y) and 2 (x)")
-        object.__setattr__(self, "swap", tuple(tuple(pair) for pair in self.swap))
-        fits = all(len(pair) == 2 and all(isinstance(n, int) and n > 0 for n in pair) for pair in self.swap)
-        labels = [label for pair in self.swap for label in pair]
-        fits = fits and len(set(labels)) == len(labels)
-        require(fits, "augmentation.swap", self.swap, "give pairs of labels, none of them twice: [[3, 4]]")
-        require(not self.swap or 2 in self.flip, "augmentation.swap", self.swap, "flip axis 2 (x), or leave it out")
-        for name in ("rotation", "contrast", "brightness", "noise", "blur", "elastic", "gamma"):
-            require(getattr(self, name) >= 0, f"augmentation.{name}", getattr(self, name), "give 0 or more")
-        require(0 <= self.scaling < 1, "augmentation.scaling", self.scaling, "give a share from 0 to below 1")
-        require(self.coarser >= 1, "augmentation.coarser", self.coarser, "give a factor from 1 up")
-        for name in ("probability", "streaks", "cut"):
-            value = getattr(self, name)
-            require(0 <= value <= 1, f"augmentation.{name}", value, "give a share from 0 to 1")
-        for entry in self.monai:
-            fits = isinstance(entry, dict) and "keys" not in entry and isinstance(entry.get("name"), str)
-            require(fits, "augmentation.monai", entry, 'give a table such as {name = "RandGaussianNoised", prob = 0.3}')
-            require_known(entry["name"], "augmentation.monai", SPATIAL + INTENSITY)
 
 
 @dataclass(frozen=True)

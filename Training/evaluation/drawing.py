@@ -14,7 +14,6 @@ from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.body import bounding_region
 from AutofocusCore.models import ModelSpec
 from Training.loop.sampling import Case
 
@@ -85,7 +84,7 @@ def draw_cases(path: Path, drawn: Sequence[DrawnCase], spec: ModelSpec, spacing:
 
 def _cropped(one: DrawnCase) -> DrawnCase:
     """The case cropped to the patient."""
-    box = tuple(slice(low, high) for low, high in bounding_region(one.case.roi, (0, 0, 0)))
+    box = one.case.roi_box()
     inner = replace(
         one.case, image=one.case.image[(slice(None), *box)], labels=one.case.labels[box], roi=one.case.roi[box],
     )  # fmt: skip

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from torch import nn
 
 import AutofocusCore
-from AutofocusCore.images.body import bounding_region
 from AutofocusCore.images.islands import keep_main_parts
 from AutofocusCore.inference.prediction import in_roi_domain
 from AutofocusCore.kernels import ActiveVoxels
@@ -51,8 +50,12 @@ def predicted_labels(
 
 @torch.no_grad()
 def labels_of_scan(network: nn.Module, case: Case, arithmetic: Arithmetic) -> NDArray[np.uint8]:
-    """Labels (D, H, W) of a case by a network of the ROI domain, in the arithmetic of the run."""
-    box = tuple(slice(low, high) for low, high in bounding_region(case.roi, (0, 0, 0)))
+    """Labels (D, H, W) of a case by a network of the ROI domain, in the arithmetic of the run.
+
+    Raises:
+        InputError: the case's ROI is empty.
+    """
+    box = case.roi_box()
     voxels = ActiveVoxels.from_mask(torch.from_numpy(case.roi[box].copy())[None].to(arithmetic.device))
     rows = voxels.gather(torch.from_numpy(case.image[(slice(None), *box)].copy())[None].to(arithmetic.device))
     logits, _ = network.forward_rows(rows.to(arithmetic.type) if arithmetic.low else rows, voxels)

@@ -8,10 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from Training.configuration.settings import Augmentation
+from Training.configuration.augmentation import Augmentation
 from Training.loop.augmenting import smooth
-
-Chance = np.random.Generator
 
 SHARE_COARSER = 1 / 3
 SMALLEST_CUT, LARGEST_CUT = 0.1, 0.45
@@ -22,7 +20,7 @@ STREAK_MM = 150.0
 """Distance over which streaks fade."""
 
 
-def cut_off(mask: Tensor, augmentation: Augmentation, rng: Chance) -> Tensor:
+def cut_off(mask: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
     """The mask (D, H, W) of a scan that ends early, or, in a third of these cases, is cut off at its sides."""
     cut, sides, share, top = rng.random() < augmentation.cut, rng.random() < 1 / 3, rng.random(), rng.random() < 0.5
     centre = rng.uniform(-0.1, 0.1, 2)
@@ -46,8 +44,8 @@ def cut_off(mask: Tensor, augmentation: Augmentation, rng: Chance) -> Tensor:
     return result & (y[:, None] ** 2 + x[None] ** 2 < radius**2)
 
 
-def part_of(mask: Tensor, most: int, rng: Chance) -> Tensor:
-    """The mask (D, H, W) of a run of slices with no more than `most` active voxels, or of one slice; 0: all of it."""
+def part_of(mask: Tensor, most: int, rng: np.random.Generator) -> Tensor:
+    """The mask (D, H, W) cut to neighbouring slices with at most `most` active voxels, one slice at least; 0: uncut."""
     place = rng.random()
     counts = mask.sum((1, 2)).tolist()
     if not most or sum(counts) <= most:
@@ -68,7 +66,11 @@ def part_of(mask: Tensor, most: int, rng: Chance) -> Tensor:
 
 
 def change_values(
-    image: Tensor, mask: Tensor, augmentation: Augmentation, spacing: tuple[float, float, float], rng: Chance
+    image: Tensor,
+    mask: Tensor,
+    augmentation: Augmentation,
+    spacing: tuple[float, float, float],
+    rng: np.random.Generator,
 ) -> Tensor:
     """The image (C, D, H, W) with other contrast, detail and noise, and perhaps with streaks.
 
@@ -102,7 +104,7 @@ def _coarser(image: Tensor, factors: NDArray[np.float64]) -> Tensor:
     return interpolate(small, size=shape, mode="trilinear", align_corners=False)[0]
 
 
-def _streaks(image: Tensor, mask: Tensor, spacing: tuple[float, float, float], rng: Chance) -> Tensor:
+def _streaks(image: Tensor, mask: Tensor, spacing: tuple[float, float, float], rng: np.random.Generator) -> Tensor:
     """The metal streaks to add to an image (C, D, H, W): rays from one bright point, in a few slices."""
     bright = float(np.quantile(image[0][mask].numpy(), 0.99))  # metal is in teeth and bones
     places = ((image[0] >= bright) & mask).nonzero()

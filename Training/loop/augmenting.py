@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from AutofocusCore.errors import SettingError
-from Training.configuration.settings import SPATIAL, Augmentation
+from Training.configuration.augmentation import SPATIAL, Augmentation
 
 
 def random_map(augmentation: Augmentation, rng: np.random.Generator) -> tuple[NDArray[np.float64], bool]:
@@ -48,7 +48,7 @@ def swap_labels(labels: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
 
 
 def smooth(image: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """The image (C, D, H, W) smoothed by a Gaussian; `sigmas` along z, y, x in voxels. Its border is continued."""
+    """The image (C, D, H, W) smoothed by a Gaussian; `sigmas` along z, y, x in voxels. Its border is repeated."""
     reach = [round(4 * sigma) + 1 for sigma in sigmas]
     border = [width for width in reversed(reach) for _ in range(2)]
     padded = pad(image[None], border, mode="replicate")
@@ -57,7 +57,7 @@ def smooth(image: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 def change_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Smoothed or not; contrast and brightness of each channel changed at random; noise added."""
+    """The image with random smoothing, contrast, brightness (of each channel) and noise."""
     if augmentation.blur and rng.random() < 0.5:
         image = smooth(image, augmentation.blur * rng.uniform(0.1, 1, 3))
     factors, offsets = rng.standard_normal((2, image.shape[0], 1, 1, 1)).astype(np.float32)
@@ -73,9 +73,9 @@ class MonaiTransforms:
     """MONAI's random transforms, one after the other, with a new seed for each segment.
 
     Args:
-        entries: as in :class:`Training.configuration.settings.Augmentation`. Transforms of space get image and labels,
-            resampled linearly and to the nearest voxel, unless the entry says otherwise; those of intensity the image
-            alone.
+        entries: as in :class:`Training.configuration.augmentation.Augmentation`. Spatial transforms change image and
+            labels, which are interpolated linearly and by nearest neighbour unless the entry says otherwise. Intensity
+            transforms change only the image.
 
     Raises:
         SettingError: MONAI refuses an argument.

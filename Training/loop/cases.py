@@ -74,7 +74,7 @@ class DataSet:
     Args:
         checksum: identifies files and parts together.
         remarks: warnings about the data that do not stop a training.
-        known: by structure, in how many of the cases to train on it is known; empty for all in all.
+        known: number of training cases in which each structure is known; empty if all are known in all cases.
     """
 
     train: list[Source]
@@ -129,7 +129,7 @@ def lost_labels(labels: sitk.Image, values: NDArray[np.integer]) -> tuple[int, .
 
 
 def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[str, ...]:
-    """A sentence that names the cases with structures that are not there on the model's grid, where there are any.
+    """A sentence that names the cases that lose structures on the model's grid; none if there are no such cases.
 
     Args:
         lost: label values by case, as `lost_labels` finds them.
@@ -151,7 +151,7 @@ def each_or_all(background: Sequence[float]) -> float | tuple[float, ...]:
 
 
 def split_watched(names: Sequence[str], count: int, where: str) -> tuple[list[str], list[str]]:
-    """The names to train on, and so many of them, evenly spread, set aside to watch.
+    """The names to train on, and `count` evenly spread names that are set aside to watch.
 
     Raises:
         InputError: nothing would be left to train on.
@@ -179,7 +179,7 @@ def parts_to_use(
 
 
 def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int]) -> tuple[str, ...]:
-    """A sentence that names the cases that are smaller than a segment's output along an axis, where there are any.
+    """A sentence that names the cases smaller than a segment's output along an axis; none if there are no such cases.
 
     Args:
         shapes: of the cases on the model's grid, z, y, x in voxels.
@@ -197,7 +197,7 @@ def remark_on_small(shapes: Mapping[str, Sequence[int]], segment: Sequence[int])
 
 
 def some(items: Sequence[str]) -> str:
-    """The first few, and how many more there are."""
+    """The first few items as text, and the number of the others."""
     more = len(items) - SHOWN_PROBLEMS
     return ", ".join(items[:SHOWN_PROBLEMS]) + (f" and {more} more" if more > 0 else "")
 

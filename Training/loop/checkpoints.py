@@ -22,7 +22,7 @@ CARD = (
     "name", "title", "description", "version", "licence", "training_data", "training_command", "intended_use",
     "authors", "references", "changelog", "roi",
 )  # fmt: skip
-"""Fields of a model that training does not read: its ROI is where the normalisation takes its statistics."""
+"""Fields of a model that training does not read. In training the ROI is the mask of the normalisation."""
 
 
 def run_folder(configuration: Path) -> Path:

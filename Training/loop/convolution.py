@@ -1,11 +1,12 @@
 """Convolutions with a correct weight gradient in bfloat16, fast at every dilation rate.
 
-PyTorch's CPU kernels (oneDNN, seen with torch 2.13) return a wrong weight gradient, off by as much as its own size, for
-dilated convolutions in bfloat16 that are channels-last and whose number of input channels is no multiple of 16: just
-that is what the networks here consist of. There is no warning, and training only gets worse; some shapes crash. In
-three dimensions it is wrong for padded volumes of two planes as well, and slow. Inside `trusted_convolutions()` every
-dilated or padded convolution on the CPU in bfloat16 computes that gradient with the kernel for two dimensions, its
-input channels filled up to such a multiple; the tests hold it against float32 over random shapes.
+PyTorch's CPU kernels (oneDNN, seen with torch 2.13) return a wrong weight gradient for dilated convolutions in bfloat16
+that are channels-last and whose number of input channels is no multiple of 16. The networks here consist of such
+convolutions. The error is as large as the gradient itself. There is no warning; training only gets worse, and some
+shapes crash. The kernel for three dimensions is also slow, and wrong for padded volumes of two planes. Inside
+`accurate_convolutions()`, dilated and padded convolutions on the CPU in bfloat16 compute this gradient with the kernel
+for two dimensions, with zeros added up to a multiple of 16 channels. The tests compare it with float32 over random
+shapes.
 """
 
 from __future__ import annotations
@@ -24,9 +25,9 @@ LANES = 16  # channels that the library's kernels handle together
 def weight_gradient(x: Tensor, gradient: Tensor, kernel: int, padding: int, dilation: int) -> Tensor:
     """Gradient of a convolution (stride 1, no groups) with respect to its weight.
 
-    Each plane of the kernel meets the planes of the output, and those of the input that lie a multiple of the dilation
-    rate away: that is the gradient of a two-dimensional convolution, whose batch are the planes. Those that would meet
-    nothing but zero padding are left out.
+    It is computed for one plane of the kernel at a time. A plane of the kernel pairs each plane of the output with the
+    input plane at a fixed distance. Its gradient is that of a two-dimensional convolution whose batch are these pairs.
+    Pairs with zero padding are left out.
 
     Args:
         x: input (B, C, D, H, W).

@@ -47,7 +47,7 @@ FIRST_TEST_PHANTOM = 1000
 FIRST_WATCHED_PHANTOM = 900
 FIRST_CALIBRATION_PHANTOM = 1100
 LEFT_OUT = 1100
-"""Phantoms from the first watched one on that are never trained on."""
+"""Number of phantoms, from the first watched one on, that are never trained on."""
 
 
 def load_data(config: Config, folder: Path | None = None) -> DataSet:

@@ -8,10 +8,10 @@ from AutofocusCore.networks.layers import AutofocusLayer
 
 
 def initialise_he(network: nn.Module) -> None:
-    """Convolutions before a ReLU from He's normal distribution; attention and classifier stay as they are.
+    """Give convolutions before a ReLU weights from He's normal distribution; attention and classifier keep theirs.
 
-    So attention begins even over the rates, and the classes equally likely. Source: He et al., "Delving deep into
-    rectifiers", ICCV 2015.
+    At the start, attention is then nearly equal for all rates, and all classes are nearly equally likely. Source: He et
+    al., "Delving deep into rectifiers", ICCV 2015.
     """
     left = {m for layer in network.modules() if isinstance(layer, AutofocusLayer) for m in layer.attention.modules()}
     for module in network.modules():

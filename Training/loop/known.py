@@ -56,9 +56,9 @@ def contoured_in(
     """The model's names of the structures that were contoured in a prepared case; None for all.
 
     Args:
-        case: says what is unknown in it.
-        listed: the data that it is of.
-        beside: what a contoured.json beside data.json says of the cases, `contoured_structures`.
+        case: with the names of the structures that are unknown in it.
+        listed: the data list with the case.
+        beside: result of `contoured_structures` for the data's folder.
         model: its structures have the labels of the data's.
     """
     unknown = {int(label) for label, name in listed.structures.items() if name in case.unknown}
@@ -126,12 +126,12 @@ def with_known(case: Case, known: tuple[int, ...] | None) -> Case:
 
 
 def count_known(known: Sequence[Sequence[int] | None], model: ModelSpec) -> dict[str, int]:
-    """By structure, in how many cases it is known, of which the known labels are given, None for all."""
+    """Number of cases in which each structure is known; `known` are the known labels of each case, None for all."""
     return {s.name: sum(labels is None or s.label in labels for labels in known) for s in model.structures}
 
 
 def remark_on_unused(contours: Sequence[Unused]) -> tuple[str, ...]:
-    """A sentence for each reason for which contours are not used, which names them."""
+    """A sentence for each structure and reason, with the names of the contours that are not used."""
     remarks = []
     for structure, why in dict.fromkeys((one.structure, one.why) for one in contours):
         own = [one for one in contours if (one.structure, one.why) == (structure, why)]

@@ -43,9 +43,9 @@ def build_row_loss(name: str, background_weight: float = 1.0) -> RowLoss:
     """A loss of one scan whose structures are not all known: "dice", "cross-entropy" or "both".
 
     The loss takes logits (N, classes) and labels (N,) of the scan's voxels and the label values that are known in it,
-    None for all. A structure that is not known may be anywhere in what is labelled background: there, the probability
-    that counts is the sum of background's and all unknown structures' (label-set losses; Fidon et al. 2021,
-    arXiv:2107.03846). Soft Dice is taken over the known structures that the scan holds. All in float32.
+    None for all. An unknown structure may lie anywhere in the voxels that are labelled background. Of these voxels, the
+    loss takes the sum of the probabilities of background and all unknown structures (label-set losses; Fidon et al.
+    2021, arXiv:2107.03846). Soft Dice is taken over the known structures that the scan holds. All in float32.
     """
     dice = DiceLoss(include_background=False, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
 

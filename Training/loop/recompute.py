@@ -1,4 +1,4 @@
-"""Activation checkpointing: hidden layers keep their inputs alone, and compute the rest again for the backward pass."""
+"""Activation checkpointing: hidden layers keep only their inputs, and compute the rest again for the backward pass."""
 
 from __future__ import annotations
 

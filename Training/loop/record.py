@@ -29,8 +29,8 @@ def write_environment(folder: Path, config: str, device: torch.device, more: dic
     Args:
         folder: of the run, made if need be.
         config: the experiment as TOML.
-        device: that it is computed on.
-        more: what is known of the data, and where the weights began.
+        device: of the run.
+        more: facts about the data, the processes and the initial weights.
 
     Raises:
         OutputError: the folder cannot be made or written to.

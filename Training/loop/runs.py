@@ -78,7 +78,7 @@ def log_summary(run: Path, rows: int = 5) -> list[dict[str, Any]]:
 
     Args:
         run: its folder.
-        rows: at most so many.
+        rows: largest number of rows.
 
     Raises:
         InputError: there is no log, or it is damaged.
@@ -120,7 +120,7 @@ def hours_of_training(run: Path) -> float:
 
 
 def cases_known(run: Path) -> dict[str, int]:
-    """By structure, in how many of the cases that a run was trained on it is known; nothing where it does not say."""
+    """Number of a run's training cases in which each structure is known; empty if the run does not record it."""
     try:
         facts = json.loads((run / "environment.json").read_text(encoding="utf-8"))
         return {str(name): int(count) for name, count in facts.get("known", {}).items()}

@@ -22,8 +22,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
+from AutofocusCore.errors import InputError
+from AutofocusCore.images.body import bounding_region
 from AutofocusCore.images.geometry import Region
-from Training.configuration.settings import Augmentation, Segments
+from Training.configuration.augmentation import Augmentation
+from Training.configuration.settings import Segments
 from Training.loop.augmenting import MonaiTransforms, change_intensity, random_map, swap_labels
 from Training.loop.schedule import TrainingSchedule
 
@@ -38,9 +41,9 @@ class Case:
         labels: (D, H, W) uint8.
         roi: (D, H, W) bool; background segments are centred in it.
         background: normalised value of what lies outside the image, for all channels or for each.
-        box: (z, y, x) from and to, what the product predicts of it, as round the body; None for all.
-        lost: label values that the case has, but not on this grid, where they are smaller than a voxel.
-        known: label values of the structures that are known; where the others are, it is not. None: all are.
+        box: first voxel and end along z, y, x of the part that is predicted, such as the body; None for all.
+        lost: label values of structures that are smaller than a voxel of this grid, and do not occur on it.
+        known: label values of the known structures; None: all are known.
     """
 
     name: str
@@ -51,6 +54,17 @@ class Case:
     box: Region | None = None
     lost: tuple[int, ...] = ()
     known: tuple[int, ...] | None = None
+
+    def roi_box(self) -> tuple[slice, slice, slice]:
+        """The box around the ROI, for arrays (D, H, W).
+
+        Raises:
+            InputError: the ROI is empty.
+        """
+        if not self.roi.any():
+            raise InputError(f"{self.name} has no active voxel", "check its image, or take it out of the data")
+        z, y, x = (slice(*ends) for ends in bounding_region(self.roi, (0, 0, 0)))
+        return z, y, x
 
 
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:

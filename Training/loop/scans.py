@@ -18,7 +18,7 @@ from torch import Tensor
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.body import bounding_region
-from Training.configuration.settings import Augmentation
+from Training.configuration.augmentation import Augmentation
 from Training.loop.artefacts import change_values, cut_off, part_of
 from Training.loop.augmenting import swap_labels
 from Training.loop.sampling import Case, HasCase
@@ -65,14 +65,12 @@ class ScanSampler:
     most_voxels: int = 0
 
     def scan(self, case: Case, rng: np.random.Generator) -> Scan:
-        """A changed scan. The same state of `rng` draws the same one.
+        """A randomly changed scan; the same state of `rng` gives the same scan.
 
         Raises:
-            InputError: the case's mask is empty.
+            InputError: the case's ROI is empty, or is once it is changed.
         """
-        if not case.roi.any():
-            raise InputError(f"{case.name} has no active voxel", "check its image, or take it out of the data")
-        box = tuple(slice(low, high) for low, high in bounding_region(case.roi, (0, 0, 0)))
+        box = case.roi_box()
         labels = case.labels[box]
         extents = labels.shape
         shape = (extents[0], extents[1] + 2 * AROUND, extents[2] + 2 * AROUND)

@@ -1,7 +1,8 @@
 """BatchNorm's statistics, measured over whole scans as inference meets them, and fixed for the rest of a run.
 
-In training each scan, or part of one, is normalised by its own statistics, in inference by the running ones: the last
-few scans of training, weighted. Where these differ, as they do from one run of slices to the next, boundaries move.
+In training, each scan or part of a scan is normalised by its own statistics. In inference, it is normalised by the
+running statistics, a weighted mean over the last scans of training. The two differ, most of all if training takes parts
+of scans; the boundaries of structures are then predicted beside their place.
 Source: Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, sections 3 and 4.
 """
 
@@ -24,6 +25,9 @@ def fix_statistics(network: nn.Module, average: nn.Module, cases: Sequence[Sourc
         average: the moving average of its weights.
         cases: whole and unchanged; each counts the same.
         arithmetic: of the run.
+
+    Raises:
+        InputError: a case has an empty ROI.
     """
     network.load_state_dict(average.state_dict())
     norms = batch_norms(network)

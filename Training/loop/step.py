@@ -39,7 +39,7 @@ class Arithmetic:
         return torch.autocast(self.device.type, self.type, enabled=self.low)
 
     def trusted(self) -> AbstractContextManager[object]:
-        """A context in which their weight gradients are correct."""
+        """A context in which the weight gradients of convolutions are correct."""
         return accurate_convolutions() if self.low and self.device.type == "cpu" else nullcontext()
 
 

@@ -25,7 +25,7 @@ class Learned:
     """Result of one batch.
 
     Args:
-        loss: a number, perhaps not a finite one: no gradients were then added.
+        loss: of the batch. If it is not finite, no gradients were added.
         names: of the cases.
         facts: for the record of the step.
     """
@@ -40,7 +40,7 @@ class Task(Protocol):
 
     Args:
         batch: how many segments or scans pass through the network at once, in each process.
-        answering: the network in a module whose `forward` gives the inputs of the loss.
+        outputs: the network in a module whose `forward` gives the inputs of the loss.
     """
 
     batch: int
@@ -50,7 +50,7 @@ class Task(Protocol):
         """Add the gradients of a batch's loss, times a share.
 
         Args:
-            network: `answering`, perhaps within DistributedDataParallel.
+            network: `outputs`, possibly within DistributedDataParallel.
             first: number of the batch's first segment or scan, from the run's start.
             share: of the batch in its step.
         """
@@ -145,6 +145,20 @@ class ScanTask:
 
     def close(self) -> None:
         self._ahead.close()
+
+
+def build_task(
+    config: Config,
+    network: nn.Module,
+    cases: Sequence[Source],
+    schedule: TrainingSchedule,
+    arithmetic: Arithmetic,
+    processes: int,
+) -> Task:
+    """The task of a configuration: segments or whole scans, whichever of the two tables it has."""
+    if config.segments is not None:
+        return SegmentTask(config, network, cases, schedule, arithmetic)
+    return ScanTask(config, network, cases, schedule, arithmetic, stride=processes)
 
 
 def spread(attention: Tensor, rates: Sequence[int]) -> float:

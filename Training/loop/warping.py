@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from Training.configuration.settings import Augmentation
+from Training.configuration.augmentation import Augmentation
 
 KNOT_MM = 40.0
-"""Distance of the control points of a displacement, about."""
+"""Approximate distance of the control points of a displacement."""
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ def watch(
 ) -> list[float]:
     """Mean Dice of each structure over the watched cases, which the processes share among them.
 
-    NaN for one that is known in none of them.
+    NaN for a structure that is known in none of them.
     """
     group.broadcast(average)
     own = data.watch[group.rank :: group.count]
