@@ -60,6 +60,30 @@ def test_a_run_can_be_made_longer_as_long_as_its_rates_so_far_stay_the_same(scan
         train(other, tmp_path / "run")
 
 
+def test_the_last_steps_can_take_scans_as_inference_meets_them(scans_config: Path, tmp_path: Path) -> None:
+    parts = ["scans.most_voxels=60", "augmentation.scaling=0.2", "augmentation.probability=1.0"]
+    counts = {}
+    for name, more in {"never": [], "after 5": ["scans.unchanged_after=5"]}.items():
+        config = load_config(scans_config, [*parts, *more])
+        train(config, tmp_path / name)
+        log = [json.loads(line) for line in (tmp_path / name / "log.jsonl").open(encoding="utf-8")]
+        counts[name] = [line["voxels"] for line in log]
+    active = {source.name: int(source.case.roi.sum()) for source in load_data(config).train}
+    assert counts["after 5"][:5] == counts["never"][:5]
+    assert counts["after 5"][5:] == [active[line["cases"][0]] for line in log[5:]]
+    assert max(counts["never"]) < min(active.values())
+
+
+def test_a_run_that_has_not_come_so_far_can_be_given_unchanged_scans(scans_config: Path, tmp_path: Path) -> None:
+    config = load_config(scans_config)
+    text = (train(config, tmp_path / "run", stop_after=3).parent / "config.toml").read_text(encoding="utf-8")
+    assert same_experiment(text, load_config(scans_config, ["scans.unchanged_after=5"]), 3)
+    with pytest.raises(SettingError, match="unchanged_after is -1"):
+        load_config(scans_config, ["scans.unchanged_after=-1"])
+    with pytest.raises(SettingError, match="unchanged_after is 8; give less than 8"):
+        load_config(scans_config, ["scans.unchanged_after=8"])
+
+
 def test_what_is_unknown_in_a_watched_case_has_no_dice(scans_config: Path) -> None:
     config = load_config(scans_config)
     case = next(source.case for source in load_data(config).train if source.name == "ball_0")

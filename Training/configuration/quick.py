@@ -62,8 +62,10 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
         x, y, z = model.spacing
         model = replace(model, spacing=(COARSER * x, COARSER * y, COARSER * z))
     scans = config.scans
-    if scans is not None and scans.fix_statistics_after:
-        scans = replace(scans, fix_statistics_after=STEPS - 1)
+    if scans is not None:
+        for name in ("fix_statistics_after", "unchanged_after"):
+            if getattr(scans, name):
+                scans = replace(scans, **{name: STEPS - 1})
     source = "prepared" if (data / "data.json").is_file() else "folder"
     return replace(
         config,

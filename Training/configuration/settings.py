@@ -65,6 +65,8 @@ class Scans:
             measured over whole training scans, and normalises by them as inference does. At most the number of the
             step before the last; 0: never.
         statistics: number of scans that they are measured over.
+        unchanged_after: after this step scans are whole and unchanged, as inference meets them. A network that has only
+            seen changed parts of scans is unsure of structures in a way that whole ones do not bear out. 0: never.
     """
 
     ahead: int = 2
@@ -73,20 +75,23 @@ class Scans:
     draws: int = 1
     fix_statistics_after: int = 0
     statistics: int = 40
+    unchanged_after: int = 0
 
     def __post_init__(self) -> None:
         require(self.ahead >= 0, "scans.ahead", self.ahead, "give 0 or more scans")
         require(self.draws >= 1, "scans.draws", self.draws, "give at least 1")
         require(self.most_voxels >= 0, "scans.most_voxels", self.most_voxels, "give 0 or more voxels")
-        after = self.fix_statistics_after
-        require(after >= 0, "scans.fix_statistics_after", after, "give the number of a step, or 0 for never")
+        for name in ("fix_statistics_after", "unchanged_after"):
+            after = getattr(self, name)
+            require(after >= 0, f"scans.{name}", after, "give the number of a step, or 0 for never")
         require(self.statistics >= 1, "scans.statistics", self.statistics, "give at least 1 scan")
 
     def refuse_unreached(self, steps: int) -> None:
-        """Raise a SettingError if a run of `steps` steps ends before a step with fixed statistics."""
-        after = self.fix_statistics_after
-        remedy = f"give less than {steps}, the number of the run's steps, or 0 for never"
-        require(after < steps or after == 0, "scans.fix_statistics_after", after, remedy)
+        """Raise a SettingError if a run of `steps` steps ends before a step from which something is to change."""
+        for name in ("fix_statistics_after", "unchanged_after"):
+            after = getattr(self, name)
+            remedy = f"give less than {steps}, the number of the run's steps, or 0 for never"
+            require(after < steps or after == 0, f"scans.{name}", after, remedy)
 
 
 @dataclass(frozen=True)

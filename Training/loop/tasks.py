@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from AutofocusCore.kernels import ActiveVoxels
+from Training.configuration.augmentation import Augmentation
 from Training.configuration.config import Config
 from Training.loop.data import Source
 from Training.loop.losses import build_loss, build_row_loss
 from Training.loop.sampling import CropSampler, draw_batch
-from Training.loop.scans import Prefetcher, ScanSampler, draw_scan
+from Training.loop.scans import Prefetcher, Scan, ScanSampler, draw_scan
 from Training.loop.schedule import TrainingSchedule
 from Training.loop.step import Arithmetic, add_gradients
 from Training.loop.supervision import DeepSupervisionOutputs
@@ -114,16 +115,21 @@ class ScanTask:
         stride: int = 1,
     ) -> None:
         assert config.scans is not None
-        draws = config.scans.draws
+        scans = config.scans
         self.outputs = RowOutputs(network)
         spacing, normalization = config.model.spacing or (1.0, 1.0, 1.0), config.model.normalization
         bounds = (0.0, 1.0) if normalization.method == "window" else None
-        sampler = ScanSampler(
-            config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds, config.scans.most_voxels
-        )
+        changed = ScanSampler(config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds, scans.most_voxels)
+        unchanged = ScanSampler(Augmentation(), changed.spacing, bounds)
+        first_unchanged = (scans.unchanged_after or schedule.steps) * schedule.batch
+
+        def make(number: int) -> Scan:
+            sampler = changed if number < first_unchanged else unchanged
+            return draw_scan(cases, sampler, schedule, number, scans.draws)
+
         self._ahead = Prefetcher(
-            lambda number: draw_scan(cases, sampler, schedule, number, draws),
-            config.scans.ahead,
+            make,
+            scans.ahead,
             schedule.steps * schedule.batch,
             stride,
         )
