@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -10,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import SimpleITK as sitk
 
+from AutofocusCore.errors import SettingError
 from AutofocusCore.images.checks import name_of
 from AutofocusCore.images.evidence import evidence_of, summarise_intensities
 from AutofocusCore.images.geometry import Grid
@@ -17,7 +19,7 @@ from AutofocusCore.images.islands import check_smallest, keep_main_parts, remove
 from AutofocusCore.images.labelling import count_steps, label_image
 from AutofocusCore.images.plausible import nothing_found
 from AutofocusCore.images.preparing import check_channels, prepare_checked
-from AutofocusCore.images.roi import Roi, RoiBox, common_region, roi_mask, roi_region
+from AutofocusCore.images.roi import Roi, RoiBox, check_roi, common_region, roi_mask, roi_region
 from AutofocusCore.models.spec import ModelSpec
 from AutofocusCore.result import BACKGROUND, AttentionMap, ReachMap, Recalibration, SegmentationResult
 
@@ -88,13 +90,18 @@ def segment_image(
         SettingError, DeviceError, MemoryLimitError: as in `AutofocusCore.predict_volume`.
         Cancelled: `cancelled` returned true.
     """
+    _check(model, probabilities, evidence)
     checked = check_channels(channels, model.spec)  # before torch is loaded
+    check_roi(roi)
     check_smallest(smallest_island_mm3)
     import torch
 
-    from AutofocusCore.inference import predict_volume
+    from AutofocusCore.inference import predict_volume, resolve_device
+    from AutofocusCore.inference.arguments import check_options
     from AutofocusCore.inference.progress import Reporter
 
+    check_options(mode, precision, memory_limit, attention, progress, cancelled)
+    resolve_device(device)
     clock = _Clock()
     reporter = Reporter("prepare", len(channels) + 1, progress, cancelled)
     reporter.check()
@@ -176,6 +183,14 @@ def segment_image(
         seconds=clock.seconds,
         warnings=warnings,
     )
+
+
+def _check(model: Any, probabilities: Any, evidence: Any) -> None:
+    if not hasattr(model, "spec") or not hasattr(model, "build"):
+        raise SettingError(f"The model is {reprlib.repr(model)}", "give one that AutofocusCore.models has opened")
+    for name, value in (("probabilities", probabilities), ("evidence", evidence)):
+        if not isinstance(value, (bool, np.bool_)):
+            raise SettingError(f"{name} is {reprlib.repr(value)}", "give true or false")
 
 
 class _Clock:

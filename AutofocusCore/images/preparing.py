@@ -204,6 +204,12 @@ def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> CheckedCh
     Raises:
         InputError: wrong number of channels, or an image that cannot be used.
     """
+    given: object = channels
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise InputError(
+            f"The images are a {type(channels).__name__}, not a list",
+            f"give a list of {len(spec.channels)} SimpleITK image(s), one for each channel of the model",
+        )
     check_count(len(channels), spec)
     images: list[sitk.Image] = []
     names: list[str] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import reprlib
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,8 +36,11 @@ class RoiBox:
     axes: tuple[float, ...] = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0)
 
     def __post_init__(self) -> None:
-        numbers = [*self.center, *self.size, *self.axes]
-        if len(self.center) != 3 or len(self.size) != 3 or len(self.axes) != 9 or not np.all(np.isfinite(numbers)):
+        try:
+            parts = [np.asarray([float(number) for number in part]) for part in (self.center, self.size, self.axes)]
+        except (TypeError, ValueError):
+            parts = []
+        if [len(part) for part in parts] != [3, 3, 9] or not np.all(np.isfinite(np.concatenate(parts))):
             raise InputError(
                 "The region of interest is not a box of three coordinates, three sizes and nine direction cosines",
                 "give finite numbers in millimetres",
@@ -78,6 +82,18 @@ class RoiBox:
 
 
 Roi = sitk.Image | RoiBox
+
+
+def check_roi(roi: object) -> None:
+    """Refuse what is neither a mask image, nor a box, nor None.
+
+    Raises:
+        InputError: anything else.
+    """
+    if roi is not None and not isinstance(roi, (sitk.Image, RoiBox)):
+        raise InputError(
+            f"The region of interest is {reprlib.repr(roi)}", "give a SimpleITK image that marks it, or a RoiBox"
+        )
 
 
 def roi_mask(roi: Roi, grid: Grid) -> Mask:

@@ -7,14 +7,14 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from AutofocusCore.errors import MemoryLimitError, ModelError, SettingError
-from AutofocusCore.inference import speed
+from AutofocusCore.inference import arguments, speed
+from AutofocusCore.inference.arguments import AttentionSelection, Mode
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.devices import (
     PRECISIONS,
@@ -29,15 +29,14 @@ from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.paper import plan_paper, run_paper
 from AutofocusCore.inference.plan import Plan
 from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback, Reporter
-from AutofocusCore.inference.roi import check_roi, plan_roi_volume, reach_of, run_roi
-from AutofocusCore.inference.task import AttentionSelection, Task
+from AutofocusCore.inference.roi import plan_roi_volume, reach_of, run_roi
+from AutofocusCore.inference.task import Task
 from AutofocusCore.inference.tiles import plan_tiles, run_tiles
 from AutofocusCore.kernels import torch_on_one_thread
 from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.deepmedic import SCALE, DeepMedic
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
-Mode = Literal["exact", "paper"]
 SHRINK = 0.6  # after a failed allocation, the next plan may use this share of the last plan's memory
 
 
@@ -113,6 +112,8 @@ def predict_volume(
         Cancelled: ``cancelled`` returned true.
     """
     started = time.monotonic()
+    arguments.check_network(network)
+    arguments.check_options(mode, precision, memory_limit, attention, progress, cancelled)
     chosen = resolve_device(device)
     precision = resolve_precision(precision, chosen, mode)
     task = Task.of(network, volume, background, region, attention)
@@ -203,9 +204,12 @@ def plan_volume(
 
     ``active_share``: for networks of the ROI domain, the expected share of voxels inside the mask, 0 to 1.
     """
+    arguments.check_network(network)
+    arguments.check_options(mode, precision, memory_limit, attention, None, None)
+    active_share = arguments.as_share(active_share)
     chosen = resolve_device(device)
     precision = resolve_precision(precision, chosen, mode)
-    empty = torch.empty(tuple(shape), device="meta")
+    empty = torch.empty(arguments.as_shape(shape), device="meta")
     task = Task.of(network, empty, 0.0, region, attention, device="meta")
     return _plan(network, task, mode, chosen, precision, _limit(memory_limit, chosen), active_share=active_share)
 
@@ -230,7 +234,8 @@ def _roi(network: Network, mask: Tensor | np.ndarray | None, task: Task) -> Tens
         raise SettingError(
             "A network of the box domain takes no ROI mask", "build it with domain='roi', or leave the mask out"
         )
-    return check_roi(mask, task.volume.shape[1:])
+    depth, height, width = task.volume.shape[1:]
+    return arguments.as_mask(mask, (depth, height, width))
 
 
 def in_roi_domain(network: Network) -> bool:
@@ -249,8 +254,6 @@ def _plan(
     *,
     active_share: float = 1.0,
 ) -> Plan:
-    if mode not in get_args(Mode):
-        raise SettingError(f"There is no mode {mode!r}", "choose 'exact' or 'paper'")
     dtype = PRECISIONS[precision]
     result_bytes = task.result_bytes if device.id == "cpu" else 0
     if isinstance(network, ScaleStreams):
@@ -279,11 +282,7 @@ def _run(
 
 
 def _limit(memory_limit: int | None, device: Device) -> int:
-    if memory_limit is None:
-        return usable_bytes(device)
-    if memory_limit <= 0:
-        raise SettingError(f"memory_limit is {memory_limit}", "give a positive number of bytes, or None")
-    return int(memory_limit)
+    return usable_bytes(device) if memory_limit is None else int(memory_limit)
 
 
 def _out_of_memory(device: Device) -> MemoryLimitError:

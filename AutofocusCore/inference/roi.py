@@ -6,11 +6,9 @@ import copy
 import itertools
 from collections.abc import Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from AutofocusCore.errors import SettingError
 from AutofocusCore.inference.boxes import Box, grow, intersect, place, with_planes
 from AutofocusCore.inference.plan import OVERHEAD, Plan
 from AutofocusCore.inference.roi_plan import Rows, capacities, last_reads, pieces_of, plan_roi
@@ -23,24 +21,6 @@ from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.networks.afnet import AFNet
 from AutofocusCore.networks.build import PaperNetwork
 from AutofocusCore.networks.deepmedic import HIDDEN, PATHWAY_CHANNELS, SCALE, DeepMedic
-
-
-def check_roi(mask: Tensor | np.ndarray | None, size: tuple[int, ...]) -> Tensor | None:
-    """The ROI mask of a volume of ``size`` (D, H, W) as a boolean tensor; None: all voxels are active.
-
-    Raises:
-        SettingError: another shape, or no booleans.
-    """
-    if mask is None:
-        return None
-    if isinstance(mask, np.ndarray):
-        mask = torch.from_numpy(np.ascontiguousarray(mask))
-    if mask.dtype != torch.bool or tuple(mask.shape) != tuple(size):
-        raise SettingError(
-            f"The mask is {str(mask.dtype).removeprefix('torch.')} of shape {tuple(mask.shape)}",
-            f"give booleans of the volume's shape {tuple(size)}, true where the region of interest is",
-        )
-    return mask.cpu()
 
 
 def plan_roi_volume(

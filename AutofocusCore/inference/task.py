@@ -4,43 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias, cast
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.inference.arguments import AttentionSelection, as_background, as_layers, as_region, as_volume
 from AutofocusCore.inference.boxes import Box, intersect, place, shape_of, shift
 from AutofocusCore.inference.plan import streamed_first
 from AutofocusCore.inference.stream import Store
 from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.scale_streams import ScaleStreams
-
-AttentionSelection: TypeAlias = Literal["all"] | Sequence[int] | None
-
-
-def _as_tensor(volume: Tensor | np.ndarray, device: str) -> Tensor:
-    """The volume as a float32 tensor, whatever its byte order and strides."""
-    if isinstance(volume, np.ndarray):
-        try:
-            volume = torch.from_numpy(np.ascontiguousarray(volume, dtype=np.float32))
-        except (TypeError, ValueError) as error:
-            raise SettingError(f"The volume is an array of {volume.dtype} ({error})", "give numbers") from None
-    return torch.as_tensor(volume, device=device).float()
-
-
-def _background_values(background: float | Sequence[float], channels: int) -> Tensor:
-    """The background's value in each channel, (C,)."""
-    try:
-        values = torch.as_tensor(background, dtype=torch.float32)
-    except (TypeError, ValueError, RuntimeError):  # a text, None, lists of several lengths
-        values = torch.tensor(torch.nan)
-    if values.ndim > 1 or values.numel() not in (1, channels) or not values.isfinite().all():
-        raise SettingError(
-            f"background is {background!r}", f"give a finite number, or one for each of {channels} channel(s)"
-        )
-    return values.cpu().expand(channels)
 
 
 @dataclass(frozen=True)
@@ -65,27 +41,16 @@ class Task:
         attention: AttentionSelection,
         device: str = "cpu",
     ) -> Task:
-        volume = _as_tensor(volume, device)
+        volume = as_volume(volume, device)
         if volume.ndim != 4 or volume.shape[0] != network.in_channels or min(volume.shape) < 1:
             raise SettingError(
                 f"The volume has shape {tuple(volume.shape)}",
                 f"give (C, D, H, W) with {network.in_channels} channel(s) and at least one voxel",
             )
-        values = _background_values(background, network.in_channels)
-        size = cast("tuple[int, int, int]", tuple(volume.shape[1:]))
-        region = region or ((0, size[0]), (0, size[1]), (0, size[2]))
-        if any(not 0 <= start < stop <= length for (start, stop), length in zip(region, size, strict=True)):
-            raise SettingError(
-                f"The region {region} does not lie in the volume of {size} voxels", "give a region inside"
-            )
-        count = network.autofocus_layers
-        wanted = range(count) if attention == "all" else tuple(attention or ())
-        if any(index not in range(count) for index in wanted):
-            kind = "map(s) of location attention" if isinstance(network, ScaleStreams) else "autofocus layer(s)"
-            raise SettingError(
-                f"Attention is asked for of layers {list(wanted)}",
-                f"this network has {count} {kind}, counted from 0; give some of those, 'all' or None",
-            )
+        values = as_background(background, network.in_channels)
+        region = as_region(region, cast("tuple[int, int, int]", tuple(volume.shape[1:])))
+        kind = "map(s) of location attention" if isinstance(network, ScaleStreams) else "autofocus layer(s)"
+        wanted = as_layers(attention, network.autofocus_layers, kind)
         recalibrates = attention is not None and isinstance(network, ScaleStreams) and network.recalibrates
         extent = shape_of(region)
         rates = len(network.dilation_rates)

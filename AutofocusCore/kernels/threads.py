@@ -31,11 +31,11 @@ def set_threads(number: int | None) -> None:
     """Use ``number`` threads from now on; None: as many as PyTorch does.
 
     Raises:
-        SettingError: for a number under one.
+        SettingError: for anything but a whole number from one up.
     """
     global _chosen
-    if number is not None and number < 1:
-        raise SettingError(f"{number} threads cannot compute", "give a number of at least 1")
+    if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 1):
+        raise SettingError(f"{number!r} threads cannot compute", "give a whole number of at least 1, or None")
     _chosen = number
 
 

@@ -79,7 +79,8 @@ def build_paper_network(
     if not is_count(num_classes, 2, MOST_CHANNELS):
         remedy = f"give a whole number from 2 (background and one structure) to {MOST_CHANNELS}"
         raise SettingError(f"num_classes is {num_classes!r}", remedy)
-    rates = tuple(dilation_rates) if isinstance(dilation_rates, Sequence) else ()
+    listed = isinstance(dilation_rates, Sequence) and not isinstance(dilation_rates, (str, bytes, bytearray))
+    rates = tuple(dilation_rates) if listed else ()
     sound = 0 < len(rates) <= MOST_RATES and all(is_count(rate, 1, LARGEST_RATE) for rate in rates)
     if not sound or list(rates) != sorted(set(rates)):
         remedy = f"give up to {MOST_RATES} whole numbers from 1 to {LARGEST_RATE} in ascending order"

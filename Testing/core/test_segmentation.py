@@ -11,7 +11,7 @@ import SimpleITK as sitk
 import torch
 
 from AutofocusCore import build_network
-from AutofocusCore.errors import Cancelled, InputError, ModelError, SettingError
+from AutofocusCore.errors import Cancelled, DeviceError, InputError, ModelError, SettingError
 from AutofocusCore.images import read_image
 from AutofocusCore.images.geometry import Grid, model_grid
 from AutofocusCore.images.resampling import sample, to_image
@@ -330,6 +330,46 @@ def test_images_that_cannot_be_used_are_refused() -> None:
 def test_an_island_is_a_volume(smallest: object) -> None:
     with pytest.raises(SettingError, match="smallest_island_mm3"):
         segment_image(random_model(), [noise_image()], smallest_island_mm3=smallest)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("model", [None, "hippocampus", object()]),
+        ("images", [None, noise_image(), "a.nrrd", 1, np.zeros((4, 4, 4)), {1: 2}]),
+        ("region of interest", ["body", ((0, 9),) * 3, True, np.ones((10, 14, 12), bool)]),
+        ("probabilities", [None, "no", 1]),
+        ("evidence", [None, "no", 1]),
+        ("smallest_island_mm3", [None, "1", float("inf"), 1j, True]),
+        ("mode", [None, 1, ["exact"]]),
+        ("device", [None, True, "abacus"]),
+        ("precision", [None, 16, ["float32"]]),
+        ("memory_limit", [True, "1", float("nan"), 0, 1j]),
+        ("attention", [0, True, "none", [0.0], [True]]),
+        ("progress", ["print"]),
+        ("cancelled", [False]),
+    ],
+)
+def test_an_argument_of_a_wrong_type_is_refused_in_one_sentence_before_the_image_is_prepared(
+    name: str, values: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("AutofocusCore.segmentation.prepare_checked", None)
+    sound = {"model": random_model(), "channels": [noise_image()]}
+    argument = {"images": "channels", "region of interest": "roi"}.get(name, name)
+    for value in values:
+        with pytest.raises((InputError, SettingError, DeviceError)) as caught:
+            segment_image(**{**sound, argument: value})  # type: ignore[arg-type]
+        sentence = str(caught.value)
+        assert name.removesuffix("_limit") in sentence.lower(), (value, sentence)
+        assert "\n" not in sentence
+        assert len(sentence) < 250
+
+
+@pytest.mark.parametrize("part", ["center", "size"])
+@pytest.mark.parametrize("value", [None, 5, "abc", (1, 2), (1, 2, None), (1, 2, 3j), (1, 2, float("nan"))])
+def test_a_box_takes_three_numbers(part: str, value: object) -> None:
+    with pytest.raises(InputError, match="is not a box of three coordinates"):
+        RoiBox(**{"center": (0, 0, 0), "size": (1, 1, 1), part: value})  # type: ignore[arg-type]
 
 
 def test_a_few_voxels_without_a_value_are_filled_with_a_warning() -> None:

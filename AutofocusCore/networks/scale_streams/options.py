@@ -91,7 +91,7 @@ class StreamOptions:
         own = self.encoder in PATHWAY_ENCODERS
         if self.spatial_dims is None:
             object.__setattr__(self, "spatial_dims", 3 if own else 2)
-        require(self.spatial_dims in (2, 3), "spatial_dims", self.spatial_dims, "give 2 or 3")
+        require(is_count(self.spatial_dims, 2, 3), "spatial_dims", self.spatial_dims, "give 2 or 3")
         remedy = f"give 3, or choose one of the encoders {', '.join(IMAGE_ENCODERS)}"
         require(self.spatial_dims == 3 or not own, "spatial_dims", self.spatial_dims, remedy)
         self._check_scales()

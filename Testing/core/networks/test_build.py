@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import torch
 
@@ -85,6 +86,34 @@ def test_an_option_that_makes_no_sense_is_named(options: dict[str, object], word
     arguments = {"architecture": "afn-1", "in_channels": 1, "num_classes": 2} | options
     with pytest.raises(SettingError, match=word):
         AutofocusCore.build_network(**arguments)  # type: ignore[arg-type]
+
+
+NO_COUNTS = [None, "4", b"4", 4.0, 4j, float("nan"), float("inf"), True, [4], -4, np.array([4, 4]), object()]
+NO_RATES = [
+    None, 2, "26", b"26", (2.0, 6), (2, float("nan")), (True, 2), ((2,), (6,)), (None,), {2: 6}, (-2, 6), 2j,
+    np.array([2, 6]), np.array(2),
+]  # fmt: skip
+NO_NAMES = [None, 1, True, ["branch"], b"branch", np.zeros(2), float("nan")]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("architecture", [*NO_NAMES, object()]),
+        ("in_channels", NO_COUNTS),
+        ("num_classes", NO_COUNTS),
+        ("dilation_rates", NO_RATES),
+        ("norm", NO_NAMES),
+        ("domain", NO_NAMES),
+        ("detach_attention", [None, 1, "true", np.zeros(2)]),
+    ],
+)
+def test_an_option_of_a_wrong_type_is_named_in_one_sentence(name: str, values: list[object]) -> None:
+    arguments = {"architecture": "afn-1", "in_channels": 1, "num_classes": 2}
+    for value in values:
+        with pytest.raises(SettingError, match=name) as caught:
+            AutofocusCore.build_network(**(arguments | {name: value}))  # type: ignore[arg-type]
+        assert "\n" not in str(caught.value), value
 
 
 def test_an_input_that_is_too_small_is_refused_with_the_margin() -> None:

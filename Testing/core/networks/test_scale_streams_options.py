@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -195,3 +196,38 @@ def test_an_option_of_another_architecture_is_refused() -> None:
         AutofocusCore.build_network("basic", in_channels=1, num_classes=2, encoder="vgg16")
     with pytest.raises(SettingError, match="scale-streams"):
         AutofocusCore.build_network("scale-stream", in_channels=1, num_classes=2)
+
+
+NO_COUNTS = [None, "4", 4.0, 4j, float("nan"), True, [4], -4, np.array([4, 4])]
+NO_LISTS = [
+    "26", b"26", 4, 4j, (2.0, 6), (2, float("nan")), (True, 2), ((2,), (6,)), (None,), {2: 6}, (-2, 6),
+    np.array([2, 6]),
+]  # fmt: skip
+NO_NAMES = [None, 1, True, ["vgg16"], b"vgg16", np.zeros(2), float("nan")]
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("in_channels", NO_COUNTS),
+        ("num_classes", NO_COUNTS),
+        ("encoder", NO_NAMES),
+        ("spatial_dims", [*NO_COUNTS[1:], 2.0, 3.0]),
+        ("scales", [None, "1", 1.0, (), (1j,), (float("nan"),), (float("inf"),), (True,), ("1",), (None,), np.ones(2)]),
+        ("merge", NO_NAMES),
+        ("recalibration", NO_NAMES),
+        ("multi_stage", [None, 1, "true", np.zeros(2)]),
+        ("dilations", NO_LISTS),
+        ("resolution", NO_COUNTS[1:]),
+        ("width", NO_COUNTS[1:]),
+        ("pyramid_bins", [None, *NO_LISTS]),
+        ("dilation_rates", [None, *NO_LISTS]),
+        ("norm", NO_NAMES),
+        ("detach_attention", [None, 1, "true"]),
+    ],
+)
+def test_an_option_of_a_wrong_type_is_named_in_one_sentence(name: str, values: list[object]) -> None:
+    for value in values:
+        with pytest.raises(SettingError, match=name) as caught:
+            build(**{name: value})
+        assert "\n" not in str(caught.value), value
