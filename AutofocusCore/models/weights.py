@@ -46,12 +46,25 @@ def _shortened(text: str) -> str:
 def outline_of(architecture: Mapping[str, Any]) -> Network:
     """The network on torch's device "meta", without memory for its weights.
 
+    Random initial values are left out: there they would change nothing, but torch would import its compiler and sympy
+    to compute their shapes, which takes a new process more than a second.
+
     Raises:
         ModelError: as `network_of`.
     """
     import torch
+    from torch.nn import init
+    from torch.overrides import TorchFunctionMode
 
-    with torch.device("meta"):
+    random = (init.normal_, init.uniform_, init.kaiming_uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
+
+    class WithoutRandomValues(TorchFunctionMode):
+        def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if function in random:
+                return args[0] if args else (kwargs or {})["tensor"]
+            return function(*args, **(kwargs or {}))
+
+    with torch.device("meta"), WithoutRandomValues():
         return network_of(architecture)
 
 

@@ -369,3 +369,11 @@ def test_listing_needs_no_torch(bundle: Path, user_folder: Path) -> None:
     root = Path(__file__).resolve().parents[3]
     run = subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=120, capture_output=True)
     assert json.loads(run.stdout) == [True, False]
+
+
+def test_building_a_network_does_not_load_torchs_compiler(bundle: Path) -> None:
+    code = "import sys; from AutofocusCore.models import load_bundle; load_bundle(sys.argv[1]).build(); "
+    code += "print('torch._dynamo' in sys.modules, 'sympy' in sys.modules)"
+    command = [sys.executable, "-c", code, str(bundle)]
+    run = fork_server.run(command, cwd=Path(__file__).resolve().parents[3], env=dict(os.environ))
+    assert run.stdout.split() == ["False", "False"], run.stderr
