@@ -9,6 +9,10 @@ in all cases, contoured.json. Contours that the configuration calls unknown, or 
 they were in the model's training and figures. Every case's probabilities are kept in the work folder: a second run
 takes seconds.
 
+With --seen 80, eighty training cases help to find the weights of the features; that needs a model that is hardly better
+on these cases than on others (the table has both mean Dice). Levels, intervals and what is flagged come from the
+validation cases alone, and so do the table's figures.
+
 A model of phantoms is fitted on phantoms of seeds that neither training nor figures use:
 
     python Training/calibrate.py pelvis-phantom --phantoms 24 -o Runs/pelvis-phantom-calibrated
@@ -23,7 +27,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
     options.add_argument("--offset", type=float, default=0.0, help="added to the scans: -1024 for CT as HU + 1024")
     options.add_argument("--part", default="validation", help="of split.json, to fit on (validation)")
     options.add_argument("--cohort-part", default="train", help="of split.json, the training cases (train)")
+    options.add_argument("--seen", type=int, default=0, metavar="N", help="training cases for the weights too (none)")
     options.add_argument("--leave-out", nargs="*", default=[], metavar="CASE", help="cases to leave out")
     options.add_argument("--config", type=Path, help="of the training; its unknown contours are left out")
     options.add_argument("--cases", type=int, metavar="N", help="fit on the first N cases only, to try it out")
@@ -80,27 +85,41 @@ def parser() -> argparse.ArgumentParser:
 
 
 def gather(
-    model: Model, cases: Sequence[str], data: Collection, cohort: Cohort, work: Path, device: str
+    model: Model, cases: Mapping[str, bool], data: Collection, cohort: Cohort, work: Path, device: str
 ) -> tuple[list[Row], float]:
-    """Run the model on the cases and measure: a row for each known structure that was found, and the temperature."""
+    """Run the model and measure: a row for each known structure that was found, and the temperature.
+
+    Args:
+        model: to be calibrated.
+        cases: by name whether the model was trained on it; the temperature is fitted to the others.
+        data, work, device: as for `run_case`.
+        cohort: of the training cases.
+    """
     names = [structure.name for structure in model.spec.structures]
     tables: list[NDArray[np.float64]] = []
     dice: dict[str, dict[str, float]] = {}
-    for number, case in enumerate(cases, start=1):
+    for number, (case, seen) in enumerate(cases.items(), start=1):
         run, truth, known = run_case(model, case, data, work, device=device), data.truth(case), data.known(case)
         dice[case] = {n: v for n, v in dice_of(run.labels, truth, data.values, names).items() if n in known}
-        tables.append(likelihoods(run.evidence, truth, data, case, names))
+        if not seen:
+            tables.append(likelihoods(run.evidence, truth, data, case, names))
         print(f"{number}/{len(cases)} {case}: {', '.join(f'{n} {v:.2f}' for n, v in dice[case].items())}", flush=True)
     temperature = best_temperature(tables)
     rows: list[Row] = []
-    for case in cases:
+    for case, seen in cases.items():
         evidence = run_case(model, case, data, work, device=device).evidence
         for label, name in enumerate(names, start=1):
             value = dice[case].get(name, float("nan"))
             found = structure_evidence(name, surroundings(evidence, label, temperature), evidence.grid, cohort)
             if found.features is not None and np.isfinite(value):
-                rows.append(Row(case, name, found.features, value))
+                rows.append(Row(case, name, found.features, value, seen))
     return rows, temperature
+
+
+def evenly(cases: Sequence[str], count: int) -> list[str]:
+    """So many of the cases, evenly chosen; all where there are not more."""
+    count = min(count, len(cases))
+    return [cases[i * len(cases) // count] for i in range(count)]
 
 
 def calibrate(options: argparse.Namespace) -> dict[str, Any]:
@@ -134,12 +153,18 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     if len(cases) < FEWEST_PATIENTS:
         raise InputError(f"There are {len(cases)} cases to fit on", f"give at least {FEWEST_PATIENTS}, better thirty")
     cohort = kept_cohort(split[options.cohort_part], data, model, options.work)
-    rows, temperature = gather(model, cases, data, cohort, options.work, options.device)
-    if len({row.case for row in rows}) < FEWEST_PATIENTS:
-        raise InputError(f"Contours of {len({row.case for row in rows})} cases were found", "give more cases")
-    table = figures(cross_validate(rows))
+    trained_on = [case for case in split[options.cohort_part] if case not in options.leave_out]
+    seen = evenly(trained_on, max(options.seen, 0))
+    whose = dict.fromkeys(seen, True) | dict.fromkeys(cases, False)
+    rows, temperature = gather(model, whose, data, cohort, options.work, options.device)
+    found = {row.case for row in rows if not row.seen}
+    if len(found) < FEWEST_PATIENTS:
+        raise InputError(f"Contours of {len(found)} cases were found", "give more cases")
+    table = figures(cross_validate(rows), [row for row in rows if row.seen])
     print(text(table, temperature), flush=True)
     fitted_on = f"{len(cases)} cases that the model was not trained on ({what})"
+    if seen:
+        fitted_on += f"; the weights of the features also on {len(seen)} cases that it was trained on"
     calibration = Calibration(temperature, fit_quality(rows), cohort, fitted_on)
     if options.output is not None:
         write(model, calibration, {"fitted_on": fitted_on, "temperature": temperature, **table}, options.output)

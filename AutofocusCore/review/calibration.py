@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from AutofocusCore.errors import ModelError
 from AutofocusCore.review.cohort import Cohort
@@ -15,7 +15,8 @@ from AutofocusCore.review.quality import QualityModel, StructureQuality
 if TYPE_CHECKING:
     from AutofocusCore.models import ModelSpec
 
-VERSION = 1
+VERSION = 2
+"""Version 1 flags contours by their estimate, version 2 by the lower end of its interval."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,15 @@ def _quality(values: Mapping[str, Any]) -> QualityModel | None:
         float(values["high"]),
         float(values["check_below"]),
         structures,
+        _check_by(values),
     )
+
+
+def _check_by(values: Mapping[str, Any]) -> Literal["low", "dice"]:
+    by = values.get("check_by", "dice")
+    if by not in ("low", "dice"):
+        raise ValueError(f"contours are flagged by {by!r}")
+    return "low" if by == "low" else "dice"
 
 
 def _structure(own: Mapping[str, Any]) -> StructureQuality:

@@ -4,12 +4,16 @@ A linear model on the logit of Dice. Each feature is standardised by its mean an
 structure has its own weights (regularised towards common ones, so that a few dozen patients are enough), its own level
 and its own standard deviation of the residuals. The interval's ends are quantiles of these residuals, from
 leave-one-out cross-validation over the patients.
+
+Contours are flagged by the lower end of the interval, not by the estimate: of two with the same estimate, the one that
+is known less well may be the worse.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 
@@ -56,8 +60,9 @@ class QualityModel:
     Attributes:
         features: names of the features, which must be those of this version.
         low, high: ends of the interval, in units of a structure's remainder.
-        check_below: contours with an estimate below this are the quarter to check first.
+        check_below: contours whose `check_by` is below this are the quarter to check first.
         structures: by name.
+        check_by: "low", the lower end of the interval; "dice", the estimate, in calibrations of version 1.
     """
 
     features: tuple[str, ...]
@@ -65,6 +70,7 @@ class QualityModel:
     high: float
     check_below: float
     structures: dict[str, StructureQuality] = field(default_factory=dict)
+    check_by: Literal["low", "dice"] = "low"
 
     def estimate(self, name: str, features: Sequence[float] | None) -> Estimate | None:
         """The estimate of a structure; None where it is empty or the model was not calibrated for it."""
@@ -72,9 +78,9 @@ class QualityModel:
         if own is None or features is None:
             return None
         middle = self.centre(own, features)
-        low, high = middle + self.low * own.remainder, middle + self.high * own.remainder
-        dice = _share(middle)
-        return Estimate(round(dice, 3), round(_share(low), 3), round(_share(high), 3), dice < self.check_below)
+        dice, low, high = (_share(middle + off * own.remainder) for off in (0.0, self.low, self.high))
+        check = (low if self.check_by == "low" else dice) < self.check_below
+        return Estimate(round(dice, 3), round(low, 3), round(high, 3), check)
 
     def centre(self, own: StructureQuality, features: Sequence[float]) -> float:
         """The estimated logit of Dice."""

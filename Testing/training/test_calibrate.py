@@ -8,6 +8,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.review.features import FEATURES
+from Training.calibrate import evenly
 from Training.calibrating.cases import Collection
 from Training.calibrating.figures import caught, figures, rank_correlation
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
@@ -40,6 +41,48 @@ def test_no_row_is_estimated_by_a_model_that_saw_its_patient() -> None:
     own = {row.case: model for row, model in with_ if row.case == "strange"}
     assert own["strange"] == fit_quality(rows)
     assert len(with_) == len(without) + 2
+
+
+def test_seen_cases_sharpen_the_weights_and_leave_the_level_to_the_others() -> None:
+    unseen = cohort_of(0.8, patients=8)
+    better = [1 / (1 + (1 - row.dice) / row.dice * np.exp(-1.5)) for row in cohort_of(0.1, patients=80)]
+    seen = [
+        dataclasses.replace(row, case=f"seen {row.case}", dice=float(dice), seen=True)
+        for row, dice in zip(cohort_of(0.1, patients=80), better, strict=True)
+    ]
+    alone, helped = (fit_quality(rows).structures for rows in (unseen, [*unseen, *seen]))
+    for name, level in (("Easy", 2.0), ("Hard", 0.0)):
+        own = helped[name]
+        slopes = np.divide(own.weights, own.spread)
+        assert slopes[0] == pytest.approx(0.8, abs=0.2), "drawn towards 0 a little"
+        assert abs(slopes[0] - 0.8) < abs(alone[name].weights[0] / alone[name].spread[0] - 0.8)
+        assert np.abs(slopes[1:]).max() < 0.1
+        assert own.level == pytest.approx(level, abs=0.5), "not 1.5 above, where the seen cases are"
+        assert own.cases == 8
+
+
+def test_seen_cases_are_neither_left_out_nor_in_the_figures() -> None:
+    unseen = cohort_of(0.2, patients=8)
+    seen = [dataclasses.replace(row, case=f"seen {row.case}", seen=True) for row in unseen]
+    left_out = cross_validate([*unseen, *seen])
+    assert [row for row, _ in left_out] == unseen
+    table = figures(left_out, seen)
+    assert table["patients"] == 8
+    assert table["structures"][0]["mean Dice in training"] == table["structures"][0]["mean Dice"]
+    assert "mean Dice in training" not in figures(left_out)["structures"][0]
+
+
+def test_a_quarter_of_the_contours_is_flagged() -> None:
+    rows = cohort_of(0.2, patients=20)
+    model = fit_quality(rows)
+    estimates = [model.estimate(row.structure, row.features) for row in rows]
+    assert np.mean([one is not None and one.check for one in estimates]) == pytest.approx(0.25, abs=0.08)
+
+
+def test_some_of_the_training_cases_are_evenly_chosen() -> None:
+    assert evenly(list("abcdef"), 3) == ["a", "c", "e"]
+    assert evenly(list("abc"), 5) == ["a", "b", "c"]
+    assert evenly(list("abc"), 0) == []
 
 
 def test_of_the_worst_tenth_those_among_the_lowest_quarter_of_estimates_are_caught() -> None:

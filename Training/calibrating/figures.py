@@ -17,8 +17,13 @@ from Training.calibrating.fitting import CHECKED, Row
 WORST = 0.1
 
 
-def figures(left_out: Sequence[tuple[Row, QualityModel]]) -> dict[str, Any]:
-    """The table of a calibration, for JSON and the model card."""
+def figures(left_out: Sequence[tuple[Row, QualityModel]], seen: Sequence[Row] = ()) -> dict[str, Any]:
+    """The table of a calibration, for JSON and the model card.
+
+    Args:
+        left_out: rows of the unseen cases, each with a model that was fitted without its patient.
+        seen: rows of the cases that the model was trained on, of which the table has the mean Dice.
+    """
     rows, estimates, told = [], [], []
     for row, model in left_out:
         estimate = model.estimate(row.structure, row.features)
@@ -27,7 +32,7 @@ def figures(left_out: Sequence[tuple[Row, QualityModel]]) -> dict[str, Any]:
             estimates.append(estimate)
             told.append(model.told(model.structures[row.structure], row.features or ()))
     true, found = np.array([row.dice for row in rows]), np.array([one.dice for one in estimates])
-    lean = np.array(told)
+    lean, low = np.array(told), np.array([one.low for one in estimates])
     held = np.array([one.low <= row.dice <= one.high for row, one in zip(rows, estimates, strict=True)])
     table = []
     for name in dict.fromkeys(row.structure for row in rows):
@@ -37,6 +42,7 @@ def figures(left_out: Sequence[tuple[Row, QualityModel]]) -> dict[str, Any]:
                 "structure": name,
                 "cases": int(own.sum()),
                 "mean Dice": round(float(true[own].mean()), 3),
+                **_trained_on([row.dice for row in seen if row.structure == name]),
                 "mean error": round(float(np.abs(true[own] - found[own]).mean()), 3),
                 "rank correlation": round(rank_correlation(true[own], lean[own]), 2),
                 "in the interval": round(float(held[own].mean()), 2),
@@ -51,16 +57,25 @@ def figures(left_out: Sequence[tuple[Row, QualityModel]]) -> dict[str, Any]:
         "contours": len(rows),
         "rank_correlation_of_all": round(rank_correlation(true, found), 2),
         "mean_error_of_the_estimate": round(float(np.abs(true - found).mean()), 3),
-        "worst_tenth_among_the_flagged_quarter": round(caught(true, found), 2),
+        "worst_tenth_among_the_flagged_quarter": round(caught(true, low), 2),
         "in_the_interval": round(float(held.mean()), 2),
         "structures": table,
     }
 
 
-def caught(true: np.ndarray, found: np.ndarray) -> float:
-    """Of the tenth of contours with the lowest Dice the share that is among the quarter with the lowest estimates."""
+def _trained_on(dice: Sequence[float]) -> dict[str, float]:
+    return {"mean Dice in training": round(float(np.mean(dice)), 3)} if dice else {}
+
+
+def caught(true: np.ndarray, low: np.ndarray) -> float:
+    """Of the tenth of contours with the lowest Dice the share that is among the quarter with the lowest intervals.
+
+    Args:
+        true: Dice.
+        low: lower ends of the intervals, by which contours are flagged.
+    """
     worst = np.argsort(true, kind="stable")[: max(1, round(WORST * len(true)))]
-    flagged = set(np.argsort(found, kind="stable")[: round(CHECKED * len(found))].tolist())
+    flagged = set(np.argsort(low, kind="stable")[: round(CHECKED * len(low))].tolist())
     return sum(int(i) in flagged for i in worst) / len(worst)
 
 

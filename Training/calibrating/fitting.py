@@ -2,6 +2,10 @@
 
 In the cross-validation nothing is fitted to the left-out patient: neither weights, nor the interval's ends, which come
 from an inner cross-validation, nor the threshold.
+
+Cases that the model was trained on may help with the weights: there are many more of them, and what makes one contour
+better than another is much the same in both. The Dice of these cases is too good, so each structure has a level of its
+own for them, which is not kept; levels, the interval's ends and the threshold come from the other cases alone.
 """
 
 from __future__ import annotations
@@ -34,12 +38,13 @@ IQR_TO_SD, MAD_TO_SD = 1.349, 1.4826
 
 @dataclass(frozen=True)
 class Row:
-    """One structure of one patient: features of the result, and its true Dice."""
+    """One structure of one patient: features of the result, its true Dice, and whether the model was trained on it."""
 
     case: str
     structure: str
     features: tuple[float, ...]
     dice: float
+    seen: bool = False
 
 
 def fit_quality(rows: Sequence[Row]) -> QualityModel:
@@ -48,49 +53,63 @@ def fit_quality(rows: Sequence[Row]) -> QualityModel:
 
 
 def cross_validate(rows: Sequence[Row]) -> list[tuple[Row, QualityModel]]:
-    """Each row with a model that was fitted without its patient."""
+    """Each row of an unseen case with a model that was fitted without its patient."""
     found = []
-    for case in dict.fromkeys(row.case for row in rows):
+    for case in _unseen(rows):
         model = fit_quality([row for row in rows if row.case != case])
         found += [(row, model) for row in rows if row.case == case]
     return found
 
 
+def _unseen(rows: Sequence[Row]) -> list[str]:
+    """The cases that the model was not trained on."""
+    return list(dict.fromkeys(row.case for row in rows if not row.seen))
+
+
 def _fit(rows: Sequence[Row]) -> QualityModel:
-    """Weights w + wₛ and a shift of level of each structure s, by ridge regression with Huber's weights."""
+    """Weights w + wₛ and a shift of level of each structure s, by ridge regression with Huber's weights.
+
+    Seen and unseen cases of a structure are two groups with the same weights, each with a level of its own.
+    """
     names = [name for name in dict.fromkeys(row.structure for row in rows) if _count(rows, name) >= FEWEST]
-    count, blocks, targets, about = len(FEATURES), [], [], {}
+    groups = [(name, seen) for name in names for seen in (False, True)]
+    count = len(FEATURES)
+    blocks, targets, about, levels = [], [], {}, {}
     for number, name in enumerate(names):
-        own = [row for row in rows if row.structure == name]
-        features = np.array([row.features for row in own])
-        dice = np.array([logit(row.dice) for row in own])
-        mean, spread, level = np.median(features, axis=0), _spread(features), float(np.median(dice))
-        scaled = np.clip((features - mean) / spread, -LIMIT, LIMIT)
-        block = np.zeros((len(own), count * (1 + len(names)) + len(names)))
-        block[:, :count] = block[:, count * (1 + number) : count * (2 + number)] = scaled
-        block[:, count * (1 + len(names)) + number] = 1
-        blocks.append(block)
-        targets.append(dice - level)
-        about[name] = (len(own), mean, spread, level)
+        features = np.array([row.features for row in rows if row.structure == name])
+        mean, spread = np.median(features, axis=0), _spread(features)
+        about[name] = (_count(rows, name), mean, spread)
+        for seen in (False, True):
+            own = [row for row in rows if (row.structure, row.seen) == (name, seen)]
+            if not own:
+                continue
+            dice = np.array([logit(row.dice) for row in own])
+            levels[name, seen] = float(np.median(dice))
+            scaled = np.clip((np.array([row.features for row in own]) - mean) / spread, -LIMIT, LIMIT)
+            block = np.zeros((len(own), count * (1 + len(names)) + len(groups)))
+            block[:, :count] = block[:, count * (1 + number) : count * (2 + number)] = scaled
+            block[:, count * (1 + len(names)) + groups.index((name, seen))] = 1
+            blocks.append(block)
+            targets.append(dice - levels[name, seen])
     penalties = np.concatenate(
         [
             np.full(count, COMMON_PENALTY),
             np.full(count * len(names), OWN_PENALTY),
-            np.full(len(names), LEVEL_PENALTY),
+            np.full(len(groups), LEVEL_PENALTY),
         ]
     )
     solved = _ridge(np.concatenate(blocks), np.concatenate(targets), penalties)
-    common, own_weights = solved[:count], solved[count : count * (1 + len(names))].reshape(len(names), count)
+    common, own_weights, shifts = np.split(solved, [count, count * (1 + len(names))])
     structures = {
         name: StructureQuality(
-            about[name][0],
-            _tuple(about[name][1]),
-            _tuple(about[name][2]),
-            _tuple(common + own_weights[number]),
-            round(about[name][3] + float(solved[count * (1 + len(names)) + number]), 4),
+            cases,
+            _tuple(mean),
+            _tuple(spread),
+            _tuple(common + own_weights.reshape(len(names), count)[number]),
+            round(levels[name, False] + float(shifts[groups.index((name, False))]), 4),
             1.0,
         )
-        for number, name in enumerate(names)
+        for number, (name, (cases, mean, spread)) in enumerate(about.items())
     }
     return QualityModel(FEATURES, 0.0, 0.0, 0.0, structures)
 
@@ -107,7 +126,7 @@ def _ridge(x: Floats, y: Floats, penalties: Floats) -> Floats:
 
 
 def _count(rows: Sequence[Row], name: str) -> int:
-    return sum(row.structure == name for row in rows)
+    return sum(row.structure == name and not row.seen for row in rows)
 
 
 def _spread(features: Floats) -> Floats:
@@ -117,9 +136,9 @@ def _spread(features: Floats) -> Floats:
 
 
 def _left_out(rows: Sequence[Row]) -> Floats:
-    """The estimated logit of each row's Dice without its patient; NaN where its structure has too few cases."""
+    """The estimated logit of each unseen row's Dice without its patient; NaN where its structure has too few cases."""
     estimates = np.full(len(rows), np.nan)
-    for case in dict.fromkeys(row.case for row in rows):
+    for case in _unseen(rows):
         model = _fit([row for row in rows if row.case != case])
         for i, row in enumerate(rows):
             if row.case == case and row.structure in model.structures:
@@ -140,8 +159,12 @@ def _with_intervals(model: QualityModel, rows: Sequence[Row], left_out: Floats) 
         scaled += (mine / remainder).tolist()
     tail = (1 - COVERAGE) / 2
     low, high = np.quantile(scaled, (tail, 1 - tail))
-    shares = 1 / (1 + np.exp(-left_out[np.isfinite(left_out)]))
-    check = float(np.quantile(shares, CHECKED))
+    ends = [
+        estimate + low * structures[row.structure].remainder
+        for row, estimate in zip(rows, left_out, strict=True)
+        if np.isfinite(estimate)
+    ]
+    check = float(np.quantile(1 / (1 + np.exp(-np.asarray(ends))), CHECKED))
     return QualityModel(model.features, round(low, 4), round(high, 4), round(check, 4), structures)
 
 

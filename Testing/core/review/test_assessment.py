@@ -69,6 +69,35 @@ def test_an_estimate_lies_in_its_interval_and_structures_that_were_not_calibrate
     assert estimates["Far ball"] is None
 
 
+def test_of_two_contours_with_the_same_estimate_that_with_the_wider_interval_is_flagged() -> None:
+    unsure = dataclasses.replace(OWN, remainder=1.0)
+    both = dataclasses.replace(QUALITY, check_below=0.6, structures={"Sure": OWN, "Unsure": unsure})
+    sure, other = (both.estimate(name, (0.0,) * len(FEATURES)) for name in ("Sure", "Unsure"))
+    assert sure is not None
+    assert other is not None
+    assert sure.dice == other.dice
+    assert (sure.check, other.check) == (False, True)
+
+
+def test_a_calibration_of_version_1_flags_contours_by_their_estimate_as_before() -> None:
+    new = Calibration(1.0, dataclasses.replace(QUALITY, check_below=0.8)).to_dict()
+    assert new["version"] == 2
+    old = json.loads(json.dumps({**new, "version": 1}))
+    del old["quality"]["check_by"]
+    middle = (0.0,) * len(FEATURES)
+    flagged = []
+    for values in (new, old):
+        quality = Calibration.from_dict(values).quality
+        assert quality is not None
+        estimate = quality.estimate("Ball", middle)
+        assert estimate is not None
+        assert estimate.low < 0.8 < estimate.dice
+        flagged.append(estimate.check)
+    assert flagged == [True, False]
+    with pytest.raises(ModelError, match="flagged by 'name'"):
+        Calibration.from_dict({**new, "quality": {**new["quality"], "check_by": "name"}})
+
+
 def test_a_familiar_scan_gives_no_warning(evidence: Evidence) -> None:
     assert assess(evidence, NAMES, Calibration(1.0, QUALITY, COHORT), ["CT"]).warnings == ()
 
@@ -233,7 +262,7 @@ def test_a_calibration_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"version": 2}, {"temperature": 0}, {"temperature": "warm"}, {"quality": {"features": 1}}, {"cohort": 3}]
+    "wrong", [{"version": 3}, {"temperature": 0}, {"temperature": "warm"}, {"quality": {"features": 1}}, {"cohort": 3}]
 )
 def test_a_damaged_or_newer_calibration_is_refused(wrong: dict) -> None:
     with pytest.raises(ModelError, match="calibration"):
