@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from AutofocusCore.images import Grid
 from AutofocusCore.review.features import FEATURES
 from Training.calibrate import evenly
-from Training.calibrating.cases import Collection
+from Training.calibrating.cases import Collection, truth_on
 from Training.calibrating.figures import caught, figures, rank_correlation
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 
@@ -109,6 +110,16 @@ def test_contours_that_the_training_did_not_use_are_unknown_to_the_calibration(t
     )  # fmt: skip
     assert found.known("a") == []
     assert found.known("b") == ["Small"]
+
+
+def test_a_reference_contour_keeps_its_volume_on_a_coarser_grid() -> None:
+    z, y, x = np.ogrid[:24, :24, :24]
+    ball = ((z - 11.7) ** 2 + (y - 11.2) ** 2 + (x - 12.4) ** 2 <= 36).astype(np.uint8)
+    truth = sitk.GetImageFromArray(ball * 3)
+    coarse = Grid((10, 10, 10), (2.4, 2.4, 2.4), (0.3, 0.7, 0.1), (1, 0, 0, 0, 1, 0, 0, 0, 1))
+    found = truth_on(coarse, truth)
+    assert set(np.unique(found)) == {0, 3}
+    assert (found == 3).sum() * coarse.voxel_mm3 == pytest.approx(ball.sum(), rel=0.05)
 
 
 def test_a_gross_error_of_a_reference_contour_hardly_moves_the_fit() -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.evidence import Evidence, evidence_of
-from AutofocusCore.images.resampling import sample
+from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import Model
 from Training.configuration.config import Config
@@ -168,8 +168,8 @@ def _grid(found: Any, name: str) -> Grid:
 
 
 def truth_on(grid: Grid, truth: sitk.Image) -> NDArray[np.uint8]:
-    """A label map's values at the voxels of a grid."""
-    return sample(truth, grid, 0.0, nearest=True).astype(np.uint8)
+    """A label map's values at the voxels of a grid: the largest share of each voxel, as the model was trained."""
+    return sample_labels(truth, grid)
 
 
 def dice_of(
