@@ -9,6 +9,7 @@ versions of Python. The extension for 3D Slicer builds the same files by Autofoc
 
 from __future__ import annotations
 
+import os
 import platform
 import sys
 from pathlib import Path
@@ -29,6 +30,9 @@ X86_FLAGS = {  # of GCC and Clang; MSVC's are below, and other processors need n
 }
 MSVC_FLAGS = {"kernel_avx2": ["/arch:AVX2"], "kernel_avx512": ["/arch:AVX512"], "kernel_avx512bf16": ["/arch:AVX512"]}
 
+UNALIGNED = "-Wa,-muse-unaligned-vector-move"
+"""Of GCC for Windows, which keeps vectors on the stack as if that were aligned to 32 bytes there (its bug 54412)."""
+
 
 def flags(source: str, compiler: str) -> list[str]:
     """The compiler's options for one source file."""
@@ -36,6 +40,8 @@ def flags(source: str, compiler: str) -> list[str]:
     if compiler == "msvc":
         return ["/O2", "/std:c11", *(MSVC_FLAGS.get(name, []) if platform.machine() == "AMD64" else [])]
     common = ["-O3", "-g0", "-std=c11", "-fPIC", "-fvisibility=hidden"]
+    if compiler == "mingw32" and "clang" not in os.environ.get("CC", "gcc"):
+        common.append(UNALIGNED)
     if sys.platform == "darwin":  # the compiler may build for two processors at once
         return common + [part for flag in X86_FLAGS.get(name, []) for part in ("-Xarch_x86_64", flag)]
     return common + (X86_FLAGS.get(name, []) if platform.machine() in ("x86_64", "AMD64", "i686") else [])
@@ -63,7 +69,8 @@ class BuildKernel(build_ext):
             target = Path(self.get_ext_fullpath(ext.name))
             target.parent.mkdir(parents=True, exist_ok=True)
             aside = target.with_name(f"new{target.name}")
-            self.compiler.link_shared_object(objects, str(aside), target_lang="c")
+            # Without a list of exports, MSVC's import library would lie beside the sources and get into the wheel.
+            self.compiler.link_shared_object(objects, str(aside), export_symbols=[], target_lang="c")
             aside.replace(target)
         except Exception as error:
             self.warn(
