@@ -22,8 +22,12 @@ READ_SCANS = ("segment", "batch", "convert", "compare")
 SIGNED_VALUES = ("--roi",)  # values of these may begin with a minus sign, which argparse would take for an option
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """The parser of the whole command line; each command is a module with `add_parser` and `run`."""
+def build_parser(argv: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser of a command line. Each command is a module with `add_parser` and `run`.
+
+    Args:
+        argv: the words to parse. If they begin with a command, only its module is loaded; else all are, for the help.
+    """
     parser = argparse.ArgumentParser(
         prog="autofocus",
         description="Segment 3-D medical images with autofocus networks, and see what they attended to. "
@@ -33,7 +37,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"autofocus {__version__}")
     parser.add_argument("--debug", action="store_true", help="show the traceback of an error (may stand anywhere)")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    for name in COMMANDS:
+    for name in argv[:1] if argv and argv[0] in COMMANDS else COMMANDS:
         import_module(f"AutofocusCore.cli.{name}").add_parser(commands)
     return parser
 
@@ -46,7 +50,8 @@ def run(argv: Sequence[str], signals: Signals) -> int:
         _replace_what_cannot_be_shown(getattr(sys, name))
     debug = "--debug" in argv or bool(os.environ.get("AUTOFOCUS_DEBUG"))
     try:
-        args = build_parser().parse_args(_join_signed([word for word in argv if word != "--debug"]))
+        words = _join_signed([word for word in argv if word != "--debug"])
+        args = build_parser(words).parse_args(words)
         with private_temporary_files() if args.command in READ_SCANS else contextlib.nullcontext():
             status = int(import_module(f"AutofocusCore.cli.{args.command}").run(args, signals))
         signals.close()
