@@ -17,6 +17,18 @@ from AutofocusCore.errors import SettingError
 from Training.configuration.augmentation import SPATIAL, Augmentation
 
 
+def rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The 3×3 matrix of rotations about axis 0, then 1, then 2, by three angles in radians."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        turn = np.eye(3)
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
+    return matrix
+
+
 def random_map(augmentation: Augmentation, rng: np.random.Generator) -> tuple[NDArray[np.float64], bool]:
     """A 3×3 matrix (z, y, x) from offsets in the segment to offsets in the case: rotation, scaling, flips.
 
@@ -28,13 +40,7 @@ def random_map(augmentation: Augmentation, rng: np.random.Generator) -> tuple[ND
     changed = rng.random() < augmentation.probability
     flips = rng.random(3) < 0.5
     if changed:
-        for axis, angle in enumerate(angles):
-            turn = np.eye(3)
-            i, j = (axis + 1) % 3, (axis + 2) % 3
-            turn[i, i] = turn[j, j] = np.cos(angle)
-            turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-            matrix = turn @ matrix
-        matrix = matrix @ np.diag(scales)
+        matrix = rotation(angles) @ np.diag(scales)
     flipped = [axis in augmentation.flip and bool(flips[axis]) for axis in range(3)]
     return matrix @ np.diag([-1.0 if one else 1.0 for one in flipped]), flipped[2]
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.nn.functional import grid_sample
 
 from Training.configuration.augmentation import Augmentation
+from Training.loop.augmenting import rotation
 
 KNOT_MM = 40.0
 """Approximate distance of the control points of a displacement."""
@@ -75,14 +76,8 @@ def random_warp(
     bent = rng.random() < 0.5
     matrix, knots = np.eye(3), None
     if changed:
-        for axis, angle in enumerate(angles):
-            turn = np.eye(3)
-            i, j = (axis + 1) % 3, (axis + 2) % 3
-            turn[i, i] = turn[j, j] = np.cos(angle)
-            turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-            matrix = turn @ matrix
         size = np.array(spacing)
-        matrix = (matrix @ np.diag(scales)) * size[None, :] / size[:, None]
+        matrix = (rotation(angles) @ np.diag(scales)) * size[None, :] / size[:, None]
         if augmentation.elastic and bent:
             counts = [max(2, round(n * s / KNOT_MM) + 1) + 2 for n, s in zip(shape, spacing, strict=True)]
             level = augmentation.elastic / size
