@@ -23,9 +23,11 @@ VERSION = $(shell sed -n 's/^__version__ = "\(.*\)"/\1/p' AutofocusCore/_version
 PIP := $(VENV_PYTHON) -m pip --disable-pip-version-check
 
 export INPUT MODEL OUTPUT TRUTH PYTHON
+# Where Python is told to keep no bytecode, each of the tests' processes would compile all sources again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-train bench-large bench-kernel screenshots latency soak table3 lint format drawing system clean
+.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-roi bench-train bench-large bench-kernel screenshots latency soak table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -60,6 +62,7 @@ check: lint ## check style and types, build the package and look into it
 	$(VENV_PYTHON) -m pytest -m wheel Testing/test_wheel.py
 
 coverage: venv drawing ## run the tests and print which lines none of them reaches
+	$(VENV_PYTHON) -m coverage erase  # also what killed processes of an earlier run left
 	$(VENV_PYTHON) -m pytest $(PARALLEL) --timeout 300 --cov --cov-report=term-missing $(TESTS)
 
 docs: venv ## build the documentation's pages into build/site
@@ -115,5 +118,5 @@ system: ## install, as root on Debian or Ubuntu, the libraries that draw without
 	@"$$PYTHON" -c 'import ctypes; [ctypes.CDLL(name) for name in ("libEGL.so.1", "libEGL_mesa.so.0")]' 2>/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends libegl1 libegl-mesa0 libgl1-mesa-dri; }
 
 clean: ## remove caches and builds; .venv, models and results stay
-	rm -rf build dist .pytest_cache .hypothesis .mypy_cache .ruff_cache ./*.egg-info
+	rm -rf build dist .coverage .coverage.* .pytest_cache .hypothesis .mypy_cache .ruff_cache ./*.egg-info
 	find . -path ./.venv -prune -o -type d -name __pycache__ -exec rm -rf {} +

@@ -11,11 +11,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 import pytest_timeout
-import SimpleITK as sitk
-import torch
 from hypothesis import settings
 
 from Testing import fork_server
@@ -25,6 +22,14 @@ ROOT = Path(__file__).resolve().parents[1]
 
 def pytest_configure(config: pytest.Config) -> None:
     """One thread in each process of `pytest -n`, otherwise at most four: the tests' volumes are too small for more."""
+    # The same examples in every run, and no time limit for one example, because test machines are often busy.
+    settings.register_profile("house", deadline=None, derandomize=True, database=None)
+    settings.load_profile("house")
+    if config.getoption("numprocesses", None) and "PYTEST_XDIST_WORKER" not in os.environ:
+        return  # this process only distributes the tests, and need not load the libraries
+    import SimpleITK as sitk
+    import torch
+
     threads = 1 if "PYTEST_XDIST_WORKER" in os.environ else min(4, torch.get_num_threads())
     torch.set_num_threads(threads)
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(threads)
@@ -34,9 +39,6 @@ def pytest_configure(config: pytest.Config) -> None:
     # loaded after Mesa's, the process crashes; loaded before, both work.
     with contextlib.suppress(ImportError):
         importlib.import_module("triton")
-    # The same examples in every run, and no time limit for one example, because test machines are often busy.
-    settings.register_profile("house", deadline=None, derandomize=True, database=None)
-    settings.load_profile("house")
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -106,6 +108,9 @@ def write_random_image(tmp_path: Path) -> ImageWriter:
         direction: tuple[float, ...] = (1, 0, 0, 0, 1, 0, 0, 0, 1),
         seed: int = 0,
     ) -> Path:
+        import numpy as np
+        import SimpleITK as sitk
+
         values = np.random.default_rng(seed).normal(100.0, 20.0, shape).astype(np.float32)
         image = sitk.GetImageFromArray(values)
         image.SetSpacing(spacing)

@@ -31,6 +31,8 @@ PRELOADED = (
     "AutofocusCore.segmentation", "AutofocusCore.inference", "AutofocusCore.jobs.run", "AutofocusCore.models",
     "AutofocusCore.batch.run",
 )  # fmt: skip
+TRAINING = ["Training.train", "torch._dynamo"]
+"""What a training run needs besides; PyTorch's optimizers load its compiler."""
 LARGEST_MESSAGE = 1 << 20
 
 

@@ -45,7 +45,9 @@ def _mean_dice(data: Path, names: list[str], precision: str, folder: Path) -> fl
     return float(np.mean([_dice(_read(found[name]), _read(truth / f"{name}.nii.gz")) for name in names]))
 
 
-def test_float32_and_bfloat16_differ_by_less_than_two_thousandths_in_dice(reference_data: Path, tmp_path: Path) -> None:
+def test_float32_and_bfloat16_differ_by_less_than_two_thousandths_in_dice(
+    reference_data: Path, tmp_path: Path, forked_workers: None
+) -> None:
     names = _validation_cases(reference_data)[::20]
     exact, rounded = (_mean_dice(reference_data, names, p, tmp_path) for p in ("float32", "bfloat16"))
     assert abs(exact - rounded) < 0.002

@@ -84,7 +84,7 @@ def by_forks(arguments: list[str]) -> None:
     shared = {**os.environ, "PYTHONPATH": str(ROOT), **shared}
     command = [sys.executable, "-m", "Training.train", *arguments]
     environments = [{**shared, "RANK": rank, "LOCAL_RANK": rank} for rank in "01"]
-    options = {"cwd": ROOT, "preload": ["Training.train"]}
+    options = {"cwd": ROOT, "preload": fork_server.TRAINING}
     processes = [fork_server.start(command, env=environment, **options) for environment in environments]
     assert [process.wait() for process in processes] == [0, 0]
 

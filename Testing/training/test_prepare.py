@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
+from Testing import fork_server
 from Training.prepare import main
 from Training.preparing.data_list import read_data_list
 
@@ -190,7 +191,8 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Pa
     assert main(["folder", str(source), str(whole), *options]) == 0
 
     command = [sys.executable, "-m", "Training.prepare", "folder", str(source), str(killed), *options]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = fork_server.start(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
     deadline = time.monotonic() + 60
 
     def finished() -> set[str]:
@@ -238,9 +240,8 @@ def test_several_processes_make_the_same_files_as_one(source: Path, tmp_path: Pa
 
 
 def test_the_script_starts_as_a_module_too() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "Training.prepare", "--help"], cwd=ROOT, capture_output=True, encoding="utf-8"
-    )
+    command = [sys.executable, "-m", "Training.prepare", "--help"]
+    done = fork_server.run(command, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
     assert done.returncode == 0, done.stderr
     for name in ("brats2015", "brats", "decathlon", "dicom", "folder"):
         assert name in done.stdout

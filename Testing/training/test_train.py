@@ -97,7 +97,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = fork_server.start(
-        command(config_file, killed), cwd=ROOT, stdout=subprocess.DEVNULL, env=environment, preload=["Training.train"]
+        command(config_file, killed), cwd=ROOT, stdout=subprocess.DEVNULL, env=environment, preload=fork_server.TRAINING
     )
     deadline = time.monotonic() + 120
     while not (killed / "checkpoint.pt").exists() and time.monotonic() < deadline:
