@@ -56,6 +56,7 @@ from Training.configuration.config import load_config
 from Training.configuration.shared_options import add_device, add_threads, parse, run_script
 from Training.configuration.split_file import read_split
 from Training.loop.data import FIRST_CALIBRATION_PHANTOM, FIRST_WATCHED_PHANTOM, LEFT_OUT
+from Training.loop.statistics import evenly
 
 LICENCE = "LICENSE"
 FEWEST_PATIENTS = 8
@@ -114,12 +115,6 @@ def gather(
             if found.features is not None and np.isfinite(value):
                 rows.append(Row(case, name, found.features, value, seen))
     return rows, temperature
-
-
-def evenly(cases: Sequence[str], count: int) -> list[str]:
-    """So many of the cases, evenly chosen; all where there are not more."""
-    count = min(count, len(cases))
-    return [cases[i * len(cases) // count] for i in range(count)]
 
 
 def calibrate(options: argparse.Namespace) -> dict[str, Any]:

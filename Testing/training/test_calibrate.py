@@ -8,11 +8,12 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.images import Grid
+from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.review.features import FEATURES
-from Training.calibrate import evenly
-from Training.calibrating.cases import Collection, truth_on
+from Training.calibrating.cases import Collection
 from Training.calibrating.figures import caught, figures, rank_correlation
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
+from Training.loop.statistics import evenly
 
 
 def cohort_of(noise: float, patients: int = 14) -> list[Row]:
@@ -117,7 +118,7 @@ def test_a_reference_contour_keeps_its_volume_on_a_coarser_grid() -> None:
     ball = ((z - 11.7) ** 2 + (y - 11.2) ** 2 + (x - 12.4) ** 2 <= 36).astype(np.uint8)
     truth = sitk.GetImageFromArray(ball * 3)
     coarse = Grid((10, 10, 10), (2.4, 2.4, 2.4), (0.3, 0.7, 0.1), (1, 0, 0, 0, 1, 0, 0, 0, 1))
-    found = truth_on(coarse, truth)
+    found = sample_labels(truth, coarse)
     assert set(np.unique(found)) == {0, 3}
     assert (found == 3).sum() * coarse.voxel_mm3 == pytest.approx(ball.sum(), rel=0.05)
 

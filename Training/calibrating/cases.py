@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.evidence import Evidence, evidence_of
-from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import Model
 from Training.configuration.config import Config
@@ -165,11 +164,6 @@ GRID_PARTS = ("size", "spacing", "origin", "direction")
 
 def _grid(found: Any, name: str) -> Grid:
     return Grid(*(tuple(found[f"{name}_{part}"].tolist()) for part in GRID_PARTS))
-
-
-def truth_on(grid: Grid, truth: sitk.Image) -> NDArray[np.uint8]:
-    """A label map's values at the voxels of a grid: the largest share of each voxel, as the model was trained."""
-    return sample_labels(truth, grid)
 
 
 def dice_of(

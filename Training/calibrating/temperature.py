@@ -9,8 +9,9 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.images.evidence import Evidence
+from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.review.probabilities import calibrated
-from Training.calibrating.cases import Collection, truth_on
+from Training.calibrating.cases import Collection
 
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0)
 EVERY = 3
@@ -25,7 +26,7 @@ def likelihoods(
     A structure that was not contoured is unknown and may be anywhere outside the contours, so its probability is
     added to that of the background.
     """
-    on_grid = truth_on(evidence.grid, truth).ravel()[::EVERY]
+    on_grid = sample_labels(truth, evidence.grid).ravel()[::EVERY]
     known = data.known(case)
     target = np.zeros(on_grid.shape, dtype=np.int64)
     for index, name in enumerate(names, start=1):
