@@ -129,6 +129,8 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         raise SettingError(f"The model {model.spec.name} takes several images", "calibrate a model of one image")
     names = [structure.name for structure in model.spec.structures]
     what = f"{options.part} of {options.data.name}" if options.data else "phantoms of seeds of their own"
+    if options.seen < 0:
+        raise InputError(f"--seen is {options.seen}", "give a number of training cases, or 0 for none")
     if options.phantoms is not None:
         check_phantoms(names, options.phantoms)
         options.data = phantom_folder(options.work / "phantoms", options.phantoms)
@@ -149,7 +151,7 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
         raise InputError(f"There are {len(cases)} cases to fit on", f"give at least {FEWEST_PATIENTS}, better thirty")
     cohort = kept_cohort(split[options.cohort_part], data, model, options.work)
     trained_on = [case for case in split[options.cohort_part] if case not in options.leave_out]
-    seen = evenly(trained_on, max(options.seen, 0))
+    seen = evenly(trained_on, options.seen)
     whose = dict.fromkeys(seen, True) | dict.fromkeys(cases, False)
     rows, temperature = gather(model, whose, data, cohort, options.work, options.device)
     found = {row.case for row in rows if not row.seen}

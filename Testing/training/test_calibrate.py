@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.review.features import FEATURES
+from Training.calibrate import calibrate, parser
 from Training.calibrating.cases import Collection
 from Training.calibrating.figures import caught, figures, rank_correlation
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
@@ -79,6 +81,11 @@ def test_a_quarter_of_the_contours_is_flagged() -> None:
     model = fit_quality(rows)
     estimates = [model.estimate(row.structure, row.features) for row in rows]
     assert np.mean([one is not None and one.check for one in estimates]) == pytest.approx(0.25, abs=0.08)
+
+
+def test_fewer_than_no_training_cases_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="--seen is -3; give a number of training cases, or 0 for none"):
+        calibrate(parser().parse_args(["hippocampus-mr", "--data", str(tmp_path), "--seen", "-3"]))
 
 
 def test_some_of_the_training_cases_are_evenly_chosen() -> None:

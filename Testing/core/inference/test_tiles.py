@@ -181,5 +181,5 @@ def test_what_such_a_network_cannot_do_is_said_in_one_sentence() -> None:
 
 @pytest.mark.parametrize(("options", "precision"), [(NARROW, "float32"), ({"encoder": "basic"}, "bfloat16")])
 def test_the_measured_peak_is_near_the_plan_and_not_far_above_it(options: dict[str, Any], precision: str) -> None:
-    result = peak_memory("scale-streams", (24, 32, 48), network=options, precision=precision, attention="all")
+    result = peak_memory("scale-streams", (30, 40, 60), network=options, precision=precision, attention="all")
     assert 0.6 * result["planned"] <= result["measured"] <= 1.15 * result["planned"]
