@@ -12,7 +12,7 @@ from AutofocusCore.kernels import ActiveVoxels
 from Training.configuration.config import load_config
 from Training.loop.baseline import DynUNetBaseline, network_of
 
-CONFIG = Path(__file__).resolve().parents[2] / "Training" / "configs" / "head-neck-ct-dynunet.toml"
+CONFIG = Path(__file__).resolve().parents[2] / "Training" / "configs" / "head-neck-ct" / "dynunet.toml"
 
 
 def test_rows_are_the_active_voxels_of_the_dense_answer_whatever_the_size_of_the_scan() -> None:
@@ -27,8 +27,8 @@ def test_rows_are_the_active_voxels_of_the_dense_answer_whatever_the_size_of_the
 
 
 def test_it_is_trained_as_the_model_that_it_is_compared_with() -> None:
-    config, ours = load_config(CONFIG), load_config(CONFIG.with_name("head-neck-ct.toml"))
-    assert (config.data, config.augmentation, config.run) == (ours.data, ours.augmentation, ours.run)
+    config, ours = load_config(CONFIG), load_config(CONFIG.with_name("afn-4.toml"))
+    assert (config.data, config.augmentation, config.run.loss) == (ours.data, ours.augmentation, ours.run.loss)
     counts = [sum(p.numel() for p in network_of(one).parameters()) for one in (config, ours)]
     assert 1 < counts[0] / counts[1] < 2
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,11 +18,16 @@ def test_a_table_whose_data_are_prepared_with_folds_goes_through_all_of_them() -
 
 def test_the_networks_on_real_ct_learn_from_the_same_scans_in_the_same_way() -> None:
     configs = [load_config(path) for path in experiments("head-neck-ct").values()]
-    shared = [(c.data, c.scans, c.augmentation, c.optimizer, c.run, c.model.structures) for c in configs]
+    ours = [c for c in configs if c.baseline is None]
+    shared = [(c.data, c.scans, c.augmentation, c.optimizer, c.run, c.model.structures) for c in ours]
     assert all(one == shared[0] for one in shared)
-    assert configs[0].run.steps == 8 * 170
-    names = [c.model.architecture["architecture"] for c in configs]
+    assert ours[0].run.steps == 8 * 170
+    names = [c.model.architecture["architecture"] for c in ours]
     assert names == ["basic", "afn-1", "afn-4", "afn-6", "aspp-c"]
+    (dynunet,) = (c for c in configs if c.baseline is not None)
+    first = ours[0]
+    assert (dynunet.data, dynunet.augmentation, dynunet.optimizer) == (first.data, first.augmentation, first.optimizer)
+    assert replace(dynunet.run, steps=first.run.steps) == first.run, "fewer steps, in the same hours"
 
 
 def test_folds_are_asked_only_of_a_configuration_that_names_one(balls_config: Path) -> None:
