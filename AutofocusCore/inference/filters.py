@@ -26,7 +26,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from AutofocusCore.inference.boxes import Box, Interval, Window, place, voxels, with_planes
+from AutofocusCore.inference.boxes import Box, Interval, Window, input_of, place, voxels, with_planes
 
 AnyWeights = TypeVar("AnyWeights", bound="Weights")
 Kernels = tuple[Tensor, Tensor, Tensor, Tensor]
@@ -76,19 +76,24 @@ class Filter(Weights):
         """Fill ``out`` (1, O, d, h, w) with the features of ``box``; voxels outside the window are zero."""
         for planes, features in self.parts(window, box):
             place(with_planes(box, planes), out, box).copy_(features)
+            del features
 
     def parts(self, window: Window, box: Box) -> Iterator[tuple[Interval, Tensor]]:
-        """The features of ``box`` in parts, in any order: the planes of a part, and its tensor (1, O, d, h, w)."""
+        """The features of ``box`` in parts, in any order: the planes of a part, and its tensor (1, O, d, h, w).
+
+        A loop over the parts deletes each at its end; otherwise it stays in memory while the next one is computed.
+        """
         (start, stop), rows, columns = box
         low, high = window.box[0]
         plane = voxels(with_planes(box, (0, 1)))
-        worth = self.minimal is not None and plane * min(self.rate, stop - start) >= FEWEST_VOXELS
-        if worth and low <= start - self.rate and stop + self.rate <= high:
+        if self._takes_two(box) and low <= start - self.rate and stop + self.rate <= high:
             at_once = max(1, CHUNK // plane)
             for first, count in pairs(start, stop, self.rate, at_once):
                 near, far = self._pair(window, with_planes(box, (first, first + count)))
                 yield (first, first + count), near
+                del near  # the next parts take its memory
                 yield (first + self.rate, first + self.rate + count), far
+                del far
             start, stop = unpaired(start, stop, self.rate)
         if start < stop:
             rest = (start, stop)
@@ -121,26 +126,40 @@ class Filter(Weights):
         difference = product(2)
         near = both + difference
         far = torch.sub(both, difference, out=both)
+        del difference
         torch.sub(inputs[0], inputs[2], out=inner)
         near += product(0)
         torch.sub(inputs[1], inputs[3], out=inner)
         far -= product(3)
         return near.permute(1, 0, 2, 3)[None], far.permute(1, 0, 2, 3)[None]
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        """Bytes of the largest part of ``box`` with its temporary tensors, at ``itemsize`` bytes a value."""
+    def workspace(self, held: Box, box: Box, itemsize: int) -> int:
+        """Bytes of temporary tensors, the largest part of ``box`` included, at ``itemsize`` bytes a value.
+
+        ``held``: the voxels of the window that is read.
+        """
         outputs, channels = self.weight.shape[:2]
         plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
-        plain = plane * self.most_planes(depth) * outputs
+        wide, copied = input_of(box, self.rate, held)
+        most = self.most_planes(box)
+        read, copied = (3, copied or self.rate > 1) if depth == 1 else (most + 2 * self.rate, copied)
+        plain = most * plane * outputs + copied * read * wide * channels
         if self.weight.device.type == "cpu" and not torch.backends.mkldnn.is_available():
             plain += voxels(box) * self.weight[0].numel()  # PyTorch copies the input once for each kernel tap
-        pairable = min(self.rate, depth - self.rate) if self.minimal is not None else 0
+        pairable = min(self.rate, depth - self.rate) if self._takes_two(box) else 0
         at_once = max(0, min(pairable, max(1, CHUNK // plane)))
-        return max(plain, at_once * plane * (channels + 4 * outputs)) * itemsize
+        return max(plain, at_once * (wide * channels + 3 * plane * outputs)) * itemsize
 
-    def most_planes(self, depth: int) -> int:
-        """Planes of the largest part of a box of ``depth`` planes."""
-        return depth if self.minimal is None else min(depth, self.rate)
+    def most_planes(self, box: Box) -> int:
+        """Planes of the largest part of a box."""
+        depth = box[0][1] - box[0][0]
+        return min(depth, self.rate) if self._takes_two(box) else depth
+
+    def _takes_two(self, box: Box) -> bool:
+        """Whether two planes at a time are worth it."""
+        (start, stop), *_ = box
+        plane = voxels(with_planes(box, (0, 1)))
+        return self.minimal is not None and plane * min(self.rate, stop - start) >= FEWEST_VOXELS
 
     def multiplications(self) -> int:
         """Multiplications for each voxel of a plain convolution."""

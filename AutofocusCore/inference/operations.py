@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from AutofocusCore.inference.boxes import Box, Window, place, shape_of, voxels, with_planes
+from AutofocusCore.inference.boxes import Box, Window, convolve, input_of, place, shape_of, voxels, with_planes
 from AutofocusCore.inference.filters import Filter, Weights
 
 Kind = TypeVar("Kind")
@@ -26,8 +26,11 @@ class Operation(Protocol):
         """Fill ``out`` (1, O, d, h, w) with the features of ``box``. Returns attention (1, K, d, h, w) or None."""
         ...
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        """Bytes of temporary tensors while ``box`` is computed, without ``out``, at ``itemsize`` bytes a value."""
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
+        """Bytes of temporary tensors while ``box`` is computed, without ``out``, at ``itemsize`` bytes a value.
+
+        ``held``: the voxels of the windows.
+        """
         ...
 
     def to(self: Kind, dtype: torch.dtype) -> Kind:
@@ -49,11 +52,14 @@ class Shortcut(Weights):
     def add_to(self, features: Tensor, window: Window, box: Box) -> None:
         source = window.crop(box)
         if self.weight is not None:
-            source = functional.conv3d(source, self.weight, self.bias)
+            source = convolve(source, self.weight, self.bias)
         features.narrow(1, 0, source.shape[1]).add_(source)
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        return 0 if self.weight is None else voxels(box) * self.weight.shape[0] * itemsize
+    def workspace(self, held: Box, box: Box, itemsize: int) -> int:
+        if self.weight is None:
+            return 0
+        outputs, channels = self.weight.shape[:2]
+        return voxels(box) * (outputs + channels * input_of(box, 0, held)[1]) * itemsize
 
 
 @dataclass(frozen=True)
@@ -68,8 +74,10 @@ class Convolution(Weights):
         self.filter(windows[0], box, out)
         _finish(out, windows, box, self.shortcut, self.relu)
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        return max(self.filter.workspace(box, itemsize), _shortcut_workspace(self.shortcut, box, itemsize))
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
+        return max(
+            self.filter.workspace(held[0], box, itemsize), _shortcut_workspace(self.shortcut, held, box, itemsize)
+        )
 
     def multiplications(self) -> int:
         return self.filter.multiplications() + _shortcut_multiplications(self.shortcut)
@@ -107,6 +115,7 @@ class Autofocus(Weights):
         for planes, hidden in self.hidden.parts(window, wide):
             scores = _project(hidden.relu_(), self.score_weight, self.score_bias)
             place(with_planes(wide, planes), attention, wide).copy_(scores.softmax(dim=1))
+            del hidden, scores
         return Window(attention, wide).crop(box)
 
     def blend(self, window: Window, box: Box, attention: Tensor, out: Tensor) -> None:
@@ -123,16 +132,19 @@ class Autofocus(Weights):
                     torch.mul(part, weight, out=target)
                 else:
                     target.addcmul_(part, weight)
+                del part, weight
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        plane, depth = voxels(with_planes(box, (0, 1))), box[0][1] - box[0][0]
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
+        plane = voxels(with_planes(box, (0, 1)))
         rounded = itemsize if itemsize < 4 else 0  # a copy of the weights in the features' precision
         attention = voxels(box) * len(self.branches) * (4 + rounded)
-        attending = self.hidden.workspace(box, itemsize + 4)
-        outputs = self.branches[0].weight.shape[0]
-        expanded = plane * max(branch.most_planes(depth) for branch in self.branches) * outputs * itemsize
-        blending = max(branch.workspace(box, itemsize) for branch in self.branches) + expanded
-        return max(attention + max(attending, blending), _shortcut_workspace(self.shortcut, box, itemsize))
+        outputs, hidden = self.score_weight.shape[:2]
+        scores = 4 * outputs + _projection_bytes(outputs, hidden, False, itemsize)
+        attending = self.hidden.workspace(held[0], box, itemsize) + plane * self.hidden.most_planes(box) * scores
+        most = max(branch.most_planes(box) for branch in self.branches)
+        expanded = plane * most * self.branches[0].weight.shape[0] * rounded
+        blending = max(branch.workspace(held[0], box, itemsize) for branch in self.branches) + expanded
+        return attention + max(attending, blending, _shortcut_workspace(self.shortcut, held, box, itemsize))
 
     def multiplications(self) -> int:
         branches = sum(branch.multiplications() for branch in self.branches)
@@ -151,8 +163,9 @@ class Classifier(Weights):
     def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
         out.copy_(_project(windows[0].crop(box), self.weight, self.bias))
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        return voxels(box) * 4 * (self.weight.shape[0] + self.weight.shape[1])
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
+        outputs, channels = self.weight.shape[:2]
+        return voxels(box) * _projection_bytes(outputs, channels, input_of(box, 0, held[0])[1], itemsize)
 
     def multiplications(self) -> int:
         return self.weight.numel()
@@ -174,10 +187,14 @@ class Pyramid(Weights):
             for planes, part in branch.parts(windows[0], box):
                 scores = _project(part.relu_(), classifier.weight, classifier.bias)
                 place(with_planes(box, planes), out, box).add_(scores)
+                del part, scores
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        branch = max(branch.workspace(box, itemsize) for branch in self.branches)
-        return branch + self.classifiers[0].workspace(box, itemsize)
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
+        plane = voxels(with_planes(box, (0, 1)))
+        outputs, channels = self.classifiers[0].weight.shape[:2]
+        most = max(branch.most_planes(box) for branch in self.branches)
+        scores = plane * most * _projection_bytes(outputs, channels, False, itemsize)
+        return max(branch.workspace(held[0], box, itemsize) for branch in self.branches) + scores
 
     def multiplications(self) -> int:
         convolutions = sum(branch.multiplications() for branch in self.branches)
@@ -196,7 +213,7 @@ class ScaledPReLU(Weights):
         features = torch.addcmul(self.shift, windows[0].crop(box), self.scale)
         out.copy_(functional.prelu(features, self.slope))
 
-    def workspace(self, box: Box, itemsize: int) -> int:
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
         return 2 * voxels(box) * self.slope.numel() * itemsize
 
     def multiplications(self) -> int:
@@ -221,7 +238,7 @@ class Repeat(Weights):
             features = features.index_select(axis, index)
         out.copy_(features)
 
-    def workspace(self, box: Box, itemsize: int) -> int:
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
         return 2 * voxels(box) * self.features.shape[1] * itemsize
 
     def multiplications(self) -> int:
@@ -239,11 +256,13 @@ class Perceptron(Weights):
     def __call__(self, windows: list[Window], box: Box, out: Tensor) -> None:
         features = torch.cat([window.crop(box) for window in windows], dim=1)
         for weight, bias in zip(self.weights, self.biases, strict=True):
-            features = functional.conv3d(features, weight, bias).relu_()
+            features = convolve(features, weight, bias).relu_()
         self.classifier([Window(features, box)], box, out)
 
-    def workspace(self, box: Box, itemsize: int) -> int:
-        return voxels(box) * itemsize * 2 * self.weights[0].shape[0] + self.classifier.workspace(box, itemsize)
+    def workspace(self, held: list[Box], box: Box, itemsize: int) -> int:
+        layers = max(weight.shape[0] + weight.shape[1] for weight in self.weights) * voxels(box) * itemsize
+        last = self.weights[-1].shape[0] * voxels(box) * itemsize
+        return max(layers, last + self.classifier.workspace([box], box, itemsize))
 
     def multiplications(self) -> int:
         return sum(weight.numel() for weight in self.weights) + self.classifier.weight.numel()
@@ -256,6 +275,11 @@ def _project(features: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.addmm(bias[:, None], weight.reshape(outputs, channels), voxels_last).view(1, -1, *features.shape[2:])
 
 
+def _projection_bytes(outputs: int, channels: int, copied: bool, itemsize: int) -> int:
+    """Bytes of temporary tensors for each voxel of :func:`_project`, its result included."""
+    return 4 * outputs + copied * channels * itemsize + (4 * channels if itemsize < 4 else 0)
+
+
 def _finish(features: Tensor, windows: list[Window], box: Box, shortcut: Shortcut | None, relu: bool) -> None:
     if shortcut is not None:
         shortcut.add_to(features, windows[1], box)
@@ -263,8 +287,8 @@ def _finish(features: Tensor, windows: list[Window], box: Box, shortcut: Shortcu
         features.relu_()
 
 
-def _shortcut_workspace(shortcut: Shortcut | None, box: Box, itemsize: int) -> int:
-    return 0 if shortcut is None else shortcut.workspace(box, itemsize)
+def _shortcut_workspace(shortcut: Shortcut | None, held: list[Box], box: Box, itemsize: int) -> int:
+    return 0 if shortcut is None else shortcut.workspace(held[1], box, itemsize)
 
 
 def _shortcut_multiplications(shortcut: Shortcut | None) -> int:

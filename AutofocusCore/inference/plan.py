@@ -1,8 +1,8 @@
 """The plan of a run, made from shapes before anything is computed: axis, slabs, memory.
 
-Peak memory of a run = results + sliding buffers + temporary tensors of the largest step + gaps that tensors of
-different sizes leave in the heap + a constant for the libraries. The sizes of buffers and tensors follow from the
-schedule, which the planner runs through without tensors; gaps and constant are measured values.
+Peak memory of a run = results + the most that sliding buffers and the temporary tensors of a step take together +
+gaps that tensors of different sizes leave in the heap + a constant for weights and libraries. The sizes of buffers and
+tensors follow from the schedule, which the planner runs through without tensors; gaps and constant are measured values.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from dataclasses import dataclass
 from AutofocusCore.errors import MemoryLimitError
 from AutofocusCore.inference.boxes import Box, shape_of, voxels, with_planes
 from AutofocusCore.inference.graph import BoxGraph
-from AutofocusCore.inference.schedule import Layout, lay_out, schedule
+from AutofocusCore.inference.schedule import Layout, Step, lay_out, schedule
 from AutofocusCore.inference.stages import INPUT
 from AutofocusCore.inference.stream import capacities
 
 # Slabs of 28, 56, 84 and 140 planes leave few planes without a partner at the paper's rates, see filters.pairs.
 SLABS = (256, 140, 84, 56, 28, 16, 8, 4, 2, 1)
 SLAB_VOXELS = 1_200_000  # thicker slabs take more memory and are hardly faster
-OVERHEAD = 24 * 2**20  # bytes that the convolution library uses for itself, for all shapes
-HEAP_GAPS = 96 * 2**20  # the most that is lost to gaps in the heap: larger blocks go back to the system at once
+OVERHEAD = 24 * 2**20  # bytes of the weights, of what libraries use for themselves, and of gaps in the heap
+GAPS_SHARE = 0.4  # of the temporary tensors of all autofocus layers, that is lost to further gaps
+MOST_GAPS = 64 * 2**20  # larger blocks of memory go back to the system at once
 SMALLEST_TILE = 8
 
 
@@ -131,18 +132,37 @@ def streamed_first(triple: tuple, axis: int) -> tuple:  # type: ignore[type-arg]
 
 
 def run_bytes(graph: BoxGraph, layout: Layout, slab: int, itemsize: int) -> int:
-    """Bytes of the buffers, of the temporary tensors of the largest step, and of gaps that earlier steps left."""
-    total = 0
-    for index, planes in capacities(graph, layout, slab).items():
-        channels = graph.in_channels if index == INPUT else graph.stages[index].channels
-        total += planes * voxels(with_planes(layout.boxes[index], (0, 1))) * channels * itemsize
-    temporary = max(
-        stage.operation.workspace(_slab_box(layout.boxes[index], slab), itemsize)
-        for index, stage in enumerate(graph.stages)
-    )
-    planes = layout.held[INPUT][1] - layout.held[INPUT][0]
-    rounds = max(1, math.ceil(planes / slab))
-    return total + temporary + min(3 * temporary, HEAP_GAPS) * (rounds - 1) // rounds
+    """The most that the buffers' planes and the temporary tensors of a step take together."""
+    last = len(graph.stages) - 1
+    room = capacities(graph, layout, slab)
+    channels = {index: stage.channels for index, stage in enumerate(graph.stages)} | {INPUT: graph.in_channels}
+    plane = {index: voxels(with_planes(layout.boxes[index], (0, 1))) * channels[index] * itemsize for index in room}
+    filled = dict.fromkeys(room, 0)
+    workspaces: dict[tuple[int, int], int] = {}
+    most = 0
+    for step in schedule(graph, layout, slab):
+        index, (start, stop) = step.stage, step.planes
+        if index != last:  # a CPU's memory is taken only when it is written
+            filled[index] = plane[index] * min(room[index], stop - layout.held[index][0])
+        temporary = 0
+        if index != INPUT and not step.zeros:
+            key = index, stop - start
+            if key not in workspaces:
+                workspaces[key] = _workspace(graph, layout, step, itemsize)
+            temporary = workspaces[key]
+        most = max(most, sum(filled.values()) + temporary)
+    # Parts of many sizes come and go in an autofocus layer, and each layer leaves gaps of its own in the heap.
+    varied = {
+        index: size for (index, _), size in sorted(workspaces.items()) if graph.stages[index].attention is not None
+    }
+    return most + min(int(GAPS_SHARE * sum(varied.values())), MOST_GAPS)
+
+
+def _workspace(graph: BoxGraph, layout: Layout, step: Step, itemsize: int) -> int:
+    """Bytes of temporary tensors of a step, the logits included."""
+    stage, box = graph.stages[step.stage], with_planes(layout.boxes[step.stage], step.planes)
+    logits = 4 * stage.channels * voxels(box) if step.stage == len(graph.stages) - 1 else 0
+    return logits + stage.operation.workspace([layout.boxes[source] for source in stage.sources], box, itemsize)
 
 
 def total_work(graph: BoxGraph, layout: Layout) -> int:
@@ -151,11 +171,6 @@ def total_work(graph: BoxGraph, layout: Layout) -> int:
         voxels(box) * stage.operation.multiplications()
         for stage, box in zip(graph.stages, layout.boxes, strict=False)  # the last box is the volume's
     )
-
-
-def _slab_box(box: Box, slab: int) -> Box:
-    start, stop = box[0]
-    return with_planes(box, (start, min(start + slab, stop)))
 
 
 def _slabs(target: Box, tiles: tuple[Box, ...]) -> Iterator[int]:

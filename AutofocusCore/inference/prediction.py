@@ -37,7 +37,7 @@ from AutofocusCore.networks.build import Network
 from AutofocusCore.networks.deepmedic import SCALE, DeepMedic
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
-SHRINK = 0.6  # after a failed allocation, the next plan may use this share of the last plan's memory
+SHRINK = (0.6, 0.8, 0.95)  # after a failed allocation: shares of the last plan's memory that the next may use, in turn
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,12 @@ def _within_memory(
     plan = _plan(network, task, mode, device, precision, limit, roi)
     while not _completed(network, task, plan, device, precision, roi, report(plan)):
         _release_memory(device)
-        try:
-            smaller = _plan(network, task, mode, device, precision, int(plan.peak_bytes * SHRINK), roi)
-        except MemoryLimitError:
-            raise _out_of_memory(device) from None
-        if smaller.peak_bytes >= plan.peak_bytes:
+        smaller = None
+        for share in SHRINK:
+            with contextlib.suppress(MemoryLimitError):
+                smaller = _plan(network, task, mode, device, precision, int(plan.peak_bytes * share), roi)
+                break
+        if smaller is None or smaller.peak_bytes >= plan.peak_bytes:
             raise _out_of_memory(device)
         plan = smaller
     return plan

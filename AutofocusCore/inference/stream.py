@@ -65,11 +65,20 @@ class SlidingBuffer:
 def capacities(graph: BoxGraph, layout: Layout, slab: int) -> dict[int, int]:
     """Planes of storage that each stage needs, by running through the schedule; -1 is the volume."""
     spans: dict[int, int] = {}
-    for step in schedule(graph, layout, slab):
+    last = len(graph.stages) - 1
+    steps = [step for step in schedule(graph, layout, slab) if step.stage != last]
+    for step in steps:
         spans[step.stage] = max(spans.get(step.stage, 0), step.planes[1] - step.keep)
-    spans.pop(len(graph.stages) - 1)
-    lengths = {index: layout.held[index][1] - layout.held[index][0] for index in spans}
-    return {index: min(span + max(slab, span // 2), lengths[index]) for index, span in spans.items()}
+    room = {index: span + max(slab, span // 2) for index, span in spans.items()}
+    # The storage slides when the next planes find no room. It ends where planes have come to lie.
+    offsets = {index: layout.held[index][0] for index in spans}
+    used = dict.fromkeys(spans, 0)
+    for step in steps:
+        start, stop = step.planes
+        if stop - offsets[step.stage] > room[step.stage]:
+            offsets[step.stage] = min(step.keep, start)
+        used[step.stage] = max(used[step.stage], stop - offsets[step.stage])
+    return used
 
 
 def stream(
