@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +14,8 @@ import numpy as np
 import psutil
 import pytest
 import SimpleITK as sitk
+
+from Testing.waiting import alive, wait_until
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]
@@ -34,6 +35,12 @@ def cohort(tmp_path: Path) -> Path:
     return table
 
 
+def write_larger_scan(path: Path, length: int) -> None:
+    """A scan that takes seconds, so that something can happen to the batch meanwhile."""
+    values = np.random.default_rng(9).normal(size=(length, length, length)).astype(np.float32)
+    sitk.WriteImage(sitk.GetImageFromArray(values), str(path))
+
+
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(encoding="utf-8", newline="") as stream:
         return list(csv.DictReader(stream))
@@ -46,13 +53,6 @@ def results(folder: Path) -> dict[str, object]:
     table = [{k: v for k, v in row.items() if k not in ("seconds", "device")} for row in rows(folder / "results.csv")]
     labels = {p.name: sitk.GetArrayFromImage(sitk.ReadImage(str(p))).tobytes() for p in folder.glob("*.seg.nrrd")}
     return {"table": table, "failures": rows(folder / "failures.csv"), "labels": labels}
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "It did not happen in time."
-        time.sleep(0.01)
 
 
 def records(folder: Path) -> list[Path]:
@@ -142,19 +142,22 @@ def test_what_changed_is_done_again_and_what_did_not_is_not(
 def test_a_worker_that_dies_costs_its_case_a_try_and_the_batch_nothing(
     start_autofocus: Start, autofocus_here: Autofocus, tiny_model: Path, cohort: Path, tmp_path: Path
 ) -> None:
-    large = sitk.GetImageFromArray(np.random.default_rng(9).normal(size=(96, 96, 96)).astype(np.float32))
-    sitk.WriteImage(large, str(tmp_path / "scans" / "b.nrrd"))
+    write_larger_scan(tmp_path / "scans" / "b.nrrd", 96)
     out = tmp_path / "out"
     process = start_autofocus("batch", cohort, "-m", tiny_model, *CPU, "-o", out)
     main = psutil.Process(process.pid)
     wait_until(lambda: len(records(out)) == 1)
-    time.sleep(0.5)  # for b to be under way
     (first,) = main.children()
+    spent = first.cpu_times().user
+    wait_until(lambda: first.cpu_times().user > spent + 0.2)  # b is under way
     first.kill()
-    wait_until(lambda: any(child != first for child in main.children()))
-    next(child for child in main.children() if child != first).kill()
+    wait_until(lambda: alive(set(main.children()) - {first}))
+    (second,) = alive(set(main.children()) - {first})
     # A second batch has to stay away meanwhile.
+    main.suspend()
     busy = autofocus_here("batch", cohort, "-m", tiny_model, *CPU, "-o", out)
+    second.kill()
+    main.resume()
     assert busy.returncode == 1
     assert f"Another batch is writing to {out} (process {process.pid} on " in busy.stderr
     _, errors = process.communicate(timeout=120)
@@ -169,6 +172,7 @@ def test_a_worker_that_dies_costs_its_case_a_try_and_the_batch_nothing(
 def test_ctrl_c_leaves_a_clean_folder_to_go_on_from(
     start_autofocus: Start, autofocus_here: Autofocus, tiny_model: Path, cohort: Path, tmp_path: Path
 ) -> None:
+    write_larger_scan(tmp_path / "scans" / "b.nrrd", 48)
     out = tmp_path / "out"
     process = start_autofocus("batch", cohort, "-m", tiny_model, *CPU, "-o", out)
     wait_until(lambda: len(records(out)) >= 1)
@@ -181,8 +185,7 @@ def test_ctrl_c_leaves_a_clean_folder_to_go_on_from(
     )
     assert "Traceback" not in errors
     assert not parts(out)
-    psutil.wait_procs(workers, timeout=20)
-    assert not any(worker.is_running() for worker in workers)
+    wait_until(lambda: not alive(workers))
     assert "pending" in {row["status"] for row in rows(out / "results.csv")} <= {"done", "pending"}
 
     # On Dask, from where it stopped.

@@ -16,6 +16,7 @@ import pytest
 
 from AutofocusCore.worker import client as worker_client
 from AutofocusCore.worker.client import WorkerProcess
+from Testing.waiting import alive, wait_until
 
 Start = Callable[..., WorkerProcess]
 HANGS = 60.0  # seconds after which a process counts as hanging; it takes milliseconds
@@ -52,10 +53,6 @@ def ask(worker: WorkerProcess, answers: Any, request: str) -> dict[str, Any]:
 def tree_of(worker: WorkerProcess) -> list[psutil.Process]:
     root = psutil.Process(worker.process.pid)
     return [root, *root.children(recursive=True)]
-
-
-def alive(processes: list[psutil.Process]) -> list[psutil.Process]:
-    return [p for p in processes if p.is_running() and p.status() != psutil.STATUS_ZOMBIE]
 
 
 @pytest.fixture
@@ -102,8 +99,7 @@ def test_a_worker_that_hears_nothing_is_gone_at_once_with_all_it_started(
     assert len(processes) == 1 + launched
     worker.kill()
     assert worker.process.returncode is not None, "it returns when the process is gone"
-    _, left = psutil.wait_procs(processes, timeout=HANGS)
-    assert alive(left) == []
+    wait_until(lambda: not alive(processes))
     assert answers.get(timeout=HANGS) == (worker, None)
     worker.kill()  # again: nothing happens, nor to any other process that has the number now
 
@@ -120,8 +116,7 @@ def test_what_a_launcher_that_was_killed_has_left_behind_is_ended_too(
     python = psutil.Process(hello["pid"])
     assert alive([python])
     worker.kill()
-    _, left = psutil.wait_procs([python], timeout=HANGS)
-    assert alive(left) == []
+    wait_until(lambda: not alive([python]))
 
 
 @pytest.mark.skipif(os.name != "posix", reason="Only POSIX can stop a process.")
@@ -140,8 +135,7 @@ def test_ending_politely_falls_back_to_killing(
     monkeypatch.setattr(worker.process, "wait", noted)
     worker.end()
     assert waits == [worker_client.QUIT_SECONDS, worker_client.KILL_SECONDS]
-    _, left = psutil.wait_procs(processes, timeout=HANGS)
-    assert alive(left) == []
+    wait_until(lambda: not alive(processes))
 
 
 def test_an_executable_that_is_not_there_is_an_error_at_once(tmp_path: Path, answers: Any) -> None:

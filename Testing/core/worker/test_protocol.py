@@ -19,6 +19,7 @@ import SimpleITK as sitk
 
 from AutofocusCore.phantom import make_phantom
 from Testing import fork_server
+from Testing.waiting import alive, wait_until
 
 ROOT = Path(__file__).resolve().parents[3]
 HANGS = 60.0  # seconds after which a process counts as hanging; it takes milliseconds
@@ -226,8 +227,7 @@ def test_a_worker_does_not_outlive_a_parent_that_is_killed() -> None:
         assert parent.stdout is not None
         worker = psutil.Process(int(parent.stdout.readline()))
         parent.kill()
-    worker.wait(HANGS)
-    assert not worker.is_running()
+    wait_until(lambda: not alive([worker]))
 
 
 @pytest.mark.parametrize("given", [False, True])

@@ -9,7 +9,6 @@ import runpy
 import shutil
 import subprocess
 import sys
-import time
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,6 +24,7 @@ from AutofocusCore.phantom import make_phantom
 from Testing.extension.test_packaging import read_cmake
 from Testing.module.conftest import ROOT, SceneMaker
 from Testing.small_models import write_coarse_pelvis
+from Testing.waiting import alive, environment_of, wait_until
 
 SCRIPT = ROOT / "AutofocusSegmentation" / "Scripts" / "AutofocusBatch.py"
 MODEL = ("--model", "coarse-pelvis", "--device", "cpu", "--precision", "float32")
@@ -345,25 +345,20 @@ runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
     assert not (tmp_path / "out").exists()
 
 
-def test_a_batch_in_which_nothing_happens_ends_and_takes_its_workers_along(batch: Batch, scans: Path) -> None:
-    before = set(psutil.pids())
+def test_a_batch_in_which_nothing_happens_ends_and_takes_its_workers_along(
+    batch: Batch, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STARTED_BY", str(tmp_path))  # by which the processes of this test are known
     done = batch(
         "--input", scans, "--output", "out", *MODEL, "--idle-timeout", "0.003"
     )  # less than loading torch takes
     assert done.returncode == 1
     assert "Nothing has happened for 0.003 minutes" in done.stderr
 
-    def workers() -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter(["pid", "cmdline"]):
-            if process.pid not in before and "AutofocusCore.worker" in (process.info["cmdline"] or []):
-                found.append(process)
-        return [process for process in found if str(ROOT) in " ".join(process.environ().get("PYTHONPATH", "").split())]
+    def started_here() -> list[psutil.Process]:
+        return [one for one in psutil.process_iter() if environment_of(one).get("STARTED_BY") == str(tmp_path)]
 
-    until = time.monotonic() + 30
-    while workers() and time.monotonic() < until:
-        time.sleep(0.1)
-    assert not workers()
+    wait_until(lambda: not alive(started_here()))
 
 
 def test_a_process_that_hangs_with_pythons_lock_held_is_ended_from_outside_of_python() -> None:

@@ -15,6 +15,8 @@ from typing import Any
 import psutil
 import pytest
 
+from Testing.waiting import command_of
+
 pytest.importorskip("slicer", reason="The scene needs slicer-core.")
 pytest.importorskip("PySide6", reason="The stand-in for the application needs PySide6.")
 
@@ -48,9 +50,11 @@ class Application:
         return [1000 * late for late in waited.lateness]
 
     def pause(self, seconds: float = 0.15) -> None:
-        """Let events happen."""
-        self.host.run(lambda: False, seconds)
-        assert not self.host.faults, self.host.faults
+        """Let events happen for some time; on a busy computer for longer, until the event loop had as many turns."""
+        from Testing.SlicerHost.host import TICK_MS
+
+        turns = iter(range(round(1000 * seconds / TICK_MS)))
+        self.wait(lambda: next(turns, None) is None)
 
     def new_session(self) -> None:
         """An empty scene, and nothing left of the test before."""
@@ -92,7 +96,7 @@ class Application:
         node = self.scan(name)
         self.wait(lambda: self.ui.deviceSelector.findData("cpu") >= 0)
         self.panel.devices.choose("cpu")
-        self.wait(lambda: self.ui.segmentButton.enabled, 5)
+        self.wait(lambda: self.ui.segmentButton.enabled)
         return node
 
     def segment(self) -> list[float]:
@@ -179,7 +183,18 @@ def app(application: Application) -> Iterator[Application]:
 
 def workers() -> list[psutil.Process]:
     """The worker processes that this process has started."""
-    children = psutil.Process().children(recursive=True)
-    return [
-        p for p in children if p.status() != psutil.STATUS_ZOMBIE and "AutofocusCore.worker" in " ".join(p.cmdline())
-    ]
+    return [one for one in psutil.Process().children(recursive=True) if "AutofocusCore.worker" in command_of(one)]
+
+
+def computing(app: Application) -> None:
+    """Click, and wait until the worker computes; it is stopped there."""
+    app.ui.segmentButton.click()
+    for process in workers():
+        process.suspend()
+    app.wait(lambda: app.state == "computing")
+
+
+def go_on() -> None:
+    """Let the stopped worker compute."""
+    for process in workers():
+        process.resume()

@@ -199,17 +199,19 @@ def test_rates_side_by_side_keep_the_place_and_tell_their_size(app: Application)
 
 
 def test_rates_side_by_side_keep_the_place_where_new_views_come_to_rest_late(app: Application) -> None:
+    from AutofocusSegmentationLib.panel.rate_views import RESTED
+
     app.ready()
     shown(app)
     manager = app.slicer.app.layoutManager()
     manager.sliceWidget("Red").mrmlSliceNode().JumpSliceByCentering(11.0, 12.0, 13.0)
     app.panel.attention.widgets.choose("all")
-    app.pause(0.4)
+    rate_views = app.panel.attention.rate_views
+    app.wait(lambda: rate_views._looks > 0)
     view = manager.sliceWidget(slice_nodes()[0].GetLayoutName()).mrmlSliceNode()
     view.SetSliceOffset(-200.0)  # as the slider of a new view does on a busy computer
-    app.pause(0.3)
-    assert view.GetSliceOffset() == pytest.approx(13.0)
-    app.pause(1.0)
+    app.wait(lambda: view.GetSliceOffset() == pytest.approx(13.0))
+    app.wait(lambda: rate_views._rested == RESTED)
     view.SetSliceOffset(20.0)
     app.pause(0.3)
     assert view.GetSliceOffset() == pytest.approx(20.0), "the user is free to go elsewhere"
@@ -258,7 +260,7 @@ def test_a_saved_scene_brings_back_choices_result_and_attention(app: Application
     app.ready()
     shown(app)
     app.save_and_load(tmp_path)
-    app.wait(lambda: app.result is not None, 10)
+    app.wait(lambda: app.result is not None)
     assert app.panel.parameters.model_name == "tiny-ct"
     assert app.result.GetSegmentation().GetNumberOfSegments() == 3
     assert app.panel.attention.volume.GetName() == "Reach in mm: A - Tiny CT"

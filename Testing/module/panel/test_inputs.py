@@ -64,7 +64,7 @@ def test_the_plan_follows_when_the_volume_or_the_region_is_moved(app: Applicatio
     app.wait(lambda: app.panel.planner.estimate is not None)
     first = app.panel.planner._planned_for
     volume.SetSpacing(6.0, 6.0, 6.0)
-    app.wait(lambda: app.panel.planner._planned_for != first and app.panel.planner.estimate is not None, 20)
+    app.wait(lambda: app.panel.planner._planned_for != first and app.panel.planner.estimate is not None)
     roi = app.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLMarkupsROINode", "R")
     centre = [0.0] * 6
     volume.GetRASBounds(centre)
@@ -72,10 +72,10 @@ def test_the_plan_follows_when_the_volume_or_the_region_is_moved(app: Applicatio
     roi.SetRadiusXYZ(30, 30, 30)
     app.ui.roiSelector.setCurrentNode(roi)
     second = app.panel.planner._planned_for
-    app.wait(lambda: app.panel.planner._planned_for != second, 20)
+    app.wait(lambda: app.panel.planner._planned_for != second)
     third = app.panel.planner._planned_for
     roi.SetRadiusXYZ(50, 50, 50)
-    app.wait(lambda: app.panel.planner._planned_for != third, 20)
+    app.wait(lambda: app.panel.planner._planned_for != third)
 
 
 def test_a_region_smaller_than_a_voxel_is_refused_and_the_result_stays(app: Application) -> None:
@@ -88,12 +88,12 @@ def test_a_region_smaller_than_a_voxel_is_refused_and_the_result_stays(app: Appl
     roi.SetXYZ(*[(bounds[2 * axis] + bounds[2 * axis + 1]) / 2 + 1 for axis in range(3)])
     roi.SetRadiusXYZ(0.5, 0.5, 0.5)
     app.ui.roiSelector.setCurrentNode(roi)
-    app.wait(lambda: not app.ui.segmentButton.enabled, 10)
+    app.wait(lambda: not app.ui.segmentButton.enabled)
     assert "Speck, 1 × 1 × 1 mm, is smaller than a voxel of A; make it larger" in app.ui.statusLabel.text
     roi.SetRadiusXYZ(30, 30, 30)
-    app.wait(lambda: app.ui.segmentButton.enabled, 10)
+    app.wait(lambda: app.ui.segmentButton.enabled)
     assert "Click Segment" in app.ui.statusLabel.text
     roi.SetCenter(1000, 1000, 1000)
-    app.wait(lambda: not app.ui.segmentButton.enabled, 10)
+    app.wait(lambda: not app.ui.segmentButton.enabled)
     assert "does not touch A; move it there" in app.ui.statusLabel.text
     assert app.result is result

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from Testing.module.panel.conftest import Application
+from Testing.module.panel.conftest import Application, computing, go_on
 
 WIDTH = 400
 # Of a screen of 1000 pixels, less title, menus, toolbars, module selector, Data Probe with its picture, status bar.
@@ -57,7 +57,7 @@ def test_everything_that_a_click_needs_is_in_sight(app: Application, state: str)
         app.ready("A scan with quite a long name, as they come from the archive, 2026-11-29")
     names = [*IN_SIGHT]
     if state == "during":
-        app.ui.segmentButton.click()
+        computing(app)
         names.append("progressBar")
     if state == "after":
         app.segment()
@@ -67,6 +67,7 @@ def test_everything_that_a_click_needs_is_in_sight(app: Application, state: str)
         assert bottom(app, name) <= HEIGHT, name
     assert cut(app) == []
     if state == "during":
+        go_on()
         app.wait(lambda: app.ended)
 
 

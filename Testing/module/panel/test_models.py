@@ -57,7 +57,7 @@ def test_a_model_that_is_no_model_is_refused_with_its_reason(app: Application, t
     path = tmp_path / "model.zip"
     path.write_bytes(b"no archive")
     app.panel.models.import_file(str(path))
-    app.wait(lambda: "color" in app.ui.modelSummaryLabel.text, 20)
+    app.wait(lambda: "color" in app.ui.modelSummaryLabel.text)
 
 
 def test_a_model_of_a_known_name_replaces_it_if_the_user_says_so(app: Application, tmp_path: Path) -> None:
@@ -68,10 +68,10 @@ def test_a_model_of_a_known_name_replaces_it_if_the_user_says_so(app: Applicatio
     archive = shutil.make_archive(str(tmp_path / "model"), "zip", ROOT / "AutofocusCore" / "bundles", name)
     folder = Path(os.environ["AUTOFOCUS_MODELS"]) / name
     app.panel.models.import_file(archive)  # and No
-    app.wait(lambda: any(name in dialog.text for dialog in app.host.dialogs.seen), 20)
+    app.wait(lambda: any(name in dialog.text for dialog in app.host.dialogs.seen))
     assert not folder.exists()
     app.host.dialogs.answers.append(qt.QMessageBox.Yes)
     app.panel.models.import_file(archive)
-    app.wait(folder.exists, 20)
+    app.wait(folder.exists)
     app.pause()
     shutil.rmtree(folder)

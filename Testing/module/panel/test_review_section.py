@@ -96,7 +96,7 @@ def test_the_report_of_a_corrected_result_says_so_and_knows_the_users_own_segmen
     app = segmented
     first_label(app.result).SetName("Prostate, corrected")
     app.panel.review.report(str(tmp_path / "r.html"))
-    app.wait(lambda: (tmp_path / "r.html").is_file())
+    app.wait(lambda: app.ui.reportButton.enabled)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "Prostate, corrected" in text
     assert "were changed after they had been segmented" in text
@@ -109,7 +109,7 @@ def test_ticked_places_are_in_the_report(segmented: Application, tmp_path: Path)
     assert places_of(app.result), "random weights waver everywhere"
     set_done(app.result, 0, True)
     app.panel.review.report(str(tmp_path / "r.html"))
-    app.wait(lambda: (tmp_path / "r.html").is_file())
+    app.wait(lambda: app.ui.reportButton.enabled)
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert "<th>Checked</th>" in text
     assert text.count("<td>yes</td>") == 1

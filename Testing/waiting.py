@@ -1,0 +1,52 @@
+"""Waits for what other processes do. How long that takes depends on how busy the computer is."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterable
+
+import psutil
+
+SECONDS = 50.0
+"""After which something counts as never happening; most of it takes milliseconds. A test has 60 seconds."""
+
+
+def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    """Return when a condition holds.
+
+    Raises:
+        AssertionError: it does not within `seconds`.
+    """
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"It did not happen in {seconds} s."
+        time.sleep(0.01)
+
+
+def alive(processes: Iterable[psutil.Process]) -> list[psutil.Process]:
+    """Those of the processes that run.
+
+    A process that has ended stays in the system's table until its parent asks how it ended. That of an orphan is
+    process 1, which in a container may take long, or never ask.
+    """
+    running = []
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it ends at this moment
+            if process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+                running.append(process)
+    return running
+
+
+def command_of(process: psutil.Process) -> str:
+    """The command line of a process; empty if it has ended or belongs to someone else."""
+    with contextlib.suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
+
+
+def environment_of(process: psutil.Process) -> dict[str, str]:
+    """The environment in which a process was started; empty if it has ended or belongs to someone else."""
+    with contextlib.suppress(psutil.Error):
+        return process.environ()
+    return {}
