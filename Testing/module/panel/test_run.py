@@ -14,6 +14,7 @@ import pytest
 from vtkmodules.util.numpy_support import vtk_to_numpy
 
 from Testing.module.panel.conftest import Application, computing, go_on, workers
+from Testing.waiting import alive
 
 own_folders: set[Path] = set()
 
@@ -68,11 +69,12 @@ def test_cancelling_returns_at_once_leaves_no_process_and_no_copy(app: Applicati
     app.ready()
     computing(app)
     assert copies()
+    its_processes = workers()
     app.ui.cancelButton.click()
     assert app.state == "cancelled"
     assert "Click Segment to start again" in app.ui.statusLabel.text
     go_on()
-    app.wait(lambda: not workers())
+    app.wait(lambda: not alive(its_processes))  # another one plans anew
     app.wait(lambda: not copies())
     assert app.result is None
     assert app.ui.segmentButton.enabled
@@ -158,11 +160,12 @@ def test_a_complaint_names_the_volume_as_the_user_does_and_adds_nothing(app: App
 def test_deleting_the_input_while_it_is_segmented_cancels_the_run(app: Application) -> None:
     volume = app.ready()
     computing(app)
+    its_processes = workers()
     app.slicer.mrmlScene.RemoveNode(volume)
     assert app.state == "cancelled"
     assert not app.ui.segmentButton.enabled
     go_on()
-    app.wait(lambda: not workers())
+    app.wait(lambda: not alive(its_processes))
 
 
 def test_closing_the_scene_during_a_run_ends_the_run_and_the_panel_goes_on(app: Application) -> None:
