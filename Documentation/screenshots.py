@@ -200,8 +200,8 @@ def main() -> int:
         photograph_views(mrb, folder, "synthetic CT" if options.scan is None else options.scan.name)
         at_200_percent(folder, options.model)
     mrb.unlink()
-    print(f"The pictures are in {options.output}.", flush=True)
-    os._exit(0)  # Qt's offscreen platform crashes now and then when Python takes the widgets down
+    print(f"The pictures are in {options.output}.")
+    return 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sys
@@ -177,6 +178,8 @@ def install_host(main_window: bool = True) -> Host:
     for name in ("Colors", *LOGICS):
         app.moduleManager().add(scripted.qSlicerLoadableModule(name, logics[name]))
     _host = Host(app, slicer.mrmlScene)
+    # VTK deletes the scene's logics in any order at the end of Python; one that still sees a scan then crashes.
+    atexit.register(_host.new_session)
     _host.dialogs.install()
     sys.modules["qt"], sys.modules["ctk"] = qt_module.module(), ctk_widgets.module()
     for module in (

@@ -18,7 +18,6 @@ import pytest
 import SimpleITK as sitk
 import slicerio
 
-from AutofocusCore.cli.options import memory, roi
 from Testing import fork_server
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -96,13 +95,6 @@ def test_the_region_of_interest_may_be_a_mask_or_a_box(
     assert not results[0][inside == 0].any()
     np.testing.assert_array_equal(results[1], results[0])
     np.testing.assert_array_equal(results[2], results[0])
-
-
-def test_values_of_options() -> None:
-    assert [memory(text) for text in ("4G", "1.5 GiB", "512m", "1000")] == [2**32, 3 * 2**29, 2**29, 1000]
-    assert roi("RAS:1,2,3,4,5,6") == (None, (-1.0, -2.0, 3.0, -4.0, -5.0, 6.0))
-    assert roi("lps:1,2,3,4,5,6") == (None, (1.0, 2.0, 3.0, 4.0, 5.0, 6.0))
-    assert roi("mask,1.nii.gz") == ("mask,1.nii.gz", None)
 
 
 def test_help_and_wrong_usage_are_quick_and_do_not_load_torch(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from pathlib import Path
 from textwrap import dedent
@@ -11,6 +13,8 @@ import numpy as np
 import pytest
 
 from Testing.SlicerHost import Host
+
+ROOT = Path(__file__).resolve().parents[3]
 
 MODULE = """
     import qt
@@ -311,3 +315,26 @@ def test_a_picture_of_a_widget_is_taken(host: Host, script: Path, tmp_path: Path
     host.run(timeout=0.05)
     assert widget.ui.section.height < 40, "the header, and what ctk leaves under it"
     host.close_module("Small")
+
+
+END_WITH_A_SCAN_IN_THE_VIEWS = """
+from pathlib import Path
+import numpy as np
+from Testing.SlicerHost import install_host
+
+host = install_host()
+host.load_module(Path("AutofocusSegmentation/AutofocusSegmentation.py"))
+import slicer
+
+scan = slicer.mrmlScene.AddNewNodeByClass("vtkMRMLScalarVolumeNode")
+slicer.util.updateVolumeFromArray(scan, np.zeros((4, 4, 4), np.int16))
+scan.CreateDefaultDisplayNodes()
+slicer.util.setSliceViewerLayers(background=scan, fit=True)
+host.run(lambda: False, 0.05)
+"""
+
+
+def test_a_process_that_shows_a_scan_ends_without_a_crash() -> None:
+    command = [sys.executable, "-c", END_WITH_A_SCAN_IN_THE_VIEWS]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
