@@ -16,6 +16,7 @@ import pytest_timeout
 from hypothesis import settings
 
 from Testing import fork_server
+from Testing.patience import patience
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -44,8 +45,7 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> Any:
     """A test may take longer than its timeout by as much as the computer has more to do than processors."""
-    busy = max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) if hasattr(os, "getloadavg") else 1.0
-    return pytest_timeout.pytest_timeout_set_timer(item, settings._replace(timeout=busy * settings.timeout))
+    return pytest_timeout.pytest_timeout_set_timer(item, settings._replace(timeout=patience(settings.timeout)))
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable
 
 import psutil
 
+from Testing.patience import patience
+
 SECONDS = 50.0
 """After which something counts as never happening; most of it takes milliseconds. A test has 60 seconds."""
 
@@ -16,9 +18,9 @@ def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> Non
     """Return when a condition holds.
 
     Raises:
-        AssertionError: it does not within `seconds`.
+        AssertionError: it does not within `seconds`, or longer on a busy computer.
     """
-    end = time.monotonic() + seconds
+    end = time.monotonic() + patience(seconds)
     while not condition():
         assert time.monotonic() < end, f"It did not happen in {seconds} s."
         time.sleep(0.01)

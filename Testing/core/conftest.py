@@ -77,7 +77,10 @@ def autofocus_here(
 
 @pytest.fixture
 def start_autofocus(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
-    """Start the command line, to be interrupted: forked with torch loaded, or, if `fresh`, in a new Python."""
+    """Start the command line, to be interrupted: forked with torch loaded, or, if `fresh`, in a new Python.
+
+    A new Python is returned as soon as it has begun with the command. It says what it imports on stderr.
+    """
 
     def start(*arguments: object, fresh: bool = False) -> subprocess.Popen[str]:
         command = [sys.executable, "-m", "AutofocusCore.cli", *map(str, arguments)]
@@ -86,6 +89,11 @@ def start_autofocus(tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
         if not fresh:
             return fork_server.start(command, **options, **pipes)  # type: ignore[no-any-return]
         restore = restore_signals if os.name == "posix" else None
-        return subprocess.Popen(command, preexec_fn=restore, **options, **pipes)  # type: ignore[call-overload, no-any-return]
+        command[1:1] = ["-X", "importtime"]
+        process: subprocess.Popen[str] = subprocess.Popen(command, preexec_fn=restore, **options, **pipes)  # type: ignore[call-overload]
+        assert process.stderr is not None
+        while not process.stderr.readline().endswith(" AutofocusCore.cli\n"):
+            assert process.poll() is None, process.stderr.read()
+        return process
 
     return start

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from Testing import fork_server
+from Testing.patience import patience
 from Training.prepare import main
 from Training.preparing.data_list import read_data_list
 
@@ -193,7 +194,7 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Pa
     command = [sys.executable, "-m", "Training.prepare", "folder", str(source), str(killed), *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = fork_server.start(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + patience()
 
     def finished() -> set[str]:
         """The cases whose folders have their final names."""

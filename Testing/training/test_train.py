@@ -17,6 +17,7 @@ import torch
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
 from Testing import fork_server
+from Testing.patience import patience
 from Testing.training.conftest import TINY
 from Training.configuration.config import load_config
 from Training.export import export
@@ -99,7 +100,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(
     process = fork_server.start(
         command(config_file, killed), cwd=ROOT, stdout=subprocess.DEVNULL, env=environment, preload=fork_server.TRAINING
     )
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + patience()
     while not (killed / "checkpoint.pt").exists() and time.monotonic() < deadline:
         time.sleep(0.02)
     process.kill()  # SIGKILL: no chance to tidy up

@@ -15,6 +15,7 @@ import psutil
 import pytest
 import SimpleITK as sitk
 
+from Testing.patience import patience
 from Testing.waiting import alive, wait_until
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -160,7 +161,7 @@ def test_a_worker_that_dies_costs_its_case_a_try_and_the_batch_nothing(
     main.resume()
     assert busy.returncode == 1
     assert f"Another batch is writing to {out} (process {process.pid} on " in busy.stderr
-    _, errors = process.communicate(timeout=120)
+    _, errors = process.communicate(timeout=patience())
     assert process.returncode == 1, errors
     assert "b: The process that computed it ended, 2 times (signal SIGKILL); it most likely ran out of memory" in errors
     status = {row["case"]: row["status"] for row in rows(out / "results.csv")}
@@ -178,7 +179,7 @@ def test_ctrl_c_leaves_a_clean_folder_to_go_on_from(
     wait_until(lambda: len(records(out)) >= 1)
     workers = psutil.Process(process.pid).children()
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=patience())
     assert process.returncode == 1
     assert errors.strip().splitlines()[-1] == (
         "autofocus: The batch was interrupted; run the same command again to continue where it stopped."

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from Testing.patience import patience
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -48,7 +50,7 @@ def test_ctrl_c_before_anything_is_loaded_is_a_sentence() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "loading\n"
         process.send_signal(signal.SIGINT)
-        _, said = process.communicate(timeout=30)
+        _, said = process.communicate(timeout=patience())
     assert process.returncode == 1
     assert said == "autofocus: The run was interrupted; nothing was written, start it again when you like.\n"
 

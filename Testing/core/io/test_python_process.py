@@ -15,6 +15,7 @@ from AutofocusCore.images import read_image
 from AutofocusCore.io.python_process import module_command
 from AutofocusCore.worker.client import WorkerProcess
 from Testing.conftest import ImageWriter
+from Testing.patience import patience
 
 
 @pytest.fixture
@@ -51,7 +52,7 @@ def test_a_worker_runs_no_files_of_the_current_folder(hostile_folder: Path) -> N
     worker = WorkerProcess(answers, threads=1)
     try:
         worker.send({"id": 1, "request": "hello"})
-        _, message = answers.get(timeout=60)
+        _, message = answers.get(timeout=patience())
         assert message is not None
         assert message["type"] == "result"
         assert not (hostile_folder.parent / "it ran").exists()

@@ -13,6 +13,7 @@ import torch
 from AutofocusCore.kernels import ActiveVoxels, blended_convolution, set_threads, threads, torch_on_one_thread
 from AutofocusCore.kernels.library import FALLBACK, VARIABLE
 from AutofocusCore.kernels.threads import BLOCK, CHUNK, cut, in_chunks, in_torch_chunks
+from Testing.patience import patience
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +62,7 @@ def test_pytorch_takes_one_thread_beside_the_kernel_and_gets_its_own_back() -> N
 @pytest.mark.usefixtures("torch_on_two_threads")
 @pytest.mark.parametrize("inference", [True, False])
 def test_two_threads_compute_chunks_in_pytorch_each_with_one_thread_and_in_the_callers_mode(inference: bool) -> None:
-    met = threading.Barrier(2, timeout=10)
+    met = threading.Barrier(2, timeout=patience())
     seen: set[tuple[int, int, bool, bool]] = set()
 
     def work(worker: int, first: int, last: int) -> None:

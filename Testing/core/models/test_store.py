@@ -31,6 +31,7 @@ from AutofocusCore.models import (
     write_bundle,
 )
 from Testing import fork_server
+from Testing.patience import patience
 
 from .conftest import LICENCE, make_spec
 
@@ -311,7 +312,7 @@ def test_imports_at_once_leave_one_whole_model(
         for paths in ((bundle, other), (other, bundle), (bundle, other))
     ]
     for process in running:
-        _, stderr = process.communicate(timeout=120)
+        _, stderr = process.communicate(timeout=patience())
         assert process.returncode == 0, stderr
     assert [p.name for p in user_folder.iterdir()] == ["test-model"]
     model = find_model("test-model")
@@ -367,7 +368,7 @@ def test_listing_needs_no_torch(bundle: Path, user_folder: Path) -> None:
     script = "import sys, json; from AutofocusCore.models import list_models, find_model; find_model('test-model'); "
     script += "print(json.dumps(['test-model' in [m.spec.name for m in list_models()], 'torch' in sys.modules]))"
     root = Path(__file__).resolve().parents[3]
-    run = subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=120, capture_output=True)
+    run = subprocess.run([sys.executable, "-c", script], cwd=root, check=True, timeout=patience(), capture_output=True)
     assert json.loads(run.stdout) == [True, False]
 
 

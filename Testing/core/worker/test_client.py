@@ -16,6 +16,7 @@ import pytest
 
 from AutofocusCore.worker import client as worker_client
 from AutofocusCore.worker.client import WorkerProcess
+from Testing.patience import patience
 from Testing.waiting import alive, wait_until
 
 Start = Callable[..., WorkerProcess]
@@ -43,7 +44,7 @@ def start(answers: Any) -> Iterator[Start]:
 
 def ask(worker: WorkerProcess, answers: Any, request: str) -> dict[str, Any]:
     worker.send({"id": request, "request": request})
-    who, message = answers.get(timeout=60)
+    who, message = answers.get(timeout=patience())
     assert who is worker
     assert message is not None
     assert message["id"] == request, message

@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from Testing.patience import patience
 from Testing.waiting import command_of
 
 pytest.importorskip("slicer", reason="The scene needs slicer-core.")
@@ -42,10 +43,10 @@ class Application:
     def close_module(self) -> None:
         self.widget.cleanup()
 
-    def wait(self, until: Callable[[], Any], seconds: float = 50.0) -> list[float]:
+    def wait(self, until: Callable[[], Any]) -> list[float]:
         """Let events happen until something holds; the lateness of the event loop in ms, all along."""
-        waited = self.host.run(until, seconds)
-        assert waited.reached, f"nothing came of it in {seconds} s: {self.ui.statusLabel.text}"
+        waited = self.host.run(until, patience(50))
+        assert waited.reached, f"nothing came of it in {waited.seconds:.0f} s: {self.ui.statusLabel.text}"
         assert not self.host.faults, self.host.faults
         return [1000 * late for late in waited.lateness]
 

@@ -10,9 +10,11 @@ import pytest
 from AutofocusSegmentationLib.worker import main_thread_queue
 from AutofocusSegmentationLib.worker.main_thread_queue import BUDGET, MainThreadQueue
 
+from Testing.patience import patience
 
-def empty_until_idle(main_thread: MainThreadQueue, seconds: float = 60.0) -> None:
-    until = time.monotonic() + seconds
+
+def empty_until_idle(main_thread: MainThreadQueue) -> None:
+    until = time.monotonic() + patience()
     while main_thread.busy:
         assert time.monotonic() < until, "the background work never came back"
         main_thread.empty()

@@ -15,6 +15,7 @@ from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
 from AutofocusCore.worker.client import WorkerProcess
+from Testing.patience import patience
 
 
 class Heard:
@@ -47,8 +48,8 @@ def session(main_thread: MainThreadQueue) -> Iterator[WorkerSession]:
     session.close()
 
 
-def wait(main_thread: MainThreadQueue, until: Callable[[], bool], seconds: float = 60.0) -> None:
-    end = time.monotonic() + seconds
+def wait(main_thread: MainThreadQueue, until: Callable[[], bool]) -> None:
+    end = time.monotonic() + patience()
     while not until():
         assert time.monotonic() < end, "nothing came of it in time"
         main_thread.empty()
