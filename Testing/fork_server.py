@@ -25,6 +25,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from Testing.patience import patience
+
 ROOT = Path(__file__).resolve().parents[1]
 POSSIBLE = hasattr(os, "fork") and sys.platform.startswith("linux")
 PRELOADED = (
@@ -125,7 +127,7 @@ class ForkServer:
     def fork(self, request: dict[str, Any], descriptors: list[int]) -> int:
         with self._one_at_a_time, self.changed:
             socket.send_fds(self._channel, [json.dumps(request).encode()], descriptors)
-            assert self.changed.wait_for(lambda: self._started, 60), "the fork server does not answer"
+            assert self.changed.wait_for(lambda: self._started, patience()), "the fork server does not answer"
             return self._started.pop()
 
     def _listen(self) -> None:
@@ -157,13 +159,13 @@ def start(command: list[str], **options: Any) -> Any:
 
 
 def run(
-    command: list[Any], *, cwd: Path, env: dict[str, str], encoding: str = "utf-8", timeout: float = 60
+    command: list[Any], *, cwd: Path, env: dict[str, str], encoding: str = "utf-8"
 ) -> subprocess.CompletedProcess[str]:
     """As `subprocess.run` of this Python, with its output as text."""
     words = [os.fsdecode(word) for word in command]
     pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = start(words, cwd=cwd, env=env, encoding=encoding, **pipes)
-    out, errors = process.communicate(timeout=timeout)
+    out, errors = process.communicate(timeout=patience())
     return subprocess.CompletedProcess(words, process.returncode, out, errors)
 
 
