@@ -25,6 +25,9 @@ class Progress:
     seconds_left: float | None
 
 
+TOO_EARLY = 0.03
+"""Share of a stage's work before which its time is not estimated: first steps are slow, and little of the work."""
+
 ProgressCallback = Callable[[Progress], None]
 CancelledCallback = Callable[[], bool]
 
@@ -71,5 +74,5 @@ class Reporter:
         self.work_done += share
         if self.progress is not None:
             elapsed = time.monotonic() - self.started
-            left = elapsed / self.work_done * max(1.0 - self.work_done, 0.0) if self.work_done > 0 else None
+            left = elapsed / self.work_done * max(1.0 - self.work_done, 0.0) if self.work_done >= TOO_EARLY else None
             self.progress(Progress(self.stage, self.done, self.total, left))
