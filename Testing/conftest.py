@@ -16,7 +16,7 @@ import pytest_timeout
 from hypothesis import settings
 
 from Testing import fork_server
-from Testing.patience import patience
+from Testing.waiting import patience
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -25,7 +25,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from Testing.patience import patience
+from Testing.waiting import patience
 
 ROOT = Path(__file__).resolve().parents[1]
 POSSIBLE = hasattr(os, "fork") and sys.platform.startswith("linux")

@@ -1,17 +1,29 @@
-"""Waits for what other processes do. How long that takes depends on how busy the computer is."""
+"""Waits for events, such as what other processes do. How long that takes depends on how busy the computer is.
+
+A time limit only ends a test whose event never comes; no test measures anything by it.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterable
 
 import psutil
 
-from Testing.patience import patience
-
 SECONDS = 50.0
 """After which something counts as never happening; most of it takes milliseconds. A test has 60 seconds."""
+
+
+def load() -> float:
+    """How many times as much as its processors can do the computer has to do, by the last minute; at least 1."""
+    return max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1)) if hasattr(os, "getloadavg") else 1.0
+
+
+def patience(seconds: float = 60.0) -> float:
+    """Seconds to wait for an event that comes within far less than these `seconds` on a quiet computer."""
+    return seconds * load()
 
 
 def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:

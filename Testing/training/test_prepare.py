@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from Testing import fork_server
-from Testing.patience import patience
+from Testing.waiting import patience
 from Training.prepare import main
 from Training.preparing.data_list import read_data_list
 

@@ -17,8 +17,8 @@ import torch
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
 from Testing import fork_server
-from Testing.patience import patience
 from Testing.training.conftest import TINY
+from Testing.waiting import patience
 from Training.configuration.config import load_config
 from Training.export import export
 from Training.loop.checkpoints import run_folder

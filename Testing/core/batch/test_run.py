@@ -15,8 +15,7 @@ import psutil
 import pytest
 import SimpleITK as sitk
 
-from Testing.patience import patience
-from Testing.waiting import alive, wait_until
+from Testing.waiting import alive, patience, wait_until
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from Testing.patience import patience
+from Testing.waiting import patience
 
 ROOT = Path(__file__).resolve().parents[3]
 

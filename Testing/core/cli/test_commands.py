@@ -19,7 +19,7 @@ import SimpleITK as sitk
 import slicerio
 
 from Testing import fork_server
-from Testing.patience import patience
+from Testing.waiting import patience
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 Start = Callable[..., "subprocess.Popen[str]"]

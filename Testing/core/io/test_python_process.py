@@ -15,7 +15,7 @@ from AutofocusCore.images import read_image
 from AutofocusCore.io.python_process import module_command
 from AutofocusCore.worker.client import WorkerProcess
 from Testing.conftest import ImageWriter
-from Testing.patience import patience
+from Testing.waiting import patience
 
 
 @pytest.fixture

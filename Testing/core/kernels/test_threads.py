@@ -13,7 +13,7 @@ import torch
 from AutofocusCore.kernels import ActiveVoxels, blended_convolution, set_threads, threads, torch_on_one_thread
 from AutofocusCore.kernels.library import FALLBACK, VARIABLE
 from AutofocusCore.kernels.threads import BLOCK, CHUNK, cut, in_chunks, in_torch_chunks
-from Testing.patience import patience
+from Testing.waiting import patience
 
 
 @pytest.fixture(autouse=True)

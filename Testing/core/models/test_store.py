@@ -31,7 +31,7 @@ from AutofocusCore.models import (
     write_bundle,
 )
 from Testing import fork_server
-from Testing.patience import patience
+from Testing.waiting import patience
 
 from .conftest import LICENCE, make_spec
 

@@ -16,8 +16,7 @@ import pytest
 
 from AutofocusCore.worker import client as worker_client
 from AutofocusCore.worker.client import WorkerProcess
-from Testing.patience import patience
-from Testing.waiting import alive, wait_until
+from Testing.waiting import alive, patience, wait_until
 
 Start = Callable[..., WorkerProcess]
 HANGS = 60.0  # seconds after which a process counts as hanging; it takes milliseconds

@@ -6,8 +6,8 @@ import gc
 
 import pytest
 
-from Testing.patience import patience
 from Testing.SlicerHost import Host
+from Testing.waiting import patience
 
 
 def test_a_property_is_read_and_written_as_an_attribute(host: Host) -> None:

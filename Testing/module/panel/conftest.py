@@ -15,8 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
-from Testing.patience import patience
-from Testing.waiting import command_of
+from Testing.waiting import command_of, patience
 
 pytest.importorskip("slicer", reason="The scene needs slicer-core.")
 pytest.importorskip("PySide6", reason="The stand-in for the application needs PySide6.")

@@ -10,7 +10,7 @@ import pytest
 from AutofocusSegmentationLib.worker import main_thread_queue
 from AutofocusSegmentationLib.worker.main_thread_queue import BUDGET, MainThreadQueue
 
-from Testing.patience import patience
+from Testing.waiting import patience
 
 
 def empty_until_idle(main_thread: MainThreadQueue) -> None:

@@ -15,7 +15,7 @@ from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
 from AutofocusCore.worker.client import WorkerProcess
-from Testing.patience import patience
+from Testing.waiting import patience
 
 
 class Heard:
