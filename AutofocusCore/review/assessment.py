@@ -12,7 +12,7 @@ from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample, to_image
 from AutofocusCore.review.calibration import Calibration
-from AutofocusCore.review.familiar import outside_the_scan, unfamiliar
+from AutofocusCore.review.familiar import outside_the_scan, unfamiliar, unlike_any_volume
 from AutofocusCore.review.features import structure_evidence
 from AutofocusCore.review.near import surroundings
 from AutofocusCore.review.places import Place, in_order, places_of
@@ -69,8 +69,8 @@ def assess(
 ) -> Assessment:
     """Review a result.
 
-    A structure that the region of interest cuts gets no estimate. In a scan that is unlike those in training, no
-    structure gets one.
+    A structure that the region of interest cuts gets no estimate, nor does one whose volume is far outside that of the
+    training cases. In a scan that is unlike those in training, no structure gets one.
 
     Args:
         evidence: of the run.
@@ -105,6 +105,10 @@ def assess(
                 f"Outside this scan, going by the other structures: {_listed(outside)}; {what} not to be used."
             )
             estimates |= dict.fromkeys(outside)
+        inside = {one.name: one.volume_ml for one in found if one.name not in cut and one.name not in outside}
+        odd = unlike_any_volume(inside, known.cohort)
+        warnings += odd.values()
+        estimates |= dict.fromkeys(odd)
         if missed:
             warnings.append(f"Not found, although this scan should show it: {_listed(missed)}.")
     return Assessment(estimates, tuple(in_order(hills)), tuple(warnings), calibration is not None)

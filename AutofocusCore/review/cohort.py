@@ -48,6 +48,12 @@ class Cohort:
             return 0.0
         return float(np.clip((np.log(volume_ml) - mean) / max(deviation, LEAST_SD_LOG), -8, 8))
 
+    def usual_volume(self, name: str) -> tuple[float, float]:
+        """Between which volumes in mL about 95 of 100 cases lie. Raises KeyError for a structure without statistics."""
+        mean, deviation, _ = self.volumes[name]
+        reach = 2 * max(deviation, LEAST_SD_LOG)
+        return float(np.exp(mean - reach)), float(np.exp(mean + reach))
+
     def expected_place(self, name: str, centres: Mapping[str, Point]) -> Point | None:
         """The expected centroid of a structure in mm, LPS, from those that were found; None if unknown."""
         guesses = []

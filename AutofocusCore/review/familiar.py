@@ -16,6 +16,8 @@ SMALLER, LARGER = 0.7, 1.5
 BEYOND = 0.25
 """Intensities outside the cohort's range by more than this share of it give a warning."""
 LEAST_RANGE = 0.05
+ODD_VOLUME = 4.0
+"""A contour is like none in training beyond so many standard deviations of the volume's logarithm from its mean."""
 
 
 def unfamiliar(evidence: Evidence, cohort: Cohort, modalities: Sequence[str]) -> list[str]:
@@ -78,6 +80,26 @@ def outside_the_scan(
         elif name not in centres and evidence.holds(place):
             missed.append(name)
     return outside, missed
+
+
+def unlike_any_volume(volumes: Mapping[str, float], cohort: Cohort) -> dict[str, str]:
+    """Structures whose volume is far outside that of the training cases, each with a sentence about it.
+
+    Args:
+        volumes: in mL, by structure; 0 where it is empty.
+        cohort: the model's training cases.
+    """
+    found = {}
+    for name, volume in volumes.items():
+        odd = cohort.odd_volume(name, volume)
+        if abs(odd) > ODD_VOLUME:
+            low, high = cohort.usual_volume(name)
+            kind = "smaller" if odd < 0 else "larger"
+            found[name] = (
+                f"The contour of {name[:1].lower()}{name[1:]} is far {kind} than in training, where {low:.3g} to "
+                f"{high:.3g} mL are usual: no estimate is given. Check whether the scan holds all of it."
+            )
+    return found
 
 
 def _range(seen: tuple[float, float], digits: int = 1) -> str:

@@ -144,6 +144,14 @@ def test_a_scan_unlike_those_in_training_has_no_estimates(evidence: Evidence) ->
     assert any("none are given for this one" in text for text in found.warnings)
 
 
+def test_a_contour_far_smaller_than_any_in_training_has_no_estimate_and_a_sentence_says_so(evidence: Evidence) -> None:
+    volumes = COHORT.volumes | {"Ball": (float(np.log(200.0)), 0.3, 30.0)}
+    found = assess(evidence, NAMES, Calibration(1.0, QUALITY, dataclasses.replace(COHORT, volumes=volumes)), ["CT"])
+    assert found.estimates["Ball"] is None
+    (warning,) = found.warnings
+    assert warning.startswith("The contour of ball is far smaller than in training, where 110 to 364 mL are usual")
+
+
 def test_an_odd_volume_is_a_feature(evidence: Evidence) -> None:
     usual = features_of(evidence)
     larger = features_of(evidence, dataclasses.replace(COHORT, volumes={"Ball": (np.log(30.0), 0.3, 30.0)}))
