@@ -72,8 +72,8 @@ def convolve(
 ) -> Tensor:
     """A dilated 3D convolution of ``x`` (1, C, d, h, w); in float32 on CPUs always by oneDNN.
 
-    For few planes, and for one channel, PyTorch would take code of its own that needs three to eight times as long and
-    copies the input once for each of the kernel's voxels.
+    For few planes, and for one channel, PyTorch would take slower code of its own, which copies the input once for each
+    of the kernel's voxels.
     """
     if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
         return torch.mkldnn_convolution(x, weight, bias, list(padding), [1] * 3, list(rates), 1)

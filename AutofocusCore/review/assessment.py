@@ -12,7 +12,7 @@ from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample, to_image
 from AutofocusCore.review.calibration import Calibration
-from AutofocusCore.review.familiar import outside_the_scan, unfamiliar, unlike_any_volume
+from AutofocusCore.review.familiar import listed, outside_the_scan, unfamiliar, unlike_any_volume
 from AutofocusCore.review.features import structure_evidence
 from AutofocusCore.review.near import surroundings
 from AutofocusCore.review.places import Place, in_order, places_of
@@ -102,7 +102,7 @@ def assess(
         if outside:
             what = "its contour is" if len(outside) == 1 else "their contours are"
             warnings.append(
-                f"Outside this scan, going by the other structures: {_listed(outside)}; {what} not to be used."
+                f"Outside this scan, going by the other structures: {listed(outside)}; {what} not to be used."
             )
             estimates |= dict.fromkeys(outside)
         inside = {one.name: one.volume_ml for one in found if one.name not in cut and one.name not in outside}
@@ -110,7 +110,7 @@ def assess(
         warnings += odd.values()
         estimates |= dict.fromkeys(odd)
         if missed:
-            warnings.append(f"Not found, although this scan should show it: {_listed(missed)}.")
+            warnings.append(f"Not found, although this scan should show it: {listed(missed)}.")
     return Assessment(estimates, tuple(in_order(hills)), tuple(warnings), calibration is not None)
 
 
@@ -125,7 +125,3 @@ def uncertainty_on_scan(evidence: Evidence, calibration: Calibration | None, sca
     grid = scan or evidence.scan
     values = uncertainty_on_model_grid(evidence, calibration)
     return to_image(sample(to_image(values, evidence.grid), grid, 0.0, smooth=False), grid)
-
-
-def _listed(names: Sequence[str]) -> str:
-    return ", ".join(name[:1].lower() + name[1:] for name in names)

@@ -96,10 +96,15 @@ def unlike_any_volume(volumes: Mapping[str, float], cohort: Cohort) -> dict[str,
             low, high = cohort.usual_volume(name)
             kind = "smaller" if odd < 0 else "larger"
             found[name] = (
-                f"The contour of {name[:1].lower()}{name[1:]} is far {kind} than in training, where {low:.3g} to "
-                f"{high:.3g} mL are usual: no estimate is given. Check whether the scan holds all of it."
+                f"The contour of {listed([name])} is far {kind} than in training, where {low:.3g} to {high:.3g} mL are "
+                "usual: no estimate is given. Check whether the scan holds all of it."
             )
     return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of structures within a sentence."""
+    return ", ".join(name[:1].lower() + name[1:] for name in names)
 
 
 def _range(seen: tuple[float, float], digits: int = 1) -> str:
