@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from Testing import fork_server
-from Testing.waiting import patience
+from Testing.waiting import wait_until
 from Training.prepare import main
 from Training.preparing.data_list import read_data_list
 
@@ -194,14 +193,12 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Pa
     command = [sys.executable, "-m", "Training.prepare", "folder", str(source), str(killed), *options]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     process = fork_server.start(command, cwd=ROOT, stdout=subprocess.DEVNULL, env=environment)
-    deadline = time.monotonic() + patience()
 
     def finished() -> set[str]:
         """The cases whose folders have their final names."""
         return {path.parent.name for path in killed.glob("cases/case_*/case.json") if not path.parent.suffix}
 
-    while len(finished()) < 2 and time.monotonic() < deadline:
-        time.sleep(0.005)
+    wait_until(lambda: len(finished()) >= 2)
     process.kill()  # SIGKILL: no chance to tidy up
     process.wait()
     made = finished()

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
 from Testing import fork_server
 from Testing.training.conftest import TINY
-from Testing.waiting import patience
+from Testing.waiting import wait_until
 from Training.configuration.config import load_config
 from Training.export import export
 from Training.loop.checkpoints import run_folder
@@ -100,9 +99,7 @@ def test_a_run_that_was_killed_ends_with_the_weights_of_one_that_was_not(
     process = fork_server.start(
         command(config_file, killed), cwd=ROOT, stdout=subprocess.DEVNULL, env=environment, preload=fork_server.TRAINING
     )
-    deadline = time.monotonic() + patience()
-    while not (killed / "checkpoint.pt").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)
+    wait_until((killed / "checkpoint.pt").exists)
     process.kill()  # SIGKILL: no chance to tidy up
     process.wait()
     capsys.readouterr()
