@@ -11,13 +11,16 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.images import Grid
 from AutofocusCore.images import prepare as prepare_scan
+from AutofocusCore.images.geometry import model_grid
 from AutofocusCore.models import Channel, Normalization
 from Testing.small_models import small_spec
 from Testing.training.conftest import TINY
 from Training.configuration.config import Config, load_config
 from Training.loop.cases import CaseCache, case_of, names_of
 from Training.loop.data import load_data
+from Training.loop.sampled_labels import SampledLabels
 from Training.loop.sampling import Case, cut_segment
 from Training.prepare import main
 from Training.preparing.data_list import sha256_of
@@ -239,6 +242,32 @@ def test_a_case_that_is_empty_on_the_models_grid_is_named_before_training(prepar
     _with_a_speck(prepared, alone=True)
     with pytest.raises(InputError, match=r"case_1: It has no foreground on the model's grid; use smaller voxels"):
         load_data(config(tmp_path, prepared, "fold = 0", spacing="[3.0, 3.0, 3.0]"))
+
+
+def test_labels_are_read_and_sampled_once_at_the_start(prepared: Path, tmp_path: Path) -> None:
+    wanted = config(tmp_path, prepared, "fold = 0", spacing="[2.0, 1.5, 1.0]")
+    expected = {source.name: source.case for source in load_data(wanted).train}
+    data = load_data(wanted)
+    for file in prepared.rglob("labels.nii.gz"):
+        file.unlink()
+    for source in data.train:
+        np.testing.assert_array_equal(source.case.labels, expected[source.name].labels)
+        assert set(np.unique(source.case.labels)) == {0, 1, 2}
+        assert source.case.lost == expected[source.name].lost
+
+
+def test_labels_sampled_beforehand_fit_a_scan_whose_filled_margin_is_dropped() -> None:
+    values = np.random.default_rng(0).normal(100, 10, (20, 22, 24)).astype(np.float32)
+    values[:, :, 20:], values[:4] = -7.0, -7.0
+    labels = np.zeros(values.shape, np.uint8)
+    labels[8:13, 6:12, 9:16], labels[0, 0, 0] = 1, 2
+    scan, truth = sitk.GetImageFromArray(values), sitk.GetImageFromArray(labels)
+    spec = small_spec(channels=(Channel("T1", "MR"),), normalization=Normalization("z-score", mask="all"))
+    grid = model_grid(Grid.of(scan), spec.orientation, spec.spacing)
+    direct, beforehand = (case_of("a", scan, these, spec) for these in (truth, SampledLabels.of(truth, grid)))
+    assert direct.labels.shape != grid.shape
+    np.testing.assert_array_equal(beforehand.labels, direct.labels)
+    assert beforehand.lost == direct.lost == (2,)
 
 
 def test_a_network_trains_on_a_prepared_folder(prepared: Path, tmp_path: Path) -> None:

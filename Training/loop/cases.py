@@ -10,15 +10,14 @@ from typing import NoReturn
 
 import numpy as np
 import SimpleITK as sitk
-from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.images.preparing import prepare
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.inference.computer import memory
 from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Data
+from Training.loop.sampled_labels import SampledLabels
 from Training.loop.sampling import Case
 
 SHOWN_PROBLEMS = 8
@@ -93,7 +92,7 @@ def names_of(sources: Sequence[Source]) -> list[str]:
 def case_of(
     name: str,
     images: sitk.Image | Sequence[sitk.Image],
-    labels: sitk.Image,
+    labels: sitk.Image | SampledLabels,
     spec: ModelSpec,
     roi: sitk.Image | None = None,
 ) -> Case:
@@ -102,7 +101,7 @@ def case_of(
     Args:
         name: of the case.
         images: one for each channel; a single one as it is.
-        labels: on the first one's grid.
+        labels: on the first one's grid, or sampled on the model's grid already.
         spec: the model.
         roi: mask that segments are centred in; without it the body, where the model's normalisation looks for it, or
             everything.
@@ -112,27 +111,22 @@ def case_of(
     """
     channels = [images] if isinstance(images, sitk.Image) else list(images)
     prepared = prepare(channels, spec)
-    values = sample_labels(labels, prepared.grid)
+    sampled = labels if isinstance(labels, SampledLabels) else SampledLabels.of(labels, prepared.grid)
+    values = sampled.within(prepared.grid)
     within, domain = np.ones(values.shape, dtype=bool), spec.architecture.get("domain")
     if roi is not None:
         within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
     elif prepared.patient is not None and (spec.normalization.mask == "body" or domain == "roi"):
         within = prepared.patient
-    lost = lost_labels(labels, values)
-    return Case(name, prepared.volume, values, within, each_or_all(prepared.background), prepared.region, lost)
-
-
-def lost_labels(labels: sitk.Image, values: NDArray[np.integer]) -> tuple[int, ...]:
-    """The label values of an image that do not occur in ``values`` (D, H, W), its labels on another grid."""
-    occurring = np.unique(sitk.GetArrayViewFromImage(labels))
-    return tuple(int(value) for value in np.setdiff1d(occurring, np.append(np.unique(values), 0)))
+    background = each_or_all(prepared.background)
+    return Case(name, prepared.volume, values, within, background, prepared.region, sampled.lost(values))
 
 
 def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[str, ...]:
     """A sentence that names the cases that lose structures on the model's grid; none if there are no such cases.
 
     Args:
-        lost: label values by case, as `lost_labels` finds them.
+        lost: label values by case, as `SampledLabels.lost` finds them.
         spec: the model.
     """
     names = {structure.label: structure.name for structure in spec.structures}

@@ -13,7 +13,6 @@ import SimpleITK as sitk
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.geometry import model_grid
-from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Config
@@ -23,7 +22,6 @@ from Training.loop.cases import (
     Source,
     case_of,
     each_or_all,
-    lost_labels,
     parts_to_use,
     refuse,
     remark_on_lost,
@@ -40,6 +38,7 @@ from Training.loop.known import (
     unused_contours,
     with_known,
 )
+from Training.loop.sampled_labels import SampledLabels
 from Training.loop.sampling import Case
 from Training.preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
 
@@ -77,9 +76,7 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     normalised = listed.preparation.get("normalization") is not None
 
     def sources(names: Sequence[str]) -> list[Source]:
-        return [
-            Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, looked[n].known), cache) for n in names
-        ]
+        return [Source(n, lambda n=n: _load(by_name[n], folder, config, normalised, looked[n]), cache) for n in names]
 
     size = config.segments.size if config.segments is not None else (1, 1, 1)
     known = {name: looked[name].known for name in train}
@@ -147,12 +144,14 @@ class _Examined:
 
     Args:
         faults: problems that would stop or spoil a training, one sentence each.
+        labels: on the model's grid; None where a problem was found before they were sampled.
         known: labels of the structures that are known; None for all.
         lost: labels of these that are not there on the model's grid.
         unused: contours that are there and not used.
     """
 
     faults: tuple[str, ...]
+    labels: SampledLabels | None = None
     known: tuple[int, ...] | None = None
     lost: tuple[int, ...] = ()
     unused: tuple[Unused, ...] = ()
@@ -186,13 +185,14 @@ def _examine(case: CaseEntry, folder: Path, config: Config, contoured: Sequence[
     model = config.model
     known = known_labels(case.name, contoured, labels, config.data, model)
     unused = tuple(unused_contours(case.name, labels, config.data, model).values())
-    on_grid = sample_labels(labels, model_grid(grid, model.orientation, model.spacing))
+    sampled = SampledLabels.of(labels, model_grid(grid, model.orientation, model.spacing))
+    on_grid = sampled.whole()
     if not on_grid.any():
         problems.append("It has no foreground on the model's grid; use smaller voxels, or take it out.")
     elif known is not None and not np.isin(on_grid, known).any():
         problems.append("None of its contours is used, as data.unknown and data.volume_ml say; take it out.")
-    lost = tuple(label for label in lost_labels(labels, on_grid) if known is None or label in known)
-    return _Examined(tuple(problems), known, lost, unused)
+    lost = tuple(label for label in sampled.lost(on_grid) if known is None or label in known)
+    return _Examined(tuple(problems), sampled, known, lost, unused)
 
 
 def _grid_of(path: Path) -> Grid:
@@ -203,20 +203,20 @@ def _grid_of(path: Path) -> Grid:
     return Grid(reader.GetSize(), reader.GetSpacing(), reader.GetOrigin(), reader.GetDirection())
 
 
-def _load(case: CaseEntry, folder: Path, config: Config, normalised: bool, known: tuple[int, ...] | None) -> Case:
-    model = config.model
+def _load(case: CaseEntry, folder: Path, config: Config, normalised: bool, examined: _Examined) -> Case:
+    model, labels = config.model, examined.labels
+    assert labels is not None  # the training is refused otherwise
     try:
         images = [read_image(folder / path).image for path in case.images]
-        labels = read_image(folder / str(case.labels)).image
         roi = read_image(folder / case.roi).image if case.roi and config.scans is None else None
         if not normalised:
-            return with_known(case_of(case.name, images, labels, model, roi), known)
+            return with_known(case_of(case.name, images, labels, model, roi), examined.known)
     except AutofocusError as error:
         raise InputError(f"{case.name}: {error.cause}", error.remedy) from None
     grid = model_grid(Grid.of(images[0]), model.orientation, model.spacing)
     background = case.background or (0.0,) * len(images)
     volume = np.stack([sample(image, grid, value) for image, value in zip(images, background, strict=True)])
     within = np.ones(grid.shape, dtype=bool) if roi is None else sample(roi, grid, 0.0, nearest=True) > 0
-    truth = sample_labels(labels, grid)
-    ready = Case(case.name, volume, truth, within, each_or_all(background), lost=lost_labels(labels, truth))
-    return with_known(ready, known)
+    truth = labels.within(grid)
+    ready = Case(case.name, volume, truth, within, each_or_all(background), lost=labels.lost(truth))
+    return with_known(ready, examined.known)
