@@ -1,4 +1,4 @@
-"""`autofocus models`: lists, describes, verifies, imports and exports models."""
+"""`autofocus models`: lists, describes, compares, verifies, imports, exports and removes models."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Any) -> None:
     """Describe the command."""
-    parser = commands.add_parser("models", help="list, describe, verify, import and export models")
+    parser = commands.add_parser("models", help="list, describe, compare, verify, import, export and remove models")
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="list the models")
     info = actions.add_parser("info", help="show the card of a model")
-    for action in (listing, info):
+    differ = actions.add_parser("diff", help="show what differs between two models, weights included")
+    for action in (listing, info, differ):
         action.add_argument("--json", action="store_true", help="as JSON on stdout")
     verify = actions.add_parser("verify", help="check a model to the last weight; without a name, all")
     verify.add_argument("model", nargs="*", help="name, folder or zip")
@@ -31,11 +32,23 @@ def add_parser(commands: Any) -> None:
     for action in (info, export):
         action.add_argument("model", help="name, folder or zip")
     export.add_argument("path", metavar="ZIP", nargs="?", help="default: NAME-VERSION.zip")
+    for name in ("first", "second"):
+        differ.add_argument(name, metavar=name.upper(), help="name, folder or zip")
+    remove = actions.add_parser("remove", help="remove a model from your own model folder")
+    remove.add_argument("name", help="of the model; those that come with the program stay")
 
 
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Run the command."""
-    actions = {"list": _list, "info": _info, "verify": _verify, "import": _import, "export": _export}
+    actions = {
+        "list": _list,
+        "info": _info,
+        "diff": _diff,
+        "verify": _verify,
+        "import": _import,
+        "export": _export,
+        "remove": _remove,
+    }
     return actions[args.action](args)
 
 
@@ -155,4 +168,26 @@ def _export(args: argparse.Namespace) -> int:
     check_format(path, (".zip",), "The archive")
     check_writable([path], [model.path] if model.path.is_file() else [])
     say(f"Written: {export_zip(model, path)}")
+    return 0
+
+
+def _diff(args: argparse.Namespace) -> int:
+    from AutofocusCore.cli.models_diff import print_difference
+    from AutofocusCore.models import compare_models, find_model
+
+    first, second = find_model(args.first), find_model(args.second)
+    print_difference(first, second, compare_models(first, second), as_json=args.json)
+    return 0
+
+
+def _remove(args: argparse.Namespace) -> int:
+    from AutofocusCore.models import remove_model
+
+    removed = remove_model(args.name)
+    version = f" {removed.version}" if removed.version else ""
+    sums = f" (weights' SHA-256 {removed.checksum})" if removed.checksum else ", which was damaged"
+    say(f"Removed {removed.name}{version}{sums} from {removed.path.parent}.")
+    say("To get it back: `autofocus models import` with the folder or zip that it came from.")
+    if removed.uncovers:
+        say(f"The model {removed.name} that comes with the program is used again.")
     return 0

@@ -127,7 +127,7 @@ def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, r
         )
     placed = read_bundle(place_folder(files, user_model_folder() / name, replace=replace))
     if hides:
-        note = _note_of_hiding(name)
+        note = note_of_hiding(name)
         note.parent.mkdir(exist_ok=True)
         write_text(note, placed.identity)
     return placed
@@ -163,7 +163,7 @@ def _is_bundled(name: str) -> bool:
     return (bundled_model_folder() / name).is_dir()
 
 
-def _note_of_hiding(name: str) -> Path:
+def note_of_hiding(name: str) -> Path:
     """The file with the identity of the user's model that may hide the bundled one of that name."""
     return user_model_folder() / HIDES_BUNDLED / name
 
@@ -176,7 +176,7 @@ def _placed(model: Model, folder: Path) -> Model | ModelError:
         return ModelError(cause, "import it with `autofocus models import`, or rename the folder")
     if _is_bundled(name):
         try:
-            known = _note_of_hiding(name).read_text(encoding="utf-8").strip()
+            known = note_of_hiding(name).read_text(encoding="utf-8").strip()
         except (OSError, ValueError):
             known = ""
         if known != model.identity:

@@ -69,7 +69,8 @@ def user_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty model folder of this test's own; the bundled models are out of sight."""
     folder = tmp_path / "user models"
     monkeypatch.setenv("AUTOFOCUS_MODELS", str(folder))
-    monkeypatch.setattr("AutofocusCore.models.store.bundled_model_folder", lambda: tmp_path / "bundled")
+    for module in ("store", "remove"):
+        monkeypatch.setattr(f"AutofocusCore.models.{module}.bundled_model_folder", lambda: tmp_path / "bundled")
     return folder
 
 
