@@ -114,8 +114,12 @@ def run_batch(
 
     Raises:
         OutputError: the folder cannot be written, another batch is writing there, or two cases write the same file.
+        ModelError: the model's calibration cannot be used.
         Cancelled: `cancelled` returned true; finished cases are kept.
     """
+    from AutofocusCore.review.calibration import calibration_of
+
+    calibration_of(model.spec)  # refused here, and not again by every case
     with Staging() as staging:
         staging.folder(batch.folder)
     check_folder(batch.folder)

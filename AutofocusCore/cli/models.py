@@ -138,13 +138,24 @@ def _verify(args: argparse.Namespace) -> int:
             sound = False
             warn(sentence)
     for model in found:
-        problems = verify_model(model)
+        problems = [*verify_model(model), *_calibration_problems(model)]
         sound = sound and not problems
         for problem in problems:
             warn(problem)
         if not problems:
             say(f"{model.spec.name} {model.spec.version} is whole (weights' SHA-256 {model.checksum}).")
     return 0 if sound else 1
+
+
+def _calibration_problems(model: Model) -> list[str]:
+    from AutofocusCore.errors import ModelError
+    from AutofocusCore.review.calibration import calibration_of
+
+    try:
+        calibration_of(model.spec)
+    except ModelError as error:
+        return [str(error)]
+    return []
 
 
 def _import(args: argparse.Namespace) -> int:

@@ -30,10 +30,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class CheckedJob:
-    """A job that fits its model and whose files can be written, as `check_job` returns it; not checked again."""
+    """A job that fits its model and whose files can be written, as `check_job` returns it; not checked again.
+
+    Attributes:
+        job, model: as they were given.
+        review: whether the result is reviewed.
+    """
 
     job: Job
     model: Model
+    review: bool
 
 
 def run_job(
@@ -54,23 +60,31 @@ def run_job(
     return result.written(files, time.monotonic() - start)
 
 
-def check_job(job: Job, model: Model, *, writes: bool = True) -> CheckedJob:
+def check_job(job: Job, model: Model, *, writes: bool = True, review: bool | None = None) -> CheckedJob:
     """Refuse images that the model cannot use and files that cannot be written, before the computation.
 
     Args:
         job: the request.
         model: the requested model.
         writes: whether its files are written; the worker hands results over in another way.
+        review: whether the result is reviewed; None: if the model is calibrated, or a file of the review is wanted.
 
     Raises:
         InputError, SettingError, OutputError: why the job cannot be run.
+        ModelError: the result is to be reviewed, and the model's calibration cannot be used.
     """
+    from AutofocusCore.review.calibration import calibration_of
+
     job.check_images(model.spec)
+    if review is None:
+        review = job.outputs.reviews or bool(model.spec.calibration)
+    if review:
+        calibration_of(model.spec)
     if writes:
         job.check_outputs(_attention_files(job, model.spec) if job.outputs.attention is not None else ())
         if job.outputs.dicom is not None:
             check_dicom_export(job.outputs.segmentation, job.outputs.dicom, job.images[0])
-    return CheckedJob(job, model)
+    return CheckedJob(job, model, review)
 
 
 def attention_layers(spec: ModelSpec) -> tuple[int, bool]:
@@ -112,7 +126,6 @@ def reporter(progress: ProgressCallback | None, cancelled: CancelledCallback | N
 def compute_job(
     checked: CheckedJob,
     *,
-    review: bool | None = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
 ) -> SegmentationResult:
@@ -120,7 +133,6 @@ def compute_job(
 
     Args:
         checked: what to do, with which model.
-        review: whether the result is reviewed; None: if the model is calibrated, or a file of the review is wanted.
         progress, cancelled: as for `AutofocusCore.segmentation.segment_image`.
     """
     from AutofocusCore.segmentation import segment_image
@@ -132,8 +144,6 @@ def compute_job(
     roi, roi_warnings = read_region(job.settings)
     seconds = {"read": time.monotonic() - start}
     layers = job.settings.attention_layers
-    if review is None:
-        review = job.outputs.reviews or bool(model.spec.calibration)
     result = segment_image(
         model,
         channels,
@@ -144,7 +154,7 @@ def compute_job(
         memory_limit=job.settings.memory_limit,
         attention=None if job.outputs.attention is None else "all" if layers is None else list(layers),
         probabilities=job.outputs.probabilities is not None,
-        evidence=review,
+        evidence=checked.review,
         smallest_island_mm3=job.settings.smallest_island_mm3,
         progress=progress,
         cancelled=cancelled,
@@ -153,7 +163,7 @@ def compute_job(
     warnings = tuple(dict.fromkeys((*read_warnings, *roi_warnings, *result.warnings)))
     if job.outputs.attention is not None and not result.attention and result.recalibration is None:
         warnings += (f"The model {model.spec.name} has no autofocus layers: there is no attention to write.",)
-    assessment = review_result(model.spec, result, seconds) if review else None
+    assessment = review_result(model.spec, result, seconds) if checked.review else None
     if assessment is not None:
         warnings += assessment.warnings
     measurements = tuple(measure(result.labels, model.spec.structures, channels[0]))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     import SimpleITK as sitk
 
 NO_ESTIMATE = "No estimate"
+NO_ESTIMATE_FOR_IT = "No estimate is given for it."
 
 
 @dataclass(frozen=True)
@@ -106,9 +107,9 @@ def assess(
             )
             estimates |= dict.fromkeys(outside)
         inside = {one.name: one.volume_ml for one in found if one.name not in cut and one.name not in outside}
-        odd = unlike_any_volume(inside, known.cohort)
-        warnings += odd.values()
-        estimates |= dict.fromkeys(odd)
+        for name, sentence in unlike_any_volume(inside, known.cohort).items():
+            warnings.append(sentence if estimates[name] is None else f"{sentence} {NO_ESTIMATE_FOR_IT}")
+            estimates[name] = None
         if missed:
             warnings.append(f"Not found, although this scan should show it: {listed(missed)}.")
     return Assessment(estimates, tuple(in_order(hills)), tuple(warnings), calibration is not None)

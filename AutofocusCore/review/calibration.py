@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from AutofocusCore.errors import ModelError
+from AutofocusCore.images.evidence import PERCENTILES
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import FEATURES
 from AutofocusCore.review.quality import QualityModel, StructureQuality
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 VERSION = 2
 """Version 1 flags contours by their estimate, version 2 by the lower end of its interval."""
+FIT_AGAIN = "get the model from its source again, or fit its calibration again with Training/calibrate.py"
 
 
 @dataclass(frozen=True)
@@ -40,17 +42,20 @@ class Calibration:
         return {"version": VERSION, **dataclasses.asdict(self)}
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Calibration:
+    def from_dict(cls, values: Mapping[str, Any], model: str = "the model") -> Calibration:
         """The inverse of `to_dict`.
+
+        Args:
+            values: the fields.
+            model: what an error calls the model.
 
         Raises:
             ModelError: a field is missing or makes no sense; or it is of a newer version.
         """
-        if int(values.get("version", 0)) > VERSION:
-            raise ModelError(
-                f"The model's calibration is of version {values['version']}", "update AutofocusSegmentation"
-            )
         try:
+            if int(values.get("version", 0)) > VERSION:
+                cause = f"The calibration of {model} is of version {values['version']}, newer than {VERSION}"
+                raise ModelError(cause, "update AutofocusSegmentation")
             temperature = float(values.get("temperature", 1.0))
             if not 0.1 <= temperature <= 10:
                 raise ValueError(f"the temperature is {temperature}")
@@ -62,17 +67,24 @@ class Calibration:
                 str(values.get("fitted_on", "")),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ModelError(f"The model's calibration cannot be used ({error})", "fit it again") from None
+            why = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ModelError(f"The calibration of {model} cannot be used ({why})", FIT_AGAIN) from None
 
 
 def calibration_of(spec: ModelSpec) -> Calibration | None:
     """The calibration in a model's description; None where there is none.
 
     Raises:
-        ModelError: it makes no sense.
+        ModelError: a part of it is missing or makes no sense, or does not fit the model's channels.
     """
-    values = spec.calibration
-    return Calibration.from_dict(values) if values else None
+    if not spec.calibration:
+        return None
+    found = Calibration.from_dict(spec.calibration, f"the model {spec.name}")
+    if found.cohort is not None and len(found.cohort.intensities) not in (0, len(spec.channels)):
+        count, wanted = len(found.cohort.intensities), len(spec.channels)
+        cause = f"The calibration of the model {spec.name} has intensities of {count} channels, the model {wanted}"
+        raise ModelError(cause, FIT_AGAIN)
+    return found
 
 
 def _quality(values: Mapping[str, Any]) -> QualityModel | None:
@@ -109,15 +121,14 @@ def _cohort(values: Mapping[str, Any]) -> Cohort:
     volumes = {str(name): _floats(row) for name, row in values.get("volumes", {}).items()}
     offsets = {str(name): _floats(row) for name, row in values.get("offsets", {}).items()}
     if any(len(row) != 3 for row in volumes.values()) or any(len(row) != 7 for row in offsets.values()):
-        raise ValueError("the cohort's volumes have 3 numbers, its offsets 7")
-    return Cohort(
-        int(values["cases"]),
-        volumes,
-        offsets,
-        tuple(_pair(row) for row in values.get("spacing", ())),
-        tuple(_pair(row) for row in values.get("extent", ())),
-        tuple(tuple(_pair(row) for row in channel) for channel in values.get("intensities", ())),
-    )
+        raise ValueError("the cohort's volumes need 3 numbers each, its offsets 7")
+    spacing, extent = (tuple(_pair(row) for row in values.get(name, ())) for name in ("spacing", "extent"))
+    if {len(spacing), len(extent)} - {0, 3}:
+        raise ValueError("the cohort's spacing and extent need a pair of numbers for each of the three axes")
+    intensities = tuple(tuple(_pair(row) for row in channel) for channel in values.get("intensities", ()))
+    if any(len(channel) != len(PERCENTILES) for channel in intensities):
+        raise ValueError(f"the cohort's intensities need {len(PERCENTILES)} pairs of numbers for each channel")
+    return Cohort(int(values["cases"]), volumes, offsets, spacing, extent, intensities)
 
 
 def _floats(row: Any) -> tuple[float, ...]:

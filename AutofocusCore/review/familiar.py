@@ -83,7 +83,7 @@ def outside_the_scan(
 
 
 def unlike_any_volume(volumes: Mapping[str, float], cohort: Cohort) -> dict[str, str]:
-    """Structures whose volume is far outside that of the training cases, each with a sentence about it.
+    """Structures whose volume is far outside that of the training cases, each with how it differs, as a sentence.
 
     Args:
         volumes: in mL, by structure; 0 where it is empty.
@@ -97,7 +97,7 @@ def unlike_any_volume(volumes: Mapping[str, float], cohort: Cohort) -> dict[str,
             kind = "smaller" if odd < 0 else "larger"
             found[name] = (
                 f"The contour of {listed([name])} is far {kind} than in training, where {low:.3g} to {high:.3g} mL are "
-                "usual: no estimate is given. Check whether the scan holds all of it."
+                "usual. Check whether the scan holds all of it."
             )
     return found
 

@@ -13,7 +13,6 @@ because it takes as long as the first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,7 +21,7 @@ import numpy.typing as npt
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.review.cohort import Cohort, Point
 from AutofocusCore.review.near import NEAR_MM, Surroundings
-from AutofocusCore.review.probabilities import Box, Floats, bounding_box
+from AutofocusCore.review.probabilities import Box, Floats
 
 FEATURES = ("expected Dice near the contour", "probability inside", "thickness", "odd volume")
 """Names, in the order of `StructureEvidence.features`."""
@@ -57,7 +56,7 @@ def structure_evidence(name: str, near: Surroundings | None, grid: Grid, cohort:
     """
     if near is None:
         return StructureEvidence(name, 0.0, None, None)
-    volume, centre = _volume_and_centre(near.contour, near.box, grid)
+    volume, centre = volume_and_centre(near.contour, near.box, grid)
     contour, probability = near.contour, near.probability
     counted = contour | (near.distance <= NEAR_MM)
     features = (
@@ -69,22 +68,14 @@ def structure_evidence(name: str, near: Surroundings | None, grid: Grid, cohort:
     return StructureEvidence(name, volume, centre, features)
 
 
-def measure_places(
-    labels: npt.NDArray[np.integer], grid: Grid, names: Sequence[str]
-) -> tuple[dict[str, float], dict[str, Point]]:
-    """Volumes in mL and centroids in mm, (x, y, z), LPS, of those structures that have a voxel, by name."""
-    volumes: dict[str, float] = {}
-    centres: dict[str, Point] = {}
-    for index, name in enumerate(names, start=1):
-        contour = labels == index
-        box = bounding_box(contour, (0, 0, 0))
-        inner = contour[box]
-        if inner.any():
-            volumes[name], centres[name] = _volume_and_centre(inner, box, grid)
-    return volumes, centres
+def volume_and_centre(contour: npt.NDArray[np.bool_], box: Box, grid: Grid) -> tuple[float, Point]:
+    """Volume of a contour in mL, and its centroid (x, y, z) in mm, LPS.
 
-
-def _volume_and_centre(contour: npt.NDArray[np.bool_], box: Box, grid: Grid) -> tuple[float, Point]:
+    Args:
+        contour: (d, h, w), with at least one voxel.
+        box: its place in the grid.
+        grid: where the voxels are.
+    """
     z, y, x = np.nonzero(contour)
     centre = [x.mean() + box[2].start, y.mean() + box[1].start, z.mean() + box[0].start]
     lps = grid.to_mm(centre).tolist()

@@ -144,9 +144,8 @@ class RequestHandlers:
             }
             job = self._limited(Job.from_dict({**request, "outputs": outputs}), request.get("memory_share"))
             model = self._model(request)
-            checked = check_job(job, model, writes=False)
-            review = bool(request.get("review", True))
-            result = compute_job(checked, review=review, progress=progress, cancelled=cancelled)
+            checked = check_job(job, model, writes=False, review=bool(request.get("review", True)))
+            result = compute_job(checked, progress=progress, cancelled=cancelled)
             if result.review is not None:  # with the provenance it gets into the scene, and is saved with it
                 result = dataclasses.replace(result, provenance={**result.provenance, "review": result.review})
             if request.get("uncertainty"):

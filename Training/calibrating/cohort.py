@@ -8,13 +8,15 @@ from itertools import combinations
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from AutofocusCore.images import Grid
 from AutofocusCore.images.evidence import summarise_intensities
 from AutofocusCore.images.preparing import prepare
 from AutofocusCore.models import ModelSpec
-from AutofocusCore.review.cohort import FEWEST_CASES, Cohort, extent_mm, voxel_along_patient
-from AutofocusCore.review.features import measure_places
+from AutofocusCore.review.cohort import FEWEST_CASES, Cohort, Point, extent_mm, voxel_along_patient
+from AutofocusCore.review.features import volume_and_centre
+from AutofocusCore.review.probabilities import bounding_box
 from Training.calibrating.cases import Collection
 
 
@@ -58,6 +60,27 @@ def fit_cohort(cases: Sequence[str], data: Collection, spec: ModelSpec, *, scans
         extent=_ranges(np.asarray(extents)),
         intensities=tuple(_ranges(channel) for channel in np.asarray(intensities).transpose(1, 0, 2)),
     )
+
+
+def measure_places(
+    labels: NDArray[np.integer], grid: Grid, names: Sequence[str]
+) -> tuple[dict[str, float], dict[str, Point]]:
+    """Volumes in mL and centroids (x, y, z) in mm, LPS, by name, of the structures that have a voxel.
+
+    Args:
+        labels: (D, H, W), with 1, 2, ... for the structures.
+        grid: where the voxels are.
+        names: of the structures, in the order of their labels.
+    """
+    volumes: dict[str, float] = {}
+    centres: dict[str, Point] = {}
+    for index, name in enumerate(names, start=1):
+        contour = labels == index
+        box = bounding_box(contour, (0, 0, 0))
+        inner = contour[box]
+        if inner.any():
+            volumes[name], centres[name] = volume_and_centre(inner, box, grid)
+    return volumes, centres
 
 
 def _mean_and_spread(rows: Sequence[float]) -> tuple[float, float, float]:

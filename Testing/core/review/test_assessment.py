@@ -12,7 +12,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import ModelError
 from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.review import Calibration, assess
+from AutofocusCore.review import Calibration, assess, calibration_of
 from AutofocusCore.review.assessment import uncertainty_on_model_grid, uncertainty_on_scan
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import FEATURES, expected_dice, structure_evidence
@@ -20,6 +20,7 @@ from AutofocusCore.review.near import surroundings
 from AutofocusCore.review.probabilities import calibrated, entropy_bits, probability_of
 from AutofocusCore.review.quality import QualityModel, StructureQuality
 from Testing.core.review.conftest import GRID, NAMES, VAGUE_MM, ball
+from Testing.small_models import small_spec
 
 COHORT = Cohort(
     cases=30,
@@ -150,6 +151,17 @@ def test_a_contour_far_smaller_than_any_in_training_has_no_estimate_and_a_senten
     assert found.estimates["Ball"] is None
     (warning,) = found.warnings
     assert warning.startswith("The contour of ball is far smaller than in training, where 110 to 364 mL are usual")
+    assert warning.endswith(" No estimate is given for it.")
+
+
+def test_that_there_is_no_estimate_is_said_once_of_a_strange_scan_with_odd_contours(evidence: Evidence) -> None:
+    strange = dataclasses.replace(evidence, intensities=((0.0, 0.0, 0.1),))
+    volumes = {name: (float(np.log(200.0)), 0.3, 30.0) for name in NAMES}
+    both = dataclasses.replace(QUALITY, structures=dict.fromkeys(NAMES, OWN))
+    calibration = Calibration(1.0, both, dataclasses.replace(COHORT, volumes=volumes))
+    found = assess(strange, NAMES, calibration, ["CT"])
+    assert sum("estimate" in text.lower() for text in found.warnings) == 1
+    assert sum("is far smaller than in training" in text for text in found.warnings) == 2
 
 
 def test_an_odd_volume_is_a_feature(evidence: Evidence) -> None:
@@ -270,11 +282,23 @@ def test_a_calibration_survives_json() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"version": 3}, {"temperature": 0}, {"temperature": "warm"}, {"quality": {"features": 1}}, {"cohort": 3}]
-)
+    "wrong",
+    [
+        {"version": 3}, {"version": "new"}, {"version": None}, {"temperature": 0}, {"temperature": "warm"},
+        {"quality": {"features": 1}}, {"cohort": 3}, {"cohort": {"volumes": {}}},
+        {"cohort": {"cases": 9, "spacing": [[1, 2]]}}, {"cohort": {"cases": 9, "extent": [[1, 2, 3]]}},
+        {"cohort": {"cases": 9, "intensities": [[[0, 1]]]}}, {"cohort": {"cases": 9, "volumes": {"Ball": [1, 2]}}},
+    ],
+)  # fmt: skip
 def test_a_damaged_or_newer_calibration_is_refused(wrong: dict) -> None:
     with pytest.raises(ModelError, match="calibration"):
         Calibration.from_dict(json.loads(json.dumps({**Calibration(1.0, QUALITY, COHORT).to_dict(), **wrong})))
+
+
+def test_a_calibration_for_another_number_of_channels_is_refused() -> None:
+    two = Calibration(1.0, None, dataclasses.replace(COHORT, intensities=COHORT.intensities * 2))
+    with pytest.raises(ModelError, match="intensities of 2 channels, the model 1"):
+        calibration_of(small_spec(calibration=two.to_dict()))
 
 
 def test_a_quality_model_of_other_features_gives_no_estimate() -> None:
