@@ -27,7 +27,7 @@ export INPUT MODEL OUTPUT TRUTH PYTHON
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-roi bench-train bench-large bench-kernel screenshots latency soak table3 lint format drawing system clean
+.PHONY: help venv kernel demo test test-slow check coverage docs extension fuzz bench bench-roi bench-train bench-large bench-kernel screenshots latency route soak table3 lint format drawing system clean
 
 help: ## list the commands
 	@sed -n 's/^\([a-z][a-z0-9-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 20
@@ -94,6 +94,9 @@ bench-kernel: venv ## time the native kernel layer by layer against the matrix-m
 
 latency: venv ## measure how long the panel keeps the application waiting during a run
 	@$(VENV_PYTHON) -m Benchmarks.latency
+
+route: venv ## count the files and functions that one segmentation passes through
+	@$(VENV_PYTHON) -m Benchmarks.route
 
 screenshots: venv ## take the tutorial's pictures of the panel and the views
 	@$(VENV_PYTHON) -m Documentation.screenshots
