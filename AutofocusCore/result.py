@@ -110,9 +110,9 @@ class ReachMap:
         """The reach of a network with this attention; None where it chooses nothing, or maps of layers are missing.
 
         The sum over the autofocus layers of the effective dilation, and the rates of the fixed layers, in mm; see
-        `AutofocusCore.networks.reach`.
+        `AutofocusCore.networks.build.reach_of`.
         """
-        from AutofocusCore.networks.reach import reach_of
+        from AutofocusCore.networks.build import reach_of
 
         reach = reach_of(network)
         if reach is None or len(attention) < network.autofocus_layers:

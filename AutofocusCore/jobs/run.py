@@ -94,9 +94,9 @@ def attention_layers(spec: ModelSpec) -> tuple[int, bool]:
 
 @functools.lru_cache
 def _layers_of(architecture: str) -> tuple[int, bool]:
-    from AutofocusCore.models.weights import outline_of
+    from AutofocusCore.models.weights import network_of
 
-    network = outline_of(json.loads(architecture))
+    network = network_of(json.loads(architecture), outline=True)
     return network.autofocus_layers, bool(getattr(network, "recalibrates", False))
 
 

@@ -14,7 +14,7 @@ import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,11 +27,11 @@ from AutofocusCore.models.parts import is_text, require
 from AutofocusCore.models.replace_folder import place_folder
 from AutofocusCore.models.spec import ModelSpec
 from AutofocusCore.models.weights import (
-    check_header,
-    check_shapes,
     check_weights,
     network_of,
     pack_weights,
+    read_header,
+    trained_network,
     unpack_weights,
 )
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from AutofocusCore.networks.build import Network
 
 LICENCE = "LICENSE"
+NO_WEIGHTS = b"\x02" + bytes(7) + b"{}"  # a sound file without tensors
 GET_ANOTHER = "get the model from its source again"
 UNREADABLE = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
 """Errors that an unexpected description may raise; one such model must not affect the others."""
@@ -73,7 +74,7 @@ class Model:
             ModelError: the weights do not fit the architecture, or hold NaN.
         """
         with naming(self.path):
-            return _network(self.spec, self.weights)
+            return trained_network(self.spec.architecture, self.weights)
 
     def to_record(self) -> dict[str, str]:
         """Name and checksums, for the worker's answers and for provenance."""
@@ -97,7 +98,7 @@ def write_bundle(
     """
     require(is_text(licence_text), "licence text", licence_text, "give the whole text of the licence")
     weights = pack_weights(state_dict)
-    check_weights(unpack_weights(weights), network_of(spec.architecture))
+    check_weights(unpack_weights(weights), network_of(spec.architecture, outline=True))
     files = {
         METADATA: _json(spec.to_metadata()),
         "configs/inference.json": _json(inference_config(spec)),
@@ -105,10 +106,9 @@ def write_bundle(
         "docs/README.md": model_card(spec).encode("utf-8"),
         LICENCE: (licence_text.strip() + "\n").replace("\r\n", "\n").encode("utf-8"),
     }
-    sums = {name: sha256(files[name]) for name in sorted(files)}
-    files[CHECKSUMS] = _json({"algorithm": "sha256", "files": sums})
-    for check in CHECKS:
-        check(files)
+    files[CHECKSUMS] = _json({"algorithm": "sha256", "files": sha256_of(files)})
+    for fault in _faults(files, sha256_of(files)):
+        raise fault
     return place_folder(files, Path(folder), replace=True)
 
 
@@ -118,8 +118,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Model:
     Raises:
         ModelError: it is missing, damaged, unsafe, or not a model.
     """
-    path = Path(path).absolute()
-    return _checked(path, lambda: read_files(path), whole=False)[0]
+    return load_files(path, whole=False)[0]
 
 
 def load_bundle(path: str | os.PathLike[str]) -> Model:
@@ -131,29 +130,30 @@ def load_bundle(path: str | os.PathLike[str]) -> Model:
     return load_files(path)[0]
 
 
-def load_files(path: str | os.PathLike[str], archive: bytes | None = None) -> tuple[Model, dict[str, bytes]]:
+def load_files(
+    path: str | os.PathLike[str], archive: bytes | None = None, *, whole: bool = True
+) -> tuple[Model, dict[str, bytes]]:
     """As `load_bundle`, and return the checked files by their names in the model.
 
     Args:
         path: folder or zip.
         archive: the bytes of the zip, if already read.
+        whole: whether the weights are checked, too.
     """
     path = Path(path).absolute()
-    return _checked(path, lambda: read_files(path, archive), whole=True)
-
-
-def _checked(path: Path, read: Callable[[], dict[str, bytes]], *, whole: bool) -> tuple[Model, dict[str, bytes]]:
     with naming(path):
         try:
-            files = read()
-            for check in CHECKS:
-                check(files)
+            files = read_files(path, archive)
+            sums = sha256_of(files)
+            for fault in _faults(files, sums):
+                raise fault
             spec = ModelSpec.from_metadata(parse_json(files[METADATA], METADATA))
             if whole:
-                _network(spec, files[WEIGHTS])
-            return Model(spec, path, sha256(files[WEIGHTS]), identity_of(files), files[WEIGHTS]), files
+                trained_network(spec.architecture, files[WEIGHTS])
         except UNREADABLE as error:
             raise _unreadable(error) from None
+    identity = hashlib.sha256(json.dumps(sorted(sums.items())).encode("ascii")).hexdigest()
+    return Model(spec, path, sums[WEIGHTS], identity, files[WEIGHTS]), files
 
 
 def load_network(path: str | os.PathLike[str]) -> Network:
@@ -172,12 +172,12 @@ def problems(path: str | os.PathLike[str], checksum: str | None = None) -> list[
     found: list[ModelError] = []
     try:
         files = read_files(path)
-        found += _checksum_errors(files)
-        for check in CHECKS:
-            found += [] if check is _check_sums else _errors(check, files)
+        sums = sha256_of(files)
+        for fault in _faults(files, sums):
+            found.append(fault)  # one by one: the next may end this
         spec = ModelSpec.from_metadata(parse_json(files.get(METADATA, b""), METADATA))
-        _network(spec, files.get(WEIGHTS, b""))
-        if checksum is not None and sha256(files[WEIGHTS]) != checksum:
+        trained_network(spec.architecture, files.get(WEIGHTS, b""))
+        if checksum is not None and sums[WEIGHTS] != checksum:
             found.append(ModelError("The weights are not those that were expected", GET_ANOTHER))
     except ModelError as error:
         found.append(error)
@@ -186,15 +186,9 @@ def problems(path: str | os.PathLike[str], checksum: str | None = None) -> list[
     return list(dict.fromkeys(str(named(error, path)) for error in found))
 
 
-def sha256(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(data).hexdigest()
-
-
-def identity_of(files: Mapping[str, bytes]) -> str:
-    """SHA-256 over the names and contents of all files of a model, in hexadecimal."""
-    sums = [[name, sha256(files[name])] for name in sorted(files)]
-    return sha256(json.dumps(sums).encode("ascii"))
+def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
+    """SHA-256 of each file in hexadecimal, by the names in order."""
+    return {name: hashlib.sha256(files[name]).hexdigest() for name in sorted(files)}
 
 
 def _unreadable(error: Exception) -> ModelError:
@@ -202,77 +196,47 @@ def _unreadable(error: Exception) -> ModelError:
     return ModelError(f"The model cannot be understood ({type(error).__name__}: {first})", GET_ANOTHER)
 
 
-def _network(spec: ModelSpec, weights: bytes) -> Network:
-    state = unpack_weights(weights)
-    check_shapes(state, spec.architecture)  # before memory is allocated for weights that may not fit
-    network = network_of(spec.architecture)
-    check_weights(state, network)
-    network.load_state_dict(state)
-    return network.eval()
-
-
 def _json(value: Any) -> bytes:
     # ASCII alone, for readers that take the system's encoding, as MONAI's do.
     return (json.dumps(value, indent=2, ensure_ascii=True, allow_nan=False) + "\n").encode("ascii")
-
-
-def _check_there(files: Mapping[str, bytes]) -> None:
-    for name in (METADATA, WEIGHTS, CHECKSUMS, LICENCE):
-        if name not in files:
-            raise ModelError(f"The model has no {name}", GET_ANOTHER)
-
-
-def _check_sums(files: Mapping[str, bytes]) -> None:
-    for error in _checksum_errors(files):
-        raise error
 
 
 PAGE = "README.md"
 """README that model-hosting sites require in a folder; it is not used."""
 
 
-def _checksum_errors(files: Mapping[str, bytes]) -> Iterator[ModelError]:
-    table = parse_json(files.get(CHECKSUMS, b"null"), CHECKSUMS)
-    sums = table.get("files") if isinstance(table, dict) and table.get("algorithm") == "sha256" else None
-    if not isinstance(sums, dict) or not all(isinstance(value, str) for value in sums.values()):
-        yield ModelError("The model's checksums.json is not a table of SHA-256 sums", GET_ANOTHER)
-        return
-    check_names(sums)
-    for name in sorted(sums.keys() - files.keys()):
-        yield ModelError(f"The model's {name} is missing", GET_ANOTHER)
-    for name in sorted(files.keys() - sums.keys() - {CHECKSUMS, PAGE}):
-        yield ModelError(f"The model holds {name!r}, which is not in its checksums", "remove that file")
-    for name in sorted(sums.keys() & files.keys()):
-        if sha256(files[name]) != sums[name].lower():
-            yield ModelError(f"The model's {name} is damaged or was changed: its checksum differs", GET_ANOTHER)
-
-
-def _check_configs(files: Mapping[str, bytes]) -> None:
+def _faults(files: Mapping[str, bytes], sums: Mapping[str, str]) -> Iterator[ModelError]:
+    """All that is wrong with the files of a model, apart from its description and the weights themselves."""
+    for name in (METADATA, WEIGHTS, CHECKSUMS, LICENCE):
+        if name not in files:
+            yield ModelError(f"The model has no {name}", GET_ANOTHER)
+    try:
+        read_header(files.get(WEIGHTS, NO_WEIGHTS))
+    except ModelError as error:
+        yield error
+    yield from _checksum_faults(files, sums)
     for name, data in files.items():
         if name.startswith("configs/") and name.endswith(".json"):
-            check_config(parse_json(data, name), name)
+            try:
+                check_config(parse_json(data, name), name)
+            except ModelError as error:
+                yield error
 
 
-def _check_weights_header(files: Mapping[str, bytes]) -> None:
-    check_header(files[WEIGHTS])
-
-
-CHECKS: tuple[Callable[[Mapping[str, bytes]], None], ...] = (
-    _check_there,
-    _check_weights_header,
-    _check_sums,
-    _check_configs,
-)
-
-
-def _errors(check: Callable[[Mapping[str, bytes]], None], files: Mapping[str, bytes]) -> list[ModelError]:
-    try:
-        check(files)
-    except ModelError as error:
-        return [error]
-    except KeyError:  # _check_there has already reported the missing file
-        return []
-    return []
+def _checksum_faults(files: Mapping[str, bytes], sums: Mapping[str, str]) -> Iterator[ModelError]:
+    table = parse_json(files.get(CHECKSUMS, b"null"), CHECKSUMS)
+    listed = table.get("files") if isinstance(table, dict) and table.get("algorithm") == "sha256" else None
+    if not isinstance(listed, dict) or not all(isinstance(value, str) for value in listed.values()):
+        yield ModelError("The model's checksums.json is not a table of SHA-256 sums", GET_ANOTHER)
+        return
+    check_names(listed)
+    for name in sorted(listed.keys() - files.keys()):
+        yield ModelError(f"The model's {name} is missing", GET_ANOTHER)
+    for name in sorted(files.keys() - listed.keys() - {CHECKSUMS, PAGE}):
+        yield ModelError(f"The model holds {name!r}, which is not in its checksums", "remove that file")
+    for name in sorted(listed.keys() & files.keys()):
+        if sums[name] != listed[name].lower():
+            yield ModelError(f"The model's {name} is damaged or was changed: its checksum differs", GET_ANOTHER)
 
 
 @contextlib.contextmanager

@@ -82,14 +82,6 @@ class Code:
             require(bool(re.fullmatch(r"[1-9][0-9]{5,17}", self.value)), "SNOMED CT code", self.value, remedy)
 
 
-def _code(value: object, field: str) -> Code:
-    return value if isinstance(value, Code) else from_mapping(Code, value, field)
-
-
-def _code_or_none(value: object, field: str) -> Code | None:
-    return None if value is None else _code(value, field)
-
-
 @dataclass(frozen=True)
 class Structure:
     """One class of the network's output: its name, colour and codes.
@@ -126,10 +118,10 @@ class Structure:
         )
         require(color_fits, f"color of {self.name}", self.color, "give red, green and blue as whole numbers, 0 to 255")
         object.__setattr__(self, "color", tuple(self.color))
-        object.__setattr__(self, "category", _code(self.category, f"category of {self.name}"))
-        object.__setattr__(self, "type", _code(self.type, f"type of {self.name}"))
-        for field in ("modifier", "region", "region_modifier"):
-            object.__setattr__(self, field, _code_or_none(getattr(self, field), f"{field} of {self.name}"))
+        for field in ("category", "type", "modifier", "region", "region_modifier"):
+            code = getattr(self, field)
+            if not isinstance(code, Code) and (code is not None or field in ("category", "type")):
+                object.__setattr__(self, field, from_mapping(Code, code, f"{field} of {self.name}"))
         require(isinstance(self.connected, bool), f"connected of {self.name}", self.connected, "use true or false")
 
     def to_dict(self) -> dict[str, Any]:

@@ -42,6 +42,7 @@ LONGEST_TEXT = 20_000
 ROI_MASKS = {"none": "all", "body": "body", "brain": "nonzero"}
 """Regions of interest, and the mask of the normalisation that finds each."""
 
+AXIS_OF = {letter: axis for axis in ("RL", "AP", "SI") for letter in axis}
 SAFE_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
 RESEARCH_ONLY = "Research only. Not for clinical use: no diagnosis and no treatment may rest on its output."
 
@@ -124,7 +125,6 @@ class ModelSpec:
         self._check_lists()
         self._check_grid()
         self._check_architecture()
-        self._check_roi()
         self._check_figures()
 
     def _check_lists(self) -> None:
@@ -148,8 +148,7 @@ class ModelSpec:
             fits = fits and all(is_number(s) and 0.01 <= s <= 100 for s in self.spacing)
             require(fits, "spacing", self.spacing, "give the voxel size x, y, z in mm, or none to keep the image's")
             object.__setattr__(self, "spacing", tuple(float(s) for s in self.spacing))
-        letters = str(self.orientation)
-        fits = len(letters) == 3 and sorted("RAS"[("RL", "AP", "SI").index(p)] for p in _axes(letters)) == list("ARS")
+        fits = sorted(AXIS_OF.get(letter, letter) for letter in str(self.orientation)) == ["AP", "RL", "SI"]
         require(fits, "orientation", self.orientation, "use three letters such as 'RAS' or 'LPS', one for each axis")
 
     def _check_architecture(self) -> None:
@@ -163,16 +162,13 @@ class ModelSpec:
         ):
             value = options.get(option)
             require(value == wanted, option, value, f"make it {wanted}: one for each {what}")
-
-    def _check_roi(self) -> None:
         require(self.roi in ROI_MASKS, "roi", self.roi, f"choose one of {', '.join(ROI_MASKS)}")
-        if self.roi == "none":
-            return
-        in_roi_domain = self.architecture.get("domain") == "roi"
-        require(in_roi_domain, "roi", self.roi, "make the architecture's domain 'roi', or this 'none'")
-        mask = self.normalization.mask
-        wanted = ROI_MASKS[self.roi]
-        require(mask == wanted, "roi", self.roi, f"make the normalization's mask {wanted!r}, or this 'none'")
+        if self.roi != "none":
+            in_roi_domain = options.get("domain") == "roi"
+            require(in_roi_domain, "roi", self.roi, "make the architecture's domain 'roi', or this 'none'")
+            mask = ROI_MASKS[self.roi]
+            fits = self.normalization.mask == mask
+            require(fits, "roi", self.roi, f"make the normalization's mask {mask!r}, or this 'none'")
 
     def _check_figures(self) -> None:
         for name in ("dice", "figures", "calibration", "changelog"):
@@ -259,11 +255,6 @@ class ModelSpec:
             fields[name] = tuple(from_mapping(kind, item, f"{name}[{i}]") for i, item in enumerate(fields[name]))
         fields["normalization"] = from_mapping(Normalization, fields.get("normalization"), "normalization")
         return from_mapping(cls, fields, "metadata")
-
-
-def _axes(letters: str) -> list[str]:
-    """The axis of each letter; an unknown letter gives an axis that makes the check fail."""
-    return [next((axis for axis in ("RL", "AP", "SI") if letter in axis), "RL") for letter in letters]
 
 
 def _slug(name: str) -> str:

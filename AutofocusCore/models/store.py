@@ -42,7 +42,14 @@ def user_model_folder() -> Path:
     chosen = os.environ.get(ENVIRONMENT, "").strip()
     if chosen:
         return _at_home(chosen).absolute()
-    return _user_data_folder() / "autofocus-segmentation" / "models"
+    home, system = Path.home(), platform.system()
+    data = home / "Library" / "Application Support" if system == "Darwin" else home / ".local" / "share"
+    xdg = os.environ.get("XDG_DATA_HOME", "")
+    if system == "Windows":
+        data = Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
+    elif xdg.startswith("/"):  # the specification says to ignore others
+        data = Path(xdg)
+    return data / "autofocus-segmentation" / "models"
 
 
 def _at_home(path: str | os.PathLike[str]) -> Path:
@@ -51,16 +58,6 @@ def _at_home(path: str | os.PathLike[str]) -> Path:
         return Path(path).expanduser()
     except RuntimeError:  # ~nosuchuser may be the name of a folder
         return Path(path)
-
-
-def _user_data_folder() -> Path:
-    home, system = Path.home(), platform.system()
-    if system == "Windows":
-        return Path(os.environ.get("LOCALAPPDATA") or home / "AppData" / "Local")
-    xdg = os.environ.get("XDG_DATA_HOME", "")
-    if xdg.startswith("/"):  # the specification says to ignore others
-        return Path(xdg)
-    return home / "Library" / "Application Support" if system == "Darwin" else home / ".local" / "share"
 
 
 def list_models() -> list[Model]:
@@ -88,15 +85,16 @@ def find_model(name_or_path: str | os.PathLike[str]) -> Model:
         raise ModelError("The name of the model is empty", "give a name (see the list of models), a folder or a zip")
     looks_like_path = not isinstance(name_or_path, str) or bool(re.search(r"[/\\]|\.zip$|^\.", text))
     if not looks_like_path:
-        scanned = list(_scan())
-        for _, model in scanned:
+        damaged = None
+        for path, model in _scan(text):
             if isinstance(model, Model) and model.spec.name == text.lower():
                 return model
-        for path, model in scanned:
             if isinstance(model, ModelError) and path.name == text:
-                raise model
+                damaged = damaged or model
+        if damaged is not None:
+            raise damaged
         if not Path(text).is_dir():
-            raise _unknown(text, sorted({m.spec.name for _, m in scanned if isinstance(m, Model)}))
+            raise _unknown(text, [model.spec.name for model in list_models()])
     return read_bundle(_at_home(text))
 
 
@@ -185,7 +183,8 @@ def _placed(model: Model, folder: Path) -> Model | ModelError:
     return model
 
 
-def _scan() -> Iterator[tuple[Path, Model | ModelError]]:
+def _scan(only: str | None = None) -> Iterator[tuple[Path, Model | ModelError]]:
+    """The user's models, then those that come with the program; ``only``: those in folders of that name."""
     user, bundled = user_model_folder(), bundled_model_folder()
     for folder in (user, bundled):
         try:
@@ -193,7 +192,7 @@ def _scan() -> Iterator[tuple[Path, Model | ModelError]]:
         except OSError:  # does not exist yet
             continue
         for entry in entries:
-            if entry.name.startswith((".", "_")):
+            if entry.name.startswith((".", "_")) or (only is not None and entry.name.lower() != only.lower()):
                 continue
             try:
                 model = read_bundle(entry)

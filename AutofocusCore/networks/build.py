@@ -7,14 +7,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias, get_args
 
+import torch
 from torch import nn
+from torch.nn import init
+from torch.overrides import TorchFunctionMode
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.afnet import DILATION_RATES, AFNet
 from AutofocusCore.networks.deepmedic import DeepMedic
-from AutofocusCore.networks.layers import LARGEST_RATE, MOST_CHANNELS, MOST_RATES, Norm, is_count
+from AutofocusCore.networks.layers import (
+    LARGEST_RATE,
+    MOST_CHANNELS,
+    MOST_RATES,
+    AutofocusLayer,
+    ConvolutionLayer,
+    Norm,
+    is_count,
+)
 from AutofocusCore.networks.roi import Domain
 from AutofocusCore.networks.scale_streams import ScaleStreams
 
@@ -48,6 +60,25 @@ def build_network(architecture: str, *, in_channels: int, num_classes: int, **op
         known = ", ".join((*ARCHITECTURES, SCALE_STREAMS))
         raise SettingError(f"There is no architecture {architecture!r}", f"choose one of {known}")
     return build_paper_network(name, in_channels=in_channels, num_classes=num_classes, **options)
+
+
+class _WithoutRandomValues(TorchFunctionMode):
+    RANDOM = (init.normal_, init.uniform_, init.kaiming_uniform_, torch.Tensor.normal_, torch.Tensor.uniform_)
+
+    def __torch_function__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if function in self.RANDOM:
+            return args[0] if args else (kwargs or {})["tensor"]
+        return function(*args, **(kwargs or {}))
+
+
+def outline_network(architecture: str, **options: Any) -> Network:
+    """As `build_network`, on torch's device "meta", without memory for the weights.
+
+    Random initial values are left out: there they would change nothing, but torch would import its compiler and sympy
+    to compute their shapes, which takes a new process more than a second.
+    """
+    with torch.device("meta"), _WithoutRandomValues():
+        return build_network(architecture, **options)
 
 
 def build_paper_network(
@@ -122,3 +153,33 @@ def build_paper_network(
 def count_parameters(network: nn.Module) -> int:
     """The number of trainable parameters, as the paper's Table 3 counts them."""
     return sum(parameter.numel() for parameter in network.parameters() if parameter.requires_grad)
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Reach of a network as a function of its attention, in voxels: fixed + factor · Σ effective dilations.
+
+    Attributes:
+        fixed: sum of the dilation rates of the layers that do not choose.
+        factor: how often an effective dilation counts: once for an autofocus layer; for scale streams, once for every
+            voxel that the encoder reaches at full size, as a stream at half the size reaches twice as far.
+    """
+
+    fixed: float
+    factor: float
+
+
+def reach_of(network: Any) -> Reach | None:
+    """How far a network looks from a voxel, all layers together; None for one that does not choose it.
+
+    The receptive field of a stack of 3×3×3 convolutions reaches one dilation rate further with every layer. Fixed
+    layers add their own rate everywhere. An autofocus layer adds, in each voxel, its effective dilation Σₖ Λᵏ rₖ: that
+    is what varies over the patient, and what the reach map shows.
+    """
+    if not getattr(network, "autofocus_layers", 0):
+        return None
+    if isinstance(network, ScaleStreams):
+        return Reach(0.0, float(network.encoder.reach))
+    fixed = [layer for layer in network.modules() if isinstance(layer, ConvolutionLayer)]
+    assert any(isinstance(layer, AutofocusLayer) for layer in network.modules())
+    return Reach(float(sum(layer.conv.dilation[0] for layer in fixed)), 1.0)

@@ -8,7 +8,7 @@ import torch
 
 import AutofocusCore
 from AutofocusCore.errors import SettingError
-from AutofocusCore.networks.build import ARCHITECTURES
+from AutofocusCore.networks.build import ARCHITECTURES, Reach, reach_of
 from AutofocusCore.networks.deepmedic import DeepMedic, repeat
 from Testing.core.small_networks import random_network
 
@@ -143,3 +143,23 @@ def test_deepmedics_second_pathway_is_centred_on_the_first_of_the_voxels_it_serv
 def test_repeating_three_times_and_cropping_serves_every_voxel() -> None:
     x = torch.arange(2.0).reshape(1, 1, 2, 1, 1)
     assert repeat(x, torch.Size((4, 1, 2)))[0, 0, :, 0, 0].tolist() == [0, 0, 0, 1]
+
+
+@pytest.mark.parametrize(("architecture", "fixed"), [("afn-1", 12), ("afn-4", 6), ("afn-6", 2)])
+def test_fixed_layers_reach_as_far_as_their_rates_and_autofocus_layers_as_they_choose(
+    architecture: str, fixed: int
+) -> None:
+    network = AutofocusCore.build_network(architecture, in_channels=1, num_classes=2)
+    assert reach_of(network) == Reach(fixed, 1.0)
+    choosing = network.autofocus_layers
+    assert fixed + 2 * choosing == network.margin, "with the smallest rate everywhere"
+
+
+def test_a_stream_of_half_the_size_reaches_twice_as_far() -> None:
+    network = AutofocusCore.build_network("scale-streams", in_channels=1, num_classes=2, encoder="basic", width=4)
+    assert reach_of(network) == Reach(0.0, network.encoder.reach)
+
+
+@pytest.mark.parametrize("architecture", ["basic", "aspp-c", "deepmedic"])
+def test_a_network_that_chooses_nothing_has_no_reach_map(architecture: str) -> None:
+    assert reach_of(AutofocusCore.build_network(architecture, in_channels=1, num_classes=2)) is None

@@ -1,4 +1,4 @@
-"""Reading weights without the safetensors library: the same tensors from sound files, a refusal of every other."""
+"""Reading and writing weights: the same tensors and bytes as the safetensors library's, and a network that has them."""
 
 from __future__ import annotations
 
@@ -12,8 +12,14 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.models.safetensors_reader import DTYPES, read_safetensors, write_safetensors
-from AutofocusCore.models.weights import pack_weights, unpack_weights
+from AutofocusCore.models.weights import (
+    DTYPES,
+    network_of,
+    pack_weights,
+    trained_network,
+    unpack_weights,
+    write_safetensors,
+)
 
 TENSOR = {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}
 
@@ -36,35 +42,23 @@ def test_every_type_is_read_as_the_library_reads_it() -> None:
     }
     tensors |= {"scalar": torch.tensor(7), "empty": torch.zeros(0, 3), "ü": torch.ones(1)}
     data = save(tensors, metadata={"format": "pt"})
-    assert same(read_safetensors(data), load(data))
-    assert same(read_safetensors(data), tensors)
-    assert same(read_safetensors(save({})), {})
-    assert same(read_safetensors(packed(b"{}   ")), {})  # padded, as the format allows
+    assert same(unpack_weights(data), load(data))
+    assert same(unpack_weights(data), tensors)
+    assert same(unpack_weights(save({})), {})
+    assert same(unpack_weights(packed(b"{}   ")), {})  # padded, as the format allows
 
 
-def test_it_is_used_where_the_library_is_absent(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_needs_no_library(network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch) -> None:
     data = pack_weights(network.state_dict())
-    with_library = unpack_weights(data)
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.setitem(sys.modules, "safetensors.torch", None)
-    monkeypatch.setattr("AutofocusCore.models.weights.read_safetensors", reader := Counted(read_safetensors))
-    assert same(unpack_weights(data), with_library)
-    assert reader.calls == 1
-
-
-class Counted:
-    def __init__(self, function: Any) -> None:
-        self.function, self.calls = function, 0
-
-    def __call__(self, data: bytes) -> Any:
-        self.calls += 1
-        return self.function(data)
+    assert same(unpack_weights(data), {name: tensor.detach() for name, tensor in network.state_dict().items()})
 
 
 def test_the_tensors_can_be_changed_without_changing_the_file(network: torch.nn.Module) -> None:
     data = pack_weights(network.state_dict())
     before = bytes(data)
-    for tensor in read_safetensors(data).values():
+    for tensor in unpack_weights(data).values():
         tensor.zero_()
     assert data == before
 
@@ -104,15 +98,6 @@ def test_what_the_library_refuses_is_refused(name: str) -> None:
     with pytest.raises((SafetensorError, KeyError, ValueError, OverflowError)):
         load(HEADERS[name])
     with pytest.raises(ModelError, match="damaged"):
-        read_safetensors(HEADERS[name])
-
-
-@pytest.mark.parametrize("name", HEADERS)
-def test_the_refusal_is_a_model_error_with_and_without_the_library(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ModelError):
-        unpack_weights(HEADERS[name])
-    monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ModelError):
         unpack_weights(HEADERS[name])
 
 
@@ -120,7 +105,7 @@ def test_what_the_format_forbids_is_refused_even_if_the_library_does_not_mind() 
     entry = json.dumps(TENSOR)
     for text in (f'{{"a": {entry}, "a": {entry}}}', '{"a":' * 5000, '{"a": NaN}', "  {}"):
         with pytest.raises(ModelError, match="damaged"):
-            read_safetensors(packed(text.encode(), bytes(8)))
+            unpack_weights(packed(text.encode(), bytes(8)))
 
 
 def test_no_flipped_byte_of_the_header_passes_as_another_network() -> None:
@@ -131,7 +116,7 @@ def test_no_flipped_byte_of_the_header_passes_as_another_network() -> None:
             spoiled = data.copy()
             spoiled[index] ^= flip
             try:
-                ours = read_safetensors(bytes(spoiled))
+                ours = unpack_weights(bytes(spoiled))
             except ModelError:
                 continue
             assert same(ours, load(bytes(spoiled)))  # a letter of the name, or blanks
@@ -150,3 +135,17 @@ def test_files_are_written_as_the_library_writes_them() -> None:
     assert same(load(data), tensors)
     with pytest.raises(ModelError, match="complex64"):
         write_safetensors({"a": torch.zeros(1, dtype=torch.complex64)})
+
+
+def test_a_network_gets_its_weights_without_random_ones_first() -> None:
+    state = torch.random.get_rng_state()
+    options = {"architecture": "afn-1", "in_channels": 1, "num_classes": 3}
+    fresh = network_of(options)
+    torch.random.set_rng_state(state)
+    built = trained_network(options, pack_weights(fresh.state_dict()))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert not built.training
+    assert same(dict(built.state_dict()), dict(fresh.state_dict()))
+    assert all(
+        one.requires_grad == two.requires_grad for one, two in zip(built.parameters(), fresh.parameters(), strict=True)
+    )
