@@ -35,6 +35,7 @@ ORDER = [
     {"images"},
     {"phantom", "result", "review"},
     {"segmentation"},
+    {"teaching"},
     {"jobs"},
     {"worker"},
     {"batch"},

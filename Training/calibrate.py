@@ -46,6 +46,7 @@ from AutofocusCore.review.calibration import Calibration
 from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import structure_evidence
 from AutofocusCore.review.near import surroundings
+from AutofocusCore.teaching.statistics import evenly
 from Training.calibrating.cases import Collection, collection, dice_of, run_case
 from Training.calibrating.cohort import fit_cohort
 from Training.calibrating.figures import figures
@@ -56,7 +57,6 @@ from Training.configuration.config import load_config
 from Training.configuration.shared_options import add_device, add_threads, parse, run_script
 from Training.configuration.split_file import read_split
 from Training.loop.data import FIRST_CALIBRATION_PHANTOM, FIRST_WATCHED_PHANTOM, LEFT_OUT
-from Training.loop.statistics import evenly
 
 LICENCE = "LICENSE"
 FEWEST_PATIENTS = 8

@@ -23,9 +23,9 @@ from torch.nn.functional import cross_entropy
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.networks.scale_streams import ScaleStreams
+from AutofocusCore.teaching.rates import set_rates
 from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, run_script
 from Training.loop.checkpoints import own_checkpoint, run_folder, save
-from Training.loop.optimizers import set_rates
 from Training.loop.record import Record, write_environment
 from Training.photographs.data import UNLABELLED, checksum, draw_crops, photographs
 from Training.photographs.settings import Descent, StreamsConfig, load_streams_config, streams_toml

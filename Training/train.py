@@ -20,6 +20,7 @@ from typing import Any
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from AutofocusCore.teaching.statistics import evenly
 from Training.configuration.config import Config, load_config
 from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, add_threads, parse, run_script
 from Training.loop.checkpoints import run_folder, start_from_weights
@@ -29,7 +30,6 @@ from Training.loop.optimisation import Optimisation, StepBatch
 from Training.loop.run_files import RunFiles
 from Training.loop.schedule import build_schedule
 from Training.loop.state import State
-from Training.loop.statistics import evenly
 from Training.loop.step import Arithmetic
 from Training.loop.tasks import build_task
 from Training.loop.watching import watch

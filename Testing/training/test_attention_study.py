@@ -16,6 +16,7 @@ import torch
 import Training.attention_study
 from AutofocusCore.errors import InputError
 from AutofocusCore.networks.build import build_network
+from AutofocusCore.teaching.case import Case
 from Testing.core.small_networks import narrow_networks
 from Training.attention_study import TOGETHER, correlations, spread_text, study, write_study
 from Training.configuration.config import load_config
@@ -31,7 +32,6 @@ from Training.evaluation.effective_dilation import (
 )
 from Training.loop.cases import Source
 from Training.loop.data import load_data
-from Training.loop.sampling import Case
 
 SPACING = (3.0, 2.0, 1.0)
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from monai.networks.layers import GaussianFilter
+from torch.nn.functional import pad
 
+from AutofocusCore.teaching.scans import swap_labels
+from AutofocusCore.teaching.smoothing import smooth
 from Training.configuration.augmentation import Augmentation
-from Training.loop.augmenting import change_intensity, random_map, smooth, swap_labels
+from Training.loop.augmenting import change_intensity, random_map
 
 
 def test_only_the_axes_that_may_be_flipped_are() -> None:
@@ -57,3 +61,12 @@ def test_swapped_labels_are_in_each_others_place() -> None:
     labels = torch.tensor([0, 1, 2, 3, 4])
     assert swap_labels(labels, [(1, 2), (4, 3)]).tolist() == [0, 2, 1, 4, 3]
     assert labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_the_core_smoothing_is_monais_to_the_last_bit() -> None:
+    image = torch.rand(2, 7, 12, 9, generator=torch.Generator().manual_seed(5))
+    for sigmas in ([0.3, 0.7, 1.4], [0.05, 2.0, 0.6]):
+        reach = [round(4 * sigma) + 1 for sigma in sigmas]
+        padded = pad(image[None], [width for width in reversed(reach) for _ in range(2)], mode="replicate")
+        z, y, x = (slice(width, -width) for width in reach)
+        assert torch.equal(smooth(image, sigmas), GaussianFilter(3, sigma=sigmas)(padded)[0][:, z, y, x])

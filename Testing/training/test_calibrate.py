@@ -11,11 +11,11 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.review.features import FEATURES
+from AutofocusCore.teaching.statistics import evenly
 from Training.calibrate import calibrate, parser
 from Training.calibrating.cases import Collection
 from Training.calibrating.figures import caught, figures, rank_correlation
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
-from Training.loop.statistics import evenly
 
 
 def cohort_of(noise: float, patients: int = 14) -> list[Row]:

@@ -15,13 +15,14 @@ from AutofocusCore.images import Grid
 from AutofocusCore.images import prepare as prepare_scan
 from AutofocusCore.images.geometry import model_grid
 from AutofocusCore.models import Channel, Normalization
+from AutofocusCore.teaching.case import Case, case_of
+from AutofocusCore.teaching.sampled_labels import SampledLabels
 from Testing.small_models import small_spec
 from Testing.training.conftest import TINY
 from Training.configuration.config import Config, load_config
-from Training.loop.cases import CaseCache, case_of, names_of
+from Training.loop.cases import CaseCache, names_of
 from Training.loop.data import load_data
-from Training.loop.sampled_labels import SampledLabels
-from Training.loop.sampling import Case, cut_segment
+from Training.loop.sampling import cut_segment
 from Training.prepare import main
 from Training.preparing.data_list import sha256_of
 from Training.train import train

@@ -13,10 +13,10 @@ import pytest
 import Training.draw_cases
 from AutofocusCore.errors import InputError
 from AutofocusCore.models import find_model, load_bundle
+from AutofocusCore.teaching.case import Case
 from Training.configuration.config import load_config
 from Training.evaluation.drawing import DrawnCase, best_median_worst, draw_cases
 from Training.export import export
-from Training.loop.sampling import Case
 
 ROWS = [
     {"case": "a", "Bladder": 0.2, "Rectum": 0.4},

@@ -11,10 +11,10 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.models import ModelSpec
+from AutofocusCore.teaching.case import Case, with_known
 from Testing.training.conftest import TINY
 from Training.configuration.config import Data, load_config
-from Training.loop.known import contoured_in, contoured_structures, known_labels, remark_on_suspects, with_known
-from Training.loop.sampling import Case
+from Training.loop.known import contoured_in, contoured_structures, known_labels, remark_on_suspects
 from Training.preparing.data_list import CaseEntry, DataList
 
 STRUCTURES = ("Bladder", "Prostate", "Rectum")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
+from monai.losses import DiceLoss
 from torch.nn.functional import cross_entropy, one_hot
 
-from Training.loop.losses import build_loss, build_row_loss, marginal_log_probabilities
+from AutofocusCore.teaching.losses import build_row_loss, marginal_log_probabilities, soft_dice
+from Training.loop.losses import build_loss
 
 
 @pytest.fixture
@@ -90,3 +92,19 @@ def test_gradients_are_finite_with_unknown_structures_and_with_none_in_the_scan(
         (gradient,) = torch.autograd.grad(loss, logits)
         assert torch.isfinite(loss)
         assert torch.isfinite(gradient).all()
+
+
+def test_the_core_soft_dice_is_monais_to_the_last_bit(rows: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, labels = rows
+    monais = DiceLoss(include_background=False, reduction="none", smooth_nr=1.0, smooth_dr=1.0)
+    results = []
+    for loss in (
+        lambda p: soft_dice(p, labels),
+        lambda p: monais(p.T[None], one_hot(labels, p.shape[1]).T[None]).flatten(),
+    ):
+        mine = logits.clone().requires_grad_()
+        found = loss(mine.softmax(1))
+        found.mean().backward()
+        results.append((found.detach(), mine.grad))
+    for ours, theirs in zip(*results, strict=True):
+        assert torch.equal(ours, theirs)

@@ -10,8 +10,9 @@ import torch
 from torch import nn
 
 from AutofocusCore.networks.build import build_network
+from AutofocusCore.teaching.rates import set_rates
 from Training.configuration.settings import Optimizer
-from Training.loop.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer, set_rates
+from Training.loop.optimizers import DeepMedicRMSprop, add_penalties, build_optimizer
 
 
 def moved(gradients: list[list[float]], **options: float | bool) -> np.ndarray:

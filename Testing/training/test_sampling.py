@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.teaching.case import Case
 from Training.configuration.augmentation import Augmentation
 from Training.configuration.settings import Run, Segments
-from Training.loop.sampling import Case, CropSampler, choose_centre, cut_segment, draw_batch
+from Training.loop.sampling import CropSampler, choose_centre, cut_segment, draw_batch
 from Training.loop.schedule import build_schedule
 
 BACKGROUND = -3.5

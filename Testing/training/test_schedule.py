@@ -9,8 +9,9 @@ import torch
 from torch import nn
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.teaching.schedule import update_average
 from Training.configuration.settings import Optimizer, Run
-from Training.loop.schedule import build_schedule, learning_rate, update_average
+from Training.loop.schedule import build_schedule, learning_rate
 
 
 def test_schedules_end_where_they_should() -> None:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 import AutofocusCore
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.kernels import ActiveVoxels
+from AutofocusCore.teaching.statistics import batch_norms, evenly
 from Training.configuration.config import load_config
 from Training.loop.data import Source, load_data
-from Training.loop.statistics import batch_norms, evenly, fix_statistics
+from Training.loop.statistics import fix_statistics
 from Training.loop.step import Arithmetic
 from Training.train import train
 

@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from AutofocusCore.errors import SettingError
-
-
-def require(holds: bool, name: str, value: object, remedy: str) -> None:
-    """Raise a SettingError that names the field, its value and what would do, unless the condition holds."""
-    if not holds:
-        raise SettingError(f"The configuration's {name} is {value!r}", remedy)
+from AutofocusCore.teaching.augmentation import require
 
 
 def require_known(value: str, name: str, known: Sequence[str]) -> None:

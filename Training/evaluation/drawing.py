@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.models import ModelSpec
-from Training.loop.sampling import Case
+from AutofocusCore.teaching.case import Case
 
 CONTOURED = "#ffffff"
 PLANES = ("axial", "coronal", "sagittal")

@@ -21,9 +21,9 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.models import ModelSpec
 from AutofocusCore.segmentation import AttentionMap
+from AutofocusCore.teaching.case import Case
 from Training.evaluation.measures import Labels
 from Training.evaluation.predicting import roi_of
-from Training.loop.sampling import Case
 
 FARTHEST_MM = 20.0
 """Largest distance in mm from a structure's border, outside and inside, in the profile."""

@@ -14,8 +14,8 @@ from AutofocusCore.images.islands import keep_main_parts
 from AutofocusCore.inference.prediction import in_roi_domain
 from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.models import ModelSpec
+from AutofocusCore.teaching.case import Case
 from Training.loop.baseline import DynUNetBaseline
-from Training.loop.sampling import Case
 from Training.loop.step import Arithmetic
 
 

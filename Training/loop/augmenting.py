@@ -8,25 +8,13 @@ from typing import Any
 import monai.transforms
 import numpy as np
 import torch
-from monai.networks.layers import GaussianFilter
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn.functional import pad
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.teaching.smoothing import smooth
+from AutofocusCore.teaching.warping import rotation
 from Training.configuration.augmentation import SPATIAL, Augmentation
-
-
-def rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The 3×3 matrix of rotations about axis 0, then 1, then 2, by three angles in radians."""
-    matrix = np.eye(3)
-    for axis, angle in enumerate(angles):
-        turn = np.eye(3)
-        i, j = (axis + 1) % 3, (axis + 2) % 3
-        turn[i, i] = turn[j, j] = np.cos(angle)
-        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
-        matrix = turn @ matrix
-    return matrix
 
 
 def random_map(augmentation: Augmentation, rng: np.random.Generator) -> tuple[NDArray[np.float64], bool]:
@@ -43,23 +31,6 @@ def random_map(augmentation: Augmentation, rng: np.random.Generator) -> tuple[ND
         matrix = rotation(angles) @ np.diag(scales)
     flipped = [axis in augmentation.flip and bool(flips[axis]) for axis in range(3)]
     return matrix @ np.diag([-1.0 if one else 1.0 for one in flipped]), flipped[2]
-
-
-def swap_labels(labels: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
-    """The labels with the two labels of each pair exchanged, as in a mirror image of the patient."""
-    swapped = labels.clone()
-    for one, other in pairs:
-        swapped[labels == one], swapped[labels == other] = other, one
-    return swapped
-
-
-def smooth(image: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """The image (C, D, H, W) smoothed by a Gaussian; `sigmas` along z, y, x in voxels. Its border is repeated."""
-    reach = [round(4 * sigma) + 1 for sigma in sigmas]
-    border = [width for width in reversed(reach) for _ in range(2)]
-    padded = pad(image[None], border, mode="replicate")
-    smoothed = GaussianFilter(3, sigma=list(sigmas))(padded)[0]
-    return smoothed[(slice(None), *(slice(width, -width) for width in reach))]
 
 
 def change_intensity(image: Tensor, augmentation: Augmentation, rng: np.random.Generator) -> Tensor:

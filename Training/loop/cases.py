@@ -8,17 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-import numpy as np
-import SimpleITK as sitk
-
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.preparing import prepare
-from AutofocusCore.images.resampling import sample
 from AutofocusCore.inference.computer import memory
 from AutofocusCore.models import ModelSpec
+from AutofocusCore.teaching.case import Case
 from Training.configuration.config import Data
-from Training.loop.sampled_labels import SampledLabels
-from Training.loop.sampling import Case
 
 SHOWN_PROBLEMS = 8
 SHARE_OF_MEMORY = 0.5
@@ -89,39 +83,6 @@ def names_of(sources: Sequence[Source]) -> list[str]:
     return [source.name for source in sources]
 
 
-def case_of(
-    name: str,
-    images: sitk.Image | Sequence[sitk.Image],
-    labels: sitk.Image | SampledLabels,
-    spec: ModelSpec,
-    roi: sitk.Image | None = None,
-) -> Case:
-    """Images and labels on the model's grid, normalised as for inference.
-
-    Args:
-        name: of the case.
-        images: one for each channel; a single one as it is.
-        labels: on the first one's grid, or sampled on the model's grid already.
-        spec: the model.
-        roi: mask that segments are centred in; without it the body, where the model's normalisation looks for it, or
-            everything.
-
-    Raises:
-        InputError: an image that cannot be used.
-    """
-    channels = [images] if isinstance(images, sitk.Image) else list(images)
-    prepared = prepare(channels, spec)
-    sampled = labels if isinstance(labels, SampledLabels) else SampledLabels.of(labels, prepared.grid)
-    values = sampled.within(prepared.grid)
-    within, domain = np.ones(values.shape, dtype=bool), spec.architecture.get("domain")
-    if roi is not None:
-        within = sample(roi, prepared.grid, 0.0, nearest=True) > 0
-    elif prepared.patient is not None and (spec.normalization.mask == "body" or domain == "roi"):
-        within = prepared.patient
-    background = each_or_all(prepared.background)
-    return Case(name, prepared.volume, values, within, background, prepared.region, sampled.lost(values))
-
-
 def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[str, ...]:
     """A sentence that names the cases that lose structures on the model's grid; none if there are no such cases.
 
@@ -137,11 +98,6 @@ def remark_on_lost(lost: Mapping[str, Sequence[int]], spec: ModelSpec) -> tuple[
         f"{len(affected)} of {len(lost)} cases have structures that are lost on the model's grid, being smaller than "
         f"its voxels; they are not trained on, and count as missed: {some(affected)}.",
     )
-
-
-def each_or_all(background: Sequence[float]) -> float | tuple[float, ...]:
-    """The value outside the image: one number for a single channel, one for each of several."""
-    return background[0] if len(background) == 1 else tuple(background)
 
 
 def split_watched(names: Sequence[str], count: int, where: str) -> tuple[list[str], list[str]]:

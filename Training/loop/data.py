@@ -15,13 +15,13 @@ import SimpleITK as sitk
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.phantom import make_phantom
+from AutofocusCore.teaching.case import case_of, with_known
 from Training.configuration.config import Config
 from Training.configuration.split_file import FILE_NAME, read_split
 from Training.loop.cases import (
     CaseCache,
     DataSet,
     Source,
-    case_of,
     names_of,
     parts_to_use,
     refuse,
@@ -35,7 +35,6 @@ from Training.loop.known import (
     known_labels,
     remark_on_unused,
     unused_contours,
-    with_known,
 )
 from Training.loop.prepared import load_prepared
 from Training.preparing.contoured import CONTOURED

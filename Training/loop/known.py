@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,6 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.models import ModelSpec
 from Training.configuration.config import Data
 from Training.loop.cases import some
-from Training.loop.sampling import Case
 from Training.preparing.contoured import CONTOURED
 from Training.preparing.data_list import CaseEntry, DataList
 
@@ -115,14 +114,6 @@ def known_labels(
         and (contoured is None or structure.name in contoured)
     ]
     return None if len(known) == len(model.structures) else tuple(known)
-
-
-def with_known(case: Case, known: tuple[int, ...] | None) -> Case:
-    """The case with its known labels; contours that are not used are removed from its labels."""
-    if known is None:
-        return case
-    labels = np.where(np.isin(case.labels, known), case.labels, 0).astype(np.uint8)
-    return replace(case, labels=labels, known=known, lost=tuple(label for label in case.lost if label in known))
 
 
 def count_known(known: Sequence[Sequence[int] | None], model: ModelSpec) -> dict[str, int]:

@@ -9,10 +9,12 @@ from typing import Any
 import torch
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.teaching.rates import set_rates
+from AutofocusCore.teaching.schedule import TrainingSchedule, update_average
 from Training.configuration.config import Config
 from Training.loop.distributed import ProcessGroup
-from Training.loop.optimizers import add_penalties, set_rates
-from Training.loop.schedule import TrainingSchedule, learning_rate, update_average
+from Training.loop.optimizers import add_penalties
+from Training.loop.schedule import learning_rate
 from Training.loop.state import State
 from Training.loop.tasks import Task
 

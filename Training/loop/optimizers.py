@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from AutofocusCore.networks.layers import AutofocusLayer
+from AutofocusCore.teaching.rates import parameter_groups
 from Training.configuration.settings import Optimizer
 
 
@@ -70,7 +70,7 @@ class DeepMedicRMSprop(torch.optim.Optimizer):
 
 def build_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optimizer:
     """The optimiser of all of the network's parameters; `set_rates` gives each group its rate."""
-    parameters, rate, decay = _groups(network, options.attention), options.learning_rate, options.weight_decay
+    parameters, rate, decay = parameter_groups(network, options.attention), options.learning_rate, options.weight_decay
     if options.name == "adam":
         return torch.optim.Adam(parameters, lr=rate, eps=options.epsilon, weight_decay=decay)
     if options.name == "adamw":
@@ -92,21 +92,6 @@ def build_optimizer(network: nn.Module, options: Optimizer) -> torch.optim.Optim
         nesterov=options.nesterov,
         normalized=options.normalized,
     )
-
-
-def _groups(network: nn.Module, attention: float) -> list[dict[str, Any]]:
-    """The parameters, those of attention in their own group if they have another rate."""
-    layers = [module.attention for module in network.modules() if isinstance(module, AutofocusLayer)]
-    own = {parameter for layer in layers for parameter in layer.parameters()} if attention != 1 else set()
-    rest = [parameter for parameter in network.parameters() if parameter not in own]
-    attending = [parameter for parameter in network.parameters() if parameter in own]
-    return [{"params": rest}, *([{"params": attending, "factor": attention}] if attending else [])]
-
-
-def set_rates(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group for a step, times the group's own factor."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate * group.get("factor", 1.0)
 
 
 @torch.no_grad()

@@ -15,18 +15,10 @@ from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.geometry import model_grid
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models import ModelSpec
+from AutofocusCore.teaching.case import Case, case_of, each_or_all, with_known
+from AutofocusCore.teaching.sampled_labels import SampledLabels
 from Training.configuration.config import Config
-from Training.loop.cases import (
-    CaseCache,
-    DataSet,
-    Source,
-    case_of,
-    each_or_all,
-    parts_to_use,
-    refuse,
-    remark_on_lost,
-    remark_on_small,
-)
+from Training.loop.cases import CaseCache, DataSet, Source, parts_to_use, refuse, remark_on_lost, remark_on_small
 from Training.loop.known import (
     Unused,
     contoured_in,
@@ -36,10 +28,7 @@ from Training.loop.known import (
     remark_on_suspects,
     remark_on_unused,
     unused_contours,
-    with_known,
 )
-from Training.loop.sampled_labels import SampledLabels
-from Training.loop.sampling import Case
 from Training.preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
 
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -22,49 +21,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from AutofocusCore.errors import InputError
-from AutofocusCore.images.body import bounding_region
-from AutofocusCore.images.geometry import Region
+from AutofocusCore.teaching.case import Case, HasCase
+from AutofocusCore.teaching.scans import swap_labels
+from AutofocusCore.teaching.schedule import TrainingSchedule
 from Training.configuration.augmentation import Augmentation
 from Training.configuration.settings import Segments
-from Training.loop.augmenting import MonaiTransforms, change_intensity, random_map, swap_labels
-from Training.loop.schedule import TrainingSchedule
-
-
-@dataclass(frozen=True)
-class Case:
-    """A case on the model's grid, ready for the network.
-
-    Args:
-        name: shown in messages.
-        image: (C, D, H, W) float32, normalised.
-        labels: (D, H, W) uint8.
-        roi: (D, H, W) bool; background segments are centred in it.
-        background: normalised value of what lies outside the image, for all channels or for each.
-        box: first voxel and end along z, y, x of the part that is predicted, such as the body; None for all.
-        lost: label values of structures that are smaller than a voxel of this grid, and do not occur on it.
-        known: label values of the known structures; None: all are known.
-    """
-
-    name: str
-    image: NDArray[np.float32]
-    labels: NDArray[np.uint8]
-    roi: NDArray[np.bool_]
-    background: float | tuple[float, ...]
-    box: Region | None = None
-    lost: tuple[int, ...] = ()
-    known: tuple[int, ...] | None = None
-
-    def roi_box(self) -> tuple[slice, slice, slice]:
-        """The box around the ROI, for arrays (D, H, W).
-
-        Raises:
-            InputError: the ROI is empty.
-        """
-        if not self.roi.any():
-            raise InputError(f"{self.name} has no active voxel", "check its image, or take it out of the data")
-        z, y, x = (slice(*ends) for ends in bounding_region(self.roi, (0, 0, 0)))
-        return z, y, x
+from Training.loop.augmenting import MonaiTransforms, change_intensity, random_map
 
 
 def choose_centre(case: Case, segments: Segments, rng: np.random.Generator) -> tuple[int, int, int]:
@@ -155,14 +117,6 @@ def _resampled(
         grid.append(2 * at / max(extents[axis] - 1, 1) - 1)
     points = torch.stack(grid, dim=-1).to(volume.dtype)[None]
     return grid_sample(volume, points, mode="bilinear", padding_mode="zeros", align_corners=True)
-
-
-class HasCase(Protocol):
-    """An object with a case."""
-
-    @property
-    def case(self) -> Case:
-        """The case."""
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from AutofocusCore.teaching.statistics import keep_statistics
 from Training.configuration.config import Config
 from Training.loop.baseline import network_of
 from Training.loop.data import Source
@@ -17,7 +18,7 @@ from Training.loop.distributed import synchronise_batch_norm
 from Training.loop.initial import initialise_he
 from Training.loop.optimizers import build_optimizer
 from Training.loop.recompute import recompute_hidden_layers
-from Training.loop.statistics import fix_statistics, keep_statistics
+from Training.loop.statistics import fix_statistics
 from Training.loop.step import Arithmetic
 
 PARTS = ("network", "average", "optimizer", "scaler")

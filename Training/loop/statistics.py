@@ -9,15 +9,13 @@ Source: Wu and Johnson, "Rethinking 'Batch' in BatchNorm", 2021, sections 3 and 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
 
 from torch import nn
 
+from AutofocusCore.teaching.statistics import batch_norms, keep_statistics
 from Training.evaluation.predicting import labels_of_scan
 from Training.loop.data import Source
 from Training.loop.step import Arithmetic
-
-AnyCase = TypeVar("AnyCase")
 
 
 def fix_statistics(network: nn.Module, average: nn.Module, cases: Sequence[Source], arithmetic: Arithmetic) -> None:
@@ -45,19 +43,3 @@ def fix_statistics(network: nn.Module, average: nn.Module, cases: Sequence[Sourc
         norm.momentum = momentum
     keep_statistics(network)
     average.load_state_dict(network.state_dict())
-
-
-def keep_statistics(network: nn.Module) -> None:
-    """Normalise by the running statistics from here on, in training too, and leave them as they are."""
-    for norm in batch_norms(network):
-        norm.eval()
-
-
-def batch_norms(network: nn.Module) -> list[nn.modules.batchnorm._BatchNorm]:
-    """All BatchNorm layers of a network."""
-    return [module for module in network.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
-
-
-def evenly(cases: Sequence[AnyCase], count: int) -> list[AnyCase]:
-    """`count` of the cases, evenly spread over their order; all of them where there are fewer."""
-    return [cases[i * len(cases) // count] for i in range(count)] if count < len(cases) else list(cases)

@@ -10,13 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from AutofocusCore.kernels import ActiveVoxels
+from AutofocusCore.teaching.losses import build_row_loss
+from AutofocusCore.teaching.scans import Prefetcher, Scan, ScanSampler, draw_scan
+from AutofocusCore.teaching.schedule import TrainingSchedule
 from Training.configuration.augmentation import Augmentation
 from Training.configuration.config import Config
 from Training.loop.data import Source
-from Training.loop.losses import build_loss, build_row_loss
+from Training.loop.losses import build_loss
 from Training.loop.sampling import CropSampler, draw_batch
-from Training.loop.scans import Prefetcher, Scan, ScanSampler, draw_scan
-from Training.loop.schedule import TrainingSchedule
 from Training.loop.step import Arithmetic, add_gradients
 from Training.loop.supervision import DeepSupervisionOutputs
 

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from torch import nn
 
 from AutofocusCore.inference.prediction import in_roi_domain
+from AutofocusCore.teaching.case import Case
 from Training.evaluation.predicting import dice_per_structure, labels_of_scan
 from Training.loop.data import DataSet
 from Training.loop.distributed import ProcessGroup
-from Training.loop.sampling import Case
 from Training.loop.step import Arithmetic
 
 

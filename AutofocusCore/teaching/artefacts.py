@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from Training.configuration.augmentation import Augmentation
-from Training.loop.augmenting import smooth
+from AutofocusCore.teaching.augmentation import Augmentation
+from AutofocusCore.teaching.smoothing import smooth
 
 SHARE_COARSER = 1 / 3
 SMALLEST_CUT, LARGEST_CUT = 0.1, 0.45

@@ -18,12 +18,11 @@ from torch import Tensor
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.body import bounding_region
-from Training.configuration.augmentation import Augmentation
-from Training.loop.artefacts import change_values, cut_off, part_of
-from Training.loop.augmenting import swap_labels
-from Training.loop.sampling import Case, HasCase
-from Training.loop.schedule import TrainingSchedule
-from Training.loop.warping import random_warp, sample_image, sample_labels, sample_mask
+from AutofocusCore.teaching.artefacts import change_values, cut_off, part_of
+from AutofocusCore.teaching.augmentation import Augmentation
+from AutofocusCore.teaching.case import Case, HasCase
+from AutofocusCore.teaching.schedule import TrainingSchedule
+from AutofocusCore.teaching.warping import random_warp, sample_image, sample_labels, sample_mask
 
 AROUND = 4
 """Voxels added on each side of the patient for rotation."""
@@ -56,7 +55,7 @@ class ScanSampler:
         augmentation: the settings.
         spacing: (z, y, x) in mm, of the model's grid.
         bounds: least and largest normalised value that inference can meet, where the model clips values.
-        most_voxels: see :class:`Training.configuration.settings.Scans`.
+        most_voxels: see `part_of`.
     """
 
     augmentation: Augmentation
@@ -83,7 +82,7 @@ class ScanSampler:
         kept = tuple(slice(low, high) for low, high in bounding_region(mask.numpy(), (0, 0, 0)))
         mask, places = mask[kept], places[kept]
         background = torch.tensor(case.background, dtype=torch.float32).reshape(-1, 1, 1, 1)
-        image = sample_image(torch.from_numpy(case.image[(slice(None), *box)]), places, background)
+        image = sample_image(torch.from_numpy(case.image[:, box[0], box[1], box[2]]), places, background)
         image = change_values(image, mask, self.augmentation, self.spacing, rng)
         if self.bounds is not None:
             image = image.clamp(*self.bounds)
@@ -92,6 +91,14 @@ class ScanSampler:
             found = swap_labels(found, self.augmentation.swap)
             known = swap_known(known, self.augmentation.swap)
         return Scan(case.name, image, mask.contiguous(), found, known)
+
+
+def swap_labels(labels: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
+    """The labels with the two labels of each pair exchanged, as in a mirror image of the patient."""
+    swapped = labels.clone()
+    for one, other in pairs:
+        swapped[labels == one], swapped[labels == other] = other, one
+    return swapped
 
 
 def swap_known(known: tuple[int, ...] | None, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...] | None:

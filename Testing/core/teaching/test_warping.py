@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from AutofocusCore.teaching.warping import Warp, _spline, random_warp, sample_image, sample_labels, sample_mask
 from Training.configuration.augmentation import Augmentation
-from Training.loop.warping import Warp, _spline, random_warp, sample_image, sample_labels, sample_mask
 
 SHAPE = (9, 11, 13)
 STILL = Warp(np.eye(3), None, False)

@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.teaching.case import Case
+from AutofocusCore.teaching.scans import Prefetcher, Scan, ScanSampler, draw_scan, swap_known
 from Training.configuration.augmentation import Augmentation
 from Training.configuration.settings import Run
-from Training.loop.sampling import Case
-from Training.loop.scans import Prefetcher, Scan, ScanSampler, draw_scan, swap_known
 from Training.loop.schedule import build_schedule
 
 MIRRORED = Augmentation(flip=(2,), swap=((1, 2),))

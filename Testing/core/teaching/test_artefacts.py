@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from AutofocusCore.teaching.artefacts import change_values, cut_off, part_of
 from Training.configuration.augmentation import Augmentation
-from Training.loop.artefacts import change_values, cut_off, part_of
 
 SPACING = (2.5, 4.0, 4.0)
 

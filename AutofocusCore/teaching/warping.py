@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-from Training.configuration.augmentation import Augmentation
-from Training.loop.augmenting import rotation
+from AutofocusCore.teaching.augmentation import Augmentation
 
 KNOT_MM = 40.0
 """Approximate distance of the control points of a displacement."""
@@ -55,6 +54,18 @@ class Warp:
             # grid_sample's coordinates run from -1 to 1 between the centres of the outermost voxels, x first
             result[..., 2 - axis] = place * (2 / max(extents[axis] - 1, 1))
         return result
+
+
+def rotation(angles: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The 3×3 matrix of rotations about axis 0, then 1, then 2, by three angles in radians."""
+    matrix = np.eye(3)
+    for axis, angle in enumerate(angles):
+        turn = np.eye(3)
+        i, j = (axis + 1) % 3, (axis + 2) % 3
+        turn[i, i] = turn[j, j] = np.cos(angle)
+        turn[i, j], turn[j, i] = -np.sin(angle), np.sin(angle)
+        matrix = turn @ matrix
+    return matrix
 
 
 def random_warp(

@@ -1,0 +1,1 @@
+"""Learning: what training from the start and `autofocus teach` share, and teaching a finished model new contours."""
