@@ -135,6 +135,7 @@ class ForkServer:
             message = json.loads(data)
             with self.changed:
                 if "started" in message:
+                    self.ended.pop(message["started"], None)  # of an older process with the same number
                     self._started.append(message["started"])
                 else:
                     self.ended[message["ended"]] = message["status"]

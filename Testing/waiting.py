@@ -26,8 +26,15 @@ def patience(seconds: float = 60.0) -> float:
     return seconds * load()
 
 
-def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+def wait_until(
+    condition: Callable[[], object], seconds: float = SECONDS, *, meanwhile: Callable[[], object] = lambda: None
+) -> None:
     """Return when a condition holds.
+
+    Args:
+        condition: what is waited for.
+        seconds: within which it holds on a quiet computer.
+        meanwhile: called between looks, such as what takes events out of a queue.
 
     Raises:
         AssertionError: it does not within `seconds`, or longer on a busy computer.
@@ -35,6 +42,7 @@ def wait_until(condition: Callable[[], object], seconds: float = SECONDS) -> Non
     end = time.monotonic() + patience(seconds)
     while not condition():
         assert time.monotonic() < end, f"It did not happen in {seconds} s."
+        meanwhile()
         time.sleep(0.01)
 
 

@@ -10,13 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from Testing import fork_server
-from Testing.waiting import wait_until
+from Testing.waiting import alive, wait_until
 from Training.prepare import main
 from Training.preparing.data_list import read_data_list
 
@@ -151,6 +152,17 @@ def test_nothing_usable_is_an_error_that_lists_the_reasons(
     assert not (tmp_path / "out" / "data.json").exists()
 
 
+def left_by_a_killed_run(case: Path) -> Path:
+    """A half-written folder of a process that has ended."""
+    script = "import sys; from pathlib import Path; from AutofocusCore.io.aside import aside_name; "
+    script += "left = aside_name(Path(sys.argv[1])); left.mkdir(); (left / 'half.nii.gz').write_bytes(b'half'); "
+    script += "print(left)"
+    done = fork_server.run([sys.executable, "-c", script, case], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})
+    left = Path(done.stdout.strip())
+    assert left.is_dir(), done.stderr
+    return left
+
+
 def test_a_case_is_made_again_only_if_something_changed(source: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     assert prepare(source, out) == 0
@@ -169,13 +181,12 @@ def test_a_case_is_made_again_only_if_something_changed(source: Path, tmp_path: 
     (out / "cases" / "case_1" / "labels.nii.gz").write_bytes(b"damaged")  # of the output
     image, _ = scan(7)
     write(source / "imagesTr" / "case_2.nii.gz", image)  # of the source
-    (out / "cases" / "case_3.partial").mkdir()  # left by a killed run
-    (out / "cases" / "case_3.partial" / "half.nii.gz").write_bytes(b"half")
+    left = left_by_a_killed_run(out / "cases" / "case_3")
     (out / "cases" / "case_3" / "case.json").unlink()
     assert prepare(source, out) == 0
     assert remade() == {"case_1", "case_2", "case_3"}
     assert np.array_equal(read(out / "cases" / "case_2" / "image0_CT.nii.gz"), image)
-    assert not list((out / "cases").glob("*.partial"))
+    assert not left.exists()
     assert prepare(source, out, "--offset", "5") == 0
     assert remade() == {f"case_{i}" for i in range(5)}
 
@@ -208,7 +219,30 @@ def test_a_run_that_was_killed_goes_on_and_ends_as_one_that_was_not(tmp_path: Pa
     assert main(["folder", str(source), str(killed), *options]) == 0
     assert read_data_list(killed).cases == read_data_list(whole).cases
     assert {name: (killed / "cases" / name).stat().st_ino for name in made} == before
-    assert not list(killed.rglob("*.partial"))
+    assert {path.name for path in (killed / "cases").iterdir()} == {f"case_{i}" for i in range(12)}
+
+
+def test_a_worker_ends_when_the_run_that_started_it_is_killed(tmp_path: Path) -> None:
+    script = """
+import multiprocessing, os, time
+from Training.preparing.run import become_worker
+
+def work():
+    become_worker()
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+multiprocessing.get_context("fork").Process(target=work).start()
+time.sleep(600)
+"""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = fork_server.start(
+        [sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE, encoding="utf-8", env=environment
+    )
+    worker = psutil.Process(int(process.stdout.readline()))
+    assert alive([worker])
+    process.kill()
+    wait_until(lambda: not alive([worker]))
 
 
 def test_a_place_that_cannot_be_written_to_ends_the_run_in_one_sentence(

@@ -18,6 +18,7 @@ from AutofocusCore import __version__
 from AutofocusCore.errors import AutofocusError, OutputError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.resampling import to_image
+from AutofocusCore.io.aside import aside_name
 from Training.preparing.data_list import sha256_of, write_json
 from Training.preparing.found import Found, FoundCase, Problem, safe_name
 from Training.preparing.reading import Settings, Volumes, read_case
@@ -62,10 +63,8 @@ def make_case(case: FoundCase, found: Found, settings: Settings, out: Path) -> O
         return Outcome(case.name, None, (Problem(case.name, str(error)),))
     except MemoryError:
         return Outcome(case.name, None, (Problem(case.name, "It is too large for the memory of this machine"),))
-    partial = folder.with_name(folder.name + ".partial")
+    partial = aside_name(folder)  # of this process alone, so that no other one writes into it
     try:
-        if partial.exists():
-            shutil.rmtree(partial)
         partial.mkdir(parents=True)
         facts = _write(volumes, found, partial, f"{CASES}/{case.name}")
         write_json(partial / RECORD, {"key": key, "facts": facts, "remarks": volumes.remarks})

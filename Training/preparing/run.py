@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import platform
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import asdict, replace
+from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from AutofocusCore import __version__
 from AutofocusCore.errors import InputError, OutputError, SettingError
+from AutofocusCore.io.aside import remove_leftovers
 from AutofocusCore.io.atomic import write_text
 from Training.preparing.data_list import CaseEntry, DataList
 from Training.preparing.folds import assign_folds
 from Training.preparing.found import Found, FoundCase
-from Training.preparing.making import Outcome, make_case
+from Training.preparing.making import CASES, Outcome, make_case
 from Training.preparing.reading import Settings
 from Training.preparing.suspects import FILE_NAME, contours_csv, look_at_contours, settings_text
 
@@ -51,6 +55,7 @@ def prepare_all(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out} cannot be made ({error.strerror})", "give another folder") from None
+    remove_leftovers(out / CASES)
     outcomes: dict[str, Outcome] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns) as progress:
@@ -104,7 +109,7 @@ def _outcomes(found: Found, settings: Settings, out: Path, workers: int) -> Iter
             yield make_case(case, shared, settings, out)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_become_worker) as pool:
+    with ProcessPoolExecutor(workers, context, initializer=become_worker) as pool:
         try:
             for done in as_completed([pool.submit(make_case, case, shared, settings, out) for case in found.cases]):
                 yield done.result()
@@ -114,10 +119,21 @@ def _outcomes(found: Found, settings: Settings, out: Path, workers: int) -> Iter
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _become_worker() -> None:
-    """One thread for each process; Ctrl+C is handled by the first process only."""
+def become_worker() -> None:
+    """One thread for each process; Ctrl+C is handled by the first process only, and a worker ends when that one does.
+
+    A worker whose first process was killed would otherwise write on, and then wait for work for ever.
+    """
     sitk.ProcessObject.SetGlobalDefaultNumberOfThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
 
 
 def _entry(case: FoundCase, outcome: Outcome, found: Found, fold: int | None) -> CaseEntry:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import threading
-import time
 from types import SimpleNamespace
 
 import pytest
 from AutofocusSegmentationLib.worker import main_thread_queue
 from AutofocusSegmentationLib.worker.main_thread_queue import BUDGET, MainThreadQueue
 
-from Testing.waiting import patience
+from Testing.waiting import wait_until
 
 
 def empty_until_idle(main_thread: MainThreadQueue) -> None:
-    until = time.monotonic() + patience()
-    while main_thread.busy:
-        assert time.monotonic() < until, "the background work never came back"
-        main_thread.empty()
-        time.sleep(0.001)
+    wait_until(lambda: not main_thread.busy, meanwhile=main_thread.empty)
 
 
 def test_work_is_done_elsewhere_and_its_result_comes_back_here() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -15,7 +14,7 @@ from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
 from AutofocusCore.worker.client import WorkerProcess
-from Testing.waiting import patience
+from Testing.waiting import wait_until
 
 
 class Heard:
@@ -49,11 +48,7 @@ def session(main_thread: MainThreadQueue) -> Iterator[WorkerSession]:
 
 
 def wait(main_thread: MainThreadQueue, until: Callable[[], bool]) -> None:
-    end = time.monotonic() + patience()
-    while not until():
-        assert time.monotonic() < end, "nothing came of it in time"
-        main_thread.empty()
-        time.sleep(0.005)
+    wait_until(until, meanwhile=main_thread.empty)
 
 
 def test_asking_does_not_wait_for_the_answer(session: WorkerSession, main_thread: MainThreadQueue) -> None:
