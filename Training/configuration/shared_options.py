@@ -7,8 +7,6 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import torch
-
 from AutofocusCore.errors import AutofocusError
 
 PRECISIONS = ("float32", "auto", "bfloat16", "float16")
@@ -54,6 +52,8 @@ def parse(parser: argparse.ArgumentParser, arguments: Sequence[str] | None = Non
     if options.threads is not None:
         if options.threads < 1:
             parser.error("--threads takes a number from 1")
+        import torch  # takes seconds, which scripts without --threads do not need
+
         torch.set_num_threads(options.threads)
     return options
 
