@@ -27,6 +27,7 @@ def add_parser(commands: Any) -> None:
     )
     parser.add_argument("output", metavar="OUT", help="the scan: .nii.gz, .nii, .nrrd or .mha")
     parser.add_argument("--seed", type=options.natural, default=0, metavar="N", help="which patient; default 0")
+    parser.add_argument("--plain", action="store_true", help="anatomy alone: no implants, calcifications, catheters")
     parser.add_argument("--labels", metavar="FILE", help="write the true labels too; .seg.nrrd, .nii.gz, .nrrd, .mha")
 
 
@@ -48,8 +49,8 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     from AutofocusCore.models.terminology import structures
     from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
 
-    image, labels = make_phantom(args.seed)
-    record = {"synthetic": True, "phantom": "pelvis", "seed": args.seed}
+    image, labels = make_phantom(args.seed, findings=not args.plain)
+    record = {"synthetic": True, "phantom": "pelvis", "seed": args.seed, "findings": not args.plain}
     with Staging() as staging:
         write_image(staging.aside(scan), image, provenance=record)
         if args.labels is not None:

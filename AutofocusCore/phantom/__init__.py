@@ -1,7 +1,8 @@
 """Synthetic pelvic CT, made from a seed: data for demonstrations, tests and training without any patient.
 
 Sizes and positions follow textbook anatomy of the male pelvis, supine. Prostate, seminal vesicles, bladder, rectum and
-femurs are labelled; bones, muscles, vessels and bowel are there so that a network must tell them apart.
+femurs are labelled; bones, muscles, vessels and bowel are there so that a network must tell them apart. Most patients
+have findings beside their anatomy, from calcifications to an artificial hip with its streaks.
 """
 
 from __future__ import annotations
@@ -13,8 +14,15 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.phantom.body import paint_bowel, paint_muscles_and_vessels, paint_pelvis, paint_soft_tissue
+from AutofocusCore.phantom.body import (
+    iliac_vessel,
+    paint_bowel,
+    paint_muscles_and_vessels,
+    paint_pelvis,
+    paint_soft_tissue,
+)
 from AutofocusCore.phantom.canvas import Canvas
+from AutofocusCore.phantom.findings import Findings, paint_phleboliths, paint_vessel_calcifications
 from AutofocusCore.phantom.organs import PHANTOM_STRUCTURES, Rectum, paint_bladder_and_gland, paint_femurs, paint_rectum
 from AutofocusCore.phantom.patient import Patient
 from AutofocusCore.phantom.scanner import paint_table, scanned
@@ -29,6 +37,7 @@ def make_phantom(
     size: tuple[int, int, int] = (144, 112, 80),
     spacing: tuple[float, float, float] = (3.0, 3.0, 3.0),
     dose: float | None = None,
+    findings: bool = True,
 ) -> tuple[sitk.Image, sitk.Image]:
     """Make a synthetic CT of the pelvis, and its labels.
 
@@ -39,6 +48,8 @@ def make_phantom(
         size: voxels along x, y, z.
         spacing: voxel size along x, y, z in mm; the scan is centred on the patient's hips.
         dose: dose relative to a planning CT of good quality, 0.05 to 10; None: random.
+        findings: whether the patient may have implants, markers, calcifications, a catheter, a median lobe of the
+            prostate or worn hip joints. Without, the same patient's anatomy alone.
 
     Returns:
         The scan (int16, HU) and the labels (uint8, `PHANTOM_STRUCTURES`) on one grid; axes along the patient's (LPS).
@@ -48,6 +59,8 @@ def make_phantom(
     """
     _check(seed, size, spacing, dose)
     who, where, shape, noise = (np.random.default_rng([seed, stream]) for stream in range(4))
+    beside = np.random.default_rng([seed, 4])
+    found = Findings.drawn(beside) if findings else Findings()
     patient = Patient.drawn(who)
     tilt = np.radians(where.uniform((-3.0, -3.0, -5.0), (3.0, 3.0, 5.0)))
     canvas = Canvas(
@@ -60,13 +73,17 @@ def make_phantom(
     drawn_dose = float(2.0 ** where.uniform(-2.0, 1.5))
 
     skin, hollow = paint_soft_tissue(canvas, patient, shape)
-    paint_muscles_and_vessels(canvas, patient, shape)
+    paint_muscles_and_vessels(canvas, patient)
     paint_bowel(canvas, patient, shape, hollow, floor=38.0)
-    paint_pelvis(canvas, patient)
+    paint_pelvis(canvas, patient, found.joint_space)
     rectum = Rectum(patient)
     paint_rectum(canvas, patient, rectum)
-    paint_bladder_and_gland(canvas, patient, rectum, hollow)
-    paint_femurs(canvas, patient)
+    paint_bladder_and_gland(canvas, patient, rectum, hollow, found, beside)
+    paint_femurs(canvas, patient, found)
+    paint_vessel_calcifications(
+        canvas, beside, found.vessel_calcifications, [iliac_vessel(side, 0.0) for side in (-1.0, 1.0)]
+    )
+    paint_phleboliths(canvas, beside, found.phleboliths)
     paint_table(canvas, where)
     hu = scanned(canvas, noise, drawn_dose if dose is None else dose, spacing, skin)
 

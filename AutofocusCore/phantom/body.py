@@ -11,6 +11,7 @@ from AutofocusCore.phantom.canvas import Canvas, smooth_noise
 from AutofocusCore.phantom.patient import Patient
 from AutofocusCore.phantom.shapes import (
     Field,
+    Point,
     Points,
     as_point,
     between,
@@ -85,7 +86,19 @@ def paint_soft_tissue(canvas: Canvas, patient: Patient, rng: np.random.Generator
     return skin, hollow
 
 
-def paint_muscles_and_vessels(canvas: Canvas, patient: Patient, rng: np.random.Generator) -> None:
+def iliac_vessel(side: float, behind: float) -> list[Point]:
+    """Centreline from the aorta's end to the thigh: the artery, and `behind` it by some mm the vein."""
+    return [
+        (side * 30, 8.0 + behind, 150.0),
+        (side * 44, 2.0 + behind, 85.0),
+        (side * 62, -36.0 + behind, 28.0),
+        (side * (74 - behind), -54.0 + 0.6 * behind, -10.0),
+        (side * (82 - behind), -50.0 + 0.6 * behind, -90.0),
+        (side * 88, -40.0 + behind, -160.0),
+    ]
+
+
+def paint_muscles_and_vessels(canvas: Canvas, patient: Patient) -> None:
     """Iliopsoas, obturator internus and piriformis on both sides, the perineum, iliac and femoral vessels."""
     hu = patient.muscle_hu + 4
     for side in (-1.0, 1.0):
@@ -105,19 +118,12 @@ def paint_muscles_and_vessels(canvas: Canvas, patient: Patient, rng: np.random.G
             partial(capsule, start=(side * 32, 62.0, 34.0), end=(side * 100, 42.0, 12.0), radius=10.0, end_radius=7.0),
             hu, grain=4.0,
         )  # fmt: skip
-        for offset, radius in ((0.0, 5.2), (9.0, 6.2)):
-            line = [
-                (side * 30, 8.0 + offset, 150.0),
-                (side * 44, 2.0 + offset, 85.0),
-                (side * 62, -36.0 + offset, 28.0),
-                (side * (74 - offset), -54.0 + 0.6 * offset, -10.0),
-                (side * (82 - offset), -50.0 + 0.6 * offset, -90.0),
-                (side * 88, -40.0 + offset, -160.0),
-            ]
+        for behind, radius in ((0.0, 5.2), (9.0, 6.2)):
+            line = iliac_vessel(side, behind)
             canvas.paint(
                 canvas.box((-110, -80, -180), (110, 40, 180)),
                 partial(tube, centreline=line, radii=[radius] * len(line)),
-                patient.vessel_hu - 0.3 * offset,
+                patient.vessel_hu - 0.3 * behind,
             )
     canvas.paint(  # levator ani, the funnel under the organs
         canvas.box((-50, -40, -65), (50, 65, -5)),
@@ -194,13 +200,17 @@ def paint_bone(canvas: Canvas, patient: Patient, box: tuple[slice, slice, slice]
     canvas.paint(box, lambda p: shape(p) + np.float32(cortex), inside, grain=45.0, wobble=0.7)
 
 
-def paint_pelvis(canvas: Canvas, patient: Patient) -> None:
-    """Hip bones, symphysis and sacrum; the sacral canal."""
-    for side in (-1.0, 1.0):
+def paint_pelvis(canvas: Canvas, patient: Patient, joint_space: tuple[float, float]) -> None:
+    """Hip bones, symphysis and sacrum; the sacral canal.
+
+    Args:
+        joint_space: thickness in mm of the cartilage in the left and in the right hip joint.
+    """
+    for side, cartilage in ((-1.0, joint_space[1]), (1.0, joint_space[0])):
         low, high = sorted((side * 0.0, side * 140.0))
         box = canvas.box((low, -70, -85), (high, 80, 135))
         paint_bone(canvas, patient, box, partial(hip_bone, side=side, patient=patient), 1.9)
-        radius = patient.head_radius + 3.0
+        radius = patient.head_radius + cartilage
         canvas.paint(box, partial(ellipsoid, centre=(side * 90, 0, 0), radii=(radius, radius, radius)), 60.0)
     box = canvas.box((-6, -60, -40), (6, -36, -6))
     canvas.paint(box, lambda p: capsule(p, (0, -49, -16), (0, -43, -34), 5.0), 90.0)

@@ -10,6 +10,13 @@ import numpy as np
 
 from AutofocusCore.phantom.body import SACRUM_FRONT, paint_bone
 from AutofocusCore.phantom.canvas import Canvas
+from AutofocusCore.phantom.findings import (
+    Findings,
+    paint_balloon,
+    paint_gland_calcifications,
+    paint_markers,
+    paint_prosthesis,
+)
 from AutofocusCore.phantom.patient import Patient
 from AutofocusCore.phantom.shapes import (
     Field,
@@ -89,8 +96,15 @@ def paint_rectum(canvas: Canvas, patient: Patient, rectum: Rectum) -> None:
         canvas.paint(box, gas, -930.0, wobble=1.6)
 
 
-def paint_bladder_and_gland(canvas: Canvas, patient: Patient, rectum: Rectum, hollow: Field) -> None:
-    """Prostate, seminal vesicles and bladder: stacked, in front of the rectum."""
+def paint_bladder_and_gland(
+    canvas: Canvas,
+    patient: Patient,
+    rectum: Rectum,
+    hollow: Field,
+    findings: Findings,
+    rng: np.random.Generator,
+) -> None:
+    """Prostate, seminal vesicles and bladder: stacked, in front of the rectum, with what is found in them."""
     rx, ry, rz = patient.prostate_radii
     height = patient.prostate_height
     gland = (0.15 * patient.rectum_side, rectum.front(height) - 2.0 - ry, height)
@@ -117,7 +131,7 @@ def paint_bladder_and_gland(canvas: Canvas, patient: Patient, rectum: Rectum, ho
     inside = hollow + np.float32(1.5)
     dent = 1.5 + 2.5 * full
     canvas.paint(box, bladder_shape, patient.muscle_hu - 14, label=3, grain=4.0, wobble=dent, within=inside)
-    wall = np.float32(4.6 - 2.4 * full)
+    wall = np.float32(4.6 - 2.4 * full + findings.thick_wall)
     urine = inside + wall
     canvas.paint(box, lambda p: bladder_shape(p) + wall, patient.bladder_hu, wobble=dent, within=urine)
     if patient.bladder_layer:
@@ -140,20 +154,30 @@ def paint_bladder_and_gland(canvas: Canvas, patient: Patient, rectum: Rectum, ho
 
     box = canvas.box(
         as_point(c - r - 6 for c, r in zip(gland, (rx, ry, rz), strict=True)),
-        as_point(c + r + 6 for c, r in zip(gland, (rx, ry, rz), strict=True)),
+        as_point(c + r + 6 + findings.median_lobe for c, r in zip(gland, (rx, ry, rz), strict=True)),
     )
     tip = (gland[0], gland[1] - 2.0, height - rz)
+    neck = (gland[0], gland[1] - 2.0, top + 0.6 * findings.median_lobe)
 
     def gland_shape(p: Points) -> Field:
-        return smooth_union(8.0, ellipsoid(p, gland, (rx, ry, rz)), capsule(p, gland, tip, 0.62 * ry, 0.3 * ry))
+        shape = smooth_union(8.0, ellipsoid(p, gland, (rx, ry, rz)), capsule(p, gland, tip, 0.62 * ry, 0.3 * ry))
+        if not findings.median_lobe:
+            return shape
+        lobe = findings.median_lobe
+        return smooth_union(6.0, shape, ellipsoid(p, neck, (1.1 * lobe, lobe, lobe)))
 
     canvas.paint(box, gland_shape, patient.muscle_hu - 10, label=1, grain=7.0, wobble=1.8)
     centre = (gland[0], gland[1] - 0.25 * ry, height + 0.2 * rz)
     canvas.paint(box, lambda p: ellipsoid(p, centre, (0.55 * rx, 0.5 * ry, 0.6 * rz)), patient.muscle_hu - 3, grain=9.0)
+    paint_gland_calcifications(canvas, rng, findings.gland_calcifications, gland, (rx, ry, rz))
+    paint_markers(canvas, rng, findings.markers, gland, (rx, ry, rz))
+    if findings.balloon:
+        above = (gland[0], neck[1] - findings.median_lobe, top + findings.median_lobe)
+        paint_balloon(canvas, patient, min(findings.balloon, 0.6 * bz), above, tip)
 
 
-def paint_femurs(canvas: Canvas, patient: Patient) -> None:
-    """Both femurs: head, neck, trochanters and the part of the shaft inside the scan. The patient's left is +x."""
+def paint_femurs(canvas: Canvas, patient: Patient, findings: Findings) -> None:
+    """Both femurs with the part of their shafts inside the scan; a prosthesis in place of a head. Left is +x."""
     for label, side, turn in ((5, 1.0, patient.leg_turn[0]), (6, -1.0, patient.leg_turn[1])):
         top = (side * 124.0, turn - 2, -52.0)
         end = (side * (112.0 + patient.spread), 2.0, -400.0)
@@ -163,6 +187,8 @@ def paint_femurs(canvas: Canvas, patient: Patient) -> None:
         paint_bone(canvas, patient, box, shape, 2.2, label=label, spongy=patient.bone_hu + 60)
         for paint_shaft, hu, grain in ((_marrow, -30.0, 25.0), (_cortex, patient.cortex_hu + 250, 0.0)):
             canvas.paint(box, partial(paint_shaft, top=top, end=end), hu, grain=grain)
+        if findings.prosthesis == side:
+            paint_prosthesis(canvas, patient, side, (side * 127.0, turn, -patient.neck_drop - 8), end)
 
 
 def _femur(p: Points, patient: Patient, side: float, turn: float, top: Point, end: Point) -> Field:

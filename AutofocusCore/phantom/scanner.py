@@ -5,7 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from AutofocusCore.phantom.canvas import Canvas
+from AutofocusCore.phantom.findings import METAL_HU
 from AutofocusCore.phantom.shapes import Field, Point
+
+VIEWS = 72  # directions from which a slice with metal is measured
+HARDENING = 60.0  # HU per squared voxel of a ray's path through metal
+METAL_NOISE = 24.0  # noise of a ray through 10 voxels of metal, relative to that of a voxel
 
 
 def paint_table(canvas: Canvas, rng: np.random.Generator) -> None:
@@ -36,6 +41,35 @@ def blurred(volume: Field, weights: Point) -> Field:
     return volume
 
 
+def metal_errors(metal: Field, rng: np.random.Generator, noise: float) -> Field:
+    """What metal adds to a slice's reconstruction, in HU: dark bands between dense parts, and streaks from them.
+
+    Rays through metal are measured wrongly: too little of the low energies arrives, so that the measured attenuation
+    falls behind the path through metal (beam hardening), and few photons arrive at all (noise). The errors of all rays
+    are filtered and projected back, as the scanner does with its measurements.
+
+    Args:
+        metal: share of metal in each voxel (y, x).
+        rng: source of the noise.
+        noise: standard deviation of the noise behind 10 voxels of metal.
+    """
+    rows, columns = metal.shape
+    y, x = np.nonzero(metal)
+    weight = metal[y, x].astype(np.float64)
+    reach = int(np.hypot(rows, columns)) // 2 + 2
+    far = np.arange(1, reach + 1)
+    ramp = np.where(far % 2 == 1, -1.0 / (np.pi * far) ** 2, 0.0)
+    ramp = np.concatenate([ramp[::-1], [0.25], ramp])
+    ys, xs = (np.arange(n) - (n - 1) / 2 for n in (rows, columns))
+    total = np.zeros((rows, columns))
+    for angle in np.arange(VIEWS) * (np.pi / VIEWS):
+        across = np.cos(angle) * xs[None, :] + np.sin(angle) * ys[:, None] + reach
+        path = np.bincount(np.rint(across[y, x]).astype(int), weight, 2 * reach + 1)
+        wrong = path * rng.standard_normal(path.size) * (0.1 * noise) - HARDENING * path**2
+        total += np.interp(across, np.arange(path.size), np.convolve(wrong, ramp, "same"))
+    return (total * (np.pi / VIEWS)).astype(np.float32)
+
+
 def scanned(canvas: Canvas, rng: np.random.Generator, dose: float, spacing: Point, skin: Field) -> Field:
     """The scan of a drawn volume, in HU.
 
@@ -59,4 +93,8 @@ def scanned(canvas: Canvas, rng: np.random.Generator, dose: float, spacing: Poin
     streaks = rng.standard_normal(volume.shape, dtype=np.float32)
     for _ in range(10):
         streaks = blurred(streaks, (0, 0, 0.25))
-    return volume + streaks * np.float32(2.2) * level * np.clip(bone - np.float32(0.4), 0, 2) * np.clip(depth, 0, 1)
+    volume += streaks * np.float32(2.2) * level * np.clip(bone - np.float32(0.4), 0, 2) * np.clip(depth, 0, 1)
+    metal = np.clip(canvas.hu / np.float32(METAL_HU), 0, 1) * (canvas.hu > np.float32(METAL_HU / 2))
+    for z in np.flatnonzero(metal.any(axis=(1, 2))):
+        volume[z] += metal_errors(metal[z], rng, float(level) * METAL_NOISE)
+    return volume

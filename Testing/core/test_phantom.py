@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
+from AutofocusCore.phantom.findings import Findings
 
 LABEL = {name: label for label, name in PHANTOM_STRUCTURES.items()}
 SEEDS = [0, 1, 2]
@@ -127,3 +129,68 @@ def test_noise_falls_with_dose() -> None:
 def test_what_makes_no_scan_is_refused_by_name(options: dict, named: str) -> None:
     with pytest.raises(SettingError, match=named):
         make_phantom(**options)
+
+
+def drawn(seed: int) -> Findings:
+    return Findings.drawn(np.random.default_rng([seed, 4]))
+
+
+@cache
+def with_prosthesis() -> tuple[int, float]:
+    """The first seed with a hip prosthesis, and its side."""
+    return next((seed, side) for seed in range(100) if (side := drawn(seed).prosthesis) is not None)
+
+
+def test_every_kind_of_finding_is_drawn_for_some_patients_and_never_for_all() -> None:
+    found = [dataclasses.asdict(drawn(seed)) for seed in range(300)]
+    plain = dataclasses.asdict(Findings())
+    for kind in plain:
+        share = np.mean([one[kind] != plain[kind] for one in found])
+        assert 0.05 < share < 0.7, kind
+
+
+def test_without_findings_a_patient_has_the_same_anatomy() -> None:
+    seed, _ = with_prosthesis()
+    coarse = {"size": (72, 56, 40), "spacing": (6.0, 6.0, 6.0)}
+    plain, found = (sitk.GetArrayFromImage(make_phantom(seed, findings=f, **coarse)[1]) for f in (False, True))
+    changed = plain != found
+    assert set(found[changed]) <= {1}, "only a median lobe, which is prostate, takes voxels of another structure"
+    assert changed.sum() < 0.02 * (plain > 0).sum()
+
+
+def test_a_prosthesis_is_metal_within_the_femur_and_sends_streaks_through_its_slices() -> None:
+    seed, side = with_prosthesis()
+    (image, labels), (plain, _) = (
+        (sitk.GetArrayFromImage(i) for i in make_phantom(seed, findings=f, dose=10.0)) for f in (True, False)
+    )
+    femur, other = (LABEL["left femur"], LABEL["right femur"])[:: int(side)]
+    metal = image > 2500
+    assert metal[labels == femur].sum() * 0.027 > 15, "mL of metal"
+    assert not metal[labels == other].any()
+    crossed = metal.any(axis=(1, 2))
+    organs = (labels > 0) & (labels < 5)
+    beside, above = (organs & crossed[:, None, None]), (organs & ~crossed[:, None, None])
+    change = image.astype(float) - plain
+    assert change[beside].std() > 20
+    assert np.percentile(np.abs(change[above]), 80) < 10
+
+
+def test_markers_and_calcifications_stay_in_the_prostate_and_a_balloon_in_the_bladder() -> None:
+    marked = next(s for s in range(100) if drawn(s).markers and not drawn(s).gland_calcifications)
+    image, labels = (sitk.GetArrayFromImage(i) for i in make_phantom(marked))
+    assert 1 <= (image[labels == LABEL["prostate"]] > 600).sum() < 40
+    blocked = next(s for s in range(200) if drawn(s).balloon and drawn(s).prosthesis is None)
+    with_balloon, without = (make_phantom(blocked, dose=10.0, findings=f) for f in (True, False))
+    labels = sitk.GetArrayFromImage(with_balloon[1])
+    wall = sitk.GetArrayFromImage(with_balloon[0]).astype(float) - sitk.GetArrayFromImage(without[0])
+    assert (wall[labels == LABEL["bladder"]] > 40).sum() * 0.027 > 1, "mL of the balloon's wall"
+
+
+def test_a_median_lobe_bulges_into_the_bladder() -> None:
+    seed = next(s for s in range(100) if drawn(s).median_lobe > 11)
+    coarse = {"size": (72, 56, 40), "spacing": (6.0, 6.0, 6.0)}
+    plain, found = (sitk.GetArrayFromImage(make_phantom(seed, findings=f, **coarse)[1]) for f in (False, True))
+    gained = (found == LABEL["prostate"]) & (plain != LABEL["prostate"])
+    assert gained.sum() * 0.216 > 1, "mL"
+    assert (plain[gained] == LABEL["bladder"]).mean() > 0.3
+    assert np.nonzero(found == LABEL["prostate"])[0].max() > np.nonzero(plain == LABEL["prostate"])[0].max()

@@ -30,6 +30,7 @@ class Data:
         train, watch, test: how many phantoms to train on, to look at while training, and to report on. Otherwise
             `watch` of the training cases are set aside, and `test` is the size of the test part, 0 for all of it:
             nothing is ever chosen by it.
+        findings: whether phantoms have implants, calcifications and other findings beside their anatomy.
         fold: of cross-validation, from 0: its cases are the test part, and all other training cases are trained on.
             Left out, the test part is the one that the folder names.
         watch_from: "train", or "test": the cases to watch are then some of the test part, and the whole training part
@@ -47,6 +48,7 @@ class Data:
     train: int = 0
     watch: int = 10
     test: int = 0
+    findings: bool = True
     fold: int | None = None
     folds: int = 0
     watch_from: str = "train"

@@ -73,12 +73,14 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
 def _phantoms(config: Config) -> DataSet:
     def source(seed: int, cache: CaseCache) -> Source:
         name = f"phantom-{seed}"
-        return Source(name, lambda: case_of(name, *make_phantom(seed), config.model), cache)
+        return Source(
+            name, lambda: case_of(name, *make_phantom(seed, findings=config.data.findings), config.model), cache
+        )
 
     kept = CaseCache(float("inf"))
     once = kept if config.scans is None or config.scans.cache else CaseCache(0.0)
     train, watch, test = config.data.train, config.data.watch, config.data.test
-    example, truth = make_phantom(0)
+    example, truth = make_phantom(0, findings=config.data.findings)
     digest = hashlib.sha256(sitk.GetArrayViewFromImage(example).tobytes())
     digest.update(sitk.GetArrayViewFromImage(truth).tobytes())
     return DataSet(
