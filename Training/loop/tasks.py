@@ -16,6 +16,7 @@ from AutofocusCore.teaching.schedule import TrainingSchedule
 from Training.configuration.augmentation import Augmentation
 from Training.configuration.config import Config
 from Training.loop.data import Source
+from Training.loop.decisive import indecision
 from Training.loop.losses import build_loss
 from Training.loop.sampling import CropSampler, draw_batch
 from Training.loop.step import Arithmetic, add_gradients
@@ -122,6 +123,7 @@ class ScanTask:
         bounds = (0.0, 1.0) if normalization.method == "window" else None
         changed = ScanSampler(config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds, scans.most_voxels)
         unchanged = ScanSampler(Augmentation(), changed.spacing, bounds)
+        self._decisive, self._first_decisive = scans.decisive, scans.decisive_after * schedule.batch
         first_unchanged = (scans.unchanged_after or schedule.steps) * schedule.batch
 
         def make(number: int) -> Scan:
@@ -143,6 +145,8 @@ class ScanTask:
         rows = voxels.gather(scan.image[None].to(device))
         logits, attention = network(rows.to(self._arithmetic.type) if self._arithmetic.low else rows, voxels)
         loss = self._loss(logits, scan.labels.to(device), scan.known)
+        if attention and self._decisive and first >= self._first_decisive:
+            loss = loss + self._decisive * indecision(attention)
         if torch.isfinite(loss):
             self._arithmetic.scaler.scale(loss * share).backward()
         facts: dict[str, Any] = {"voxels": voxels.count}
