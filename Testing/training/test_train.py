@@ -12,14 +12,16 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from torch import nn
 
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.models import load_bundle
 from Testing import fork_server
 from Testing.training.conftest import TINY
 from Testing.waiting import wait_until
-from Training.configuration.config import load_config
+from Training.configuration.config import Config, load_config
 from Training.export import export
+from Training.loop.baseline import network_of
 from Training.loop.checkpoints import run_folder
 from Training.loop.data import load_data
 from Training.train import main, train
@@ -180,6 +182,19 @@ def test_float16_without_a_gpu_is_refused(config_file: Path, tmp_path: Path) -> 
 def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(config_file: Path, tmp_path: Path) -> None:
     config_file.write_text(config_file.read_text(encoding="utf-8").replace("0.001", "1e30"), encoding="utf-8")
     with pytest.raises(SettingError, match=r"The loss of step \d is nan, on ball_\d, ball_\d"):
+        train(load_config(config_file), tmp_path / "run")
+
+
+def test_a_gradient_that_is_no_number_stops_the_run_before_it_reaches_the_weights(
+    config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def build(config: Config) -> nn.Module:
+        network = network_of(config)
+        next(network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
+        return network
+
+    monkeypatch.setattr("Training.loop.state.network_of", build)
+    with pytest.raises(SettingError, match=r"The gradient of step 1 is (inf|nan), on ball_\d, ball_\d"):
         train(load_config(config_file), tmp_path / "run")
 
 

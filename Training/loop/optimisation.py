@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
@@ -88,7 +90,7 @@ class Optimisation:
         """Take one step; the state then counts it.
 
         Raises:
-            SettingError: the loss is not a finite number.
+            SettingError: the loss or its gradient is not finite.
         """
         state, group, schedule = self._state, self._group, self._schedule
         torch.manual_seed(self._run.seed * 1_000_003 + state.step * group.count + group.rank)
@@ -97,7 +99,7 @@ class Optimisation:
         state.optimizer.zero_grad()
         for turn in range(self._batch.accumulate):
             self._add_gradients(turn, result)
-        self._update()
+        self._update(result.names)
         state.step += 1
         return result
 
@@ -116,13 +118,17 @@ class Optimisation:
         result.loss += learned.loss.item() / self._batch.accumulate
         result.facts = learned.facts
 
-    def _update(self) -> None:
-        """Change the weights by their gradients, and their moving average."""
+    def _update(self, names: Sequence[str]) -> None:
+        """Change the weights by their gradients, and their moving average; `names` are the step's cases."""
         state, options = self._state, self._optimizer
         state.scaler.unscale_(state.optimizer)
         add_penalties(state.network, options.l1, options.l2)
-        if options.clip:
-            torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.clip)
+        length = torch.nn.utils.clip_grad_norm_(state.network.parameters(), options.clip or math.inf)
+        if not (state.scaler.is_enabled() or torch.isfinite(length)):  # the scaler leaves out such a step by itself
+            raise SettingError(
+                f"The gradient of step {state.step + 1} is {length.item()}, on {', '.join(names)}",
+                "use run.precision = 'float32', or lower optimizer.learning_rate; the previous checkpoint is kept",
+            )
         state.scaler.step(state.optimizer)
         state.scaler.update()
         update_average(state.average, state.network, self._run.average, state.step)

@@ -143,12 +143,13 @@ class ScanTask:
         scan, device = self._ahead.get(first), self._arithmetic.device
         voxels = ActiveVoxels.from_mask(scan.mask[None].to(device))
         rows = voxels.gather(scan.image[None].to(device))
-        logits, attention = network(rows.to(self._arithmetic.type) if self._arithmetic.low else rows, voxels)
-        loss = self._loss(logits, scan.labels.to(device), scan.known)
-        if attention and self._decisive and first >= self._first_decisive:
-            loss = loss + self._decisive * indecision(attention)
-        if torch.isfinite(loss):
-            self._arithmetic.scaler.scale(loss * share).backward()
+        with self._arithmetic.trusted():  # a baseline's convolutions; those of the ROI domain are the kernels' own
+            logits, attention = network(rows.to(self._arithmetic.type) if self._arithmetic.low else rows, voxels)
+            loss = self._loss(logits, scan.labels.to(device), scan.known)
+            if attention and self._decisive and first >= self._first_decisive:
+                loss = loss + self._decisive * indecision(attention)
+            if torch.isfinite(loss):
+                self._arithmetic.scaler.scale(loss * share).backward()
         facts: dict[str, Any] = {"voxels": voxels.count}
         if attention:
             facts["attention_sd"] = [round(spread(maps, self._rates), 3) for maps in attention]
