@@ -48,7 +48,7 @@ class Domain:
         """Rows of the result."""
         return self.voxels.count if self.part is None else self.part.stop - self.part.start
 
-    def in_chunks(self, row_bytes: int, work: Work) -> None:
+    def in_chunks(self, row_bytes: int, work: Work, *, fixed: bool = False) -> None:
         """Call ``work`` for chunks that cover the result, on a CPU from several threads at a time.
 
         The neighbours are rows of the features, int32; where there is no neighbour it is the row after the last one.
@@ -56,6 +56,7 @@ class Domain:
         Args:
             row_bytes: size of a voxel's blended inputs.
             work: computes a chunk.
+            fixed: see :func:`AutofocusCore.kernels.threads.in_chunks`.
         """
         neighbours = self.voxels.neighbours(max(self.rates))
         wanted = neighbours.places if self.part is None else neighbours.places[self.part]
@@ -69,7 +70,7 @@ class Domain:
             work(worker, slice(first, last), rows.view(last - first, 27, len(self.rates)))
 
         if wanted.device.type == "cpu":
-            in_torch_chunks(self.count, find, max(1, CHUNK_BYTES // row_bytes))
+            in_torch_chunks(self.count, find, max(1, CHUNK_BYTES // row_bytes), fixed=fixed)
             return
         size = max(1, CHUNK_BYTES_OF_A_GPU // row_bytes)
         for start in range(0, self.count, size):
@@ -187,5 +188,5 @@ def parameter_gradients(
             for k in range(index.shape[2]):
                 of_attention[chunk, k] = (_pick(padded, index[..., k]) * of_blended).sum((1, 2), dtype=exact)
 
-    domain.in_chunks(flat.shape[0] * features.element_size(), compute)
+    domain.in_chunks(flat.shape[0] * features.element_size(), compute, fixed=of_kernels is not None)
     return None if of_kernels is None else of_kernels.sum(0).view_as(kernel), of_attention

@@ -78,7 +78,7 @@ class _Call:
         self.layer.weight = _address(packed)
         return packed
 
-    def run(self, function: str, count: int, *more: Callable[[int], int | None]) -> None:
+    def run(self, function: str, count: int, *more: Callable[[int], int | None], fixed: bool = False) -> None:
         """Call a C function for ``count`` voxels in chunks; ``more`` are further addresses, given a worker's number."""
         call = getattr(self.library, function)
 
@@ -86,7 +86,7 @@ class _Call:
             if call(*self.which, ctypes.byref(self.layer), first, last, *(address(worker) for address in more)):
                 raise MemoryError(f"{function} found no memory for its block")
 
-        in_chunks(count, work)
+        in_chunks(count, work, fixed=fixed)
 
 
 def _address(tensor: Tensor | None) -> int | None:
@@ -175,6 +175,7 @@ def parameter_gradients(
             domain.voxels.count,
             lambda worker: None if sums is None else _address(sums[worker]),
             lambda _: _address(of_attention),
+            fixed=sums is not None,
         )
     del packed  # C has read it by now
     if sums is None:

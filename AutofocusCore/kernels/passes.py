@@ -53,7 +53,7 @@ def _run(
         if call(*which, ctypes.byref(rows), first, last, *more):
             raise MemoryError(f"{function} found no memory")
 
-    in_chunks(count, work, CHUNK)
+    in_chunks(count, work, CHUNK, fixed=sums is not None)
 
 
 def as_rows(tensor: Tensor) -> Tensor:

@@ -81,8 +81,12 @@ def cut(total: int, workers: int, chunk: int = CHUNK) -> list[tuple[int, int]]:
     return chunks
 
 
-def in_chunks(total: int, work: Callable[[int, int, int], None], chunk: int = CHUNK) -> int:
+def in_chunks(total: int, work: Callable[[int, int, int], None], chunk: int = CHUNK, *, fixed: bool = False) -> int:
     """Call ``work(worker, first, last)`` for chunks that cover ``range(total)``, from several threads at a time.
+
+    Args:
+        fixed: each worker always gets the same chunks, not the next one when it is done. For work that adds to sums of
+            its worker: they would otherwise be rounded differently in each run, as threads are faster or slower.
 
     Returns:
         The number of workers, which are counted from 0; the calling thread is the first of them.
@@ -92,7 +96,7 @@ def in_chunks(total: int, work: Callable[[int, int, int], None], chunk: int = CH
     upcoming = iter(chunks)  # next() on it is atomic
 
     def take(worker: int) -> None:
-        for first, last in upcoming:
+        for first, last in chunks[worker::workers] if fixed else upcoming:
             work(worker, first, last)
 
     others = [_pool(workers - 1).submit(take, worker) for worker in range(1, workers)] if workers > 1 else []
@@ -104,7 +108,7 @@ def in_chunks(total: int, work: Callable[[int, int, int], None], chunk: int = CH
     return workers
 
 
-def in_torch_chunks(total: int, work: Callable[[int, int, int], None], chunk: int) -> int:
+def in_torch_chunks(total: int, work: Callable[[int, int, int], None], chunk: int, *, fixed: bool = False) -> int:
     """:func:`in_chunks` for work in PyTorch, without gradients: each thread runs its operations alone."""
     inference = torch.is_inference_mode_enabled()  # a thread's own setting, as are its gradients and its threads
 
@@ -115,4 +119,4 @@ def in_torch_chunks(total: int, work: Callable[[int, int, int], None], chunk: in
             work(worker, first, last)
 
     with torch_on_one_thread():
-        return in_chunks(total, alone, chunk)
+        return in_chunks(total, alone, chunk, fixed=fixed)

@@ -11,10 +11,10 @@ import torch
 
 from AutofocusCore.errors import AutofocusError
 from AutofocusCore.kernels import ActiveVoxels
+from AutofocusCore.teaching.case import Case
 from Training.configuration.config import load_config
 from Training.loop import convolution
 from Training.loop.baseline import DynUNetBaseline, network_of
-from Training.loop.sampling import Case
 from Training.loop.schedule import build_schedule
 from Training.loop.step import Arithmetic
 from Training.loop.tasks import ScanTask

@@ -13,6 +13,7 @@ import torch
 from AutofocusCore.kernels import ActiveVoxels, blended_convolution, set_threads, threads, torch_on_one_thread
 from AutofocusCore.kernels.library import FALLBACK, VARIABLE
 from AutofocusCore.kernels.threads import BLOCK, CHUNK, cut, in_chunks, in_torch_chunks
+from AutofocusCore.networks.build import build_network
 from Testing.waiting import patience
 
 
@@ -32,6 +33,35 @@ def covered(total: int) -> list[int]:
 @pytest.mark.parametrize("total", [0, 1, 59, 61, 121, 5000])
 def test_the_chunks_cover_every_voxel_once(total: int) -> None:
     assert covered(total) == list(range(total))
+
+
+@pytest.mark.parametrize("slow", [0, 1])
+def test_fixed_chunks_go_to_the_same_worker_whichever_is_slower(slow: int) -> None:
+    taken: dict[int, list[int]] = {0: [], 1: []}
+    other_is_done = threading.Event()
+
+    def work(worker: int, first: int, last: int) -> None:
+        if worker == slow:
+            assert other_is_done.wait(patience(10))
+        taken[worker].append(first)
+        if worker != slow and len(taken[worker]) == len(cut(9000, 2)[worker::2]):
+            other_is_done.set()
+
+    in_chunks(9000, work, fixed=True)
+    assert taken == {worker: [first for first, _ in cut(9000, 2)[worker::2]] for worker in (0, 1)}
+
+
+def test_two_threads_give_the_same_gradients_each_time() -> None:
+    torch.manual_seed(0)
+    network = build_network("afn-1", in_channels=1, num_classes=3, norm="fused", domain="roi").train()
+    voxels = ActiveVoxels.from_mask(torch.rand(1, 14, 14, 14) < 0.7)
+    rows, labels = torch.rand(voxels.count, 1), torch.randint(0, 3, (voxels.count,))
+    found = set()
+    for _ in range(8):
+        network.zero_grad()
+        torch.nn.functional.cross_entropy(network.forward_rows(rows, voxels)[0], labels).backward()
+        found.add(b"".join(p.grad.numpy().tobytes() for p in network.parameters() if p.grad is not None))
+    assert len(found) == 1
 
 
 def test_chunks_get_smaller_at_the_end_and_are_whole_blocks() -> None:
