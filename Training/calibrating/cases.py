@@ -128,7 +128,7 @@ def run_case(model: Model, case: str, images: Collection, folder: Path, *, devic
         model: whose.
         case: its name.
         images: where the scan is.
-        folder: where runs are kept, in a subfolder named after the weights' checksum.
+        folder: where runs are kept, in a file each, named after the case and the weights' checksum.
         device: to run on.
     """
     kept = folder / f"{case}-{model.checksum[:12]}-labels.npz"
