@@ -70,9 +70,9 @@ def _is_running(process: int) -> bool:
         return _is_running_on_windows(process)
     try:
         os.kill(process, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):  # no process can have a number that overflows
         return False
-    except (OSError, OverflowError):
+    except OSError:  # it runs for another user
         return True
     return True
 
