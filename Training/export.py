@@ -86,6 +86,7 @@ def _row(summary: Summary, partial: bool) -> dict[str, Any]:
         "Dice SD": summary.sd["dice"],
         "HD95 mm": summary.mean["hd95_mm"],
         "HD95 SD": summary.sd["hd95_mm"],
+        "HD95 median": summary.median["hd95_mm"],
         "ASD mm": summary.mean["asd_mm"],
         "ASD SD": summary.sd["asd_mm"],
     }

@@ -151,3 +151,11 @@ def test_models_with_different_structures_share_a_table() -> None:
 def test_p_values_are_short() -> None:
     assert [p_text(p) for p in (NAN, 0.00001, 0.0312, 1.0)] == ["–", "< 0.0001", "0.031", "1"]
     assert comparison_markdown([]).count("\n") == 2
+
+
+def test_the_median_distance_is_given_beside_the_mean_which_one_case_can_raise() -> None:
+    results = [one(case, "Bladder", 0.9, hd95=distance) for case, distance in (("a", 2.0), ("b", 3.0), ("c", 40.0))]
+    (summary,) = summarise(results)
+    assert summary.mean["hd95_mm"] == pytest.approx(15.0)
+    assert summary.median["hd95_mm"] == 3.0
+    assert "| 3.0 |" in summary_markdown([summary])

@@ -10,7 +10,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from Training.evaluation.measures import NUMBERS, STATES, UNKNOWN, Measures, mea
 CASE_COLUMNS = tuple(f.name for f in fields(Measures))
 SUMMARY_COLUMNS = (
     "structure", "cases", *(state.replace(" ", "_") for state in STATES),
-    *(f"{number}_{part}" for number in NUMBERS for part in ("mean", "sd")), "dice_low", "dice_high",
+    *(f"{number}_{part}" for number in NUMBERS for part in ("mean", "sd", "median")), "dice_low", "dice_high",
 )  # fmt: skip
 ALL = "mean of structures"
 """The row of all structures together: the mean of their means, so that each counts the same however many cases know it.
@@ -41,7 +41,8 @@ class Summary:
         structure: its name, or `ALL`.
         cases: how many know it, whatever their state else.
         found, missed, false_positive, absent, unknown: how often, over all runs; None for `ALL`.
-        mean, sd: of each measure by its name; the standard deviation is between cases (n - 1), NaN for one.
+        mean, sd, median: of each measure by its name; the standard deviation is between cases (n - 1), NaN for one. The
+            median of `ALL` is NaN.
         low, high: 95 % bootstrap interval of the mean Dice.
     """
 
@@ -56,6 +57,7 @@ class Summary:
     sd: dict[str, float]
     low: float
     high: float
+    median: dict[str, float] = field(default_factory=dict)
 
 
 def values_by_case(results: Sequence[Measures], structure: str, number: str) -> Values:
@@ -82,14 +84,15 @@ def summarise(results: Sequence[Measures]) -> list[Summary]:
     summaries = []
     for structure in structures_of(results):
         own = [one for one in results if structure in (one.structure, ALL)]
-        mean, sd = {}, {}
+        mean, sd, median = {}, {}, {}
         for number in NUMBERS:
             defined = _defined(values_by_case(results, structure, number))
             mean[number] = mean_of(defined) if structure != ALL else mean_of_structures(results, number)
             sd[number] = float(np.std(defined, ddof=1)) if len(defined) > 1 else math.nan
+            median[number] = float(np.median(defined)) if defined and structure != ALL else math.nan
         counts = [sum(one.state == state for one in own) if structure != ALL else None for state in STATES]
         cases = len({one.case for one in own if one.state != UNKNOWN})
-        summaries.append(Summary(structure, cases, *counts, mean, sd, *_interval(results, structure)))
+        summaries.append(Summary(structure, cases, *counts, mean, sd, *_interval(results, structure), median))
     return summaries
 
 
@@ -176,13 +179,14 @@ def models_csv(models: Mapping[str, Sequence[Measures]]) -> str:
 
 
 def _summary_row(s: Summary) -> list[object]:
-    numbers = [part[number] for number in NUMBERS for part in (s.mean, s.sd)]
+    numbers = [part[number] for number in NUMBERS for part in (s.mean, s.sd, s.median)]
     return [s.structure, s.cases, s.found, s.missed, s.false_positive, s.absent, s.unknown, *numbers, s.low, s.high]
 
 
 def summary_markdown(summaries: Sequence[Summary]) -> str:
     """Mean (SD) of each measure by structure, as the paper's Table 2 has them, and what the means leave out."""
-    header = ["structure", "cases", "Dice", "95 % CI", "HD95 (mm)", "ASD (mm)", "sensitivity", "specificity"]
+    header = ["structure", "cases", "Dice", "95 % CI", "HD95 (mm)", "median HD95 (mm)", "ASD (mm)"]
+    header += ["sensitivity", "specificity"]
     header += ["true (mL)", "found (mL)", "missed", "false positive", "absent"]
     partial = any(s.unknown for s in summaries)
     header += ["unknown"] if partial else []
@@ -192,7 +196,9 @@ def summary_markdown(summaries: Sequence[Summary]) -> str:
         span = "–" if math.isnan(s.low) else f"{s.low:.3f} to {s.high:.3f}"
         states = (s.missed, s.false_positive, s.absent, *((s.unknown,) if partial else ()))
         counts = ["" if n is None else str(n) for n in states]
-        rows.append([s.structure, str(s.cases), cells[0], span, *cells[1:], *counts])
+        middle = s.median["hd95_mm"]
+        half = "–" if math.isnan(middle) else f"{middle:.1f}"
+        rows.append([s.structure, str(s.cases), cells[0], span, cells[1], half, *cells[2:], *counts])
     return markdown(header, rows)
 
 
