@@ -103,6 +103,14 @@ def test_every_script_that_a_command_names_is_there_and_knows_the_options() -> N
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_slow_test_is_in_the_table_of_those_with_what_is_tested_otherwise() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    slow = [path for path in (ROOT / "Testing").rglob("test_*.py") if "mark.slow" in path.read_text(encoding="utf-8")]
+    names = [path.relative_to(ROOT / "Testing").as_posix() for path in slow if path != Path(__file__)]
+    assert len(names) >= 8
+    assert [name for name in names if f"| `{name}` |" not in text] == []
+
+
 @pytest.mark.parametrize("name", ["README.md", "Documentation/ROI.md"])
 def test_the_examples_in_python_run(name: str) -> None:
     examples = list(blocks(ROOT / name, "python"))
