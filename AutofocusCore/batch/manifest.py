@@ -5,9 +5,9 @@ OUTDIR/.autofocus-batch/parts/<case>/        where a case's files are written
 OUTDIR/.autofocus-batch/ready/<case>/        all files of a case and its record, on their way to their final names
 OUTDIR/.autofocus-batch/records/<case>.json  written last, when every file of the case has its final name
 
-A case becomes done by one step: its folder in parts/ is renamed into ready/. Killed before, nothing of the case has
-changed; killed after, the next start finishes what is in ready/. So old and new files of a case never exist together
-for longer than a start takes.
+One step makes a case done: its folder in parts/ is renamed into ready/. If the batch is killed before that step,
+nothing of the case has changed; if it is killed after it, the next start moves the files in ready/ to their final
+names. Files of an older and a newer result are side by side no longer than that takes.
 
 A record holds what the case was made from (inputs, model, settings, wanted files) and the checksum of each file. The
 case counts as done if both are unchanged.

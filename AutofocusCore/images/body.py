@@ -21,7 +21,7 @@ DARK = 0.1
 """MR values below this share of the bright tissue's value are background."""
 SHARE_KEPT = 0.5
 CUT_OUT = 0.9
-"""If more than this share of the air has one single value, the image was cut out along the patient before."""
+"""If more than this share of the air has one and the same value, the scan had been cut out along the patient before."""
 WIDE_MM = 150.0
 """A sheet is wider than this, or than most of the field of view, along two axes."""
 MOST = 0.8

@@ -160,7 +160,7 @@ def repair_values(image: sitk.Image, name: str) -> tuple[sitk.Image, tuple[str, 
     where = sitk.GetImageFromArray(sound.astype(np.float32))
     share = sitk.GetArrayFromImage(sitk.BoxMean(where, [1, 1, 1]))
     total = sitk.GetArrayFromImage(sitk.BoxMean(sitk.GetImageFromArray(repaired.astype(np.float64)), [1, 1, 1]))
-    lonely = share < 1 / 64  # none of the 27; a single one would make 1/27
+    lonely = share < 1 / 64  # of the 27 neighbours none is valid; one of them would make the share 1/27
     mean = total / np.where(lonely, 1, share)
     repaired = np.where(sound, values, np.where(lonely, values[sound].min(), mean)).astype(values.dtype)
     result = sitk.GetImageFromArray(repaired)

@@ -17,7 +17,7 @@ from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Floats
 
 GAP = 0.1
-"""A distance that differs from the usual one by more than this share of it is another one."""
+"""A distance that differs from the usual one by more than this share of it is no rounding: a step or a gap."""
 NOTICEABLE = 0.01
 """Smaller differences than this share are rounding; larger ones are worth a warning."""
 ROUNDING_MM = 0.01

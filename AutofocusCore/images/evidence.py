@@ -1,4 +1,4 @@
-"""What a run leaves behind for the review of its result: probabilities, and what the scan is like."""
+"""Evidence for the review of a result: the probabilities of the run, and properties of the scan."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ Floats = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.uint8]
 
 PERCENTILES = (5.0, 50.0, 95.0)
-"""Of the intensities within the patient, after normalisation: what tells a scan of another kind."""
+"""Percentiles of the normalised intensities within the patient; they show whether a scan is of another kind."""
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """Probabilities of a run and what the scan is like.
+    """Probabilities of a run and properties of the scan.
 
     Attributes:
         probabilities: (classes, D, H, W), background first, summing to 1.
         grid: where they are: the model's grid, cropped to what was predicted.
         scan: the grid of the first image.
         intensities: for each channel the `PERCENTILES` of its normalised values within the patient.
-        labels: (D, H, W), what was delivered: without stray parts and islands, within the region of interest. None: the
+        labels: (D, H, W), the delivered ones: without stray parts and islands, within the region of interest. None: the
             most probable class of each voxel.
-        outside: (D, H, W), what lies outside the region of interest, where nothing was asked for; None: nothing does.
+        outside: (D, H, W), true outside the region of interest; None: there is no such region.
     """
 
     probabilities: Floats
@@ -85,17 +85,17 @@ def evidence_of(
 
 
 def _delivered_on(scores: Floats, nearest: Labels) -> Labels:
-    """What was delivered, on the grid of the probabilities: the most probable class wherever it was not removed.
+    """The delivered labels on the grid of the probabilities: the most probable class, unless it was removed there.
 
-    The nearest voxel of the scan would not do: where voxels of both grids are of much the same size, whole slices are
-    skipped or taken twice, and a structure's volume is wrong by up to a third.
+    Taking the label of the scan's nearest voxel is not enough: where the voxels of both grids are of nearly the same
+    size, whole slices are skipped or taken twice, and a structure's volume is wrong by up to a third.
 
     Args:
         scores: probabilities (classes, D, H, W).
-        nearest: label of the scan's nearest voxel; a class that it has nowhere beside a voxel was removed there.
+        nearest: label of the scan's nearest voxel. A class that occurs neither there nor at a neighbour was removed.
     """
     found = np.empty(nearest.shape, dtype=np.uint8)
-    for plane in range(len(found)):  # of the indices, which take eight bytes, only a plane exists at a time
+    for plane in range(len(found)):  # plane by plane: argmax takes eight bytes a voxel
         found[plane] = scores[:, plane].argmax(axis=0)
     kept, around = np.zeros(nearest.shape, dtype=bool), np.pad(nearest, 1)
     depth, height, width = nearest.shape
@@ -103,7 +103,7 @@ def _delivered_on(scores: Floats, nearest: Labels) -> Labels:
         kept |= around[z : z + depth, y : y + height, x : x + width] == found
     found[~kept] = 0
     for label in np.unique(nearest):
-        if not (found == label).any():  # between the grid's voxels, and the most probable class of none of them
+        if not (found == label).any():  # a small structure that is the most probable class nowhere
             found[nearest == label] = label
     return found
 
@@ -120,7 +120,7 @@ def reaches(mask: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
 
 
 def summarise_intensities(volume: Floats, patient: npt.NDArray[np.bool_] | None) -> tuple[tuple[float, ...], ...]:
-    """The `PERCENTILES` of each channel of a normalised volume (C, D, H, W), within the patient where he is known."""
+    """The `PERCENTILES` of each channel of a normalised volume (C, D, H, W) within the patient, (D, H, W); None: of all."""
     found = []
     for channel in volume:
         values = channel[patient] if patient is not None and patient.any() else channel.ravel()

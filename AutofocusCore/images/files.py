@@ -179,7 +179,7 @@ def check_memory(nbytes: int, name: str) -> None:
     """Refuse a volume that does not fit into the free memory.
 
     Raises:
-        InputError: that is so.
+        InputError: it does not fit.
     """
     if nbytes < MEMORY_ASKED_FROM:
         return

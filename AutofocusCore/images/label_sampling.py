@@ -16,9 +16,9 @@ from AutofocusCore.images.resampling import sample, to_image
 Labels = npt.NDArray[np.uint8]
 
 TIE = 1e-3
-"""Share that the nearest voxel's label has ahead, so that equal shares are decided the same way on every machine."""
+"""Added to the share of the nearest voxel's label, so that equal shares are decided alike on every machine."""
 REACH = 2
-"""Voxels around a structure, of the coarser grid, that are looked at: its share is 0 beyond."""
+"""Voxels of the coarser grid that are computed around a structure; farther away its share is 0."""
 
 
 def sample_labels(labels: sitk.Image, grid: Grid) -> Labels:

@@ -1,4 +1,4 @@
-"""MetaImage, with its voxels within (.mha) or beside it (.mhd): what header checked field by field.
+"""MetaImage, with its voxels in the same file (.mha) or in another one (.mhd): the header is checked field by field.
 
 The format: https://itk.org/Wiki/ITK/MetaIO/Documentation. Lines "Key = value" up to the key ElementDataFile.
 """

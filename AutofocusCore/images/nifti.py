@@ -1,4 +1,4 @@
-"""NIfTI-1, NIfTI-2 and Analyze: header checked field by field (https://nifti.nimh.nih.gov).
+"""NIfTI-1, NIfTI-2 and Analyze: the header is checked field by field (https://nifti.nimh.nih.gov).
 
 A single file (.nii, compressed or not, whatever its extension) or a pair (.hdr and .img). The .img file of a pair must
 lie beside its header.

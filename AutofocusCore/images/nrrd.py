@@ -1,4 +1,4 @@
-"""NRRD, with its voxels within (.nrrd) or beside it (.nhdr): header checked field by field.
+"""NRRD, with its voxels in the same file (.nrrd) or in others (.nhdr): the header is checked field by field.
 
 The format: https://teem.sourceforge.net/nrrd/format.html. A fourth axis is a list of volumes, first or last, as in
 Slicer's .seq.nrrd. `AutofocusCore.io.nrrd` writes such files.

@@ -1,7 +1,8 @@
 """Values that are not measured: padding, and outliers, which would distort a z-score.
 
-One criterion for both: a gap in the values that is at least as wide as all values on its other side span. Scans have
-no such gap, however bright their vessels or metal, so that they pass unchanged, bit for bit. Beyond it lie:
+Both are found by a gap in the histogram: no voxel has a value in it, and it is at least as wide as the range of all
+ordinary values. Other scans have no such gap, however bright their vessels or metal, and pass unchanged, bit for bit.
+Beyond the gap lie:
 
 * outliers, where they are few: each becomes the nearest ordinary value;
 * padding, where it is one and the same value that is negative, or the largest that there is: it counts as outside.

@@ -62,7 +62,7 @@ class Stored:
         dtype: of a voxel, with its byte order.
         grid: size, spacing, origin and direction, which may be sheared.
         frames: how many volumes there are.
-        interleaved: whether the frames' values of a voxel follow each other, rather than one volume the other.
+        interleaved: whether the values of all frames are stored voxel by voxel; else volume after volume.
         scale: (slope, intercept) that turn stored into real values.
         warnings: sentences for the user.
         modality: its DICOM modality, if the header gives it.
@@ -121,7 +121,7 @@ def check_parts(stored: Stored) -> None:
     """Refuse parts that are missing or too small for the header, before memory is allocated.
 
     Raises:
-        InputError: that is so, or the parts are a zip bomb.
+        InputError: a part is missing or too small, or the parts are a zip bomb.
     """
     share = stored.nbytes // len(stored.parts)
     for part in stored.parts:

@@ -34,7 +34,7 @@ class Domain:
         rates: dilation rates.
         part: the rows of the result; None for all.
         first_row: the voxel to which the first row of the features belongs.
-        held: rows of the features; None for one of each voxel.
+        held: number of rows of the features; None: one for each active voxel.
     """
 
     voxels: ActiveVoxels

@@ -101,7 +101,7 @@ _SIGNATURES = {
 
 
 def library_file() -> Path:
-    """Where the library lies when it was built."""
+    """Path of the library; the file exists only if the library was built."""
     return Path(__file__).with_name("_native" + SUFFIX)
 
 

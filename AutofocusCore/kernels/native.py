@@ -20,11 +20,11 @@ from AutofocusCore.kernels.threads import in_chunks, threads
 MAX_RATES = 16
 TYPES = (torch.float32, torch.bfloat16)
 _EMPTY = 8192
-"""Channels that the row of zeros serves."""
+"""Length of the row of zeros, and so the largest number of channels."""
 
 
 def serves(features: Tensor, weight: Tensor, domain: Domain) -> bool:
-    """Whether native code is there for these tensors."""
+    """Whether native code can compute with these tensors on this processor."""
     return (
         features.device.type == "cpu"
         and features.dtype in TYPES

@@ -57,7 +57,7 @@ def _keep_statistics(norm: nn.BatchNorm3d, mean: Tensor, variance: Tensor) -> No
 
 
 def _momentum(norm: nn.BatchNorm3d) -> float:
-    """How much the statistics of this batch, which is counted here, change the running ones."""
+    """Weight of this batch's statistics in the running ones; counts the batch, as BatchNorm does."""
     if norm.training and norm.num_batches_tracked is not None:
         norm.num_batches_tracked.add_(1)
         if norm.momentum is None:

@@ -23,7 +23,7 @@ _WITH_STRIDE = ("x", "y", "gradient", "residual", "out", "out_residual")
 
 
 def serves(rows: Tensor, rates: int = 1) -> bool:
-    """Whether native code is there for these rows (N, C)."""
+    """Whether native code can compute with these rows (N, C) on this processor."""
     return (
         rows.device.type == "cpu"
         and rows.dtype in TYPES
@@ -57,7 +57,7 @@ def _run(
 
 
 def as_rows(tensor: Tensor) -> Tensor:
-    """The tensor (N, C) itself, or a copy whose rows are without gaps."""
+    """The tensor (N, C) itself, or a copy whose rows follow each other without gaps in memory."""
     return tensor if tensor.stride(1) == 1 else tensor.contiguous()
 
 

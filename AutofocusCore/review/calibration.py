@@ -23,7 +23,7 @@ FIT_AGAIN = "get the model from its source again, or fit its calibration again w
 
 @dataclass(frozen=True)
 class Calibration:
-    """Everything that was fitted.
+    """The fitted numbers of a model.
 
     Attributes:
         temperature: of the probabilities; 1 leaves them as they are.

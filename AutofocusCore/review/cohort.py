@@ -49,7 +49,7 @@ class Cohort:
         return float(np.clip((np.log(volume_ml) - mean) / max(deviation, LEAST_SD_LOG), -8, 8))
 
     def usual_volume(self, name: str) -> tuple[float, float]:
-        """Between which volumes in mL about 95 of 100 cases lie. Raises KeyError for a structure without statistics."""
+        """The range in mL in which about 95 of 100 volumes lie. Raises KeyError for a structure without statistics."""
         mean, deviation, _ = self.volumes[name]
         reach = 2 * max(deviation, LEAST_SD_LOG)
         return float(np.exp(mean - reach)), float(np.exp(mean + reach))

@@ -17,7 +17,7 @@ BEYOND = 0.25
 """Intensities outside the cohort's range by more than this share of it give a warning."""
 LEAST_RANGE = 0.05
 ODD_VOLUME = 4.0
-"""A contour is like none in training beyond so many standard deviations of the volume's logarithm from its mean."""
+"""Standard deviations of the volume's logarithm from its mean, beyond which a contour is like none in training."""
 
 
 def unfamiliar(evidence: Evidence, cohort: Cohort, modalities: Sequence[str]) -> list[str]:

@@ -21,7 +21,7 @@ from AutofocusCore.review.probabilities import Floats
 SMOOTH_MM = 5.0
 DOUBTFUL = 0.15
 HILL = 0.1
-"""Two hills are joined if the saddle between them lies less than this share of the highest hill below the lower top."""
+"""Two hills are joined if the lower one rises above the saddle by less than this share of the highest hill."""
 FEWEST_VOXELS = 4
 """Along each axis: the smoothing filter takes no fewer."""
 SMALLEST_ML = 0.05

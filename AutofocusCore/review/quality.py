@@ -35,7 +35,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class StructureQuality:
-    """The numbers of one structure.
+    """Fitted parameters of one structure.
 
     Attributes:
         cases: number of cases that they were fitted on.
@@ -84,9 +84,9 @@ class QualityModel:
 
     def centre(self, own: StructureQuality, features: Sequence[float]) -> float:
         """The estimated logit of Dice."""
-        return own.level + self.told(own, features)
+        return own.level + self.contribution(own, features)
 
-    def told(self, own: StructureQuality, features: Sequence[float]) -> float:
+    def contribution(self, own: StructureQuality, features: Sequence[float]) -> float:
         """Contribution of the features to the structure's level."""
         scaled = (np.asarray(features) - np.asarray(own.mean)) / np.asarray(own.spread)
         return float(np.clip(scaled, -LIMIT, LIMIT) @ np.asarray(own.weights))

@@ -24,15 +24,15 @@ def figures(left_out: Sequence[tuple[Row, QualityModel]], seen: Sequence[Row] = 
         left_out: rows of the unseen cases, each with a model that was fitted without its patient.
         seen: rows of the cases that the model was trained on, of which the table has the mean Dice.
     """
-    rows, estimates, told = [], [], []
+    rows, estimates, contributions = [], [], []
     for row, model in left_out:
         estimate = model.estimate(row.structure, row.features)
         if estimate is not None:
             rows.append(row)
             estimates.append(estimate)
-            told.append(model.told(model.structures[row.structure], row.features or ()))
+            contributions.append(model.contribution(model.structures[row.structure], row.features or ()))
     true, found = np.array([row.dice for row in rows]), np.array([one.dice for one in estimates])
-    lean, low = np.array(told), np.array([one.low for one in estimates])
+    explained, low = np.array(contributions), np.array([one.low for one in estimates])
     held = np.array([one.low <= row.dice <= one.high for row, one in zip(rows, estimates, strict=True)])
     table = []
     for name in dict.fromkeys(row.structure for row in rows):
@@ -44,7 +44,7 @@ def figures(left_out: Sequence[tuple[Row, QualityModel]], seen: Sequence[Row] = 
                 "mean Dice": round(float(true[own].mean()), 3),
                 **_trained_on([row.dice for row in seen if row.structure == name]),
                 "mean error": round(float(np.abs(true[own] - found[own]).mean()), 3),
-                "rank correlation": round(rank_correlation(true[own], lean[own]), 2),
+                "rank correlation": round(rank_correlation(true[own], explained[own]), 2),
                 "in the interval": round(float(held[own].mean()), 2),
                 "width of the interval": round(
                     float(np.mean([one.high - one.low for one, mine in zip(estimates, own, strict=True) if mine])), 2
