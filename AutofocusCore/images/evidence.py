@@ -120,7 +120,7 @@ def reaches(mask: npt.NDArray[np.bool_], other: npt.NDArray[np.bool_]) -> bool:
 
 
 def summarise_intensities(volume: Floats, patient: npt.NDArray[np.bool_] | None) -> tuple[tuple[float, ...], ...]:
-    """The `PERCENTILES` of each channel of a normalised volume (C, D, H, W) within the patient, (D, H, W); None: of all."""
+    """The `PERCENTILES` of each channel of a normalised volume (C, D, H, W) within the patient; None: of all voxels."""
     found = []
     for channel in volume:
         values = channel[patient] if patient is not None and patient.any() else channel.ravel()
