@@ -47,9 +47,9 @@ from AutofocusCore.review.cohort import Cohort
 from AutofocusCore.review.features import structure_evidence
 from AutofocusCore.review.near import surroundings
 from AutofocusCore.teaching.statistics import evenly
-from Training.calibrating.cases import Collection, collection, dice_of, run_case
+from Training.calibrating.cases import Collection, collection, dice_of, run_case, volumes_of
 from Training.calibrating.cohort import fit_cohort
-from Training.calibrating.figures import figures
+from Training.calibrating.figures import figures, worst_tenth
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 from Training.calibrating.phantoms import phantom_folder
 from Training.calibrating.temperature import TEMPERATURES, best_temperature, likelihoods
@@ -99,9 +99,11 @@ def gather(
     names = [structure.name for structure in model.spec.structures]
     tables: list[NDArray[np.float64]] = []
     dice: dict[str, dict[str, float]] = {}
+    volumes: dict[str, dict[str, tuple[float, float]]] = {}
     for number, (case, seen) in enumerate(cases.items(), start=1):
         run, truth, known = run_case(model, case, data, work, device=device), data.truth(case), data.known(case)
         dice[case] = {n: v for n, v in dice_of(run.labels, truth, data.values, names).items() if n in known}
+        volumes[case] = volumes_of(run.labels, truth, data.values, names)
         if not seen:
             tables.append(likelihoods(run.evidence, truth, data, case, names))
         print(f"{number}/{len(cases)} {case}: {', '.join(f'{n} {v:.2f}' for n, v in dice[case].items())}", flush=True)
@@ -113,7 +115,7 @@ def gather(
             value = dice[case].get(name, float("nan"))
             found = structure_evidence(name, surroundings(evidence, label, temperature), evidence.grid, cohort)
             if found.features is not None and np.isfinite(value):
-                rows.append(Row(case, name, found.features, value, seen))
+                rows.append(Row(case, name, found.features, value, seen, volumes[case][name]))
     return rows, temperature
 
 
@@ -157,8 +159,10 @@ def calibrate(options: argparse.Namespace) -> dict[str, Any]:
     found = {row.case for row in rows if not row.seen}
     if len(found) < FEWEST_PATIENTS:
         raise InputError(f"Contours of {len(found)} cases were found", "give more cases")
-    table = figures(cross_validate(rows), [row for row in rows if row.seen])
+    left_out = cross_validate(rows)
+    table = figures(left_out, [row for row in rows if row.seen])
     print(text(table, temperature), flush=True)
+    print("", "The worst tenth:", *columns(worst_tenth(left_out)), sep="\n", flush=True)
     fitted_on = f"{len(cases)} cases that the model was not trained on ({what})"
     if seen:
         fitted_on += f"; the weights of the features also on {len(seen)} cases that it was trained on"
@@ -213,13 +217,16 @@ def write(model: Model, calibration: Calibration, table: dict[str, Any], folder:
 
 def text(table: dict[str, Any], temperature: float) -> str:
     """The table for a terminal."""
-    columns = list(table["structures"][0])
-    lines = [columns, *([str(row[column]) for column in columns] for row in table["structures"])]
-    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
-    shown = ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
     others = [f"{key.replace('_', ' ')}: {value}" for key, value in table.items() if key != "structures"]
     tried = f"temperature: {temperature} (of {TEMPERATURES[0]} to {TEMPERATURES[-1]})"
-    return "\n".join(["", *others, tried, "", *shown])
+    return "\n".join(["", *others, tried, "", *columns(table["structures"])])
+
+
+def columns(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Lines with a heading above equally wide columns."""
+    lines = [list(rows[0]), *([str(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)) for line in lines]
 
 
 def run(options: argparse.Namespace) -> int:

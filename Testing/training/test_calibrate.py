@@ -14,7 +14,7 @@ from AutofocusCore.review.features import FEATURES
 from AutofocusCore.teaching.statistics import evenly
 from Training.calibrate import calibrate, parser
 from Training.calibrating.cases import Collection
-from Training.calibrating.figures import caught, figures, rank_correlation
+from Training.calibrating.figures import caught, figures, rank_correlation, worst_tenth
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 
 
@@ -36,6 +36,16 @@ def test_estimates_of_patients_left_out_follow_their_dice() -> None:
     assert table["rank_correlation_of_all"] > 0.8
     assert 0.6 <= table["in_the_interval"] <= 1.0
     assert [row["structure"] for row in table["structures"]] == ["Easy", "Hard"]
+
+
+def test_the_worst_tenth_is_listed_with_what_was_expected_of_it_and_both_volumes() -> None:
+    rows = [dataclasses.replace(row, volumes_ml=(10.0, 30.0)) for row in cohort_of(0.2)]
+    left_out = cross_validate(rows)
+    worst = worst_tenth(left_out)
+    assert [one["Dice"] for one in worst] == [round(value, 2) for value in sorted(row.dice for row in rows)[:3]]
+    share = np.mean([one["flagged"] == "yes" for one in worst])
+    assert share == pytest.approx(figures(left_out)["worst_tenth_among_the_flagged_quarter"], abs=0.005)
+    assert {(one["contoured mL"], one["found mL"]) for one in worst} == {(10.0, 30.0)}
 
 
 def test_no_row_is_estimated_by_a_model_that_saw_its_patient() -> None:

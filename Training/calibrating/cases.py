@@ -178,3 +178,15 @@ def dice_of(
             total = int(own.sum()) + int(true.sum())
             found[name] = 2 * int((own & true).sum()) / total if total else float("nan")
     return found
+
+
+def volumes_of(
+    labels: NDArray[np.uint8], truth: sitk.Image, values: dict[str, int], names: Sequence[str]
+) -> dict[str, tuple[float, float]]:
+    """What was contoured and what was found of every known structure, in mL."""
+    reference, voxel_ml = sitk.GetArrayViewFromImage(truth), Grid.of(truth).voxel_mm3 / 1000
+    return {
+        name: (float((reference == values[name]).sum()) * voxel_ml, float((labels == index).sum()) * voxel_ml)
+        for index, name in enumerate(names, start=1)
+        if name in values
+    }

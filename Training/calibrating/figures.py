@@ -74,9 +74,36 @@ def caught(true: np.ndarray, low: np.ndarray) -> float:
         true: Dice.
         low: lower ends of the intervals, by which contours are flagged.
     """
-    worst = np.argsort(true, kind="stable")[: max(1, round(WORST * len(true)))]
-    flagged = set(np.argsort(low, kind="stable")[: round(CHECKED * len(low))].tolist())
-    return sum(int(i) in flagged for i in worst) / len(worst)
+    worst, flagged = _worst_and_flagged(true, low)
+    return sum(i in flagged for i in worst) / len(worst)
+
+
+def _worst_and_flagged(true: np.ndarray, low: np.ndarray) -> tuple[list[int], set[int]]:
+    worst = np.argsort(true, kind="stable")[: max(1, round(WORST * len(true)))].tolist()
+    return worst, set(np.argsort(low, kind="stable")[: round(CHECKED * len(low))].tolist())
+
+
+def worst_tenth(left_out: Sequence[tuple[Row, QualityModel]]) -> list[dict[str, Any]]:
+    """The contours with the lowest Dice, the lowest first, to look into: what was expected of each, and both volumes.
+
+    Args:
+        left_out: as for :func:`figures`.
+    """
+    found = [(row, model.estimate(row.structure, row.features)) for row, model in left_out]
+    rows = [(row, one) for row, one in found if one is not None]
+    worst, flagged = _worst_and_flagged(np.array([row.dice for row, _ in rows]), np.array([one.low for _, one in rows]))
+    return [
+        {
+            "case": rows[i][0].case,
+            "structure": rows[i][0].structure,
+            "Dice": round(rows[i][0].dice, 2),
+            "estimate": round(rows[i][1].dice, 2),
+            "flagged": "yes" if i in flagged else "no",
+            "contoured mL": round(rows[i][0].volumes_ml[0], 1),
+            "found mL": round(rows[i][0].volumes_ml[1], 1),
+        }
+        for i in worst
+    ]
 
 
 def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:

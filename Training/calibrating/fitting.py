@@ -38,13 +38,17 @@ IQR_TO_SD, MAD_TO_SD = 1.349, 1.4826
 
 @dataclass(frozen=True)
 class Row:
-    """One structure of one patient: features of the result, its true Dice, and whether the model was trained on it."""
+    """One structure of one patient: features of the result, its true Dice, and whether the model was trained on it.
+
+    `volumes_ml` are what was contoured and what was found, in mL; for tables alone, nothing is fitted to them.
+    """
 
     case: str
     structure: str
     features: tuple[float, ...]
     dice: float
     seen: bool = False
+    volumes_ml: tuple[float, float] = (float("nan"), float("nan"))
 
 
 def fit_quality(rows: Sequence[Row]) -> QualityModel:
