@@ -43,10 +43,10 @@ from Training.configuration.shared_options import (
 )
 from Training.evaluate import measure_run
 from Training.evaluation.measures import Measures
+from Training.evaluation.parameter_tables import write_parameters
 from Training.evaluation.reports import write_evaluation, write_models
 from Training.evaluation.tables import cases_csv, markdown, mean_of_structures, read_cases
 from Training.loop.data import load_data
-from Training.parameters import write_parameters
 from Training.train import train
 
 MORE_TO_MEASURE = {

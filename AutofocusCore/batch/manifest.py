@@ -90,14 +90,14 @@ def fingerprint(job: Job, identity: str) -> dict[str, Any]:
         del settings[name]
     sources = [*job.images, *([job.settings.roi_mask] if job.settings.roi_mask else [])]
     outputs = {k: v and Path(v).name for k, v in dataclasses.asdict(job.outputs).items()}
-    print_ = {
+    made_from = {
         "model": identity,
         "settings": settings,
         "inputs": [[_state_of(file) for file in files_of(Path(path))] for path in sources],
         "outputs": outputs,
         "version": __version__,
     }
-    return dict(json.loads(json.dumps(print_)))  # tuples become lists, as in the record
+    return dict(json.loads(json.dumps(made_from)))  # tuples become lists, as in the record
 
 
 def _state_of(path: Path) -> list[Any]:
@@ -113,32 +113,32 @@ def _state_of(path: Path) -> list[Any]:
         return [str(path), None, None]
 
 
-class Records:
-    """The records of a folder."""
+class Manifest:
+    """The manifest of a batch's folder: a record for each finished case."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._state = folder / STATE_FOLDER
         self._records = self._state / "records"
 
-    def done(self, stem: str, print_: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
-        """The outcome of a finished case, or the reason why a case must be repeated."""
+    def finished_outcome(self, stem: str, made_from: Mapping[str, Any]) -> tuple[dict[str, Any] | None, str | None]:
+        """The outcome of a finished case; else None, with the reason if it was finished before and must be repeated."""
         record = self._load(stem)
         if record is None:
             return None, None
         for key, reason in REASONS.items():
-            if record.get("made_from", {}).get(key) != print_[key]:
+            if record.get("made_from", {}).get(key) != made_from[key]:
                 return None, f"was done before {reason}"
         if any(self._sum(name) != checksum for name, checksum in record.get("files", {}).items()):
             return None, "was done before, but its files are gone or were changed"
         return dict(record["outcome"]), None
 
-    def part_of(self, stem: str) -> Path:
+    def new_part(self, stem: str) -> Path:
         """A new, empty folder for the files of a case."""
         return _emptied(self._state / PARTS / stem)
 
-    def save(self, stem: str, print_: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, Any]:
-        """Give the files of a case in `part_of` their final names, and record that it is finished.
+    def finish(self, stem: str, made_from: Mapping[str, Any], outcome: Mapping[str, Any]) -> dict[str, Any]:
+        """Give the files of a case in `new_part` their final names, and record that it is finished.
 
         Files of an earlier run that this run did not write are removed.
 
@@ -153,30 +153,30 @@ class Records:
         final = {**outcome, "files": [str(self._folder / name) for name in names]}
         files = {name: _sum_of(part / name) for name in names}
         old = (self._load(stem) or {}).get("files", {})
-        record = {"made_from": dict(print_), "files": files, "outcome": final, "replaces": old}
+        record = {"made_from": dict(made_from), "files": files, "outcome": final, "replaces": old}
         try:
             write_text(part / RECORD, json.dumps(record, indent=1))
             shutil.rmtree(ready, ignore_errors=True)
             ready.parent.mkdir(parents=True, exist_ok=True)
             part.rename(ready)
-            self._finish(stem)
+            self._move_to_final_names(stem)
         except OSError as error:
             raise cannot_write(self._folder / stem, error) from error
         return final
 
     def recover(self) -> None:
-        """Finish cases that a killed batch had ready, and remove the others' files."""
+        """Move the files that a killed batch had ready to their final names, and remove those of unfinished cases."""
         for ready in _folders_in(self._state / READY):
             with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-                self._finish(ready.name)
-        self.remove_parts()
+                self._move_to_final_names(ready.name)
+        self.remove_unfinished()
 
-    def remove_parts(self) -> None:
+    def remove_unfinished(self) -> None:
         """Remove files of cases that were not finished."""
         for place in (PARTS, READY):
             shutil.rmtree(self._state / place, ignore_errors=True)
 
-    def _finish(self, stem: str) -> None:
+    def _move_to_final_names(self, stem: str) -> None:
         """Move the files of a ready case to their final names; can be repeated after an interruption."""
         ready = self._state / READY / stem
         record = json.loads((ready / RECORD).read_text(encoding="utf-8"))

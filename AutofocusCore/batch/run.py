@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.batch.cohort import Case
-from AutofocusCore.batch.manifest import Records, fingerprint, locked
+from AutofocusCore.batch.manifest import Manifest, fingerprint, locked
 from AutofocusCore.batch.pool import Pool, Result
 from AutofocusCore.batch.tables import write_tables
 from AutofocusCore.errors import AutofocusError, Cancelled, InputError, OutputError
@@ -125,18 +125,18 @@ def run_batch(
     check_folder(batch.folder)
     _check_files(batch, model)
     with locked(batch.folder):
-        records = Records(batch.folder)
-        records.recover()
+        manifest = Manifest(batch.folder)
+        manifest.recover()
         try:
-            return _run(batch, model, records, say, case_done, progress, cancelled)
+            return _run(batch, model, manifest, say, case_done, progress, cancelled)
         finally:
-            records.remove_parts()  # of ended workers
+            manifest.remove_unfinished()  # of ended workers
 
 
 def _run(
     batch: Batch,
     model: Model,
-    records: Records,
+    manifest: Manifest,
     say: Callable[[str], None],
     case_done: Callable[[int, int], None] | None,
     progress: Callable[[str, Mapping[str, Any]], None] | None,
@@ -153,11 +153,11 @@ def _run(
             say(f"{case.name}: {problem}")
             continue
         made_from = fingerprint(job, model.identity)
-        outcome, reason = records.done(case.stem, made_from)
+        outcome, reason = manifest.finished_outcome(case.stem, made_from)
         if outcome is not None:
             outcomes[case.name] = outcome
         else:
-            remaining.append((case, batch.job(case, model, records.part_of(case.stem)), made_from))
+            remaining.append((case, batch.job(case, model, manifest.new_part(case.stem)), made_from))
             if reason is not None:
                 reasons[reason].append(case.name)
     before = sum(outcome["type"] == "result" for outcome in outcomes.values())
@@ -182,7 +182,7 @@ def _run(
             if outcome["type"] == "result":
                 kept = {key: value for key, value in outcome.items() if key != "id"}
                 try:
-                    outcome = records.save(case.stem, made_from, kept)
+                    outcome = manifest.finish(case.stem, made_from, kept)
                 except OutputError as error:
                     outcome = _as_outcome(error)
             if outcome["type"] == "error":

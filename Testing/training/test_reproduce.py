@@ -17,8 +17,8 @@ from Training.configuration.config import Config, load_config
 from Training.configuration.experiments import experiments, folds_of, members
 from Training.evaluate import measure_run
 from Training.evaluation.measures import Measures
+from Training.evaluation.parameter_tables import write_parameters
 from Training.evaluation.tables import read_cases
-from Training.parameters import write_parameters
 from Training.preparing.data_list import CaseEntry, DataList, sha256_of
 from Training.reproduce import reproduce
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from AutofocusCore.batch.manifest import STATE_FOLDER, Records, fingerprint, locked
+from AutofocusCore.batch.manifest import STATE_FOLDER, Manifest, fingerprint, locked
 from AutofocusCore.errors import AutofocusError, Cancelled
 from AutofocusCore.io.aside import aside_name, remove_leftovers
 from AutofocusCore.io.atomic import cannot_write, write_text
@@ -86,10 +86,10 @@ def scene_path(batch: Batch, case: Case) -> Path:
 
 def _done(batch: Batch, model: Model) -> Iterator[Case]:
     """The cases that are done; the checksums of a case are compared when it is its turn."""
-    records = Records(batch.folder)
+    manifest = Manifest(batch.folder)
     for case in batch.cases:
         if case.problem is None:
-            outcome, _ = records.done(case.stem, fingerprint(batch.job(case, model), model.identity))
+            outcome, _ = manifest.finished_outcome(case.stem, fingerprint(batch.job(case, model), model.identity))
             if outcome is not None:
                 yield case
 

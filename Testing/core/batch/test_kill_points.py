@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
-from AutofocusCore.batch.manifest import STATE_FOLDER, Records
+from AutofocusCore.batch.manifest import STATE_FOLDER, Manifest
 from AutofocusCore.io.atomic import Staging
 
 FILES = ["a.seg.nrrd", "a.json", "a_probabilities.nrrd"]
@@ -59,13 +59,13 @@ def killed_at(step: int, work: Callable[[], None]) -> bool:
 
 
 def save(folder: Path, version: str, names: list[str]) -> None:
-    records = Records(folder)
-    part = records.part_of("a")
+    manifest = Manifest(folder)
+    part = manifest.new_part("a")
     for name in names:
         (part / name).parent.mkdir(exist_ok=True)
         (part / name).write_text(version, encoding="ascii")
     outcome = {"type": "result", "files": [str(part / name) for name in names]}
-    records.save("a", print_of(version), outcome)
+    manifest.finish("a", print_of(version), outcome)
 
 
 def print_of(version: str) -> dict[str, str]:
@@ -84,14 +84,14 @@ def test_a_case_is_old_or_new_whatever_moment_its_batch_is_killed_at(tmp_path: P
         save(folder, "old", old)
         if not killed_at(step, lambda folder=folder: save(folder, "new", new)):
             break
-        Records(folder).recover()
+        Manifest(folder).recover()
         found = {p.relative_to(folder).as_posix(): p.read_text() for p in folder.rglob("*") if p.is_file()}
         record = found.pop(f"{STATE_FOLDER}/records/a.json")
         assert found in (dict.fromkeys(old, "old"), dict.fromkeys(new, "new")), step
         version = found[FILES[0]]
         ends.add(version)
         assert f'"model": "{version}"' in record, step
-        assert Records(folder).done("a", print_of(version))[0] is not None, step
+        assert Manifest(folder).finished_outcome("a", print_of(version))[0] is not None, step
     assert step > (100 if maps == 40 else 25)
     assert ends == {"old", "new"}
 
