@@ -80,6 +80,26 @@ def read_table(table: Path, channels: Sequence[Channel]) -> list[Case]:
     return cases
 
 
+def column_of_table(table: Path, names: Sequence[str]) -> list[str | None]:
+    """The paths in a further column of a table, for each of its cases in order; None where a cell is empty.
+
+    Args:
+        table: as for `read_table`.
+        names: that the column may have; the first one that is there is read.
+
+    Raises:
+        InputError: there is no such column.
+    """
+    rows = _rows(table)
+    header = [_plain(name) for name in rows[0]] if rows else []
+    index = next((header.index(name) for name in names if name in header), None)
+    if index is None:
+        there = ", ".join(rows[0]) if rows else "none"
+        raise InputError(f"The table {table} has no column {names[0]!r}", f"add it; there are {there}")
+    cells = [row[index].strip() if index < len(row) else "" for row in rows[1:] if any(cell.strip() for cell in row)]
+    return [_resolve(table, cell) if cell else None for cell in cells]
+
+
 def _rows(table: Path) -> list[list[str]]:
     try:
         data = table.read_bytes()

@@ -41,29 +41,31 @@ def label_maps(entries: Sequence[Path], channels: Sequence[Channel], *, one_case
         channels: the model's channels.
         one_case: whether all belong to one patient; then the word is enough if there is another image.
     """
-    called = [entry for entry in entries if LABEL_WORDS & _words(entry, channels)]
-    patients = {_patient(entry, channels) for entry in set(entries).difference(called)}
+    called = [entry for entry in entries if LABEL_WORDS & words_of(entry, channels)]
+    patients = {patient_of(entry, channels) for entry in set(entries).difference(called)}
     if one_case:
         return called if patients else []
     related = _Related(patients)
-    return [entry for entry in called if related.has_one(_patient(entry, channels))]
+    return [entry for entry in called if related.has_one(patient_of(entry, channels))]
 
 
 def other_images(entries: Sequence[Path], channel: Channel) -> list[Path]:
     """The entries of another modality for which there is an entry of the same patient that fits the channel."""
     fitting = {entry for entry in entries if channel_of(entry, [channel])[0] is not None}
-    patients = {_patient(entry, [channel]) for entry in fitting}
+    patients = {patient_of(entry, [channel]) for entry in fitting}
     return [
         entry
         for entry in entries
-        if entry not in fitting and MODALITY_WORDS & _words(entry, [channel]) and _patient(entry, [channel]) in patients
+        if entry not in fitting
+        and MODALITY_WORDS & words_of(entry, [channel])
+        and patient_of(entry, [channel]) in patients
     ]
 
 
 def named_otherwise(images: Sequence[Path], channel: Channel) -> list[Path]:
     """The images whose names hold the word of another modality than the channel's, and fit none of its patterns."""
     said = MODALITY_WORDS - SAME_WORDS.get(channel.modality, set())
-    return [image for image in images if channel_of(image, [channel])[0] is None and said & _words(image, [channel])]
+    return [image for image in images if channel_of(image, [channel])[0] is None and said & words_of(image, [channel])]
 
 
 def with_sidecars(files: Sequence[Path]) -> list[Path]:
@@ -101,12 +103,12 @@ def _has_legend(file: Path) -> bool:
     return "provenance" in (read_sidecar(file.with_name(f"{stem_of(file)}.json")) or {})
 
 
-def _patient(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
+def patient_of(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
     """The words of the name that identify the patient."""
-    return _words(entry, channels) - LABEL_WORDS - MODALITY_WORDS
+    return words_of(entry, channels) - LABEL_WORDS - MODALITY_WORDS
 
 
-def _words(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
+def words_of(entry: Path, channels: Sequence[Channel]) -> frozenset[str]:
     """The words of the name without the channel's, in lower case."""
     number, pattern = channel_of(entry, channels)
     rest = stem_of(entry) if number is None else without(pattern, entry)

@@ -17,8 +17,8 @@ from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.private_folder import private_temporary_files
 from AutofocusCore.io.texts import one_line
 
-COMMANDS = ("segment", "batch", "convert", "compare", "models", "devices", "networks", "phantom")
-READ_SCANS = ("segment", "batch", "convert", "compare")
+COMMANDS = ("segment", "batch", "teach", "convert", "compare", "models", "devices", "networks", "phantom")
+READ_SCANS = ("segment", "batch", "teach", "convert", "compare")
 SIGNED_VALUES = ("--roi",)  # values of these may begin with a minus sign, which argparse would take for an option
 
 

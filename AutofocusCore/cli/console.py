@@ -21,6 +21,10 @@ STAGES = {
     "resample": "Resampling",
     "write": "Writing",
     "cases": "Cases",
+    "before": "Before",
+    "keep": "Keeping",
+    "teach": "Teaching",
+    "after": "After",
 }
 LINE_EVERY_S = 10.0
 

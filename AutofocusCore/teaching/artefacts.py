@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +18,8 @@ SMALLEST_CUT, LARGEST_CUT = 0.1, 0.45
 """Range of the share of a scan's length that can be cut off."""
 WIDEST_FIELD, NARROWEST_FIELD = 0.95, 0.6
 """Radius of a field of view that is cut off at the sides, as shares of half the patient's width."""
+SHARE_NEAR = 0.75
+"""Share of the parts that begin at a wanted slice."""
 STREAK_MM = 150.0
 """Distance over which streaks fade."""
 
@@ -44,9 +48,14 @@ def cut_off(mask: Tensor, augmentation: Augmentation, rng: np.random.Generator) 
     return result & (y[:, None] ** 2 + x[None] ** 2 < radius**2)
 
 
-def part_of(mask: Tensor, most: int, rng: np.random.Generator) -> Tensor:
-    """The mask (D, H, W) cut to neighbouring slices with at most `most` active voxels, one slice at least; 0: uncut."""
+def part_of(mask: Tensor, most: int, rng: np.random.Generator, near: Sequence[int] = ()) -> Tensor:
+    """The mask (D, H, W) cut to neighbouring slices with at most `most` active voxels, one slice at least; 0: uncut.
+
+    The part grows from a random slice; with slices to be `near`, from one of these in most cases.
+    """
     place = rng.random()
+    if near and rng.random() < SHARE_NEAR:
+        place = near[int(rng.integers(len(near)))] / mask.shape[0]
     counts = mask.sum((1, 2)).tolist()
     if not most or sum(counts) <= most:
         return mask

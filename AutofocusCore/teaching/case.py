@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import SimpleITK as sitk
@@ -17,6 +17,9 @@ from AutofocusCore.images.preparing import prepare
 from AutofocusCore.images.resampling import sample
 from AutofocusCore.models.spec import ModelSpec
 from AutofocusCore.teaching.sampled_labels import SampledLabels
+
+if TYPE_CHECKING:
+    from AutofocusCore.teaching.soft_labels import SoftLabels
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Case:
         box: first voxel and end along z, y, x of the part that is predicted, such as the body; None for all.
         lost: label values of structures that are smaller than a voxel of this grid, and do not occur on it.
         known: label values of the known structures; None: all are known.
+        soft: what the model that is taught says of the others; None if nothing is to be kept.
     """
 
     name: str
@@ -42,6 +46,7 @@ class Case:
     box: Region | None = None
     lost: tuple[int, ...] = ()
     known: tuple[int, ...] | None = None
+    soft: SoftLabels | None = None
 
     def roi_box(self) -> tuple[slice, slice, slice]:
         """The box around the ROI, for arrays (D, H, W).

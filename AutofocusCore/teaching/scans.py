@@ -10,7 +10,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -38,6 +38,7 @@ class Scan:
         mask: (D, H, W) bool: its N active voxels.
         labels: (N,) long, of the active voxels in raster order.
         known: label values of the structures that are known; None for all.
+        unknown, soft: labels of structures that a model's probabilities stand for, and these, (N, structures).
     """
 
     name: str
@@ -45,6 +46,8 @@ class Scan:
     mask: Tensor
     labels: Tensor
     known: tuple[int, ...] | None
+    unknown: tuple[int, ...] = ()
+    soft: Tensor = field(default_factory=lambda: torch.zeros(0, 0))
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class ScanSampler:
         warp = random_warp(self.augmentation, self.spacing, shape, rng)
         places = warp.places(shape, extents)
         mask = sample_mask(torch.from_numpy(case.roi[box]), places)
-        mask = part_of(cut_off(mask, self.augmentation, rng), self.most_voxels, rng)
+        near = () if case.soft is None else np.flatnonzero((labels > 0).any(axis=(1, 2))).tolist()
+        mask = part_of(cut_off(mask, self.augmentation, rng), self.most_voxels, rng, near)
         if not mask.any():
             raise InputError(f"{case.name} has no active voxel once it is changed", "make augmentation.scaling smaller")
         kept = tuple(slice(low, high) for low, high in bounding_region(mask.numpy(), (0, 0, 0)))
@@ -86,11 +90,18 @@ class ScanSampler:
         image = change_values(image, mask, self.augmentation, self.spacing, rng)
         if self.bounds is not None:
             image = image.clamp(*self.bounds)
-        found, known = sample_labels(labels, places[mask]), case.known
+        places_in = places[mask]
+        found, known = sample_labels(labels, places_in), case.known
         if warp.mirrored:
             found = swap_labels(found, self.augmentation.swap)
             known = swap_known(known, self.augmentation.swap)
-        return Scan(case.name, image, mask.contiguous(), found, known)
+        mask = mask.contiguous()
+        if case.soft is None:
+            return Scan(case.name, image, mask, found, known)
+        unknown = case.soft.labels
+        if warp.mirrored:
+            unknown = tuple(swap_label(label, self.augmentation.swap) for label in unknown)
+        return Scan(case.name, image, mask, found, known, unknown, case.soft.at(box, places_in))
 
 
 def swap_labels(labels: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
@@ -101,12 +112,14 @@ def swap_labels(labels: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
     return swapped
 
 
+def swap_label(label: int, pairs: Sequence[tuple[int, int]]) -> int:
+    """The label that a label has in the mirror image."""
+    return next((one if label == two else two for one, two in pairs if label in (one, two)), label)
+
+
 def swap_known(known: tuple[int, ...] | None, pairs: Sequence[tuple[int, int]]) -> tuple[int, ...] | None:
     """The known labels of the mirror image: those of each pair are exchanged."""
-    if known is None:
-        return None
-    other = {label: partner for one, two in pairs for label, partner in ((one, two), (two, one))}
-    return tuple(sorted(other.get(label, label) for label in known))
+    return None if known is None else tuple(sorted(swap_label(label, pairs) for label in known))
 
 
 class Prefetcher:

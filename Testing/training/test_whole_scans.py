@@ -12,12 +12,12 @@ import torch
 
 import AutofocusCore
 from AutofocusCore.errors import SettingError
+from AutofocusCore.teaching.predicting import dice_of_scan
 from Training.configuration.config import load_config
 from Training.loop.checkpoints import same_experiment
 from Training.loop.data import load_data
 from Training.loop.step import Arithmetic
 from Training.loop.tasks import spread
-from Training.loop.watching import dice_of_scan
 from Training.train import train
 
 pytestmark = pytest.mark.usefixtures("narrow")

@@ -12,9 +12,9 @@ from torch import nn
 import AutofocusCore
 from AutofocusCore.images.islands import keep_main_parts
 from AutofocusCore.inference.prediction import in_roi_domain
-from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.models import ModelSpec
 from AutofocusCore.teaching.case import Case
+from AutofocusCore.teaching.predicting import labels_of_scan
 from Training.loop.baseline import DynUNetBaseline
 from Training.loop.step import Arithmetic
 
@@ -45,22 +45,6 @@ def predicted_labels(
         labels[tuple(slice(*ends) for ends in box)] = prediction.logits.argmax(0).numpy()
     if spec is not None:
         keep_main_parts(labels, spec.connected, spec.spacing or (1.0, 1.0, 1.0))
-    return labels
-
-
-@torch.no_grad()
-def labels_of_scan(network: nn.Module, case: Case, arithmetic: Arithmetic) -> NDArray[np.uint8]:
-    """Labels (D, H, W) of a case by a network of the ROI domain, in the arithmetic of the run.
-
-    Raises:
-        InputError: the case's ROI is empty.
-    """
-    box = case.roi_box()
-    voxels = ActiveVoxels.from_mask(torch.from_numpy(case.roi[box].copy())[None].to(arithmetic.device))
-    rows = voxels.gather(torch.from_numpy(case.image[(slice(None), *box)].copy())[None].to(arithmetic.device))
-    logits, _ = network.forward_rows(rows.to(arithmetic.type) if arithmetic.low else rows, voxels)
-    labels = np.zeros(case.labels.shape, dtype=np.uint8)
-    labels[case.roi] = logits.float().argmax(1).cpu().numpy()
     return labels
 
 

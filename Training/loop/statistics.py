@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from AutofocusCore.teaching.predicting import labels_of_scan
 from AutofocusCore.teaching.statistics import batch_norms, keep_statistics
-from Training.evaluation.predicting import labels_of_scan
 from Training.loop.data import Source
 from Training.loop.step import Arithmetic
 

@@ -7,14 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 import torch
 from torch import Tensor, nn
 
-from AutofocusCore.errors import SettingError
+from AutofocusCore.teaching.arithmetic import Arithmetic as BaseArithmetic
 from Training.loop.convolution import accurate_convolutions
 from Training.loop.distributed import gather_batch
 from Training.loop.losses import Loss
 
 
-class Arithmetic:
-    """The precision of a run on its device.
+class Arithmetic(BaseArithmetic):
+    """The precision of a run, with gradients of convolutions that can be trusted.
 
     Args:
         precision: see :class:`Training.configuration.settings.Run`.
@@ -23,20 +23,6 @@ class Arithmetic:
     Raises:
         SettingError: float16 without a GPU.
     """
-
-    def __init__(self, precision: str, device: torch.device) -> None:
-        on_gpu = device.type == "cuda"
-        if precision == "float16" and not on_gpu:
-            raise SettingError("run.precision is 'float16', but there is no GPU", "use bfloat16 or float32")
-        able = on_gpu or torch.ops.mkldnn._is_mkldnn_bf16_supported()
-        self.device = device
-        self.type = torch.float16 if precision == "float16" else torch.bfloat16
-        self.low = precision == "float16" or (precision == "bfloat16" and able)
-        self.scaler = torch.amp.GradScaler(device.type, enabled=precision == "float16")
-
-    def lowered(self) -> AbstractContextManager[object]:
-        """A context in which convolutions are computed in the low precision, where there is one."""
-        return torch.autocast(self.device.type, self.type, enabled=self.low)
 
     def trusted(self) -> AbstractContextManager[object]:
         """A context in which the weight gradients of convolutions are correct."""

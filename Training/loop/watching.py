@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import copy
-
 import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
 from AutofocusCore.inference.prediction import in_roi_domain
 from AutofocusCore.teaching.case import Case
-from Training.evaluation.predicting import dice_per_structure, labels_of_scan
+from AutofocusCore.teaching.predicting import dice_of_scan
+from Training.evaluation.predicting import dice_per_structure
 from Training.loop.data import DataSet
 from Training.loop.distributed import ProcessGroup
 from Training.loop.step import Arithmetic
@@ -34,14 +33,3 @@ def _dice(average: nn.Module, case: Case, structures: int, arithmetic: Arithmeti
     if in_roi_domain(average):  # type: ignore[arg-type]
         return dice_of_scan(average, case, structures, arithmetic)
     return dice_per_structure(average, case, structures)
-
-
-def dice_of_scan(network: nn.Module, case: Case, structures: int, arithmetic: Arithmetic) -> NDArray[np.float64]:
-    """Dice of structures 1 to n; NaN where the case has none, or it is not known. `network` is in evaluation mode."""
-    found = labels_of_scan(copy.deepcopy(network).eval(), case, arithmetic)
-    scores = np.full(structures, np.nan)
-    for label in range(1, structures + 1):
-        truth, guess = case.labels == label, found == label
-        if truth.any() and (case.known is None or label in case.known):
-            scores[label - 1] = 2 * (truth & guess).sum() / (truth.sum() + guess.sum())
-    return scores

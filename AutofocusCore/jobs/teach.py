@@ -1,0 +1,294 @@
+"""Teaches a model from corrected cases, measures it before and after, and writes it as a new model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from AutofocusCore.errors import InputError, ModelError, SettingError
+from AutofocusCore.io.json_values import is_number
+from AutofocusCore.jobs.run import reporter
+from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, plain_name, read_cases
+from AutofocusCore.jobs.teach_check import StructureCheck, compare_before_and_after, labels_by
+
+if TYPE_CHECKING:
+    from AutofocusCore.inference import CancelledCallback, ProgressCallback
+    from AutofocusCore.models import Model, ModelSpec
+
+FEWEST_TO_HOLD_OUT = 4
+"""Cases from which on some are held out."""
+MOST_HELD_OUT = 6
+LOOKS = (0.5, 0.75, 1.0)
+"""Shares of the lesson after which the network is looked at on the held-out cases; the best one is kept."""
+PART = 80_000
+"""Active voxels of a scan that one step learns from, mostly where contours are: more steps in the same minutes."""
+PERCENT = 100
+
+
+@dataclass(frozen=True)
+class TeachSettings:
+    """How to teach.
+
+    Args:
+        minutes: of learning; reading and measuring come on top.
+        structures: names of those to teach; none: all that a case contours.
+        check: names of the cases to hold out; none: chosen, if there are at least four.
+        device: "auto", "cpu" or "cuda:N".
+        memory_limit: bytes that a step may take; None: what is free.
+        steps: ends the learning earlier, after so many scans; 0: by the minutes alone.
+        seed: of everything random.
+    """
+
+    minutes: float = 10.0
+    structures: tuple[str, ...] = ()
+    check: tuple[str, ...] = ()
+    device: str = "auto"
+    memory_limit: int | None = None
+    steps: int = 0
+    seed: int = 1
+
+    def __post_init__(self) -> None:
+        if not is_number(self.minutes) or not 0 < self.minutes <= 24 * 60:
+            raise SettingError(f"The minutes of teaching are {self.minutes!r}", "give more than 0, up to a day (1440)")
+        for name in ("structures", "check"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
+            if not all(isinstance(value, str) for value in getattr(self, name)):
+                raise SettingError(f"The setting {name} is {getattr(self, name)!r}", "give a list of names")
+
+
+@dataclass(frozen=True)
+class Taught:
+    """Result of `teach`.
+
+    Args:
+        model: the new one, as a network and a description; not yet written.
+        rows: for each structure.
+        lessons: names of the cases that it learned from.
+        held_out: names of those that both models were measured on, empty if there were too few to hold any out.
+        steps, seconds: of the learning.
+        warnings: sentences for the user.
+    """
+
+    model: TaughtModel
+    rows: tuple[StructureCheck, ...]
+    lessons: tuple[str, ...]
+    held_out: tuple[str, ...]
+    steps: int
+    seconds: float
+    warnings: tuple[str, ...]
+
+    @property
+    def gain(self) -> float | None:
+        """Mean change of the Dice of the taught structures; None if no compared case contours one."""
+        gains = [row.gain for row in self.rows if row.taught and row.gain is not None]
+        return sum(gains) / len(gains) if gains else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The result for JSON."""
+        rows = [{**asdict(row), "gain": row.gain} for row in self.rows]
+        names = {"lessons": list(self.lessons), "held_out": list(self.held_out)}
+        return {"structures": rows, "gain": self.gain, **names, "steps": self.steps,
+                "seconds": self.seconds, "warnings": list(self.warnings)}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TaughtModel:
+    """A model that is not written yet, for `segment_image`."""
+
+    spec: ModelSpec
+    network: Any = field(repr=False)
+
+    def build(self) -> Any:
+        """The network."""
+        return self.network
+
+
+def check_teachable(model: Model) -> None:
+    """Refuse a model that cannot be taught, before any case is read.
+
+    Raises:
+        ModelError: its network is not of the ROI domain.
+    """
+    if model.spec.architecture.get("domain") != "roi":
+        raise ModelError(
+            f"The model {model.spec.name} is of the box domain, and only models of the ROI domain can be taught",
+            "choose one whose network has domain=roi (see `autofocus models info`)",
+        )
+
+
+def taught_labels(spec: ModelSpec, names: Sequence[str]) -> tuple[int, ...]:
+    """Labels of the structures to teach; all without names.
+
+    Raises:
+        SettingError: a name that is not the model's.
+    """
+    by_name = {plain_name(structure.name): structure.label for structure in spec.structures}
+    for name in names:
+        if plain_name(name) not in by_name:
+            known = ", ".join(structure.name for structure in spec.structures)
+            raise SettingError(f"The model {spec.name} has no structure {name!r}", f"choose among {known}")
+    return tuple(sorted({by_name[plain_name(name)] for name in names})) or tuple(s.label for s in spec.structures)
+
+
+def teach(
+    model: Model,
+    cases: Sequence[CorrectedCase],
+    name: str,
+    settings: TeachSettings,
+    *,
+    progress: ProgressCallback | None = None,
+    cancelled: CancelledCallback | None = None,
+) -> Taught:
+    """Teach a model. Nothing is written.
+
+    Args:
+        model: the parent, of the ROI domain.
+        cases: corrected ones.
+        name: of the new model.
+        settings: how.
+        progress: called for the stages "read", "before", "teach", "after".
+        cancelled: asked before each step and case whether to stop.
+
+    Raises:
+        InputError, SettingError, ModelError, MemoryLimitError, DeviceError: why it cannot be taught.
+        Cancelled: `cancelled` returned true.
+    """
+    check_teachable(model)
+    taught = taught_labels(model.spec, settings.structures)
+    names = [case.name for case in cases]
+    _check_names(names, settings)
+    report = reporter(progress, cancelled)
+    read = read_cases(cases, model.spec, taught, lambda done: report("read", done, len(cases)))
+    held = set(settings.check) or set(choose_held_out(read))
+    lessons = [case for case in read if case.case.name not in held]
+    checked = [case for case in read if case.case.name in held] or lessons
+    before = labels_by(model, checked, settings.device, lambda done: report("before", done, len(checked)))
+    network, steps, seconds = _learn(model, lessons, checked if held else [], settings, progress, cancelled)
+    found = TaughtModel(model.spec, network)
+    after = labels_by(found, checked, settings.device, lambda done: report("after", done, len(checked)))
+    rows = compare_before_and_after(model.spec, taught, lessons, checked, before, after)
+    warnings = tuple(f"{case.case.name}: {text}" for case in read for text in case.warnings)
+    return Taught(
+        TaughtModel(_spec(model, name, rows, lessons, len(held), seconds, steps), network),
+        tuple(rows),
+        tuple(case.case.name for case in lessons),
+        tuple(case.case.name for case in checked) if held else (),
+        steps,
+        seconds,
+        warnings,
+    )
+
+
+def _check_names(names: Sequence[str], settings: TeachSettings) -> None:
+    if not names:
+        raise InputError("There are no corrected cases", "give at least one image with its segmentation")
+    for name in settings.check:
+        if name not in names:
+            raise SettingError(f"There is no case {name!r} to hold out", f"choose among {', '.join(names)}")
+    if len(set(settings.check)) >= len(names):
+        raise SettingError("All cases are held out, and none is left to learn from", "hold out fewer")
+
+
+def choose_held_out(cases: Sequence[ReadCase]) -> list[str]:
+    """Names of the cases to hold out: a quarter, evenly spread over their order; none of fewer than four.
+
+    No structure loses its only case to them.
+    """
+    if len(cases) < FEWEST_TO_HOLD_OUT:
+        return []
+    wanted = min(MOST_HELD_OUT, max(1, len(cases) // 4))
+    left = {label: sum(label in (c.case.known or ()) for c in cases) for c in cases for label in c.case.known or ()}
+    order = sorted(range(len(cases)), key=lambda i: ((i * wanted) % len(cases), i))
+    chosen: list[str] = []
+    for i in order:
+        known = cases[i].case.known or ()
+        if len(chosen) < wanted and all(left[label] > 1 for label in known):
+            chosen.append(cases[i].case.name)
+            for label in known:
+                left[label] -= 1
+    return chosen
+
+
+def _learn(
+    model: Model,
+    lessons: Sequence[ReadCase],
+    held_out: Sequence[ReadCase],
+    settings: TeachSettings,
+    progress: ProgressCallback | None,
+    cancelled: CancelledCallback | None,
+) -> tuple[Any, int, float]:
+    """The taught network, on the CPU and in evaluation mode; the steps and seconds that it took."""
+    import copy
+
+    import torch
+
+    from AutofocusCore.errors import Cancelled
+    from AutofocusCore.inference import Progress, resolve_device
+    from AutofocusCore.inference.computer import memory
+    from AutofocusCore.teaching.arithmetic import Arithmetic
+    from AutofocusCore.teaching.learning import LIGHT, Learner, Lesson
+    from AutofocusCore.teaching.predicting import mean_dice
+    from AutofocusCore.teaching.room import most_voxels
+    from AutofocusCore.teaching.scans import ScanSampler
+    from AutofocusCore.teaching.soft_labels import with_soft_labels
+
+    spec = model.spec
+    device = torch.device(resolve_device(settings.device).id)
+    arithmetic = Arithmetic("bfloat16", device)
+    parent = model.build().to(device)
+    free = settings.memory_limit or (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory()[0])
+    largest = max(int(case.case.roi.sum()) for case in lessons)
+    part = most_voxels(parent, 2 if arithmetic.low else 4, int(free), largest, PART)
+    cases = []
+    report = reporter(progress, cancelled)
+    for number, case in enumerate(lessons):
+        report("keep", number, len(lessons))
+        cases.append(with_soft_labels(case.case, parent, spec.num_classes, arithmetic))
+    x, y, z = spec.spacing or (1.0, 1.0, 1.0)
+    bounds = (0.0, 1.0) if spec.normalization.method == "window" else None
+    sampler = ScanSampler(LIGHT, (z, y, x), bounds, part)
+    lesson = Lesson(60 * settings.minutes, settings.steps, most_voxels=part, seed=settings.seed)
+    learner = Learner(parent, cases, sampler, lesson, arithmetic)
+    best: list[Any] = [-1.0, learner.average]
+
+    def look() -> None:
+        score = mean_dice(learner.average, [case.case for case in held_out], spec, arithmetic) if held_out else 0.0
+        if score >= best[0] or not held_out:
+            best[:] = [score, copy.deepcopy(learner.average)]
+
+    def step(done: float, left: float) -> None:
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        if progress is not None:
+            progress(Progress("teach", int(PERCENT * done), PERCENT, left))
+
+    began = time.monotonic()
+    learner.learn(step, LOOKS if held_out else (1.0,), look)
+    if progress is not None:
+        progress(Progress("teach", PERCENT, PERCENT, None))
+    return best[1].cpu().eval(), learner.steps, time.monotonic() - began
+
+
+def _spec(
+    model: Model,
+    name: str,
+    rows: Sequence[StructureCheck],
+    lessons: Sequence[ReadCase],
+    held: int,
+    seconds: float,
+    steps: int,
+) -> ModelSpec:
+    from AutofocusCore.teaching.taught import Teaching, taught_spec
+
+    measured = "held-out cases" if held else "taught cases"
+    table = [
+        {"structure": row.structure, "cases taught": row.lessons, measured: row.cases, "Dice before": row.before,
+         "Dice after": row.after, "agreement of before and after": row.agreement}
+        for row in rows
+    ]  # fmt: skip
+    table = [{key: "" if value is None else value for key, value in row.items()} for row in table]
+    counts = {row.structure: row.lessons for row in rows}
+    dice = {row.structure: row.after for row in rows if held and row.after is not None}
+    return taught_spec(model, name, Teaching(len(lessons), counts, held, table, seconds / 60, steps), dice)

@@ -1,0 +1,178 @@
+"""`autofocus teach` from files to a new model, with a narrow network that finds two balls."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+from AutofocusCore.models import find_model, load_bundle
+from Testing.core.small_lessons import BRIGHT, DIM, write_ball_model, write_corrections
+from Testing.core.small_networks import narrow_networks
+from Testing.waiting import patience
+
+Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture(scope="module")
+def parent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A model that outlines both balls at their edges. Networks that are built here are narrow."""
+    with narrow_networks():
+        yield write_ball_model(tmp_path_factory.mktemp("parent") / "balls")
+
+
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's model folder."""
+    monkeypatch.setenv("AUTOFOCUS_MODELS", str(tmp_path / "models"))
+    return tmp_path / "models"
+
+
+def test_a_changed_convention_is_learned_and_what_is_not_taught_stays(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
+) -> None:
+    cases = write_corrections(tmp_path / "cases", range(8), grown=1.0, labels=(BRIGHT, DIM))
+    options = ("--structures", "Anterior hippocampus", "--steps", 25, "--json", "--quiet")
+    run = autofocus_here("teach", parent, "--cases", cases, "-o", "grown", *options)
+    assert run.returncode == 0, run.stderr
+    found = json.loads(run.stdout)
+    assert found["better"]
+    assert found["held_out"] == ["case-0", "case-4"]
+    assert len(found["lessons"]) == 6
+    bright, dim = found["structures"]
+    assert bright["taught"]
+    assert (bright["lessons"], bright["cases"]) == (6, 2)
+    assert bright["gain"] > 0.15
+    assert (dim["taught"], dim["lessons"], dim["cases"]) == (False, 0, 2)
+    assert dim["gain"] > -0.15  # a voxel or two of 40
+    assert dim["agreement"] > bright["agreement"]
+
+    model = find_model("grown")
+    assert model.path == own_folder / "grown"
+    assert autofocus_here("models", "verify", "grown").returncode == 0
+    assert model.spec.calibration == {}
+    assert model.spec.dice == {row["structure"]: row["after"] for row in (bright, dim)}
+    assert "Taught with 6 corrected cases" in autofocus_here("models", "info", "grown").stdout
+    assert {path.name for path in own_folder.iterdir()} == {"grown"}
+    before, after = load_bundle(parent).build().state_dict(), model.build().state_dict()
+    assert all(torch.equal(before[name], after[name]) for name in before if "running_" in name)
+    everything = b"".join(path.read_bytes() for path in model.path.rglob("*") if path.is_file())
+    assert b"case-" not in everything
+    assert b"patient-1" not in everything  # of the parent's figures
+    segmented = autofocus_here("segment", cases / "case-0.nii.gz", "-m", "grown", "-o", "out.seg.nrrd")
+    assert segmented.returncode == 0, segmented.stderr
+
+
+def test_a_model_that_is_not_better_is_not_written_unless_it_is_wanted_anyway(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
+) -> None:
+    cases = write_corrections(tmp_path / "cases", range(4), grown=0.0)
+    command = ("teach", parent, "--cases", cases, "-o", "same", "--minutes", 1e-6)  # which leaves no time to learn
+    run = autofocus_here(*command)
+    assert run.returncode == 1
+    assert "not better on the held-out cases, so nothing was written; give more cases or --minutes" in run.stderr
+    assert "case-0" in run.stdout
+    assert not own_folder.exists() or not any(own_folder.iterdir())
+    run = autofocus_here(*command, "--anyway")
+    assert run.returncode == 0, run.stderr
+    assert find_model("same").build() is not None
+
+
+def test_few_cases_are_measured_on_themselves_and_this_is_said(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
+) -> None:
+    cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
+    run = autofocus_here("teach", parent, "--cases", cases, "-o", "few", "--steps", 2)
+    assert run.returncode == 0, run.stderr
+    assert "on the cases that it was taught with (too few to hold any out)" in run.stdout
+    spec = find_model("few").spec
+    assert spec.dice == {}
+    assert "too few cases to hold any out" in spec.training_data
+
+
+def test_the_cases_to_hold_out_can_be_chosen_and_the_model_can_be_a_zip(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path
+) -> None:
+    cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
+    options = ("--check", "case-1", "--steps", 2, "--anyway", "--structures", "anterior hippocampus")
+    run = autofocus_here("teach", parent, "--cases", cases, "-o", tmp_path / "new.zip", *options)
+    assert run.returncode == 0, run.stderr
+    assert "  case-1\n" in run.stdout
+    assert load_bundle(tmp_path / "new.zip").spec.name == "new"
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("-o", "Ä"), "would name the model 'Ä'; use up to 64 lower-case letters"),
+        (("-o", "pelvis-phantom"), "A model that comes with the program is named 'pelvis-phantom'"),
+        (("-o", "taken"), "There is already a model at"),
+        (("-o", "new", "--structures", "Liver"), "has no structure 'Liver'; choose among Anterior hippocampus"),
+        (("-o", "new", "--check", "case-9"), "There is no case 'case-9' to hold out; choose among case-0, case-1"),
+        (("-o", "new", "--check", "case-0,case-1"), "none is left to learn from; hold out fewer"),
+        (("-o", "new", "--memory-limit", "10K"), "Teaching needs at least"),
+        (("-o", "new", "--device", "cuda:7"), "no device 'cuda:7'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence_and_nothing_is_written(
+    options: tuple[str, ...], sentence: str, autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
+) -> None:
+    (own_folder / "taken").mkdir(parents=True)
+    (own_folder / "taken" / "mine.txt").write_text("keep")
+    cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
+    run = autofocus_here("teach", parent, "--cases", cases, "--steps", 1, "--quiet", *options)
+    assert run.returncode == 1, run.stdout
+    assert sentence in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert [path.name for path in own_folder.rglob("*")] == ["taken", "mine.txt"]
+
+
+def test_a_model_of_the_box_domain_and_a_folder_without_corrections_are_refused(
+    autofocus_here: Autofocus, tiny_model: Path, tmp_path: Path, parent: Path
+) -> None:
+    cases = write_corrections(tmp_path / "cases", [1], grown=1.0)
+    run = autofocus_here("teach", tiny_model, "--cases", cases, "-o", "new")
+    assert run.returncode == 1
+    assert "of the box domain, and only models of the ROI domain can be taught" in run.stderr
+    (cases / "case-1.seg.nrrd").unlink()
+    run = autofocus_here("teach", parent, "--cases", cases, "-o", "new")
+    assert run.returncode == 1
+    assert "holds no corrected case" in run.stderr
+
+
+def test_no_time_to_learn_is_wrong_usage(autofocus_here: Autofocus) -> None:
+    run = autofocus_here("teach", "hippocampus-mr", "--cases", "x", "-o", "new", "--minutes", "0")
+    assert run.returncode == 2
+    assert "is no time; give minutes above 0" in run.stderr
+
+
+@pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to one process")
+def test_ctrl_c_ends_it_in_a_sentence_and_leaves_nothing_behind(
+    start_autofocus: Callable[..., subprocess.Popen[str]], tmp_path: Path, own_folder: Path
+) -> None:
+    labels = tmp_path / "cases" / "scan_labels.nii.gz"
+    labels.parent.mkdir()
+    rng = np.random.default_rng(0)
+    scan = sitk.GetImageFromArray(rng.random((8, 8, 8)).astype(np.float32))
+    sitk.WriteImage(scan, str(labels.with_name("scan.nii.gz")))
+    sitk.WriteImage(sitk.GetImageFromArray((rng.random((8, 8, 8)) > 0.5).astype(np.uint8)), str(labels))
+    process = start_autofocus("teach", "hippocampus-mr", "--cases", labels.parent, "-o", "new", "--minutes", 100)
+    assert process.stderr is not None
+    said = ""
+    while "Keeping" not in said:  # what the model says of structures that are not contoured
+        line = process.stderr.readline()
+        assert line, said
+        said += line
+    process.send_signal(signal.SIGINT)
+    _, rest = process.communicate(timeout=patience())
+    assert process.returncode == 1
+    assert rest.endswith("autofocus: The run was interrupted; nothing was written, start it again when you like.\n")
+    assert not own_folder.exists() or not any(own_folder.iterdir())
