@@ -53,7 +53,8 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Run the command."""
-    from AutofocusCore.jobs.teach import TeachSettings, check_teachable, taught_labels
+    from AutofocusCore.jobs.teach import check_teachable, taught_labels
+    from AutofocusCore.jobs.teach_settings import TeachSettings
 
     settings = TeachSettings(
         args.minutes, args.structures, args.check, args.device, args.memory_limit, args.steps, args.seed
@@ -76,15 +77,14 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         taught = teach(model, cases, name, settings, progress=display, cancelled=signals.cancelled)
     for text in taught.warnings:
         warn(text)
-    better = not taught.held_out or (taught.gain or 0.0) > 0.0
-    writes = better or args.anyway
+    writes = taught.better or args.anyway
     written = ""
     if writes:
         signals.hold()
         written = str(write_taught(taught, model, place).path)
         signals.release()
     if args.json:
-        print_json({**taught.to_dict(), "better": better, "written": written or None})
+        print_json({**taught.to_dict(), "written": written or None})
     elif not args.quiet:
         _print_table(taught)
     if not writes:

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import InputError, ModelError, SettingError
-from AutofocusCore.io.json_values import is_number
 from AutofocusCore.jobs.run import reporter
 from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, plain_name, read_cases
 from AutofocusCore.jobs.teach_check import StructureCheck, compare_before_and_after, labels_by
+from AutofocusCore.jobs.teach_settings import TeachSettings
 
 if TYPE_CHECKING:
     from AutofocusCore.inference import CancelledCallback, ProgressCallback
@@ -25,37 +25,6 @@ LOOKS = (0.5, 0.75, 1.0)
 PART = 80_000
 """Active voxels of a scan that one step learns from, mostly where contours are: more steps in the same minutes."""
 PERCENT = 100
-
-
-@dataclass(frozen=True)
-class TeachSettings:
-    """How to teach.
-
-    Args:
-        minutes: of learning; reading and measuring come on top.
-        structures: names of those to teach; none: all that a case contours.
-        check: names of the cases to hold out; none: chosen, if there are at least four.
-        device: "auto", "cpu" or "cuda:N".
-        memory_limit: bytes that a step may take; None: what is free.
-        steps: ends the learning earlier, after so many scans; 0: by the minutes alone.
-        seed: of everything random.
-    """
-
-    minutes: float = 10.0
-    structures: tuple[str, ...] = ()
-    check: tuple[str, ...] = ()
-    device: str = "auto"
-    memory_limit: int | None = None
-    steps: int = 0
-    seed: int = 1
-
-    def __post_init__(self) -> None:
-        if not is_number(self.minutes) or not 0 < self.minutes <= 24 * 60:
-            raise SettingError(f"The minutes of teaching are {self.minutes!r}", "give more than 0, up to a day (1440)")
-        for name in ("structures", "check"):
-            object.__setattr__(self, name, tuple(getattr(self, name)))
-            if not all(isinstance(value, str) for value in getattr(self, name)):
-                raise SettingError(f"The setting {name} is {getattr(self, name)!r}", "give a list of names")
 
 
 @dataclass(frozen=True)
@@ -85,11 +54,16 @@ class Taught:
         gains = [row.gain for row in self.rows if row.taught and row.gain is not None]
         return sum(gains) / len(gains) if gains else None
 
+    @property
+    def better(self) -> bool:
+        """Whether the taught structures got better on the held-out cases; true where none were held out."""
+        return not self.held_out or (self.gain or 0.0) > 0.0
+
     def to_dict(self) -> dict[str, Any]:
         """The result for JSON."""
         rows = [{**asdict(row), "gain": row.gain} for row in self.rows]
         names = {"lessons": list(self.lessons), "held_out": list(self.held_out)}
-        return {"structures": rows, "gain": self.gain, **names, "steps": self.steps,
+        return {"structures": rows, "gain": self.gain, "better": self.better, **names, "steps": self.steps,
                 "seconds": self.seconds, "warnings": list(self.warnings)}  # fmt: skip
 
 

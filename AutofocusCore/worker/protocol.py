@@ -59,7 +59,8 @@ when the process ends. "attention": true and "probabilities": true request those
                "calibrated": true}; null with "review": false
     "uncertainty": volume, (z, y, x), entropy of the classes in bits on the attention's grid; with "uncertainty": true
 
-The requests "export", "report" and "compare" are about results that exist already; see `worker/exports.py`.
+The requests "export", "report" and "compare" are about results that exist already; see `worker/exports.py`. "teach"
+makes a new model of corrected cases; see `worker/teaching.py`. It reports progress and is cancelled as "segment" is.
 
 A volume is {"path": "….npy", "index_to_lps": 4 x 4 numbers, row by row}: an array for `numpy.load`, and the matrix from
 voxel indices (i, j, k, 1) to millimetres (x, y, z, 1), LPS; the array's index is [k, j, i]. With "keep": false the
@@ -110,12 +111,15 @@ from AutofocusCore._version import __version__
 from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
 from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
-from AutofocusCore.worker import exports
+from AutofocusCore.worker import exports, teaching
 from AutofocusCore.worker.environment import prepare_process
 from AutofocusCore.worker.handlers import RequestHandlers
 from AutofocusCore.worker.json_lines import BadLine, Lines, take_standard_streams
 
 PROTOCOL = 2
+JOBS = ("segment", "teach")
+"""Requests that take long: they report progress, and can be cancelled."""
+JobHandler = Callable[[Mapping[str, Any], Callable[[dict[str, Any]], None], Callable[[], bool]], dict[str, Any]]
 WARM_UP: dict[str, Any] = {}
 """Queued after "hello": torch is loaded before the first request needs it."""
 
@@ -137,7 +141,8 @@ class Worker:
             "import": self._jobs.import_model,
             "plan": self._jobs.plan,
             "forget": self._jobs.forget,
-            "segment": self._segment,
+            "segment": lambda request: self._job(request, self._jobs.segment),
+            "teach": lambda request: self._job(request, teaching.teach),
             "export": exports.export,
             "report": exports.report,
             "compare": exports.compare,
@@ -190,7 +195,7 @@ class Worker:
             self._lines.write({"id": key, "type": "result"})
             self._requests.put(None)
         elif isinstance(name, str) and name in self._handlers:
-            if name == "segment":
+            if name in JOBS:
                 with self._lock:
                     taken = _key(key) in self._cancelled
                     self._cancelled.setdefault(_key(key), threading.Event())
@@ -212,17 +217,18 @@ class Worker:
             if isinstance(told, InternalError):
                 traceback.print_exc()
             answer = _error(key, told.code, told.cause, told.remedy)
-        if request["request"] == "segment":
+        if request["request"] in JOBS:
             with self._lock:
                 del self._cancelled[_key(key)]
         self._lines.write(answer)
 
-    def _segment(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def _job(self, request: Mapping[str, Any], run: JobHandler) -> dict[str, Any]:
+        """Carry out a request that reports progress and can be cancelled."""
         key = request.get("id")
         cancelled = self._cancelled[_key(key)]
         if cancelled.is_set():
             raise Cancelled
-        return self._jobs.segment(
+        return run(
             request, lambda fields: self._lines.write({"id": key, "type": "progress", **fields}), cancelled.is_set
         )
 

@@ -12,14 +12,12 @@ from numpy.typing import NDArray
 
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.io.slicer_nrrd import write_seg_nrrd
+from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.models import ModelSpec, write_bundle
 from AutofocusCore.networks.build import build_network
 from AutofocusCore.teaching.arithmetic import Arithmetic
-from AutofocusCore.teaching.augmentation import Augmentation
 from AutofocusCore.teaching.case import Case, case_of
-from AutofocusCore.teaching.learning import Learner, Lesson
-from AutofocusCore.teaching.scans import ScanSampler
-from AutofocusCore.teaching.soft_labels import with_soft_labels
+from AutofocusCore.teaching.soft_labels import teaching_loss
 from Testing.small_models import small_spec
 
 SIZE = 12
@@ -64,19 +62,25 @@ def ball_case(seed: int, grown: float = 0.0) -> Case:
     return case_of(f"balls-{seed}", image, sitk.GetImageFromArray(labels), ball_spec())
 
 
-def write_ball_model(folder: Path, steps: int = 50) -> Path:
+def write_ball_model(folder: Path, steps: int = 40) -> Path:
     """Train a network on the balls from random weights, and write it as a model."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(3)
-        network = build_network(**ball_spec().architecture)
+        network = build_network(**ball_spec().architecture).train()
         for weight in network.parameters():
             if weight.ndim > 1:
                 torch.nn.init.kaiming_normal_(weight, nonlinearity="relu")
-    cases = [with_soft_labels(ball_case(seed), network, 3, FLOAT32) for seed in range(100, 106)]
-    lesson = Lesson(seconds=600, steps=steps, rate=5e-3, average=0.8)
-    learner = Learner(network, cases, ScanSampler(Augmentation(flip=(2,))), lesson, FLOAT32)
-    learner.learn(lambda done, left: None, (1.0,), lambda: None)
-    return write_bundle(folder, ball_spec(), learner.average.state_dict(), "MIT License")
+    optimizer = torch.optim.Adam(network.parameters(), lr=1e-2)
+    for step in range(steps):
+        optimizer.param_groups[0]["lr"] = 1e-2 * (1 - step / steps)
+        case = ball_case(100 + step % 6)
+        voxels = ActiveVoxels.from_mask(torch.from_numpy(case.roi)[None])
+        logits, _ = network.forward_rows(voxels.gather(torch.from_numpy(case.image)[None]), voxels)
+        labels = torch.from_numpy(case.labels[case.roi]).long()
+        optimizer.zero_grad()
+        teaching_loss(logits, labels, (), torch.zeros(len(labels), 0)).backward()
+        optimizer.step()
+    return write_bundle(folder, ball_spec(), network.state_dict(), "MIT License")
 
 
 def write_corrections(folder: Path, seeds: Sequence[int], grown: float, labels: Sequence[int] = (BRIGHT,)) -> Path:

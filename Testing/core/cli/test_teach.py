@@ -36,6 +36,32 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "models"
 
 
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("-o", "Ä"), "would name the model 'Ä'; use up to 64 lower-case letters"),
+        (("-o", "pelvis-phantom"), "A model that comes with the program is named 'pelvis-phantom'"),
+        (("-o", "taken"), "There is already a model at"),
+        (("-o", "new", "--structures", "Liver"), "has no structure 'Liver'; choose among Anterior hippocampus"),
+        (("-o", "new", "--check", "case-9"), "There is no case 'case-9' to hold out; choose among case-0, case-1"),
+        (("-o", "new", "--check", "case-0,case-1"), "none is left to learn from; hold out fewer"),
+        (("-o", "new", "--memory-limit", "10K"), "Teaching needs at least"),
+        (("-o", "new", "--device", "cuda:7"), "no device 'cuda:7'"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_sentence_and_nothing_is_written(
+    options: tuple[str, ...], sentence: str, autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
+) -> None:
+    (own_folder / "taken").mkdir(parents=True)
+    (own_folder / "taken" / "mine.txt").write_text("keep")
+    cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
+    run = autofocus_here("teach", parent, "--cases", cases, "--steps", 1, "--quiet", *options)
+    assert run.returncode == 1, run.stdout
+    assert sentence in run.stderr
+    assert run.stderr.count("\n") == 1
+    assert [path.name for path in own_folder.rglob("*")] == ["taken", "mine.txt"]
+
+
 def test_a_changed_convention_is_learned_and_what_is_not_taught_stays(
     autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
 ) -> None:
@@ -50,9 +76,9 @@ def test_a_changed_convention_is_learned_and_what_is_not_taught_stays(
     bright, dim = found["structures"]
     assert bright["taught"]
     assert (bright["lessons"], bright["cases"]) == (6, 2)
-    assert bright["gain"] > 0.15
+    assert bright["gain"] > 0.1
     assert (dim["taught"], dim["lessons"], dim["cases"]) == (False, 0, 2)
-    assert dim["gain"] > -0.15  # a voxel or two of 40
+    assert dim["gain"] > -0.1  # a voxel or two of 40
     assert dim["agreement"] > bright["agreement"]
 
     model = find_model("grown")
@@ -107,32 +133,6 @@ def test_the_cases_to_hold_out_can_be_chosen_and_the_model_can_be_a_zip(
     assert run.returncode == 0, run.stderr
     assert "  case-1\n" in run.stdout
     assert load_bundle(tmp_path / "new.zip").spec.name == "new"
-
-
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
-        (("-o", "Ä"), "would name the model 'Ä'; use up to 64 lower-case letters"),
-        (("-o", "pelvis-phantom"), "A model that comes with the program is named 'pelvis-phantom'"),
-        (("-o", "taken"), "There is already a model at"),
-        (("-o", "new", "--structures", "Liver"), "has no structure 'Liver'; choose among Anterior hippocampus"),
-        (("-o", "new", "--check", "case-9"), "There is no case 'case-9' to hold out; choose among case-0, case-1"),
-        (("-o", "new", "--check", "case-0,case-1"), "none is left to learn from; hold out fewer"),
-        (("-o", "new", "--memory-limit", "10K"), "Teaching needs at least"),
-        (("-o", "new", "--device", "cuda:7"), "no device 'cuda:7'"),
-    ],
-)
-def test_what_cannot_be_done_is_said_in_one_sentence_and_nothing_is_written(
-    options: tuple[str, ...], sentence: str, autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
-) -> None:
-    (own_folder / "taken").mkdir(parents=True)
-    (own_folder / "taken" / "mine.txt").write_text("keep")
-    cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
-    run = autofocus_here("teach", parent, "--cases", cases, "--steps", 1, "--quiet", *options)
-    assert run.returncode == 1, run.stdout
-    assert sentence in run.stderr
-    assert run.stderr.count("\n") == 1
-    assert [path.name for path in own_folder.rglob("*")] == ["taken", "mine.txt"]
 
 
 def test_a_model_of_the_box_domain_and_a_folder_without_corrections_are_refused(

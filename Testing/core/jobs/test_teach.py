@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.jobs.teach import TeachSettings, choose_held_out, taught_labels
+from AutofocusCore.jobs.teach import choose_held_out, taught_labels
 from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, read_corrected
 from AutofocusCore.jobs.teach_check import compare_before_and_after, dice
+from AutofocusCore.jobs.teach_settings import TeachSettings
 from Testing.core.small_lessons import BRIGHT, DIM, ball_spec, balls, write_corrections
 
 

@@ -129,6 +129,8 @@ def test_a_conversation(talk: Talk, tiny_model: Path, write_random_image: Callab
         (b'{"id": 9, "request": "segment", "images": [], "model": "m", "outputs": {"x": 1}}\n', "malformed"),
         (b'{"id": 9, "request": "segment", "images": ["a"], "model": "no-such-model"}\n', "no model 'no-such-model'"),
         (b'{"id": 9, "request": "plan", "model": 3}\n', "model is 3"),
+        (b'{"id": 9, "request": "teach", "model": "no-such-model"}\n', "no model 'no-such-model'"),
+        (b'{"id": 9, "request": "teach", "model": "hippocampus-mr"}\n', "cases are None"),
         (b"x" * 1_500_000 + b"\n", "longer than"),
     ):
         worker.send_raw(line)
