@@ -8,6 +8,7 @@ rates 2, 6, 10 and 14, from blue (zoomed in) to red (zoomed out). The thumbnails
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 
 import numpy as np
@@ -88,4 +89,5 @@ def _save(image: QImage, name: str) -> None:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     main()

@@ -103,6 +103,18 @@ def test_every_script_that_a_command_names_is_there_and_knows_the_options() -> N
     assert not wrong, "\n".join(wrong)
 
 
+def test_every_script_tells_what_it_does_instead_of_doing_it_when_asked_for_help() -> None:
+    silent, seen = [], 0
+    for folder in ("Training", "Benchmarks", "Demo", "Documentation"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            source = path.read_text(encoding="utf-8")
+            if 'if __name__ == "__main__":' in source:
+                seen += 1
+                silent += [] if re.search(r"ArgumentParser\(|import .*parser", source) else [path.relative_to(ROOT)]
+    assert seen > 25
+    assert not silent
+
+
 def test_every_slow_test_is_in_the_table_of_those_with_what_is_tested_otherwise() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
     slow = [path for path in (ROOT / "Testing").rglob("test_*.py") if "mark.slow" in path.read_text(encoding="utf-8")]
