@@ -71,7 +71,7 @@ def test_every_link_within_the_project_leads_to_a_file_and_a_heading() -> None:
 def test_every_command_line_of_autofocus_is_one_that_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
     parser, wrong, seen = build_parser(()), [], 0
     for name, words in commands():
-        if words[0] == "autofocus" and (len(words) > 3 or words[1] == "models"):  # others only name a command
+        if words[0] == "autofocus" and len(words) > 3:  # fewer only name a command within a sentence
             seen += 1
             try:
                 parser.parse_args(words[1:])
