@@ -92,22 +92,24 @@ class Learner:
         Args:
             report: called before each step with the share that is over and the seconds that are left; what it raises
                 ends the loop.
-            looks: shares of the lesson, ascending, after which `look` is called; the time that it takes does not count.
+            looks: shares of the lesson, ascending, after which `look` is called. It takes of the lesson's time, but for
+                the last one.
             look: called with `average` up to date.
         """
         torch.manual_seed(self._lesson.seed)
-        waiting = list(looks)
+        waiting, looked = list(looks), -1
         ahead = Prefetcher(self._scan, 1, self._lesson.steps or 2**31)
         began = time.monotonic()
         try:
             while True:
                 seconds = time.monotonic() - began
                 done = self._lesson.done(self.steps, seconds)
-                if waiting and done >= waiting[0]:
-                    while waiting and done >= waiting[0]:
-                        waiting.pop(0)
+                due = [share for share in waiting if share <= done]
+                del waiting[: len(due)]
+                if due and self.steps != looked:
+                    looked = self.steps
                     look()
-                    began = time.monotonic() - seconds
+                    continue
                 if done >= 1.0:
                     return
                 report(done, self._left(done, seconds))

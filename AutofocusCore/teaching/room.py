@@ -5,10 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from AutofocusCore.errors import MemoryLimitError
-from AutofocusCore.networks.layers import AutofocusLayer
 
-COPIES = 4
-"""Matrices of features that a layer keeps or makes in a step: input, result, their gradients."""
 SHARE = 0.7
 """Of the free memory that a step may take."""
 SMALLEST_PART = 20_000
@@ -16,18 +13,16 @@ SMALLEST_PART = 20_000
 
 
 def bytes_of_a_voxel(network: nn.Module, element: int) -> int:
-    """About how many bytes an active voxel takes in a step.
+    """About how many bytes an active voxel takes in a step: the inputs and results of all convolutions are kept.
+
+    Measured with AFN-4 on the CPU: 2.1 kB in bfloat16 and 4.3 kB in float32; this says a tenth more.
 
     Args:
         network: of the ROI domain.
         element: bytes of a number in the arithmetic of the step.
     """
-    attention = {part for layer in network.modules() if isinstance(layer, AutofocusLayer) for part in layer.modules()}
-    total = 0
-    for module in network.modules():
-        if isinstance(module, nn.Conv3d):
-            copies = COPIES if module not in attention else COPIES + 2
-            total += copies * (module.in_channels + module.out_channels)
+    convolutions = [module for module in network.modules() if isinstance(module, nn.Conv3d)]
+    total = sum(one.in_channels + one.out_channels for one in convolutions)
     classes = int(network.num_classes)  # type: ignore[arg-type]
     return total * element + 8 * 4 * classes
 

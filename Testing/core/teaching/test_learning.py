@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
 from AutofocusCore.errors import Cancelled
+from AutofocusCore.teaching import learning
 from AutofocusCore.teaching.case import with_known
 from AutofocusCore.teaching.learning import LIGHT, Learner, Lesson
 from AutofocusCore.teaching.scans import ScanSampler
@@ -78,3 +80,24 @@ def test_an_error_of_the_report_ends_the_loop_before_the_next_step(parent: Any) 
     with pytest.raises(Cancelled):
         one.learn(stop, (1.0,), lambda: None)
     assert one.steps == 1
+
+
+def test_looking_takes_of_the_time_and_looks_that_are_overdue_are_one(
+    parent: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    monkeypatch.setattr(learning, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    one = learner(parent, seconds=100, steps=0)
+    seen: list[tuple[int, float]] = []
+
+    def pass_time(done: float, left: float) -> None:
+        assert left == 100 - now[0]
+        now[0] += 30  # of a step
+
+    def look() -> None:
+        seen.append((one.steps, now[0]))
+        now[0] += 40
+
+    one.learn(pass_time, (0.5, 0.75, 1.0), look)
+    assert seen == [(2, 60.0)]
+    assert now[0] == 100.0
