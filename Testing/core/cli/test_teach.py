@@ -21,6 +21,8 @@ from Testing.waiting import patience
 
 Autofocus = Callable[..., "subprocess.CompletedProcess[str]"]
 
+pytestmark = pytest.mark.timeout(300)  # the first test also trains the model that is taught, on a busy computer
+
 
 @pytest.fixture(scope="module")
 def parent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:

@@ -14,6 +14,8 @@ from AutofocusCore.worker.teaching import teach
 from Testing.core.small_lessons import write_ball_model, write_corrections
 from Testing.core.small_networks import narrow_networks
 
+pytestmark = pytest.mark.timeout(300)  # the first test also loads torch's optimisers, on a busy computer
+
 
 @pytest.fixture(scope="module")
 def request_fields(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
