@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import zipfile
 from pathlib import Path
 
 from AutofocusCore.errors import ModelThereError, OutputError
@@ -18,6 +19,7 @@ from AutofocusCore.models import (
     write_bundle,
 )
 from AutofocusCore.models.bundle import LICENCE, load_files
+from AutofocusCore.models.files import METADATA
 from AutofocusCore.teaching.taught import check_model_name
 
 
@@ -38,6 +40,8 @@ def output_place(output: str, *, replace: bool) -> tuple[str, Path]:
     check_model_name(name, output)
     if place.exists() and not replace:
         raise ModelThereError(f"There is already a model at {place}", "choose another name, or add --replace")
+    if place.exists() and not (zipfile.is_zipfile(place) if zipped else (place / METADATA).is_file()):
+        raise OutputError(f"{place} exists and is not a model", "choose another name")
     folder = next(parent for parent in (place.parent, *place.parents) if parent.is_dir())
     check_folder(folder, place)
     return name, place

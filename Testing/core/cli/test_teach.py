@@ -44,6 +44,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (("-o", "Ä"), "would name the model 'Ä'; use up to 64 lower-case letters"),
         (("-o", "pelvis-phantom"), "A model that comes with the program is named 'pelvis-phantom'"),
         (("-o", "taken"), "There is already a model at"),
+        (("-o", "taken", "--replace"), "taken exists and is not a model; choose another name"),
         (("-o", "new", "--structures", "Liver"), "has no structure 'Liver'; choose among Anterior hippocampus"),
         (("-o", "new", "--check", "case-9"), "There is no case 'case-9' to hold out; choose among case-0, case-1"),
         (("-o", "new", "--check", "case-0,case-1"), "none is left to learn from; hold out fewer"),
