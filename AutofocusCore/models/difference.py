@@ -70,7 +70,8 @@ class ModelDifference:
         fields: of the descriptions, in the order of `PARTS`.
         weights: the tensors that differ, the most different first.
         tensors: number of tensors that both models have.
-        relative: of all tensors of one shape together, as for one tensor; None without any.
+        relative: of all tensors of one shape together, as for one tensor, without BatchNorm's statistics; None without
+            any.
     """
 
     fields: tuple[FieldDifference, ...]
@@ -151,7 +152,8 @@ def _all_together(before: Mapping[str, Tensor], after: Mapping[str, Tensor]) -> 
     squares = [0.0, 0.0]
     for name in before.keys() & after.keys():
         first, second = before[name].double(), after[name].double()
-        if first.shape == second.shape and before[name].is_floating_point():
+        counts = before[name].is_floating_point() and "running_" not in name  # whose variances would hide the rest
+        if first.shape == second.shape and counts:
             squares[0] += float((second - first).square().sum())
             squares[1] += float(first.square().sum())
     return (squares[0] / squares[1]) ** 0.5 if squares[1] else None
