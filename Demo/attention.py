@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from AutofocusCore.io.slicer_nrrd import read_keys
 from AutofocusCore.models import ModelSpec
 
 LEGEND_TITLE = "Effective dilation (mm)"
+REACH = "Reach, all layers together"
+REACH_LEGEND = "Reach (mm)"
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,16 @@ def find_layers(written: Iterable[Path]) -> list[Layer]:
     return sorted(layers, key=lambda layer: layer.number)
 
 
+def find_reach(written: Iterable[Path]) -> Path | None:
+    """The volume that says how far the network looked from each voxel, in mm; None where the model has no such map."""
+    return next((path for path in written if path.name.endswith("_reach.nrrd")), None)
+
+
+def reach_limits(layers: Sequence[Layer]) -> tuple[float, float]:
+    """Two distances in mm: the autofocus layers together look as far as the first at the least, the second at most."""
+    return sum(min(layer.rates_mm) for layer in layers), sum(max(layer.rates_mm) for layer in layers)
+
+
 def words_for(layer: Layer, count: int, spec: ModelSpec) -> tuple[str, str]:
     """The name of one of ``count`` overlays, and the title of its colour legend."""
     if spec.architecture["architecture"] == "scale-streams":
@@ -58,14 +70,14 @@ def words_for(layer: Layer, count: int, spec: ModelSpec) -> tuple[str, str]:
     return f"Effective dilation, autofocus layer {layer.number} of {count}", LEGEND_TITLE
 
 
-def inside_body(layer: Layer, scan: Path, spec: ModelSpec) -> NDArray[np.bool_] | None:
-    """The voxels of the body, without air, (z, y, x) on the layer's grid.
+def inside_body(overlay: Path, scan: Path, spec: ModelSpec) -> NDArray[np.bool_] | None:
+    """The voxels of the body, without air, (z, y, x) on the overlay's grid.
 
     None (all voxels) for models that use the whole image, such as crops of the brain.
     """
     if spec.normalization.mask == "all":
         return None
-    grid = Grid.of(sitk.ReadImage(str(layer.path)))
+    grid = Grid.of(sitk.ReadImage(str(overlay)))
     image = sitk.ReadImage(str(scan))
     darkest = float(sitk.GetArrayViewFromImage(image).min())
     return body_mask(sample(image, grid, darkest), grid)

@@ -191,7 +191,7 @@ def _segment(inputs: Sequence[str], model: str, files: Files, device: str) -> di
 def _draw(files: Files, written: Sequence[str], model: Model, *, synthetic: bool) -> list[Path]:
     """Make the scene and its pictures from the files that the command line has written."""
     offscreen.choose_window()  # before anything imports VTK
-    from Demo.attention import find_layers, inside_body, words_for
+    from Demo.attention import REACH, REACH_LEGEND, find_layers, find_reach, inside_body, reach_limits, words_for
     from Demo.gallery import draw, open_views
     from Demo.scene import (
         SOFT_TISSUE,
@@ -210,21 +210,31 @@ def _draw(files: Files, written: Sequence[str], model: Model, *, synthetic: bool
     scan = load_scan(scene, files.scan, name=channel.name, window_level=window_level)
     segmentation = load_segmentation(scene, files.segmentation, name=model.spec.title, scan=scan)
     note_provenance(scene, files.segmentation, scan=scan)
-    dilation = None
-    layers = find_layers(map(Path, written))
-    for layer in layers:  # the last layer, nearest to the output, is shown; the others are in the scene
+    shown = None  # the reach; where there is none, the last layer. All are in the scene
+    layers, reach = find_layers(map(Path, written)), find_reach(map(Path, written))
+    for layer in layers:
         name, legend_title = words_for(layer, len(layers), model.spec)
-        dilation = load_effective_dilation(
+        shown = load_effective_dilation(
             scene,
             layer.path,
             name=name,
             scan=scan,
             rates_mm=layer.rates_mm,
-            inside=inside_body(layer, files.scan, model.spec),
+            inside=inside_body(layer.path, files.scan, model.spec),
             legend_title=legend_title,
         )
+    if reach is not None:
+        shown = load_effective_dilation(
+            scene,
+            reach,
+            name=REACH,
+            scan=scan,
+            rates_mm=reach_limits(layers),
+            inside=inside_body(reach, files.scan, model.spec),
+            legend_title=REACH_LEGEND,
+        )
     what = f"{'synthetic ' if synthetic else ''}{channel.modality}, {model.spec.name}"
-    pictures = draw(views, scan, segmentation, dilation, files.folder, what=what)
+    pictures = draw(views, scan, segmentation, shown, files.folder, what=what)
     save(scene, files.scene)
     return pictures
 

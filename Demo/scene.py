@@ -107,15 +107,15 @@ def load_effective_dilation(
     inside: NDArray[np.bool_] | None = None,
     legend_title: str = LEGEND_TITLE,
 ) -> Any:
-    """The effective dilation of one layer (a scalar volume in mm) as an overlay with a colour legend.
+    """The effective dilation of one layer, or the reach (scalar volumes in mm), as an overlay with a colour legend.
 
     Args:
         scene: the scene for the node.
         path: the volume's file.
         name: name of the node.
         scan: the volume node below the overlay.
-        rates_mm: the layer's dilation rates in mm, which limit every effective dilation. The colours run over what
-            occurs in the voxels that are shown, see :func:`range_of`.
+        rates_mm: the layer's dilation rates in mm, or the limits of the reach. The colours run over what occurs in the
+            voxels that are shown, see :func:`range_of`.
         inside: the voxels to show, (z, y, x) on the file's grid; None: all.
         legend_title: title of the colour legend.
     """

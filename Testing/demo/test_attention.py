@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from AutofocusCore.models import Normalization, find_model
 from AutofocusCore.phantom import make_phantom
-from Demo.attention import Layer, inside_body, words_for
+from Demo.attention import Layer, find_reach, inside_body, reach_limits, words_for
 
 SPEC = find_model("pelvis-phantom").spec
 
@@ -29,12 +29,19 @@ def test_air_is_left_out_only_where_the_model_looks_for_the_patient(tmp_path: Pa
     scan, _ = make_phantom(0)
     path = tmp_path / "scan.nrrd"
     sitk.WriteImage(scan, str(path))
-    layer = Layer(1, path, (2.0, 6.0))
-    inside = inside_body(layer, path, SPEC)
+    inside = inside_body(path, path, SPEC)
     assert inside is not None
     assert inside.shape == sitk.GetArrayViewFromImage(scan).shape
     assert not inside[:, 0, 0].any()
     assert 0.1 < np.mean(inside) < 0.9
     box = {**SPEC.architecture, "domain": "box"}
     whole = replace(SPEC, normalization=Normalization("z-score", "all"), architecture=box, roi="none")
-    assert inside_body(layer, path, whole) is None
+    assert inside_body(path, path, whole) is None
+
+
+def test_the_reach_is_found_among_the_written_files_with_its_limits(tmp_path: Path) -> None:
+    written = [tmp_path / f"segmentation_{name}.nrrd" for name in ("dilation-1", "reach", "dilation-2")]
+    assert find_reach(written) == written[1]
+    assert find_reach(written[:1]) is None
+    layers = [Layer(1, written[0], (2.0, 6.0, 14.0)), Layer(2, written[2], (3.0, 9.0))]
+    assert reach_limits(layers) == (5.0, 23.0)
