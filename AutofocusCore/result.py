@@ -20,10 +20,10 @@ from AutofocusCore.images.resampling import to_image, to_vector_image
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
-    from AutofocusCore.images.evidence import Evidence
     from AutofocusCore.jobs.measure import Measurement
     from AutofocusCore.models.parts import Structure
     from AutofocusCore.review import Assessment
+    from AutofocusCore.review.evidence import Evidence
 
 Floats = npt.NDArray[np.float32]
 Mask = npt.NDArray[np.bool_]
@@ -73,10 +73,10 @@ class AttentionMap:
 
     def effective_dilation_mm(self) -> Floats:
         """Σₖ Λᵏ rₖ in mm, (z, y, x), in the air too."""
-        result = np.zeros(self.weights.shape[1:], np.float32)
+        result, rates = np.zeros(self.weights.shape[1:], np.float32), self.rates_mm
         for start in range(0, len(result), PLANES):
             planes = slice(start, start + PLANES)
-            for weight, rate in zip(self.weights[:, planes], self.rates_mm, strict=True):
+            for weight, rate in zip(self.weights[:, planes], rates, strict=True):
                 result[planes] += weight * np.float32(rate)
         return result
 
@@ -218,7 +218,7 @@ class SegmentationResult:
     @property
     def review(self) -> dict[str, Any] | None:
         """The assessment as JSON."""
-        return None if self.assessment is None else self.assessment.to_dict()
+        return None if self.assessment is None else dataclasses.asdict(self.assessment)
 
     @property
     def volumes_ml(self) -> dict[str, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import reprlib
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
@@ -12,21 +12,17 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.images.checks import name_of
-from AutofocusCore.images.evidence import evidence_of, summarise_intensities
-from AutofocusCore.images.geometry import Grid
-from AutofocusCore.images.islands import check_smallest, keep_main_parts, remove_islands
-from AutofocusCore.images.labelling import count_steps, label_image
-from AutofocusCore.images.plausible import nothing_found
-from AutofocusCore.images.preparing import check_channels, prepare_checked
+from AutofocusCore.images.checks import nothing_found
+from AutofocusCore.images.geometry import Grid, Region
+from AutofocusCore.images.labelling import check_smallest, count_steps, keep_main_parts, label_image, remove_islands
+from AutofocusCore.images.preparing import CheckedChannels, Prepared, check_channels, prepare_checked
 from AutofocusCore.images.roi import Roi, RoiBox, check_roi, common_region, roi_mask, roi_region
 from AutofocusCore.models.spec import ModelSpec
 from AutofocusCore.result import BACKGROUND, AttentionMap, ReachMap, Recalibration, SegmentationResult
+from AutofocusCore.review.evidence import evidence_of, summarise_intensities
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-    from AutofocusCore.inference import CancelledCallback, ProgressCallback
+    from AutofocusCore.inference import CancelledCallback, Device, Prediction, ProgressCallback
 
 __all__ = ["AttentionMap", "ReachMap", "RoiBox", "SegmentationModel", "SegmentationResult", "segment_image"]
 
@@ -94,75 +90,76 @@ def segment_image(
     checked = check_channels(channels, model.spec)  # before torch is loaded
     check_roi(roi)
     check_smallest(smallest_island_mm3)
-    import torch
-
-    from AutofocusCore.inference import predict_volume, resolve_device
+    from AutofocusCore.inference import resolve_device
     from AutofocusCore.inference.arguments import check_options
-    from AutofocusCore.inference.progress import Reporter
 
     check_options(mode, precision, memory_limit, attention, progress, cancelled)
-    resolve_device(device)
-    clock = _Clock()
-    reporter = Reporter("prepare", len(channels) + 1, progress, cancelled)
-    reporter.check()
+    return segment_checked(
+        model,
+        checked,
+        roi=roi,
+        mode=mode,
+        device=resolve_device(device),
+        precision=precision,
+        memory_limit=memory_limit,
+        attention=attention,
+        probabilities=probabilities,
+        evidence=evidence,
+        smallest_island_mm3=smallest_island_mm3,
+        progress=progress,
+        cancelled=cancelled,
+    )
 
-    def step(report: Reporter) -> None:
-        report.advance(1 / report.total)
-        report.check()
 
-    prepared = prepare_checked(checked, model.spec, lambda: step(reporter))
+def segment_checked(
+    model: SegmentationModel,
+    channels: CheckedChannels,
+    *,
+    roi: Roi | None,
+    mode: Literal["exact", "paper"],
+    device: Device,
+    precision: str,
+    memory_limit: int | None,
+    attention: Literal["all"] | Sequence[int] | None,
+    probabilities: bool,
+    evidence: bool,
+    smallest_island_mm3: float,
+    progress: ProgressCallback | None,
+    cancelled: CancelledCallback | None,
+) -> SegmentationResult:
+    """As `segment_image`, for arguments that have been checked; they are not checked again."""
+    from AutofocusCore.inference.progress import Reporter
+
+    started = time.monotonic()
+    reporter = Reporter("prepare", len(channels.images) + 1, progress, cancelled)
+    prepared = prepare_checked(channels, model.spec, reporter.step)
     region = prepared.region
     if roi is not None:
         region = common_region(region, roi_region(roi, prepared.grid))
     network = model.build()
-    step(reporter)
-    clock.stop("prepare")
-    active = prepared.patient if model.spec.roi != "none" else None
-    prediction = predict_volume(
-        network,
-        prepared.volume,
-        background=prepared.background,
-        mode=mode,
-        device=device,
-        precision=precision,
-        memory_limit=memory_limit,
-        attention=attention,
-        progress=progress,
-        cancelled=cancelled,
-        region=region,
-        mask=active,
+    reporter.step()
+    ready = time.monotonic()
+    prediction = _predict(
+        network, model.spec, prepared, region, mode, device, precision, memory_limit, attention, progress, cancelled
     )
-    clock.stop("predict")
+    predicted = time.monotonic()
 
-    inner, target = prepared.grid.crop(region), Grid.of(channels[0])
-    warnings, patient = prepared.warnings, prepared.patient
-    if patient is not None:
-        patient = patient[tuple(slice(*ends) for ends in region)]
-    if active is not None and patient is not None:
-        prediction.logits[0][torch.from_numpy(~patient)] = CERTAIN
+    inner, target = prepared.grid.crop(region), Grid.of(channels.images[0])
+    patient = None if prepared.patient is None else prepared.patient[tuple(slice(*ends) for ends in region)]
+    warnings = prepared.warnings
     intensities = summarise_intensities(prepared.volume, prepared.patient) if evidence else ()
-    del prepared, active, checked
+    del prepared
     reporter = Reporter("resample", count_steps(len(prediction.logits), inner, target) + 1, progress, cancelled)
-    reporter.check()
-    scores = _softmax(prediction.logits)
-    labels, resampled = label_image(scores, inner, target, keep=probabilities, step=lambda: step(reporter))
-    if roi is not None:
-        outside = ~roi_mask(roi, target)
-        labels[outside] = 0
-        if resampled is not None:
-            resampled[outside] = np.eye(1, resampled.shape[-1], dtype=np.float32)
-    keep_main_parts(labels, model.spec.connected, target.spacing)
-    if smallest_island_mm3 > 0:
-        remove_islands(labels, target.voxel_mm3, smallest_island_mm3)
+    scores = prediction.logits.numpy()
+    labels, resampled = _on_scan(
+        scores, inner, target, model.spec, roi, smallest_island_mm3, keep=probabilities, step=reporter.step
+    )
     if not labels.any():
-        warnings += (nothing_found(name_of(channels[0]), roi is not None),)
-    step(reporter)
-    clock.stop("resample")
+        warnings += (nothing_found(channels.names[0], roi is not None),)
+    reporter.step()
+    ended = time.monotonic()
 
-    reviewed = None
-    if evidence:
-        beyond = None if roi is None else ~roi_mask(roi, inner)
-        reviewed = evidence_of(scores, inner, labels, target, intensities, beyond)
+    beyond = None if roi is None or not evidence else ~roi_mask(roi, inner)
     rates = tuple(network.dilation_rates)
     maps = {i: AttentionMap(weights.numpy(), rates, inner, patient) for i, weights in prediction.attention.items()}
     factors = prediction.recalibration
@@ -175,14 +172,81 @@ def segment_image(
         reach=ReachMap.of(network, maps),
         recalibration=None if factors is None else Recalibration(factors.numpy(), inner, classes),
         probability_array=resampled,
-        evidence=reviewed,
-        scan=channels[0],
+        evidence=evidence_of(scores, inner, labels, target, intensities, beyond) if evidence else None,
+        scan=channels.images[0],
         plan=prediction.plan.describe(),
         device=prediction.device,
         precision=prediction.precision,
-        seconds=clock.seconds,
+        seconds={"prepare": ready - started, "predict": predicted - ready, "resample": ended - predicted},
         warnings=warnings,
     )
+
+
+def _predict(
+    network: Any,
+    spec: ModelSpec,
+    prepared: Prepared,
+    region: Region,
+    mode: Literal["exact", "paper"],
+    device: Device,
+    precision: str,
+    memory_limit: int | None,
+    attention: Literal["all"] | Sequence[int] | None,
+    progress: ProgressCallback | None,
+    cancelled: CancelledCallback | None,
+) -> Prediction:
+    """The prediction for the region; its logits have become probabilities, in the same memory.
+
+    Where a network of the ROI domain computes nothing, background is certain.
+    """
+    import torch
+
+    from AutofocusCore.inference.devices import resolve_precision
+    from AutofocusCore.inference.prediction import predict_task
+    from AutofocusCore.inference.task import Task
+
+    active = prepared.patient if spec.roi != "none" else None
+    volume, background = torch.from_numpy(prepared.volume), torch.tensor(prepared.background)
+    layers: Sequence[int] | None = None
+    if isinstance(attention, str):
+        layers = range(network.autofocus_layers)
+    elif attention is not None:
+        from AutofocusCore.inference.arguments import as_layers
+
+        layers = as_layers(attention, network)
+    task = Task.of(network, volume, background, region, layers)
+    mask = None if active is None else torch.from_numpy(np.ascontiguousarray(active))
+    precision = resolve_precision(precision, device, mode)
+    prediction = predict_task(network, task, mask, mode, device, precision, memory_limit, progress, cancelled)
+    if active is not None:
+        prediction.logits[0][torch.from_numpy(~active[tuple(slice(*ends) for ends in region)])] = CERTAIN
+    for plane in range(prediction.logits.shape[1]):
+        prediction.logits[:, plane] = torch.softmax(prediction.logits[:, plane], dim=0)
+    return prediction
+
+
+def _on_scan(
+    scores: npt.NDArray[np.float32],
+    grid: Grid,
+    scan: Grid,
+    spec: ModelSpec,
+    roi: Roi | None,
+    smallest_island_mm3: float,
+    *,
+    keep: bool,
+    step: Callable[[], None],
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float32] | None]:
+    """Labels on the scan's grid, within the region of interest and without islands, and the resampled probabilities."""
+    labels, resampled = label_image(scores, grid, scan, keep=keep, step=step)
+    if roi is not None:
+        outside = ~roi_mask(roi, scan)
+        labels[outside] = 0
+        if resampled is not None:
+            resampled[outside] = np.eye(1, resampled.shape[-1], dtype=np.float32)
+    keep_main_parts(labels, spec.connected, scan.spacing)
+    if smallest_island_mm3 > 0:
+        remove_islands(labels, scan.voxel_mm3, smallest_island_mm3)
+    return labels, resampled
 
 
 def _check(model: Any, probabilities: Any, evidence: Any) -> None:
@@ -191,25 +255,3 @@ def _check(model: Any, probabilities: Any, evidence: Any) -> None:
     for name, value in (("probabilities", probabilities), ("evidence", evidence)):
         if not isinstance(value, (bool, np.bool_)):
             raise SettingError(f"{name} is {reprlib.repr(value)}", "give true or false")
-
-
-class _Clock:
-    """Wall time by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self.last = time.monotonic()
-
-    def stop(self, stage: str) -> None:
-        now = time.monotonic()
-        self.seconds[stage] = now - self.last
-        self.last = now
-
-
-def _softmax(logits: Tensor) -> npt.NDArray[np.float32]:
-    """Probabilities (classes, D, H, W) in the memory of the logits."""
-    import torch
-
-    for plane in range(logits.shape[1]):
-        logits[:, plane] = torch.softmax(logits[:, plane], dim=0)
-    return logits.numpy()

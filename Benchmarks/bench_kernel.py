@@ -19,8 +19,8 @@ from collections.abc import Callable
 import torch
 
 from AutofocusCore.kernels import ActiveVoxels, native, native_kernel, set_threads
-from AutofocusCore.kernels.fallback import Domain
 from AutofocusCore.kernels.library import VARIABLE
+from AutofocusCore.kernels.voxels import Domain
 
 BOX = (119, 53, 109)
 RATES = (2, 6, 10, 14)

@@ -144,8 +144,7 @@ def _prepare_folder(files: Files) -> None:
 
 def _write_phantom(files: Files) -> None:
     from AutofocusCore.io.atomic import Staging
-    from AutofocusCore.io.image_files import write_image
-    from AutofocusCore.io.results import write_segmentation
+    from AutofocusCore.io.results import write_image, write_segmentation
     from AutofocusCore.models.terminology import structures
     from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
 
@@ -161,7 +160,7 @@ def _copy_scan(path: Path, files: Files) -> None:
     """Read the scan (for example a DICOM folder) with the engine, and write it to a file that the scene can load."""
     from AutofocusCore.images import read_image
     from AutofocusCore.io.atomic import Staging
-    from AutofocusCore.io.image_files import write_image
+    from AutofocusCore.io.results import write_image
 
     if path.resolve() == files.scan.resolve():
         return

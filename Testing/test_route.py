@@ -54,8 +54,13 @@ def test_a_call_from_below_into_a_room_that_waits_is_a_return_and_one_into_a_new
     assert route.summary() == "4 files, 4 functions, 1 returns"
 
 
-def test_the_route_of_a_segmentation_is_shorter_than_it_was(tmp_path: Path) -> None:
+def test_the_route_of_a_segmentation_stays_short_and_each_check_happens_once(tmp_path: Path) -> None:
     route = segment([], str(write_coarse_pelvis(tmp_path / "model")), tmp_path)
     print(table(route))
-    assert len(route.files) <= 90
-    assert len(route.calls) <= 508
+    assert len(route.files) < 69
+    assert len(route.calls) < 400
+    assert {one.room for _, one in route.returns} <= {"cli"}, "progress and cancelling alone"
+    calls = {function.name.rsplit(".")[-1]: count for function, count in route.calls.items()}
+    once = ["check_images", "load_files", "sha256_of", "check_kind", "check_geometry", "repair_values"]
+    once += ["check_usable", "resolve_device", "resolve_precision", "check_weights"]
+    assert {name: calls[name] for name in once} == dict.fromkeys(once, 1)

@@ -44,8 +44,8 @@ from AutofocusCore.models.files import read_files
 from AutofocusCore.phantom import PHANTOM_STRUCTURES
 from AutofocusCore.review.calibration import Calibration
 from AutofocusCore.review.cohort import Cohort
-from AutofocusCore.review.features import structure_evidence
-from AutofocusCore.review.near import surroundings
+from AutofocusCore.review.evidence import surroundings
+from AutofocusCore.review.quality import structure_evidence
 from AutofocusCore.teaching.statistics import evenly
 from Training.calibrating.cases import Collection, collection, dice_of, run_case, volumes_of
 from Training.calibrating.cohort import fit_cohort

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.names import is_unicode, printable
+from AutofocusCore.io.texts import printable
 
 RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 LONGEST_NAME = 150  # bytes, which leaves room for endings
@@ -49,7 +49,7 @@ def with_readable_names(case: Case) -> Case:
     The name of the case becomes one that can be written into tables.
     """
     for path in (*case.images, *([case.roi] if case.roi else [])):
-        part = next((part for part in Path(path).parts if not is_unicode(part)), None)
+        part = next((part for part in Path(path).parts if printable(part) != part), None)
         if part is not None:
             problem = (f"The name {printable(part)} has characters that are not valid Unicode (UTF-8)", "rename it")
             return dataclasses.replace(case, name=printable(case.name), images=(), roi=None, problem=problem)

@@ -20,9 +20,9 @@ from AutofocusCore.batch.label_maps import label_maps, named_otherwise, other_im
 from AutofocusCore.batch.manifest import STATE_FOLDER
 from AutofocusCore.batch.skipped import SkippedFiles, some
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.aside import PREFIX
 from AutofocusCore.io.atomic import stem_of, suffix_of
 from AutofocusCore.io.kinds import is_file, is_folder, is_special
+from AutofocusCore.io.temporary import PREFIX
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

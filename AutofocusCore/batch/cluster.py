@@ -100,7 +100,7 @@ def run_on_cluster(jobs: Sequence[Job], *, scheduler: str | None, workers: int) 
 def run_here(job: dict[str, Any], memory_share: float = 1.0, threads: int | None = None) -> dict[str, Any]:
     """Run one job in this process; errors are part of the answer. Dask calls this on its workers."""
     global _handlers
-    from AutofocusCore.io.private_folder import PrivateFolder
+    from AutofocusCore.io.temporary import PrivateFolder
     from AutofocusCore.worker.environment import prepare_process
     from AutofocusCore.worker.handlers import RequestHandlers
 

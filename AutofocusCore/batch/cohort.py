@@ -11,7 +11,7 @@ from AutofocusCore.batch.case import Case, check_names, with_readable_names
 from AutofocusCore.batch.case_folder import IMAGE_SUFFIXES, read_folder
 from AutofocusCore.batch.case_table import read_table
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.names import printable
+from AutofocusCore.io.texts import printable
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

@@ -24,10 +24,10 @@ from AutofocusCore.batch.cohort import read_cohort
 from AutofocusCore.batch.label_maps import LABEL_WORDS, patient_of, words_of
 from AutofocusCore.batch.skipped import some
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.aside import PREFIX
 from AutofocusCore.io.atomic import stem_of, suffix_of
 from AutofocusCore.io.kinds import is_file
-from AutofocusCore.io.names import printable
+from AutofocusCore.io.temporary import PREFIX
+from AutofocusCore.io.texts import printable
 from AutofocusCore.jobs.teach_cases import CorrectedCase
 
 if TYPE_CHECKING:

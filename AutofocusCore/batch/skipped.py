@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from AutofocusCore.io.names import printable
+from AutofocusCore.io.texts import printable
 
 MOST_NAMES = 3
 

@@ -14,7 +14,7 @@ from AutofocusCore._version import __version__
 from AutofocusCore.cli.interrupt import INTERRUPTED, Signals
 from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
-from AutofocusCore.io.private_folder import private_temporary_files
+from AutofocusCore.io.temporary import private_temporary_files
 from AutofocusCore.io.texts import one_line
 
 COMMANDS = ("segment", "batch", "teach", "convert", "compare", "models", "devices", "networks", "phantom")
@@ -47,7 +47,9 @@ def run(argv: Sequence[str], signals: Signals) -> int:
     for name in ("stdout", "stderr"):  # closed by the caller, or absent as in a program without console
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
-        _replace_what_cannot_be_shown(getattr(sys, name))
+        stream: Any = getattr(sys, name)
+        if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
+            stream.reconfigure(errors="replace")  # question marks for what the terminal's encoding lacks
     debug = "--debug" in argv or bool(os.environ.get("AUTOFOCUS_DEBUG"))
     try:
         words = _join_signed([word for word in argv if word != "--debug"])
@@ -85,12 +87,6 @@ def _sentence(error: BaseException, interrupted: bool) -> str:
     if isinstance(told, InternalError):
         told = InternalError(told.cause, "run it again with --debug and report what it shows")
     return f"autofocus: {told}"
-
-
-def _replace_what_cannot_be_shown(stream: Any) -> None:
-    """Print question marks for characters that the terminal's encoding lacks, instead of failing."""
-    if hasattr(stream, "reconfigure") and stream.errors in ("strict", "surrogateescape"):
-        stream.reconfigure(errors="replace")
 
 
 def _say(sentence: str) -> None:

@@ -56,10 +56,11 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     from AutofocusCore.batch import Batch, read_cohort, run_batch
     from AutofocusCore.models import find_model
 
-    options.check_attention(args)
+    settings = options.settings_for_workers(args)
     folder = Path(args.output)
     model = find_model(args.model)
-    options.check_layers(args, model.spec)
+    if args.attention_layers is not None:
+        options.check_layers(args.attention_layers, model.spec)
     cases = read_cohort(Path(args.cohort).absolute(), model.spec.channels, leave_out=folder, say=warn)
     if model.spec.synthetic:
         warn(f"The model {model.spec.name} was trained on synthetic images only.")
@@ -72,7 +73,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         uncertainty=args.uncertainty,
         review=args.review,
         report=args.report,
-        settings=options.settings_for_workers(args),
+        settings=settings,
         workers=args.workers,
         dask=args.dask,
         scheduler=args.dask_scheduler,

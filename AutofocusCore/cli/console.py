@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from AutofocusCore.io.texts import one_line, plain_text
-
-if TYPE_CHECKING:
-    from AutofocusCore.inference import Progress
 
 STAGES = {
     "read": "Reading",
@@ -27,6 +25,8 @@ STAGES = {
     "after": "After",
 }
 LINE_EVERY_S = 10.0
+NUMBER = re.compile(r"\s*-?[\d,]*(\.\d*)?[\s%]*")
+"""A cell that is aligned right; an empty one, too."""
 
 
 class ProgressDisplay:
@@ -60,10 +60,6 @@ class ProgressDisplay:
     ) -> None:
         if self._bars is not None:
             self._bars.stop()
-
-    def __call__(self, progress: Progress) -> None:
-        """Show one step; called by the engine."""
-        self.show(progress.stage, progress.done, progress.total, progress.seconds_left)
 
     def show(self, stage: str, done: int, total: int, seconds_left: float | None = None) -> None:
         """Show that `done` of `total` steps of a stage are finished."""
@@ -124,7 +120,7 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; columns of numbers, except the first, are aligned right."""
     table = [[one_line(cell) for cell in row] for row in (header, *rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    numeric = [i > 0 and all(_is_number(row[i]) for row in rows) for i in range(len(header))]
+    numeric = [i > 0 and all(NUMBER.fullmatch(row[i]) for row in rows) for i in range(len(header))]
     for row in table:
         cells = [cell.rjust(w) if n else cell.ljust(w) for cell, w, n in zip(row, widths, numeric, strict=True)]
         say("  ".join(cells).rstrip())
@@ -134,7 +130,3 @@ def say(text: str = "") -> None:
     """Print a line on stdout; characters that the console lacks become question marks."""
     encoding = sys.stdout.encoding or "utf-8"
     print(plain_text(text).encode(encoding, "replace").decode(encoding))
-
-
-def _is_number(text: str) -> bool:
-    return not text.strip() or text.replace(",", "").replace(".", "", 1).replace("-", "", 1).strip(" %").isdigit()

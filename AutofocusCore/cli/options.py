@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -46,7 +47,11 @@ def add_engine_options(parser: argparse.ArgumentParser) -> None:
 
 
 def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
-    """The settings given by the options."""
+    """The settings given by the options. Layers without --attention are wrong usage."""
+    if args.attention_layers is not None and not args.attention:
+        from AutofocusCore.cli.app import usage_error
+
+        usage_error("--attention-layers says whose attention is written; give --attention too.")
     mask, box = args.roi if args.roi is not None else (None, None)
     return Settings(
         device=args.device,
@@ -61,28 +66,18 @@ def settings_of(args: argparse.Namespace, **more: Any) -> Settings:
     )
 
 
-def check_attention(args: argparse.Namespace) -> None:
-    """Refuse layers without --attention."""
-    if args.attention_layers is not None and not args.attention:
-        from AutofocusCore.cli.app import usage_error
-
-        usage_error("--attention-layers says whose attention is written; give --attention too.")
-
-
-def check_layers(args: argparse.Namespace, spec: ModelSpec) -> None:
-    """Refuse layers that the model does not have, counted from 1 as in the option.
+def check_layers(layers: Sequence[int], spec: ModelSpec) -> None:
+    """Refuse layers, counted from 0, that the model does not have.
 
     Raises:
         SettingError: the model has no such layer.
     """
-    if args.attention_layers is None:
-        return
     from AutofocusCore.jobs.run import attention_layers
 
     count, _ = attention_layers(spec)
     if not count:
         raise SettingError(f"The model {spec.name} has no autofocus layers", "leave out --attention-layers")
-    missing = [str(layer + 1) for layer in args.attention_layers if layer >= count]
+    missing = [str(layer + 1) for layer in layers if layer >= count]
     if missing:
         raise SettingError(
             f"The model {spec.name} has no autofocus layer {' or '.join(missing)}",

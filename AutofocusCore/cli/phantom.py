@@ -44,8 +44,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if args.labels is not None:
         check_sidecar(args.labels)
 
-    from AutofocusCore.io.image_files import write_image
-    from AutofocusCore.io.results import write_segmentation
+    from AutofocusCore.io.results import write_image, write_segmentation
     from AutofocusCore.models.terminology import structures
     from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
 

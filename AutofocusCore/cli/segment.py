@@ -60,7 +60,6 @@ def add_parser(commands: Any) -> None:
 
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Run the command."""
-    options.check_attention(args)
     outputs = Outputs(
         args.output,
         args.attention,
@@ -74,13 +73,14 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     settings = options.settings_of(args, series=tuple(args.series), frame=None if args.frame == "all" else args.frame)
     job = Job(tuple(args.images), args.model, outputs, settings)
     if args.frame != "all":  # whose files have other names
-        job.check_outputs()
+        job.check_outputs()  # before a model is looked for; the names of attention files come with the model
 
     from AutofocusCore.jobs.run import check_job
     from AutofocusCore.models import find_model
 
     model = find_model(args.model)
-    options.check_layers(args, model.spec)
+    if args.attention_layers is not None:
+        options.check_layers(args.attention_layers, model.spec)
     if args.frame == "all":
         job.check_images(model.spec)  # whose frames are counted next
     jobs = [check_job(each, model) for each in (_one_per_frame(job) if args.frame == "all" else [job])]
@@ -108,7 +108,7 @@ def _run_jobs(jobs: list[CheckedJob], outcomes: list[dict[str, Any]], signals: S
     with ProgressDisplay(quiet=quiet) as display:
 
         def progress(state: Progress) -> None:
-            display(state)
+            display.show(state.stage, state.done, state.total, state.seconds_left)
             if state.stage == "write" and state.done == state.total:  # next, the files get their names
                 signals.hold()
 

@@ -11,6 +11,7 @@ from AutofocusCore.cli.console import ProgressDisplay, print_json, print_table, 
 from AutofocusCore.cli.interrupt import Signals
 
 if TYPE_CHECKING:
+    from AutofocusCore.inference import Progress
     from AutofocusCore.jobs.teach import Taught
 
 
@@ -74,7 +75,11 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     if args.threads:
         _limit_threads(args.threads)
     with ProgressDisplay(quiet=args.quiet) as display:
-        taught = teach(model, cases, name, settings, progress=display, cancelled=signals.cancelled)
+
+        def show(state: Progress) -> None:
+            display.show(state.stage, state.done, state.total, state.seconds_left)
+
+        taught = teach(model, cases, name, settings, progress=show, cancelled=signals.cancelled)
     for text in taught.warnings:
         warn(text)
     writes = taught.better or args.anyway

@@ -56,7 +56,8 @@ def body_mask(values: Floats, grid: Grid) -> Mask:
     body = _largest(dense, spacing, sheets)
     if seen.air is not None and np.mean(coarse[~dense] == coarse.min()) > CUT_OUT:
         body |= _pieces(dense & ~body, spacing, sheets)
-    body = _filled(body, _axis_to_head(grid))
+    rows = np.abs(np.asarray(grid.direction).reshape(3, 3)[2])
+    body = _filled(body, 2 - int(np.argmax(rows)))  # across the axis that is closest to the one from feet to head
     fine = body
     for axis in range(3):
         fine = np.repeat(fine, step[axis], axis=axis)
@@ -136,9 +137,3 @@ def _filled(mask: Mask, axis: int) -> Mask:
         plane = sitk.GetImageFromArray(np.ascontiguousarray(mask[tuple(at)]).astype(np.uint8))
         result[tuple(at)] = sitk.GetArrayFromImage(sitk.BinaryFillhole(plane)) != 0
     return result
-
-
-def _axis_to_head(grid: Grid) -> int:
-    """The axis of an array (z, y, x) that is closest to the direction from feet to head."""
-    rows = np.abs(np.asarray(grid.direction).reshape(3, 3)[2])
-    return 2 - int(np.argmax(rows))

@@ -5,12 +5,14 @@ A named pipe or a device would block a reader for ever, so the kind of a file is
 
 from __future__ import annotations
 
+import re
 import stat
+import zlib
 from pathlib import Path
 from typing import BinaryIO
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.names import check_name
+from AutofocusCore.io.texts import check_name
 
 FORMATS = "NIfTI (.nii, .nii.gz), NRRD, MetaImage (.mha, .mhd) or a DICOM folder"
 BOMB_BYTES = 256 * 1024**2
@@ -29,6 +31,9 @@ KINDS = [
     (stat.S_ISBLK, "a device"),
 ]
 GZIP = b"\x1f\x8b"
+OLD_DICOM = (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
+"""First bytes of DICOM files of old, which have no preamble."""
+METAIMAGE_KEY = re.compile(rb"^[ \t]*(?:ObjectType|NDims|Comment|ObjectSubType)[ \t]*[=:]")
 WHAT = [
     (b"version https://git-lfs", "a pointer to a file in Git LFS", "fetch the file itself (git lfs pull)"),
     (b"\x89PNG", "a PNG picture", ""),
@@ -116,6 +121,47 @@ def starts_with(path: Path, count: int = 1 << 16) -> bytes:
         return file.read(count)
 
 
+def first_bytes(path: Path, count: int = 1024) -> bytes:
+    """The first bytes of a file, unpacked where it is gzipped; fewer where it is damaged."""
+    start = starts_with(path)
+    if start[:2] != GZIP:
+        return start
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, count)
+    except zlib.error:
+        return b""
+
+
+def format_of(path: Path, start: bytes) -> str | None:
+    """The format of a file by its first bytes or its extension: "DICOM", "NIfTI", "NRRD", "MetaImage"; None: another.
+
+    Args:
+        path: the file.
+        start: its first bytes, unpacked.
+    """
+    if start[128:132] == b"DICM" or start[:4] in OLD_DICOM:
+        return "DICOM"
+    if start[:4] == b"NRRD":
+        return "NRRD"
+    name = path.name.lower()
+    first = METAIMAGE_KEY.match(start.lstrip()[:200].split(b"\n")[0])
+    if first is not None or (name.endswith((".mha", ".mhd")) and b"NDims" in start[:4096]):
+        return "MetaImage"
+    if start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0"):
+        return "NIfTI"
+    return "NIfTI" if name.endswith((".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz")) else None
+
+
+def refuse_packed(path: Path, name: str, kind: str) -> None:
+    """Refuse a file of a format for which packing with gzip is not supported.
+
+    Raises:
+        InputError: it is packed.
+    """
+    if starts_with(path, 2) == GZIP:
+        raise InputError(f"{name} is a {kind} file packed with gzip, which is supported for NIfTI only", "unpack it")
+
+
 def not_an_image(path: Path, start: bytes, format_name: str = "") -> InputError:
     """The error for a file of an unsupported kind; it names the kind if it can be recognised.
 
@@ -172,7 +218,8 @@ def check_unpacked(path: Path, unpacked: int, name: str) -> None:
             f"{name} holds {size_text(stored)} that would unpack to {size_text(unpacked)}, which no scan does",
             "check where it comes from",
         )
-    check_memory(unpacked, name)
+    if unpacked >= MEMORY_ASKED_FROM:
+        check_memory(unpacked, name)
 
 
 def check_memory(nbytes: int, name: str) -> None:
@@ -183,7 +230,7 @@ def check_memory(nbytes: int, name: str) -> None:
     """
     if nbytes < MEMORY_ASKED_FROM:
         return
-    from AutofocusCore.inference.computer import memory
+    from AutofocusCore.inference.devices import memory
 
     available, _ = memory()
     if nbytes * ROOM > available:

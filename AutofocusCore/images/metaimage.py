@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.checks import check_components, direction_error, spacing_error
-from AutofocusCore.images.files import malformed, starts_with
+from AutofocusCore.images.files import malformed, refuse_packed, starts_with
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.nifti_axes import no_orientation, sides_of
 from AutofocusCore.images.patterns import listed, numbered
@@ -34,19 +34,13 @@ MODALITIES = {"MET_MOD_CT": "CT", "MET_MOD_MR": "MR", "MET_MOD_NM": "NM", "MET_M
 OPPOSITE = str.maketrans("LRPASI", "RLAPIS")
 
 
-def is_metaimage(path: Path, start: bytes) -> bool:
-    """Whether a file begins as a MetaImage does, or has a name that says so."""
-    first = KEY.match(start.lstrip()[:200].split(b"\n")[0])
-    begins = first is not None and first[1] in (b"ObjectType", b"NDims", b"Comment", b"ObjectSubType")
-    return begins or (path.suffix.lower() in (".mha", ".mhd") and b"NDims" in start[:4096])
-
-
 def describe(path: Path, name: str) -> Stored:
     """The image that the header describes.
 
     Raises:
         InputError: the header is damaged, contradicts itself, or does not describe a volume.
     """
+    refuse_packed(path, name, "MetaImage")
     fields, offset, lines_after = _fields(path, name)
     kind = fields.get("ObjectType", "Image")
     if kind.lower() != "image":

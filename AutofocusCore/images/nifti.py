@@ -31,6 +31,19 @@ OTHER_TYPES = {128: 3, 2304: 4, 32: 2, 1792: 2, 2048: 2}
 """Colours and complex numbers, and how many values each has."""
 FIRST, SECOND = 348, 540
 """Bytes of a header of NIfTI-1 and of NIfTI-2."""
+LAYOUTS = {
+    1: {
+        "dim": ("8h", 40), "intent": ("h", 68), "datatype": ("h", 70), "bitpix": ("h", 72), "pixdim": ("8f", 76),
+        "vox_offset": ("f", 108), "scl_slope": ("f", 112), "scl_inter": ("f", 116), "units": ("B", 123),
+        "qform_code": ("h", 252), "sform_code": ("h", 254), "quatern": ("6f", 256), "sform": ("12f", 280),
+    },
+    2: {
+        "dim": ("8q", 16), "intent": ("i", 504), "datatype": ("h", 12), "bitpix": ("h", 14), "pixdim": ("8d", 104),
+        "vox_offset": ("q", 168), "scl_slope": ("d", 176), "scl_inter": ("d", 184), "units": ("i", 500),
+        "qform_code": ("i", 344), "sform_code": ("i", 348), "quatern": ("6d", 352), "sform": ("12d", 400),
+    },
+}  # fmt: skip
+"""Type and first byte of each field in the header of NIfTI-1 and of NIfTI-2."""
 EXTENDER = 4
 """Bytes that follow it in a single file, and tell whether extensions come before the voxels."""
 UNITS = {0: 1.0, 1: 1000.0, 2: 1.0, 3: 0.001}
@@ -61,30 +74,6 @@ class Fields:
     quatern: tuple[float, ...]
     """b, c, d, and the offsets x, y, z."""
     sform: npt.NDArray[np.float64]
-
-
-def is_nifti(path: Path, start: bytes) -> bool:
-    """Whether a file is NIfTI by its first bytes or its extension, as a single file or part of a pair.
-
-    Args:
-        path: the file.
-        start: its first bytes, unpacked.
-    """
-    if start[344:348] in (b"n+1\0", b"ni1\0") or start[4:8] in (b"n+2\0", b"ni2\0"):
-        return True
-    name = path.name.lower()
-    return name.endswith((".nii", ".nii.gz", ".img", ".img.gz", ".hdr", ".hdr.gz"))
-
-
-def first_bytes(path: Path, count: int = 1024) -> bytes:
-    """The first bytes of a file, unpacked where it is gzipped; fewer where it is damaged."""
-    start = starts_with(path)
-    if start[:2] != GZIP:
-        return start
-    try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, count)
-    except zlib.error:
-        return b""
 
 
 def describe(path: Path, name: str) -> Stored:
@@ -149,12 +138,10 @@ def read_fields(path: Path, name: str) -> Fields:
         raise damaged(path) from None
     for order in "<>":
         size = struct.unpack(order + "i", raw[:4])[0] if len(raw) >= 4 else 0
-        if size == FIRST and len(raw) >= FIRST:
-            return _first(raw, order, path, name)
-        if size == SECOND and len(raw) >= SECOND:
-            return _second(raw, order, name)
         if size in (FIRST, SECOND):
-            raise damaged(path)
+            if len(raw) < size:
+                raise damaged(path)
+            return _fields(raw, order, 1 if size == FIRST else 2, path, name)
     size = struct.unpack("<i", raw[:4])[0] if len(raw) >= 4 else 0
     if raw[344:348] in (b"n+1\0", b"ni1\0"):
         raise malformed(name, f"its first number, the length of the header, is {size} and not {FIRST}")
@@ -163,63 +150,20 @@ def read_fields(path: Path, name: str) -> Fields:
     raise not_an_image(path, raw, "NIfTI")
 
 
-def _first(raw: bytes, order: str, path: Path, name: str) -> Fields:
-    magic = raw[344:348]
-    pair = ENDING.search(path.name) is not None
-    if magic not in (b"n+1\0", b"ni1\0") and not pair:
-        raise malformed(name, f"the word n+1 is missing at its end, where there is {magic!r}")
-
-    def get(layout: str, at: int) -> tuple[Any, ...]:
-        return struct.unpack_from(order + layout, raw, at)
-
-    return Fields(
-        version=1,
-        single=magic == b"n+1\0",
-        known=magic in (b"n+1\0", b"ni1\0"),
-        order=order,
-        dim=get("8h", 40),
-        intent=get("h", 68)[0],
-        datatype=get("h", 70)[0],
-        bitpix=get("h", 72)[0],
-        pixdim=get("8f", 76),
-        vox_offset=get("f", 108)[0],
-        scl_slope=get("f", 112)[0],
-        scl_inter=get("f", 116)[0],
-        units=raw[123],
-        qform_code=get("h", 252)[0],
-        sform_code=get("h", 254)[0],
-        quatern=get("6f", 256),
-        sform=np.array(get("12f", 280), dtype=np.float64).reshape(3, 4),
-    )
-
-
-def _second(raw: bytes, order: str, name: str) -> Fields:
-    magic = raw[4:8]
-    if magic not in (b"n+2\0", b"ni2\0"):
-        raise malformed(name, f"the word n+2 is missing at its beginning, where there is {magic!r}")
-
-    def get(layout: str, at: int) -> tuple[Any, ...]:
-        return struct.unpack_from(order + layout, raw, at)
-
-    return Fields(
-        version=2,
-        single=magic == b"n+2\0",
-        known=True,
-        order=order,
-        dim=get("8q", 16),
-        intent=get("i", 504)[0],
-        datatype=get("h", 12)[0],
-        bitpix=get("h", 14)[0],
-        pixdim=get("8d", 104),
-        vox_offset=float(get("q", 168)[0]),
-        scl_slope=get("d", 176)[0],
-        scl_inter=get("d", 184)[0],
-        units=get("i", 500)[0] & 0xFF,
-        qform_code=get("i", 344)[0],
-        sform_code=get("i", 348)[0],
-        quatern=get("6d", 352),
-        sform=np.array(get("12d", 400), dtype=np.float64).reshape(3, 4),
-    )
+def _fields(raw: bytes, order: str, version: int, path: Path, name: str) -> Fields:
+    magic = raw[344:348] if version == 1 else raw[4:8]
+    words = (b"n+%d\0" % version, b"ni%d\0" % version)
+    if magic not in words and (version == 2 or ENDING.search(path.name) is None):
+        where = "end" if version == 1 else "beginning"
+        raise malformed(name, f"the word n+{version} is missing at its {where}, where there is {magic!r}")
+    found: dict[str, Any] = {}
+    for field, (layout, at) in LAYOUTS[version].items():
+        values = struct.unpack_from(order + layout, raw, at)
+        found[field] = values if len(values) > 1 else values[0]
+    found["units"] &= 0xFF
+    found["vox_offset"] = float(found["vox_offset"])
+    found["sform"] = np.array(found["sform"], dtype=np.float64).reshape(3, 4)
+    return Fields(version=version, single=magic == words[0], known=magic in words, order=order, **found)
 
 
 def _size(fields: Fields, name: str) -> tuple[tuple[int, int, int], int]:

@@ -32,6 +32,7 @@ RAS_TO_LPS = np.diag([-1.0, -1.0, 1.0])
 PERPENDICULAR = 1e-4
 """ITK treats an sform as sheared if its cosines are off by more."""
 SCANNER = 1
+ALIKE = 1e-4
 MOST_SPACING = 0.1
 """Share by which two sizes of a voxel may differ."""
 ROUNDING_MM = 0.05
@@ -66,21 +67,33 @@ def resolve_axes(axes: Axes, size: tuple[int, int, int], name: str) -> tuple[Gri
     if qform is None and sform is None:
         grid = Grid.from_matrix(size, np.diag(axes.spacing), np.zeros(3))
         return grid, (no_orientation(name),)
+    remarks: tuple[str, ...] = ()
     if sform is None:
         assert qform is not None
-        return _grid(size, qform), ()
+        chosen = qform
+    else:
+        sheared, lengths = is_sheared(sform[:, :3]), np.linalg.norm(sform[:, :3], axis=0)
+        # The sform's directions and origin, with the size of a voxel that pixdim gives.
+        rescaled = np.column_stack([sform[:, :3] / lengths * axes.spacing, sform[:, 3]])
+        if qform is None:
+            chosen, remarks = sform if sheared else rescaled, _check_spacing(sform, axes.spacing, name)
+        else:
+            chosen, remarks = _one_of_two(qform, sform, rescaled, axes, size, name)
+    return Grid.from_matrix(size, RAS_TO_LPS @ chosen[:, :3], RAS_TO_LPS @ chosen[:, 3]), remarks
+
+
+def _one_of_two(
+    qform: Floats, sform: Floats, rescaled: Floats, axes: Axes, size: tuple[int, int, int], name: str
+) -> tuple[Floats, tuple[str, ...]]:
+    """The matrix to use where there are two, and warnings; `rescaled`: the sform with the spacing of pixdim."""
     sheared = is_sheared(sform[:, :3])
-    if qform is None:
-        chosen = sform if sheared else _with_spacing(sform, axes.spacing)
-        return _grid(size, chosen), _check_spacing(sform, axes.spacing, name)
     _check_sides(qform, sform, name)
     if sheared and np.abs(_perpendicular(sform) - qform)[:, :3].max() < 1e-2 * axes.spacing.min():
-        return _grid(size, sform), _disagreement(qform, _perpendicular(sform), size, name, "sform")
-    by_sform = not sheared and (axes.sform_code == SCANNER or _alike(qform, sform))
+        return sform, _disagreement(qform, _perpendicular(sform), size, name, "sform")
+    by_sform = not sheared and (axes.sform_code == SCANNER or np.abs(qform - sform).max() <= ALIKE)
     spacing_remarks = _check_spacing(sform, axes.spacing, name)
-    chosen = _with_spacing(sform, axes.spacing) if by_sform else qform
     remarks = _disagreement(qform, sform, size, name, "sform" if by_sform else "qform")
-    return _grid(size, chosen), remarks or spacing_remarks
+    return rescaled if by_sform else qform, remarks or spacing_remarks
 
 
 def no_orientation(name: str) -> str:
@@ -133,25 +146,11 @@ def _qform(axes: Axes, name: str) -> Floats | None:
     return np.column_stack([steps, axes.qoffset])
 
 
-def _grid(size: tuple[int, int, int], matrix: Floats) -> Grid:
-    return Grid.from_matrix(size, RAS_TO_LPS @ matrix[:, :3], RAS_TO_LPS @ matrix[:, 3])
-
-
-def _with_spacing(sform: Floats, spacing: Floats) -> Floats:
-    """The sform's directions and origin with the size of a voxel that pixdim gives."""
-    steps = sform[:, :3]
-    return np.column_stack([steps / np.linalg.norm(steps, axis=0) * spacing, sform[:, 3]])
-
-
 def _perpendicular(sform: Floats) -> Floats:
     """The nearest matrix with perpendicular axes, of the same lengths and origin."""
     norms = np.linalg.norm(sform[:, :3], axis=0)
     left, _, right = np.linalg.svd(sform[:, :3] / norms)
     return np.column_stack([left @ right * norms, sform[:, 3]])
-
-
-def _alike(qform: Floats, sform: Floats) -> bool:
-    return bool(np.abs(qform - sform).max() <= 1e-4)
 
 
 def _check_sides(qform: Floats, sform: Floats, name: str) -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.checks import check_components, direction_error, spacing_error
-from AutofocusCore.images.files import damaged, malformed, open_regular
+from AutofocusCore.images.files import damaged, malformed, open_regular, refuse_packed
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.nifti_axes import no_orientation
 from AutofocusCore.images.nrrd_types import TYPES
@@ -39,24 +39,9 @@ TO_LPS |= {f"{space}t": signs for space, signs in TO_LPS.items() if "-" not in s
 NOT_PATIENT = ("scanner-xyz", "3d-right-handed", "3d-left-handed")
 ALIASES = {"datafile": "data file", "lineskip": "line skip", "byteskip": "byte skip", "axismins": "axis mins"}
 COLOURS = {
-    "rgb-color",
-    "rgba-color",
-    "hsv-color",
-    "xyz-color",
-    "3-color",
-    "4-color",
-    "vector",
-    "2-vector",
-    "3-vector",
-    "complex",
-    "4-vector",
-    "covariant-vector",
-    "3-normal",
-    "3-gradient",
-    "quaternion",
-    "matrix",
-    "3d-matrix",
-}
+    "rgb-color", "rgba-color", "hsv-color", "xyz-color", "3-color", "4-color", "vector", "2-vector", "3-vector",
+    "complex", "4-vector", "covariant-vector", "3-normal", "3-gradient", "quaternion", "matrix", "3d-matrix",
+}  # fmt: skip
 DOMAINS = ("domain", "space", "time", "none", "???", "")
 UNIT = {"mm": 1.0, "um": 0.001, "µm": 0.001, "m": 1000.0, "cm": 10.0, "nm": 1e-6}
 
@@ -67,6 +52,7 @@ def describe(path: Path, name: str) -> Stored:
     Raises:
         InputError: the header is damaged, contradicts itself, or does not describe a volume.
     """
+    refuse_packed(path, name, "NRRD")
     fields, offset = _fields(path, name)
     dtype = _dtype(fields, name)
     sizes = _whole_numbers(fields, "sizes", name)

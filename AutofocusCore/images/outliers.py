@@ -106,18 +106,15 @@ def _ordinary(values: Numbers, least: float, most: float) -> tuple[float, float,
         if not high > low:
             return least, most, []
         counts, width = _histogram(values, low, high)
-        used = np.flatnonzero(counts)
-        gaps = np.diff(used)
         total = int(counts.sum())
-        up = _upper_cut(used, gaps, counts, total)
-        down = _lower_cut(used, gaps, counts, total)
-        cut = up or down
+        up, mirrored = _cut(counts, total), _cut(counts[::-1], total)
+        cut = up if up is not None or mirrored is None else BINS - 1 - mirrored
         if cut is None:
             break
         inner = values[(values >= low) & (values <= high)]
-        edge = low + width * (cut[0] + 0.5)
-        beyond = inner[inner > edge] if up else inner[inner < edge]
-        kept = inner[inner <= edge] if up else inner[inner >= edge]
+        edge = low + width * (cut + 0.5)
+        beyond = inner[inner > edge] if up is not None else inner[inner < edge]
+        kept = inner[inner <= edge] if up is not None else inner[inner >= edge]
         if len(np.unique(kept[: 1 << 20])) < FEWEST_VALUES:
             break
         single = float(beyond.min()) == float(beyond.max())
@@ -130,25 +127,16 @@ def _ordinary(values: Numbers, least: float, most: float) -> tuple[float, float,
     return low, high, padded
 
 
-def _upper_cut(used: Numbers, gaps: Numbers, counts: Numbers, total: int) -> tuple[int] | None:
+def _cut(counts: Numbers, total: int) -> int | None:
     """A bin in the gap below values that are too high, if there is one."""
+    used = np.flatnonzero(counts)
+    gaps = np.diff(used)
     for at in range(len(gaps) - 1, -1, -1):
         beyond = int(counts[used[at + 1] :].sum())
         if beyond > MOST_PADDING * total or (beyond > FEW * total and at < len(gaps) - 1):
             return None
         if gaps[at] >= used[at] - used[0] + 1 and gaps[at] > 1:
-            return (int(used[at] + gaps[at] // 2),)
-    return None
-
-
-def _lower_cut(used: Numbers, gaps: Numbers, counts: Numbers, total: int) -> tuple[int] | None:
-    """A bin in the gap above values that are too low, if there is one."""
-    for at in range(len(gaps)):
-        beyond = int(counts[: used[at] + 1].sum())
-        if beyond > MOST_PADDING * total or (beyond > FEW * total and at > 0):
-            return None
-        if gaps[at] >= used[-1] - used[at + 1] + 1 and gaps[at] > 1:
-            return (int(used[at] + gaps[at] // 2),)
+            return int(used[at] + gaps[at] // 2)
     return None
 
 

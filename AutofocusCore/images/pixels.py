@@ -22,7 +22,7 @@ from AutofocusCore.images.files import check_memory, damaged
 from AutofocusCore.images.itk_process import ItkProcess
 from AutofocusCore.images.real_values import Mapping, is_little, mapping_of
 from AutofocusCore.images.slices import Slice, read_dataset
-from AutofocusCore.io.names import check_name
+from AutofocusCore.io.texts import check_name
 
 Pixels = npt.NDArray[Any]
 

@@ -13,12 +13,13 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.body import body_mask, bounding_region, margins_of
 from AutofocusCore.images.checks import (
+    MODALITY_KEY,
     SOURCE_KEY,
-    check_content,
     check_geometry,
     check_kind,
+    check_model_grid,
     check_size,
-    modality_of,
+    check_usable,
     name_of,
     repair_values,
 )
@@ -32,8 +33,6 @@ from AutofocusCore.images.intensity import (
     recognise,
 )
 from AutofocusCore.images.outliers import clip_outliers
-from AutofocusCore.images.plausible import check_model_grid
-from AutofocusCore.images.plausible import check_size as check_patient_size
 from AutofocusCore.images.resampling import inside, sample
 from AutofocusCore.models.parts import check_count
 from AutofocusCore.models.spec import Channel, ModelSpec, Normalization
@@ -172,7 +171,8 @@ def _prepare_channel(
     clipped = clip_outliers(image, name, air=AIR_HU if channel.modality == "CT" else None)
     original = sitk.GetArrayViewFromImage(clipped.image)
     warnings = list(clipped.warnings) if clipped.padding is not None or how.method == "z-score" else []
-    warning = modality_warning(name, channel.modality, original, modality_of(clipped.image), channel.name)
+    stated = image.GetMetaData(MODALITY_KEY).strip() if image.HasMetaDataKey(MODALITY_KEY) else None
+    warning = modality_warning(name, channel.modality, original, stated or None, channel.name)
     warnings += [warning] if warning else []
     outside = outside_value(original, channel.modality)
     values[:] = sample(clipped.image, grid, outside)
@@ -186,7 +186,8 @@ def _prepare_channel(
         padded = sample(clipped.padding, grid, 0.0, nearest=True) != 0
         values[padded] = outside
         seen = within & ~padded if (within & ~padded).any() else within
-    seen = _without_padding(seen, clipped.image, grid, how)
+    if how.method == "z-score" and how.mask == "all":  # a mask leaves out what was filled in anyway
+        seen = _without_padding(seen, clipped.image, grid)
     mask = _mask(values, seen, grid, how)
     if spec.roi == "body" and mask.all() and (values == values.min()).mean() > EMPTY_SHARE:
         warnings.append(f"{name}: no body was found in it, so the whole scan is segmented. Check the result with care.")
@@ -195,7 +196,9 @@ def _prepare_channel(
         ordinary = measured & (sample(clipped.outliers, grid, 0.0, nearest=True) == 0)
         measured = ordinary if ordinary.any() else measured
     shift, scale = normalise(values, measured, how, name)
-    return _Channel(_scaled(outside, shift, scale, how), seen, mask, warnings)
+    if how.window is not None:
+        outside = min(max(outside, how.window[0]), how.window[1])
+    return _Channel((outside - shift) / scale, seen, mask, warnings)
 
 
 def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> CheckedChannels:
@@ -217,25 +220,20 @@ def check_channels(channels: Sequence[sitk.Image], spec: ModelSpec) -> CheckedCh
     for image, channel in zip(channels, spec.channels, strict=True):
         if not isinstance(image, sitk.Image):
             raise InputError(
-                f"{_default_name(channel, spec)} is a {type(image).__name__}, not an image with a geometry",
+                f"The {channel.name} image is a {type(image).__name__}, not an image with a geometry",
                 "give a SimpleITK image",
             )
-        name = name_of(image, _default_name(channel, spec))
+        name = name_of(image, "The image" if len(spec.channels) == 1 else f"The {channel.name} image")
         check_kind(image, name)
         check_geometry(image, name)
-        check_size(image, name)
         if not image.HasMetaDataKey(SOURCE_KEY):  # else `read_image` has checked it
-            warnings.extend(check_patient_size(Grid.of(image), name))
+            warnings.extend(check_size(Grid.of(image), name))
         image, repairs = repair_values(image, name)
-        check_content(image, name)
+        check_usable(image, name)
         images.append(image)
         names.append(name)
         warnings.extend(repairs)
     return CheckedChannels(tuple(images), tuple(names), tuple(warnings))
-
-
-def _default_name(channel: Channel, spec: ModelSpec) -> str:
-    return "The image" if len(spec.channels) == 1 else f"The {channel.name} image"
 
 
 def _overlap(both: Mask, first: Mask, name: str, first_name: str) -> list[str]:
@@ -250,15 +248,13 @@ def _overlap(both: Mask, first: Mask, name: str, first_name: str) -> list[str]:
     return []
 
 
-def _without_padding(seen: Mask, image: sitk.Image, grid: Grid, how: Normalization) -> Mask:
+def _without_padding(seen: Mask, image: sitk.Image, grid: Grid) -> Mask:
     """The field of view without padding: voxels of one value that are connected to the corners.
 
     A scan that was turned or cropped beyond its edges has such corners. They hold no measurement, and statistics that
     took them in would differ from those of the scan itself. The value need not be the lowest: interpolation may have
     overshot it.
     """
-    if how.method != "z-score" or how.mask != "all":
-        return seen  # a mask leaves it out anyway
     corners: dict[float, list[tuple[int, ...]]] = {}
     for corner in product(*((0, n - 1) for n in image.GetSize())):
         corners.setdefault(image[corner], []).append(corner)
@@ -276,9 +272,3 @@ def _mask(values: npt.NDArray[np.float32], seen: Mask, grid: Grid, how: Normaliz
         mask = (values != 0) & seen
         return mask if mask.any() else seen
     return seen
-
-
-def _scaled(value: float, shift: float, scale: float, how: Normalization) -> float:
-    if how.window is not None:
-        value = min(max(value, how.window[0]), how.window[1])
-    return (value - shift) / scale

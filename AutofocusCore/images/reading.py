@@ -18,15 +18,19 @@ from AutofocusCore.images.checks import (
     SOURCE_KEY,
     check_geometry,
     check_kind,
+    check_size,
     choose_frame,
     repair_values,
 )
-from AutofocusCore.images.files import FORMATS, GZIP, check_there, starts_with, unreadable
+from AutofocusCore.images.files import FORMATS, check_there, first_bytes, format_of, unreadable
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.images.plausible import check_size
-from AutofocusCore.images.voxels import Stored, check_parts, read_voxels
+from AutofocusCore.images.voxels import check_parts, read_voxels
 
 __all__ = ["FORMATS", "Scan", "frame_count", "read_image"]
+
+
+DESCRIBE = {"NIfTI": nifti.describe, "NRRD": nrrd.describe, "MetaImage": metaimage.describe}
+"""For each of these formats: the image that a file's header describes."""
 
 
 @dataclass(frozen=True)
@@ -63,13 +67,20 @@ def read_image(path: str | Path, *, series: str | int | None = None, frame: int 
     name = str(path)
     check_there(path)
     with _in_our_words(name):
-        if path.is_dir() or dicom.is_dicom(path):
+        start = b"" if path.is_dir() else first_bytes(path)
+        kind = "DICOM" if path.is_dir() else format_of(path, start)
+        if kind == "DICOM":
             loaded = dicom.read_folder(path, series, frame) if path.is_dir() else dicom.read_file(path, frame)
             image, grid, modality, warnings = loaded.image, loaded.grid, loaded.modality, loaded.warnings
+        elif series is not None:
+            raise InputError(f"{path} is a file and has no series", "ask for a series of a DICOM folder only")
+        elif kind is None:
+            image, grid, warnings = other_formats.read(path, start, frame, name)
+            modality = None
         else:
-            if series is not None:
-                raise InputError(f"{path} is a file and has no series", "ask for a series of a DICOM folder only")
-            image, grid, modality, warnings = _read_file(path, frame)
+            stored = DESCRIBE[kind](path, name)
+            image = read_voxels(stored, choose_frame(stored.frames, frame, name))
+            grid, modality, warnings = stored.grid, stored.modality, stored.warnings
         check_kind(image, name)
         grid.stamp(image)
         image, repairs = repair_values(image, name)
@@ -88,42 +99,15 @@ def frame_count(path: str | Path, *, series: str | int | None = None) -> int:
     path = Path(path)
     check_there(path)
     with _in_our_words(str(path)):
-        if path.is_dir() or dicom.is_dicom(path):
+        start = b"" if path.is_dir() else first_bytes(path)
+        kind = "DICOM" if path.is_dir() else format_of(path, start)
+        if kind == "DICOM":
             return dicom.count_frames(path, series)
-        start = nifti.first_bytes(path)
-        stored = _described(path, start)
-        if stored is None:
+        if kind is None:
             return other_formats.count_frames(path, start, str(path))
+        stored = DESCRIBE[kind](path, str(path))
         check_parts(stored)
         return stored.frames
-
-
-def _read_file(path: Path, frame: int | None) -> tuple[sitk.Image, Grid, str | None, tuple[str, ...]]:
-    """The image, its own grid, which may be sheared, its modality and warnings."""
-    name = str(path)
-    start = nifti.first_bytes(path)
-    stored = _described(path, start)
-    if stored is None:
-        image, grid, warnings = other_formats.read(path, start, frame, name)
-        return image, grid, None, warnings
-    chosen = choose_frame(stored.frames, frame, name)
-    return read_voxels(stored, chosen), stored.grid, stored.modality, stored.warnings
-
-
-def _described(path: Path, start: bytes) -> Stored | None:
-    """The image that the header describes; None if the file is not NIfTI, NRRD or MetaImage."""
-    name = str(path)
-    is_nrrd, is_metaimage = start[:4] == b"NRRD", metaimage.is_metaimage(path, start)
-    if (is_nrrd or is_metaimage) and starts_with(path, 2) == GZIP:
-        kind = "NRRD" if is_nrrd else "MetaImage"
-        raise InputError(f"{name} is a {kind} file packed with gzip, which is supported for NIfTI only", "unpack it")
-    if is_nrrd:
-        return nrrd.describe(path, name)
-    if is_metaimage:
-        return metaimage.describe(path, name)
-    if nifti.is_nifti(path, start):
-        return nifti.describe(path, name)
-    return None
 
 
 @contextmanager

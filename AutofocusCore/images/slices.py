@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, damaged, open_regular, size_text
+from AutofocusCore.images.files import BOMB_BYTES, BOMB_RATIO, damaged, format_of, open_regular, size_text, starts_with
 
 MOST_FRAMES = 100_000
 VOLUMES = ("CT", "MR", "PT", "NM", "OT", "")
@@ -56,11 +56,9 @@ class Slice:
 def is_dicom(path: Path) -> bool:
     """Whether a file starts like DICOM, with its preamble or, in old files, without."""
     try:
-        with open_regular(path) as file:
-            start = file.read(132)
+        return format_of(path, starts_with(path, 132)) == "DICOM"
     except (OSError, InputError):
         return False
-    return start[128:] == b"DICM" or start[:4] in (b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
 
 
 def read_dataset(path: Path, *, pixels: bool) -> Any:

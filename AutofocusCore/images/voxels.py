@@ -177,7 +177,7 @@ def _fill(into: memoryview, part: Part, start: int, share: int, stored: Stored) 
                 _read_all(file, into, part.path)
                 return
             with _unpacked(file, part.packing) as stream:
-                _skip(stream, part.skip + start, part.path)
+                stream.seek(part.skip + start)
                 _read_all(stream, into, part.path)
                 _check_end(stream, part, share - start - len(into), share, stored.name)
     except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, ValueError):
@@ -211,6 +211,11 @@ class _Zlib:
     def __exit__(self, *error: object) -> None:
         self._rest = b""
 
+    def seek(self, count: int) -> None:
+        """Read over bytes at the beginning."""
+        while count and (got := len(self.read(min(count, CHUNK)))):
+            count -= got
+
     def read(self, count: int) -> bytes:
         while not self._unpack.eof:
             packed = self._unpack.unconsumed_tail or self._file.read(CHUNK)
@@ -229,14 +234,6 @@ def _read_all(stream: _Readable, into: memoryview, path: Path) -> None:
             raise damaged(path)
         into[done : done + len(plain)] = plain
         done += len(plain)
-
-
-def _skip(stream: _Readable, count: int, path: Path) -> None:
-    while count:
-        got = len(stream.read(min(count, CHUNK)))
-        if not got:
-            raise damaged(path)
-        count -= got
 
 
 def _check_end(stream: _Readable, part: Part, promised: int, share: int, name: str) -> None:

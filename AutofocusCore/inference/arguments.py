@@ -11,7 +11,7 @@ import operator
 import reprlib
 from collections.abc import Sequence
 from numbers import Real
-from typing import Any, Literal, TypeAlias, get_args
+from typing import Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
 import torch
@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from AutofocusCore.errors import SettingError
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.devices import PRECISIONS
+from AutofocusCore.inference.task import Task
+from AutofocusCore.networks.build import Network
+from AutofocusCore.networks.scale_streams import ScaleStreams
 
 Mode = Literal["exact", "paper"]
 AttentionSelection: TypeAlias = Literal["all"] | Sequence[int] | None
@@ -57,6 +60,23 @@ def check_options(
     for name, function in (("progress", progress), ("cancelled", cancelled)):
         if function is not None and not callable(function):
             raise SettingError(f"{name} is {shown(function)}", "give a function, or None")
+
+
+def as_task(network: Network, volume: Any, background: Any, region: Any, attention: Any, device: str = "cpu") -> Task:
+    """The task that a volume, its background, the region and the selection of attention maps describe.
+
+    Raises:
+        SettingError: one of them makes no sense, or the volume does not fit the network.
+    """
+    volume = as_volume(volume, device)
+    if volume.ndim != 4 or volume.shape[0] != network.in_channels or min(volume.shape) < 1:
+        raise SettingError(
+            f"The volume has shape {tuple(volume.shape)}",
+            f"give (C, D, H, W) with {network.in_channels} channel(s) and at least one voxel",
+        )
+    values = as_background(background, network.in_channels)
+    box = as_region(region, cast("tuple[int, int, int]", tuple(volume.shape[1:])))
+    return Task.of(network, volume, values, box, as_layers(attention, network), device)
 
 
 def as_volume(volume: Any, device: str) -> Tensor:
@@ -137,23 +157,20 @@ def as_region(region: Any, size: tuple[int, int, int]) -> Box:
     return ends[0], ends[1], ends[2]
 
 
-def as_layers(attention: Any, count: int, kind: str) -> tuple[int, ...]:
-    """The indices of the attention maps to return.
-
-    Args:
-        attention: None, "all" or indices.
-        count: maps that the network has.
-        kind: what to call them.
+def as_layers(attention: Any, network: Network) -> tuple[int, ...] | None:
+    """The indices of the attention maps to return; None if attention is not asked for.
 
     Raises:
         SettingError: an index of no map.
     """
+    count = network.autofocus_layers
     if attention is None:
-        return ()
+        return None
     if isinstance(attention, str) and attention == "all":
         return tuple(range(count))
     wanted = _indices(attention)
     if any(index not in range(count) for index in wanted):
+        kind = "map(s) of location attention" if isinstance(network, ScaleStreams) else "autofocus layer(s)"
         raise SettingError(
             f"Attention is asked for of layers {list(wanted)}",
             f"this network has {count} {kind}, counted from 0; give some of those, 'all' or None",
@@ -161,14 +178,18 @@ def as_layers(attention: Any, count: int, kind: str) -> tuple[int, ...]:
     return wanted
 
 
-def as_mask(mask: Any, size: tuple[int, int, int]) -> Tensor | None:
+def as_mask(mask: Any, network: Network, size: tuple[int, ...]) -> Tensor | None:
     """The ROI mask of a volume of ``size`` (D, H, W) as a boolean tensor on the CPU; None: all voxels are active.
 
     Raises:
-        SettingError: another shape, or no booleans.
+        SettingError: another shape, no booleans, or a network of the box domain.
     """
     if mask is None:
         return None
+    if getattr(network, "domain", "box") != "roi":
+        raise SettingError(
+            "A network of the box domain takes no ROI mask", "build it with domain='roi', or leave the mask out"
+        )
     if isinstance(mask, np.ndarray) and mask.dtype == bool:
         mask = torch.from_numpy(np.ascontiguousarray(mask))
     if not isinstance(mask, Tensor) or mask.dtype != torch.bool or tuple(mask.shape) != size:

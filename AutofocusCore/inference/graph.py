@@ -53,7 +53,7 @@ def build_graph(network: AFNet, *, minimal: bool = False) -> BoxGraph:
 def _operation(layer: Layer, minimal: bool) -> Operation:
     module = layer.module
     if isinstance(module, ConvolutionLayer):
-        weight, bias = fold(module.conv.weight, module.conv.bias, module.norm)
+        weight, bias = fold(module.conv.weight, module.conv.bias, *scale_and_shift(module.norm))
         return Convolution(make_filter(weight, bias, module.margin, minimal=minimal), shortcut=_shortcut(layer))
     if isinstance(module, AutofocusLayer):
         pairs = zip(fold_branches(module), module.dilation_rates, strict=True)
@@ -72,7 +72,8 @@ def _shortcut(layer: Layer) -> Shortcut | None:
         return None
     if layer.projection is None:
         return Shortcut()
-    return Shortcut(*fold(layer.projection.conv.weight, layer.projection.conv.bias, layer.projection.norm))
+    conv, norm = layer.projection.conv, layer.projection.norm
+    return Shortcut(*fold(conv.weight, conv.bias, *scale_and_shift(norm)))
 
 
 @torch.no_grad()

@@ -103,8 +103,7 @@ def make_plan(
     axis = max(range(3), key=lambda index: shape_of(target)[index])
     size, target = streamed_first(size, axis), streamed_first(target, axis)
     smallest = None
-    for splits in splits_of(target, SMALLEST_TILE, most=400):
-        tiles = tuple(cut_across(target, *splits))
+    for tiles in splits_of(target, SMALLEST_TILE, most=400):
         layouts = [lay_out(graph, size, tile) for tile in tiles]
         largest = max(layouts, key=lambda layout: sum(voxels(box) for box in layout.boxes))
         for slab in _slabs(target, tiles):
@@ -182,22 +181,16 @@ def _slabs(target: Box, tiles: tuple[Box, ...]) -> Iterator[int]:
             yield slab
 
 
-def splits_of(target: Box, smallest: int, *, most: int) -> list[tuple[int, int]]:
-    """Numbers of parts along the last two axes, each of about `smallest` voxels at least.
+def splits_of(target: Box, smallest: int, *, most: int) -> Iterator[tuple[Box, ...]]:
+    """``target`` cut along its last two axes into parts of nearly equal size, of about `smallest` voxels at least.
 
-    The `most` first pairs: those of fewest parts first, then those of the squarest ones.
+    The `most` first ways: those of fewest parts first, then those of the squarest ones.
     """
-    _, height, width = shape_of(target)
-    counts = itertools.product(range(1, height // smallest + 2), range(1, width // smallest + 2))
-    return sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))[:most]
-
-
-def cut_across(target: Box, rows: int, columns: int) -> Iterator[Box]:
-    """``target`` cut into rows × columns parts of nearly equal size."""
     planes, (top, bottom), (left, right) = target
-    for i, j in itertools.product(range(rows), range(columns)):
-        yield (
-            planes,
-            (top + i * (bottom - top) // rows, top + (i + 1) * (bottom - top) // rows),
-            (left + j * (right - left) // columns, left + (j + 1) * (right - left) // columns),
-        )
+    height, width = bottom - top, right - left
+    counts = itertools.product(range(1, height // smallest + 2), range(1, width // smallest + 2))
+    ordered = sorted(counts, key=lambda n: (n[0] * n[1], abs(height / n[0] - width / n[1])))
+    for rows, columns in ordered[:most]:
+        lines = [top + i * height // rows for i in range(rows + 1)]
+        posts = [left + j * width // columns for j in range(columns + 1)]
+        yield tuple((planes, one, other) for one in itertools.pairwise(lines) for other in itertools.pairwise(posts))

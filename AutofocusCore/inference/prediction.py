@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from AutofocusCore.errors import MemoryLimitError, ModelError, SettingError
-from AutofocusCore.inference import arguments, speed
+from AutofocusCore.inference import arguments
 from AutofocusCore.inference.arguments import AttentionSelection, Mode
 from AutofocusCore.inference.boxes import Box
 from AutofocusCore.inference.devices import (
@@ -22,13 +22,12 @@ from AutofocusCore.inference.devices import (
     is_out_of_memory,
     resolve_device,
     resolve_precision,
-    usable_bytes,
 )
 from AutofocusCore.inference.exact import plan_exact, run_exact
 from AutofocusCore.inference.graph import build_graph
 from AutofocusCore.inference.paper import plan_paper, run_paper
 from AutofocusCore.inference.plan import Plan
-from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback, Reporter
+from AutofocusCore.inference.progress import CancelledCallback, ProgressCallback, Reporter, learn
 from AutofocusCore.inference.roi import plan_roi_volume, reach_of, run_roi
 from AutofocusCore.inference.task import Task
 from AutofocusCore.inference.tiles import plan_tiles, run_tiles
@@ -111,48 +110,67 @@ def predict_volume(
         ModelError: the network's scores are not finite, also in float32.
         Cancelled: ``cancelled`` returned true.
     """
-    started = time.monotonic()
     arguments.check_network(network)
     arguments.check_options(mode, precision, memory_limit, attention, progress, cancelled)
     chosen = resolve_device(device)
+    task = arguments.as_task(network, volume, background, region, attention)
+    roi = arguments.as_mask(mask, network, tuple(task.volume.shape[1:]))
     precision = resolve_precision(precision, chosen, mode)
-    task = Task.of(network, volume, background, region, attention)
-    task.check_values()
-    roi = _roi(network, mask, task)
-    limit = _limit(memory_limit, chosen)
+    return predict_task(network, task, roi, mode, chosen, precision, memory_limit, progress, cancelled)
 
-    def run(precision: str) -> Plan:
-        def report(plan: Plan) -> Reporter:
-            return Reporter("predict", plan.steps, progress, cancelled)
 
-        return _within_memory(network, task, mode, chosen, precision, limit, roi, report)
+def predict_task(
+    network: Network,
+    task: Task,
+    mask: Tensor | None,
+    mode: Mode,
+    device: Device,
+    precision: str,
+    memory_limit: int | None,
+    progress: ProgressCallback | None,
+    cancelled: CancelledCallback | None,
+) -> Prediction:
+    """As `predict_volume`, for a task, device and precision that fit each other; they are not checked again.
 
-    plan = run(precision)
+    Args:
+        mask: booleans of the volume's size, on the CPU, for a network of the ROI domain alone.
+        precision: not "auto".
+        network, task, mode, device, memory_limit, progress, cancelled: as there.
+    """
+    started = time.monotonic()
+    if not all(bool(channel.isfinite().all()) for channel in task.volume):  # of which a network makes more
+        raise SettingError("The volume holds NaN or infinite values", "replace them, by the background's value say")
+    limit = int(memory_limit or device.usable_bytes)
+    plan = _within_memory(network, task, mask, mode, device, precision, limit, progress, cancelled)
     if not task.is_finite() and precision != "float32":
         precision = "float32"  # what overflows in 16 bits need not in 32
-        plan = run(precision)
+        plan = _within_memory(network, task, mask, mode, device, precision, limit, progress, cancelled)
     if not task.is_finite():
         raise ModelError(
             "The network's scores are not numbers (NaN or infinite), also in float32",
             "check the model (`autofocus models verify`), and the image for values that no scan of its kind has",
         )
     seconds = time.monotonic() - started
-    return Prediction(task.logits, task.attention, plan, chosen.id, precision, seconds, task.recalibration)
+    return Prediction(task.logits, task.attention, plan, device.id, precision, seconds, task.recalibration)
 
 
 def _within_memory(
     network: Network,
     task: Task,
+    roi: Tensor | None,
     mode: Mode,
     device: Device,
     precision: str,
     limit: int,
-    roi: Tensor | None,
-    report: Callable[[Plan], Reporter],
+    progress: ProgressCallback | None,
+    cancelled: CancelledCallback | None,
 ) -> Plan:
     """Plan and run, with ever smaller plans where memory runs out all the same; the plan that was carried out."""
     plan = _plan(network, task, mode, device, precision, limit, roi)
-    while not _completed(network, task, plan, device, precision, roi, report(plan)):
+    while True:
+        reporter = Reporter("predict", plan.steps, progress, cancelled)
+        if _completed(network, task, plan, device, precision, roi, reporter):
+            return plan
         _release_memory(device)
         smaller = None
         for share in SHRINK:
@@ -160,9 +178,11 @@ def _within_memory(
                 smaller = _plan(network, task, mode, device, precision, int(plan.peak_bytes * share), roi)
                 break
         if smaller is None or smaller.peak_bytes >= plan.peak_bytes:
-            raise _out_of_memory(device)
+            raise MemoryLimitError(
+                f"{device.name} ran out of memory, also with smaller slabs",
+                "close other programs, segment inside a smaller region of interest, or choose another device",
+            )
         plan = smaller
-    return plan
 
 
 def _completed(
@@ -185,7 +205,7 @@ def _completed(
         if not is_out_of_memory(error):
             raise
         return False
-    speed.learn(network, plan, device.id, precision, time.monotonic() - reporter.started)
+    learn(network, plan, device.id, precision, time.monotonic() - reporter.started)
     return True
 
 
@@ -211,8 +231,9 @@ def plan_volume(
     chosen = resolve_device(device)
     precision = resolve_precision(precision, chosen, mode)
     empty = torch.empty(arguments.as_shape(shape), device="meta")
-    task = Task.of(network, empty, 0.0, region, attention, device="meta")
-    return _plan(network, task, mode, chosen, precision, _limit(memory_limit, chosen), active_share=active_share)
+    task = arguments.as_task(network, empty, 0.0, region, attention, device="meta")
+    limit = int(memory_limit or chosen.usable_bytes)
+    return _plan(network, task, mode, chosen, precision, limit, active_share=active_share)
 
 
 def receptive_reach(network: Network) -> int:
@@ -228,15 +249,6 @@ def receptive_reach(network: Network) -> int:
             )
         return network.margin + network.geometry.halo
     return build_graph(network).reach
-
-
-def _roi(network: Network, mask: Tensor | np.ndarray | None, task: Task) -> Tensor | None:
-    if mask is not None and not in_roi_domain(network):
-        raise SettingError(
-            "A network of the box domain takes no ROI mask", "build it with domain='roi', or leave the mask out"
-        )
-    depth, height, width = task.volume.shape[1:]
-    return arguments.as_mask(mask, (depth, height, width))
 
 
 def in_roi_domain(network: Network) -> bool:
@@ -261,7 +273,7 @@ def _plan(
         if mode == "paper":
             raise SettingError("Paper mode is for the networks of the autofocus paper", "use mode 'exact'")
         return plan_tiles(network, task, dtype, limit=limit, result_bytes=result_bytes)
-    if in_roi_domain(network):
+    if network.domain == "roi":
         if mode == "paper":
             raise SettingError("Paper mode is for networks of the box domain", "use mode 'exact'")
         return plan_roi_volume(
@@ -277,20 +289,9 @@ def _run(
 ) -> Iterator[float]:
     if isinstance(network, ScaleStreams):
         return run_tiles(network, task, plan, device, dtype)
-    if in_roi_domain(network):
+    if network.domain == "roi":
         return run_roi(network, task, roi, plan, device, dtype)
     return (run_exact if plan.mode == "exact" else run_paper)(network, task, plan, device, dtype)
-
-
-def _limit(memory_limit: int | None, device: Device) -> int:
-    return usable_bytes(device) if memory_limit is None else int(memory_limit)
-
-
-def _out_of_memory(device: Device) -> MemoryLimitError:
-    return MemoryLimitError(
-        f"{device.name} ran out of memory, also with smaller slabs",
-        "close other programs, segment inside a smaller region of interest, or choose another device",
-    )
 
 
 def _release_memory(device: Device) -> None:

@@ -5,20 +5,19 @@ from __future__ import annotations
 import copy
 import itertools
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from AutofocusCore.inference.boxes import Box, grow, intersect, place, with_planes
 from AutofocusCore.inference.plan import OVERHEAD, Plan
-from AutofocusCore.inference.roi_plan import Rows, capacities, last_reads, pieces_of, plan_roi
-from AutofocusCore.inference.row_graph import RowGraph, build_row_graph
-from AutofocusCore.inference.row_operations import RowWindow
+from AutofocusCore.inference.roi_plan import Rows, pieces_of, plan_roi, storage_of
+from AutofocusCore.inference.row_stages import RowGraph, RowWindow, build_row_graph
 from AutofocusCore.inference.schedule import lay_out
 from AutofocusCore.inference.stages import INPUT
 from AutofocusCore.inference.task import Task
 from AutofocusCore.kernels import ActiveVoxels
-from AutofocusCore.networks.afnet import AFNet
 from AutofocusCore.networks.build import PaperNetwork
 from AutofocusCore.networks.deepmedic import HIDDEN, PATHWAY_CHANNELS, SCALE, DeepMedic
 
@@ -63,7 +62,10 @@ def run_roi(
         yield 1.0
         _run_deepmedic(network, task, mask, device, dtype)
         return
-    graph = build_row_graph(_in_float32(network)).to(dtype, device)
+    tensors = itertools.chain(network.parameters(), network.buffers())
+    if not all(one.device.type == "cpu" and one.dtype in (torch.float32, torch.int64) for one in tensors):
+        network = copy.deepcopy(network).float().cpu()
+    graph = build_row_graph(network).to(dtype, device)
     for tile in plan.tiles:
         seen = with_planes(intersect(grow(tile, graph.reach), whole), whole[0])
         active = torch.zeros(size, dtype=torch.bool)
@@ -71,21 +73,13 @@ def run_roi(
         yield from _run_tile(graph, task, tile, active, plan, device, dtype)
 
 
-def _in_float32(network: AFNet) -> AFNet:
-    """The network itself where its weights are float32 on the CPU, otherwise a copy that has them so."""
-    tensors = itertools.chain(network.parameters(), network.buffers())
-    if all(one.device.type == "cpu" and one.dtype in (torch.float32, torch.int64) for one in tensors):
-        return network
-    return copy.deepcopy(network).float().cpu()
-
-
 def _run_tile(
     graph: RowGraph, task: Task, tile: Box, active: Tensor, plan: Plan, device: str, dtype: torch.dtype
 ) -> Iterator[float]:
     voxels = ActiveVoxels.from_mask(active[None].to(device))
-    rows = Rows.of(active.sum(dim=(1, 2)).tolist())
+    rows = Rows((0, *itertools.accumulate(active.sum(dim=(1, 2)).tolist())))
     layout = lay_out(graph, task.padded_size, tile)
-    room, last_read = capacities(graph, layout, rows, plan.slab), last_reads(graph, layout, plan.slab)
+    room, last_read = storage_of(graph, layout, rows, plan.slab)
     results = ResultRows(task, tile, voxels)
     buffers: dict[int, RowBuffer] = {}
     number, step_before = -1, None
@@ -97,7 +91,8 @@ def _run_tile(
             if step.stage in room:
                 if step.stage not in buffers:
                     channels = graph.in_channels if step.stage == INPUT else graph.stages[step.stage].channels
-                    buffers[step.stage] = RowBuffer(room[step.stage], channels, dtype, device)
+                    storage = torch.empty((room[step.stage], channels), dtype=dtype, device=device)
+                    buffers[step.stage] = RowBuffer(storage)
                 first, stop = rows.between(*step.planes)
                 buffers[step.stage].append(first, stop, rows.between(step.keep, step.keep)[0])
         if step.stage == INPUT:
@@ -121,19 +116,19 @@ def _run_tile(
             results.store(task.logits, out, part)
 
 
+@dataclass
 class RowBuffer:
     """The newest rows of one stage's output: appended at the end, dropped at the beginning.
 
     Args:
-        capacity: rows of storage.
-        channels: C.
-        dtype, device: of the storage.
+        storage: for them, (capacity, C).
+        first: number of the first row that is held; None before there is any.
+        end: number of the row after the last.
     """
 
-    def __init__(self, capacity: int, channels: int, dtype: torch.dtype, device: str) -> None:
-        self.storage = torch.empty((capacity, channels), dtype=dtype, device=device)
-        self.first: int | None = None
-        self.end = 0
+    storage: Tensor
+    first: int | None = None
+    end: int = 0
 
     def append(self, first: int, stop: int, keep: int) -> None:
         """Make room for the rows ``first .. stop``; rows before ``keep`` may be dropped."""

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from AutofocusCore.inference.boxes import Box, grow, intersect, with_planes
-from AutofocusCore.inference.plan import OVERHEAD, Plan, cut_across, splits_of, too_large
-from AutofocusCore.inference.row_graph import RowGraph
+from AutofocusCore.inference.plan import OVERHEAD, Plan, splits_of, too_large
+from AutofocusCore.inference.row_stages import RowGraph
 from AutofocusCore.inference.schedule import Layout, Step, lay_out, schedule
 from AutofocusCore.inference.stages import INPUT
 
@@ -33,51 +33,43 @@ class Rows:
 
     starts: tuple[int, ...]
 
-    @classmethod
-    def of(cls, counts: Sequence[int]) -> Rows:
-        return cls((0, *itertools.accumulate(counts)))
-
     def between(self, first: int, stop: int) -> tuple[int, int]:
         """The rows of the planes ``first .. stop``; planes beyond the volume have none."""
         last = len(self.starts) - 1
         return self.starts[min(max(first, 0), last)], self.starts[min(max(stop, 0), last)]
 
 
-def capacities(graph: RowGraph, layout: Layout, rows: Rows, slab: int) -> dict[int, int]:
-    """Rows of storage for each stage that is read, -1 the volume, found by going through the schedule."""
+def storage_of(graph: RowGraph, layout: Layout, rows: Rows, slab: int) -> tuple[dict[int, int], dict[int, int]]:
+    """What is kept for later stages, found by going through the schedule.
+
+    Returns:
+        For each stage that is read, -1 the volume: its rows of storage, and the number of the last step that reads it.
+    """
     spans: dict[int, int] = {}
     longest: dict[int, int] = {}
-    for step in computing_steps(graph, layout, slab):
+    last: dict[int, int] = {}
+    for number, step in enumerate(schedule(graph, layout, slab, zeros=False)):
         first, stop = rows.between(*step.planes)
         keep = min(rows.between(step.keep, step.keep)[0], first)
         spans[step.stage] = max(spans.get(step.stage, 0), stop - keep)
         longest[step.stage] = max(longest.get(step.stage, 0), stop - first)
-    spans.pop(len(graph.stages) - 1, None)
-    totals = {index: _total(layout, rows, index) for index in spans}
-    return {index: min(span + max(longest[index], span // 2), totals[index]) for index, span in spans.items()}
-
-
-def computing_steps(graph: RowGraph, layout: Layout, slab: int) -> Iterator[Step]:
-    """The steps of the schedule without those that would only pass on zeros."""
-    return (step for step in schedule(graph, layout, slab) if not step.zeros)
-
-
-def last_reads(graph: RowGraph, layout: Layout, slab: int) -> dict[int, int]:
-    """For each stage, the number of the last step that reads it."""
-    last: dict[int, int] = {}
-    for number, step in enumerate(computing_steps(graph, layout, slab)):
         if step.stage != INPUT:
             last.update(dict.fromkeys(graph.stages[step.stage].sources, number))
-    return last
+    spans.pop(len(graph.stages) - 1, None)
+    room = {}
+    for index, span in spans.items():
+        first, stop = rows.between(*layout.boxes[index][0])
+        room[index] = min(span + max(longest[index], span // 2), stop - first)
+    return room, last
 
 
 def run_bytes(graph: RowGraph, layout: Layout, rows: Rows, slab: int, itemsize: int) -> int:
     """The most that rows, their maps and the temporary tensors take at a time."""
-    room, last = capacities(graph, layout, rows, slab), last_reads(graph, layout, slab)
+    room, last = storage_of(graph, layout, rows, slab)
     width = {index: stage.channels for index, stage in enumerate(graph.stages)} | {INPUT: graph.in_channels}
     held: dict[int, int] = {}
     most = longest = 0
-    for number, step in enumerate(computing_steps(graph, layout, slab)):
+    for number, step in enumerate(schedule(graph, layout, slab, zeros=False)):
         first, stop = rows.between(*step.planes)
         longest = max(longest, stop - first)
         if step.stage in room:
@@ -116,18 +108,21 @@ def plan_roi(
     whole: Box = ((0, size[0]), (0, size[1]), (0, size[2]))
     table = 4 * (size[0] + 14) * (size[1] + 14) * (size[2] + 14)
     smallest = None
-    for parts in splits_of(target, SMALLEST_TILE, most=16):
-        tiles = tuple(cut_across(target, *parts))
+    for tiles in splits_of(target, SMALLEST_TILE, most=16):
         planned = []
         for tile in tiles:
             seen = with_planes(intersect(grow(tile, graph.reach), whole), whole[0])
-            planned.append((lay_out(graph, size, tile), Rows.of(count_planes(seen))))
+            planned.append((lay_out(graph, size, tile), Rows((0, *itertools.accumulate(count_planes(seen))))))
         largest = max(planned, key=lambda pair: pair[1].starts[-1])
         for slab in (size[0], *(slab for slab in SLABS if slab < size[0])):
             peak = fixed_bytes + table + OVERHEAD + run_bytes(graph, *largest, slab, itemsize)
             smallest = min(peak, smallest or peak)
             if peak <= limit:
-                work = sum(total_work(graph, layout, rows) for layout, rows in planned)
+                work = 0
+                for layout, rows in planned:
+                    for box, stage in zip(layout.boxes, graph.stages, strict=False):  # the last box is the volume's
+                        first, stop = rows.between(*box[0])
+                        work += (stop - first) * stage.operation.multiplications()
                 steps = sum(1 for layout, rows in planned for _ in pieces_of(graph, layout, rows, slab))
                 length = target[0][1] - target[0][0]
                 slabs = -(-length // slab) * len(tiles)
@@ -137,22 +132,10 @@ def plan_roi(
 
 def pieces_of(graph: RowGraph, layout: Layout, rows: Rows, slab: int) -> Iterator[tuple[Step, slice]]:
     """The steps of a run, each in pieces of rows that take well under a second."""
-    for step in computing_steps(graph, layout, slab):
+    for step in schedule(graph, layout, slab, zeros=False):
         first, stop = rows.between(*step.planes)
         if step.stage == INPUT:
             yield step, slice(first, stop)
             continue
         for start in range(first, max(stop, first + 1), PIECE):
             yield step, slice(start, min(start + PIECE, stop))
-
-
-def total_work(graph: RowGraph, layout: Layout, rows: Rows) -> int:
-    """Multiplications of all stages."""
-    return sum(
-        _total(layout, rows, index) * stage.operation.multiplications() for index, stage in enumerate(graph.stages)
-    )
-
-
-def _total(layout: Layout, rows: Rows, index: int) -> int:
-    first, stop = rows.between(*layout.boxes[index][0])
-    return stop - first

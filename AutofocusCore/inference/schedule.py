@@ -92,8 +92,8 @@ class Step:
     keep: int
 
 
-def schedule(graph: GraphLike, layout: Layout, slab: int) -> Iterator[Step]:
-    """All steps of a run in order, of at most ``slab`` planes each."""
+def schedule(graph: GraphLike, layout: Layout, slab: int, *, zeros: bool = True) -> Iterator[Step]:
+    """All steps of a run in order, of at most ``slab`` planes each; those that only pass on ``zeros`` if wanted."""
     stages = graph.stages
     last = len(stages) - 1
     position = {index: layout.held[index][0] for index in range(INPUT, len(stages))}
@@ -102,23 +102,20 @@ def schedule(graph: GraphLike, layout: Layout, slab: int) -> Iterator[Step]:
         for source, reach in zip(stage.sources, stage.reaches, strict=True):
             readers[source].append((index, reach))
 
-    def first_needed(index: int) -> int:
-        """The first plane of stage ``index`` that a later step reads."""
-        needs = [max(position[reader], layout.boxes[reader][0][0]) - reach for reader, reach in readers[index]]
-        return min(needs, default=position[index])
-
     def advance(index: int, goal: int) -> Iterator[Step]:
         start, stop = layout.boxes[index][0]
         goal = min(goal, layout.held[index][1])
         while position[index] < goal:
             begin = position[index]
-            zeros = begin < start or begin >= stop
+            empty = begin < start or begin >= stop
             edge = start if begin < start else layout.held[index][1] if begin >= stop else stop
             end = min(begin + slab, goal, edge)
-            if not zeros and index != INPUT:
+            if not empty and index != INPUT:
                 for source, reach in zip(stages[index].sources, stages[index].reaches, strict=True):
                     yield from advance(source, end + reach)
-            yield Step(index, (begin, end), zeros, first_needed(index))
+            if zeros or not empty:
+                needs = [max(position[reader], layout.boxes[reader][0][0]) - reach for reader, reach in readers[index]]
+                yield Step(index, (begin, end), empty, min(needs, default=begin))
             position[index] = end
 
     begin, stop = layout.boxes[last][0]

@@ -1,7 +1,7 @@
 """A trained network as a list of stages. A stage is one operation, the stages that it reads, and how far it reads.
 
 Both domains compute a network stage by stage. Their operations differ: they compute boxes of voxels
-(:mod:`AutofocusCore.inference.graph`) or rows of active voxels (:mod:`AutofocusCore.inference.row_graph`).
+(:mod:`AutofocusCore.inference.graph`) or rows of active voxels (:mod:`AutofocusCore.inference.row_stages`).
 
 BatchNorm in evaluation mode is a scale and a shift for each channel. It is folded into the weights of the convolution
 before it, which saves a pass over the voxels.
@@ -131,9 +131,10 @@ def layers_of(network: AFNet) -> list[Layer]:
     return layers
 
 
-def fold(weight: Tensor, bias: Tensor | None, norm: nn.Module) -> tuple[Tensor, Tensor]:
-    """Weight (O, C, k, k, k) and bias (O,) of one convolution that equals a convolution followed by ``norm``."""
-    return _scaled(weight, bias, *scale_and_shift(norm))
+def fold(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight (O, C, k, k, k) and bias (O,) of one convolution that equals one followed by a scale and a shift."""
+    shift = shift if bias is None else shift + scale * bias.double()
+    return (weight.double() * scale.reshape(-1, 1, 1, 1, 1)).to(weight.dtype), shift.to(weight.dtype)
 
 
 def scale_and_shift(norm: nn.Module) -> tuple[Tensor, Tensor]:
@@ -149,7 +150,7 @@ def fold_branches(layer: AutofocusLayer) -> list[tuple[Tensor, Tensor]]:
     weight, bias, norms = layer.conv.weight, layer.conv.bias, list(layer.norms)
     if layer.norm == "fused":  # the same for each: attention sums to one
         norms *= len(layer.dilation_rates)
-    return [fold(weight, bias if k == 0 else None, norm) for k, norm in enumerate(norms)]
+    return [fold(weight, bias if k == 0 else None, *scale_and_shift(norm)) for k, norm in enumerate(norms)]
 
 
 def head_branches(
@@ -162,7 +163,7 @@ def head_branches(
     """
     if isinstance(head, SumHead):
         for conv, norm, last, rate in zip(head.convs, head.norms, head.classifiers, head.dilation_rates, strict=True):
-            folded = fold(cast(Tensor, conv.weight), cast(Tensor, conv.bias), norm)
+            folded = fold(cast(Tensor, conv.weight), cast(Tensor, conv.bias), *scale_and_shift(norm))
             yield rate, folded, weight_and_bias(last)
         return
     count = len(head.convs)
@@ -170,15 +171,10 @@ def head_branches(
     scales, shifts = (part.chunk(count) for part in scale_and_shift(head.norm))
     parts = zip(head.convs, scales, shifts, weight.chunk(count, dim=1), head.dilation_rates, strict=True)
     for k, (conv, scale, shift, part, rate) in enumerate(parts):
-        folded = _scaled(cast(Tensor, conv.weight), cast(Tensor, conv.bias), scale, shift)
+        folded = fold(cast(Tensor, conv.weight), cast(Tensor, conv.bias), scale, shift)
         yield rate, folded, (part, bias if k == 0 else torch.zeros_like(bias))
 
 
 def weight_and_bias(conv: nn.Module) -> tuple[Tensor, Tensor]:
     """Weight and bias of a convolution without BatchNorm."""
     return cast(Tensor, conv.weight).detach(), cast(Tensor, conv.bias).detach()
-
-
-def _scaled(weight: Tensor, bias: Tensor | None, scale: Tensor, shift: Tensor) -> tuple[Tensor, Tensor]:
-    shift = shift if bias is None else shift + scale * bias.double()
-    return (weight.double() * scale.reshape(-1, 1, 1, 1, 1)).to(weight.dtype), shift.to(weight.dtype)

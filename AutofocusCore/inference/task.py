@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import cast
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from AutofocusCore.errors import SettingError
-from AutofocusCore.inference.arguments import AttentionSelection, as_background, as_layers, as_region, as_volume
 from AutofocusCore.inference.boxes import Box, intersect, place, shape_of, shift
 from AutofocusCore.inference.plan import streamed_first
 from AutofocusCore.inference.stream import Store
@@ -35,39 +31,34 @@ class Task:
     def of(
         cls,
         network: Network,
-        volume: Tensor | np.ndarray,
-        background: float | Sequence[float],
-        region: Box | None,
-        attention: AttentionSelection,
+        volume: Tensor,
+        background: Tensor,
+        region: Box,
+        layers: Sequence[int] | None,
         device: str = "cpu",
     ) -> Task:
-        volume = as_volume(volume, device)
-        if volume.ndim != 4 or volume.shape[0] != network.in_channels or min(volume.shape) < 1:
-            raise SettingError(
-                f"The volume has shape {tuple(volume.shape)}",
-                f"give (C, D, H, W) with {network.in_channels} channel(s) and at least one voxel",
-            )
-        values = as_background(background, network.in_channels)
-        region = as_region(region, cast("tuple[int, int, int]", tuple(volume.shape[1:])))
-        kind = "map(s) of location attention" if isinstance(network, ScaleStreams) else "autofocus layer(s)"
-        wanted = as_layers(attention, network.autofocus_layers, kind)
-        recalibrates = attention is not None and isinstance(network, ScaleStreams) and network.recalibrates
+        """The task with empty results.
+
+        Args:
+            network: what computes it.
+            volume: (C, D, H, W) float32.
+            background: (C,) float32.
+            region: what is wanted of the volume.
+            layers: whose attention maps are wanted; None: neither these nor recalibration.
+            device: where the results are.
+        """
         extent = shape_of(region)
         rates = len(network.dilation_rates)
+        recalibrates = layers is not None and isinstance(network, ScaleStreams) and network.recalibrates
         return cls(
             volume,
-            values,
+            background,
             shift(region, network.margin),
             network.margin,
             torch.empty((network.num_classes, *extent), device=device),
-            {index: torch.empty((rates, *extent), device=device) for index in wanted},
+            {index: torch.empty((rates, *extent), device=device) for index in layers or ()},
             torch.empty((network.num_classes, *extent), device=device) if recalibrates else None,
         )
-
-    def check_values(self) -> None:
-        """Refuse a volume with NaN or infinite values, of which a network makes more of them."""
-        if not all(bool(channel.isfinite().all()) for channel in self.volume):
-            raise SettingError("The volume holds NaN or infinite values", "replace them, by the background's value say")
 
     def is_finite(self) -> bool:
         """Whether all results are numbers."""

@@ -9,7 +9,7 @@
 A signal that arrives during the renaming, which takes milliseconds, takes effect after it.
 
 The temporary name is recorded before the file exists, so that `discard_all`, which the command line calls last, finds
-every file. Leftovers of a killed process are removed by the next one that writes into the same folder (aside.py).
+every file. Leftovers of a killed process are removed by the next one that writes into the same folder (temporary.py).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 
 from AutofocusCore.errors import OutputError
-from AutofocusCore.io.aside import aside_name, remove_leftovers
+from AutofocusCore.io.temporary import aside_name, remove_leftovers
 
 SUFFIXES = (".seg.nrrd", ".seq.nrrd", ".nii.gz", ".mrk.json")  # two-part extensions
 
@@ -68,7 +68,7 @@ class Staging:
         if final.parent not in self._swept:
             self._swept.add(final.parent)
             remove_leftovers(final.parent)
-        part = _new_name(final)
+        part = aside_name(final, suffix_of(final))
         _noted.add(part)
         self._pairs.append((part, final))
         return part
@@ -94,7 +94,12 @@ class Staging:
     ) -> None:
         if error is None:
             try:
-                self._commit()
+                for part, _ in self._pairs if self._lasting else ():
+                    with part.open("rb+") as stream:
+                        os.fsync(stream.fileno())  # only this tells of bytes that cannot be stored (quota, network)
+                with _naming, _signals_held():
+                    _rename_all(self._pairs)
+                _noted.difference_update(part for part, _ in self._pairs)
                 return
             except BaseException as failure:
                 self._discard()
@@ -111,13 +116,6 @@ class Staging:
         if str(error.filename) in named:
             return named[str(error.filename)]
         return Path(error.filename) if error.filename else self._pairs[-1][1] if self._pairs else Path("the output")
-
-    def _commit(self) -> None:
-        for part, _ in self._pairs if self._lasting else ():
-            _flush_to_disk(part)
-        with _naming, _signals_held():
-            _rename_all(self._pairs)
-        _noted.difference_update(part for part, _ in self._pairs)
 
     def _discard(self) -> None:
         for part, _ in self._pairs:
@@ -168,7 +166,7 @@ def _rename_all(pairs: Sequence[tuple[Path, Path]]) -> None:
     try:
         for part, final in pairs:
             if part != pairs[-1][0]:  # nothing can fail after the last
-                kept.append(_new_name(final))
+                kept.append(aside_name(final, suffix_of(final)))
                 _keep(final, kept[-1])
             part.replace(final)
     except BaseException:
@@ -195,7 +193,7 @@ def _take_back(pairs: Sequence[tuple[Path, Path]], kept: Sequence[Path]) -> None
         with contextlib.suppress(OSError):
             if os.path.lexists(old):
                 old.replace(final)
-                _unlink(old)  # if both were names of one file, renaming did nothing
+                old.unlink(missing_ok=True)  # if both were names of one file, renaming did nothing
             elif not part.exists():
                 final.unlink()
 
@@ -221,25 +219,11 @@ def _signals_held() -> Iterator[None]:
             signal.raise_signal(number)
 
 
-def _new_name(final: Path) -> Path:
-    return aside_name(final, suffix_of(final))
-
-
 def _remove(part: Path) -> None:
-    _unlink(part)
+    with contextlib.suppress(OSError):
+        part.unlink()
     if not part.exists():
         _noted.discard(part)
-
-
-def _unlink(path: Path) -> None:
-    with contextlib.suppress(OSError):
-        path.unlink()
-
-
-def _flush_to_disk(part: Path) -> None:
-    """A file system may accept bytes that it then cannot store (quota, network); only fsync says so."""
-    with part.open("rb+") as stream:
-        os.fsync(stream.fileno())
 
 
 def _is_full(error: OSError) -> bool:

@@ -9,12 +9,13 @@ import contextlib
 import json
 import os
 from collections.abc import Iterable, Sequence
+from os.path import normcase, realpath
 from pathlib import Path
 from typing import Any
 
 from AutofocusCore.errors import OutputError
 from AutofocusCore.io.atomic import Staging, cannot_write, stem_of, suffix_of
-from AutofocusCore.io.names import check_name
+from AutofocusCore.io.texts import check_name
 
 SEGMENTATION_FORMATS = (".seg.nrrd", ".nii.gz", ".nii", ".nrrd", ".mha")
 VOLUME_FORMATS = (".nrrd", ".nii.gz", ".nii", ".mha")
@@ -45,12 +46,12 @@ def check_writable(
         OutputError: a folder is missing or not writable, an output is a folder, is an input or another output, or has
             a name that is not valid Unicode.
     """
-    sources = {_identity(path) for path in inputs}
+    sources = {normcase(realpath(path)) for path in inputs}
     seen: set[str] = set()
     places = [Path(path) for path in paths]
     for path in (*places, *map(Path, later)):
         check_name(path, OutputError)
-        identity = _identity(path)
+        identity = normcase(realpath(path))
         if identity in sources:
             raise OutputError(f"The output {path} is also an input", "write to another file")
         if identity in seen:
@@ -106,10 +107,6 @@ class _ProbeDone(Exception):
 def sidecar_path(path: str | os.PathLike[str]) -> Path | None:
     """Path of a segmentation file's label sidecar; None for `.seg.nrrd`, which needs none."""
     return None if suffix_of(path) == ".seg.nrrd" else Path(path).with_name(f"{stem_of(path)}.json")
-
-
-def _identity(path: str | os.PathLike[str]) -> str:
-    return os.path.normcase(os.path.realpath(path))
 
 
 def _one_of(names: Sequence[str]) -> str:

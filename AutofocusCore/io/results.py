@@ -20,15 +20,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from AutofocusCore.io.atomic import Staging, joined
-from AutofocusCore.io.image_files import write_image
+from AutofocusCore.errors import OutputError
+from AutofocusCore.io.atomic import Staging, joined, suffix_of
+from AutofocusCore.io.nrrd import ListAxis
 from AutofocusCore.io.outputs import SEGMENTATION_FORMATS, VOLUME_FORMATS, check_format, sidecar_path
 from AutofocusCore.io.slicer_nrrd import (
+    PROVENANCE_KEY,
     AttentionLike,
     GridLike,
+    header_json,
     write_seg_nrrd,
     write_sequence,
-    write_weights,
 )
 
 if TYPE_CHECKING:
@@ -116,8 +118,10 @@ def write_attention(
     with joined(staging) as group:
         for layer, (weights_name, dilation_name) in attention_names(stem, maps).items():
             finals += [Path(folder) / weights_name, Path(folder) / dilation_name]
-            write_weights(group.aside(finals[-2]), maps[layer], provenance)
-            dilation = _image_on(maps[layer].grid, maps[layer].effective_dilation_mm())
+            one, axis = maps[layer], ListAxis("dilation rate", "voxels")
+            rates = [str(rate) for rate in one.rates]
+            write_sequence(group.aside(finals[-2]), one.weights, one.grid, axis, rates, provenance)
+            dilation = _image_on(one.grid, one.effective_dilation_mm())
             write_image(group.aside(finals[-1]), dilation, provenance=provenance)
     return finals
 
@@ -154,8 +158,6 @@ def write_recalibration(
 ) -> Path:
     """Write the factors (classes, D, H, W) of the classes' scores into an existing folder. Returns the final name."""
     final = Path(folder) / recalibration_name(stem)
-    from AutofocusCore.io.nrrd import ListAxis
-
     values = [str(label) for label in range(len(factors))]
     with joined(staging) as group:
         write_sequence(group.aside(final), factors, grid, ListAxis("class", ""), values, provenance)
@@ -172,3 +174,38 @@ def _image_on(grid: GridLike, values: np.ndarray) -> sitk.Image:
     image.SetOrigin(grid.origin)
     image.SetDirection(grid.direction)
     return image
+
+
+def write_image(path: Path, image: sitk.Image, *, provenance: Mapping[str, Any] | None = None) -> None:
+    """Write an image through SimpleITK to a temporary name, and read it back: ITK may not notice a full disk."""
+    import SimpleITK as sitk
+
+    from AutofocusCore.io.sheared_nifti import is_sheared, put_axes
+
+    if provenance is not None and suffix_of(path) == ".nrrd":
+        image = sitk.Image(image)
+        image.SetMetaData(PROVENANCE_KEY, header_json(provenance))
+    reason = "it reads back differently"
+    shown = sitk.ProcessObject.GetGlobalWarningDisplay()
+    sitk.ProcessObject.GlobalWarningDisplayOff()
+    try:
+        sitk.WriteImage(image, str(path), useCompression=suffix_of(path) != ".nii")
+        nifti = suffix_of(path) in (".nii", ".nii.gz")
+        if nifti and image.GetDimension() == 3 and is_sheared(image.GetDirection()):
+            put_axes(path, image.GetSpacing(), image.GetOrigin(), image.GetDirection())
+        if sitk.Hash(sitk.ReadImage(str(path))) == sitk.Hash(image):
+            return
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1].strip() if str(error).strip() else "unknown reason"
+    finally:
+        sitk.ProcessObject.SetGlobalWarningDisplay(shown)
+    _provoke_os_error(path)
+    raise OutputError(f"Cannot write to {path.parent} ({reason})", "choose another place or format")
+
+
+def _provoke_os_error(path: Path) -> None:
+    """The reason why a file cannot be written, from a test with the operating system: ITK's messages lack it."""
+    with path.open("ab") as stream:
+        stream.write(b"\0" * 65536)
+        stream.flush()
+        os.fsync(stream.fileno())

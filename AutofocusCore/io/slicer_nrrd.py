@@ -55,14 +55,6 @@ class AttentionLike(Protocol):
     def effective_dilation_mm(self) -> np.ndarray: ...
 
 
-def write_weights(path: Path, attention: AttentionLike, provenance: Mapping[str, Any] | None) -> None:
-    """Write the attention weights of one layer as a sequence, one scalar volume per dilation rate."""
-    from AutofocusCore.io.nrrd import ListAxis
-
-    axis = ListAxis("dilation rate", "voxels")
-    write_sequence(path, attention.weights, attention.grid, axis, [str(r) for r in attention.rates], provenance)
-
-
 def write_sequence(
     path: Path,
     maps: np.ndarray,
@@ -78,7 +70,7 @@ def write_sequence(
         "axis 3 index type": "numeric",
         "axis 3 index values": " ".join(values),
         "DataNodeClassName": "vtkMRMLScalarVolumeNode",
-        **_record(provenance),
+        **({} if provenance is None else {PROVENANCE_KEY: header_json(provenance)}),
     }
     matrix = grid_matrix(grid.spacing, grid.origin, grid.direction)
     # Noise-like floats: more effort gains nothing.
@@ -99,7 +91,7 @@ def write_seg_nrrd(
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_MasterRepresentation": "Binary labelmap",
         "Segmentation_ReferenceImageExtentOffset": "0 0 0",
-        **_record(provenance),
+        **({} if provenance is None else {PROVENANCE_KEY: header_json(provenance)}),
     }
     for number, structure in enumerate(structures):
         fields |= {f"Segment{number}_{key}": value for key, value in _segment(structure, extent).items()}
@@ -135,10 +127,6 @@ def terminology_entry(structure: Mapping[str, Any]) -> str:
 
 def _code(code: Mapping[str, str] | None) -> str:
     return "^".join(str(code[key]).translate(RESERVED) for key in ("scheme", "value", "meaning")) if code else "^^"
-
-
-def _record(provenance: Mapping[str, Any] | None) -> dict[str, str]:
-    return {} if provenance is None else {PROVENANCE_KEY: header_json(provenance)}
 
 
 def header_json(provenance: Mapping[str, Any]) -> str:

@@ -12,10 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from AutofocusCore.errors import InputError, OutputError, SettingError
-from AutofocusCore.io.atomic import stem_of
 from AutofocusCore.io.dicom_objects import DICOM_FORMATS
-from AutofocusCore.io.json_values import is_number, is_whole
-from AutofocusCore.io.names import check_name
 from AutofocusCore.io.outputs import (
     SEGMENTATION_FORMATS,
     VOLUME_FORMATS,
@@ -25,6 +22,7 @@ from AutofocusCore.io.outputs import (
     check_writable,
     sidecar_path,
 )
+from AutofocusCore.io.texts import check_name, is_number, is_whole
 
 if TYPE_CHECKING:
     from AutofocusCore.models import ModelSpec
@@ -38,25 +36,26 @@ def _is_name(value: object) -> bool:
     return isinstance(value, (str, os.PathLike)) and bool(os.fspath(value)) and "\0" not in os.fspath(value)
 
 
-def _or_none(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: value is None or fits(value)
-
-
-def _all(fits: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda value: isinstance(value, tuple) and all(map(fits, value))
-
-
 KINDS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "device": (_is_name, "its name"),
     "precision": (_is_name, f"one of {', '.join(PRECISIONS)}"),
     "mode": (_is_name, f"one of {', '.join(MODES)}"),
-    "memory_limit": (_or_none(is_number), "a number of bytes"),
-    "roi_mask": (_or_none(_is_name), "the name of a file"),
-    "roi_box": (_or_none(_all(is_number)), "six finite numbers, in millimetres"),
+    "memory_limit": (lambda value: value is None or is_number(value), "a number of bytes"),
+    "roi_mask": (lambda value: value is None or _is_name(value), "the name of a file"),
+    "roi_box": (
+        lambda value: value is None or (isinstance(value, tuple) and all(map(is_number, value))),
+        "six finite numbers, in millimetres",
+    ),
     "smallest_island_mm3": (is_number, "a finite number"),
-    "series": (_all(lambda value: isinstance(value, str) or is_whole(value)), "a list of texts"),
-    "frame": (_or_none(is_whole), "a whole number"),
-    "attention_layers": (_or_none(_all(is_whole)), "a list of whole numbers"),
+    "series": (
+        lambda value: isinstance(value, tuple) and all(isinstance(one, str) or is_whole(one) for one in value),
+        "a list of texts",
+    ),
+    "frame": (lambda value: value is None or is_whole(value), "a whole number"),
+    "attention_layers": (
+        lambda value: value is None or (isinstance(value, tuple) and all(map(is_whole, value))),
+        "a list of whole numbers",
+    ),
 }
 """For each setting: a check of the value's type, and the remedy if it fails. Settings may come from JSON."""
 
@@ -148,11 +147,6 @@ class Outputs:
         """Whether a file is wanted for which the result must be reviewed."""
         return any(path is not None for path in (self.uncertainty, self.review, self.report))
 
-    @property
-    def stem(self) -> str:
-        """Beginning of the names of the attention files."""
-        return stem_of(self.segmentation)
-
 
 @dataclass(frozen=True)
 class Job:
@@ -225,9 +219,10 @@ class Job:
                 files.append(path)
         sidecar = sidecar_path(out.segmentation) if out.dicom is None else None
         maps = [] if out.attention is None else [Path(out.attention) / name for name in attention_files]
-        inputs = [*self.images, *_given(self.settings.roi_mask)]
+        mask = self.settings.roi_mask
+        inputs = [*self.images, *([] if mask is None else [mask])]
         check_writable([*files, *([sidecar] if sidecar else [])], inputs, maps)
-        if out.dicom is None:
+        if sidecar is not None:
             check_sidecar(out.segmentation)
         if out.attention is not None:
             folder = Path(out.attention)
@@ -236,7 +231,3 @@ class Job:
                 raise SettingError(f"The attention folder {folder} is a file", "give a folder")
             there = next(parent for parent in (folder, *folder.absolute().parents) if parent.is_dir())
             check_folder(there, folder)
-
-
-def _given(value: str | None) -> tuple[str, ...]:
-    return () if value is None else (value,)

@@ -51,12 +51,12 @@ def plan_job(
     """
     import numpy as np
 
+    from AutofocusCore.images.checks import check_model_grid, check_size, preparing_bytes
     from AutofocusCore.images.geometry import model_grid
-    from AutofocusCore.images.plausible import check_model_grid, check_size, preparing_bytes
     from AutofocusCore.images.roi import RoiBox, roi_region
     from AutofocusCore.inference import plan_volume, resolve_device
     from AutofocusCore.inference.devices import resolve_precision
-    from AutofocusCore.inference.speed import expected_seconds, multiplications
+    from AutofocusCore.inference.progress import expected_seconds, multiplications
 
     image = _grid(size, spacing, origin, direction)
     roi, _ = read_region(settings)

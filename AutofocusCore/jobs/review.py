@@ -7,7 +7,6 @@ import dataclasses
 import io
 import json
 import os
-import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +14,9 @@ from AutofocusCore.io.atomic import Staging, joined, suffix_of
 from AutofocusCore.io.texts import csv_cell
 
 if TYPE_CHECKING:
-    from AutofocusCore.jobs.job import Job
-    from AutofocusCore.models import Model, ModelSpec
+    from AutofocusCore.jobs.run import CheckedJob
     from AutofocusCore.result import SegmentationResult
-    from AutofocusCore.review import Assessment, Place
+    from AutofocusCore.review import Calibration, Place
 
 COLUMNS = ("place", "structure", "label", "x_mm", "y_mm", "z_mm", "axes", "volume_ml", "inside_ml", "outside_ml")
 AXES = "LPS"
@@ -28,34 +26,16 @@ POINTS_SCHEMA = (
 )
 
 
-def review_result(spec: ModelSpec, result: SegmentationResult, seconds: dict[str, float]) -> Assessment | None:
-    """Review a result that has evidence; the time that it takes goes to `seconds`, as "review".
-
-    Raises:
-        ModelError: the model's calibration makes no sense.
-    """
-    from AutofocusCore.review import assess, calibration_of
-
-    if result.evidence is None:
-        return None
-    start = time.monotonic()
-    names, channels = [s.name for s in spec.structures], [c.name for c in spec.channels]
-    found = assess(result.evidence, names, calibration_of(spec), channels)
-    seconds["review"] = time.monotonic() - start
-    return found
-
-
-def write_review_files(job: Job, model: Model, result: SegmentationResult, staging: Staging) -> None:
+def write_review_files(checked: CheckedJob, result: SegmentationResult, staging: Staging) -> None:
     """Write the files of the review that the job wants."""
-    out, assessment, evidence = job.outputs, result.assessment, result.evidence
+    out, assessment, evidence = checked.job.outputs, result.assessment, result.evidence
     if assessment is None or evidence is None:
         return
     if out.uncertainty is not None:
-        from AutofocusCore.io.image_files import write_image
-        from AutofocusCore.review import calibration_of
+        from AutofocusCore.io.results import write_image
         from AutofocusCore.review.assessment import uncertainty_on_scan
 
-        uncertainty = uncertainty_on_scan(evidence, calibration_of(model.spec))
+        uncertainty = uncertainty_on_scan(evidence, checked.calibration)
         write_image(staging.aside(out.uncertainty), uncertainty, provenance=result.provenance)
     if out.review is not None:
         write_places(out.review, assessment.places, staging=staging)
@@ -67,7 +47,7 @@ def write_review_files(job: Job, model: Model, result: SegmentationResult, stagi
             out.report,
             result.scan,
             result.labels,
-            model.spec,
+            checked.model.spec,
             result.measurements,
             assessment,
             result.provenance,
@@ -75,15 +55,14 @@ def write_review_files(job: Job, model: Model, result: SegmentationResult, stagi
         )
 
 
-def with_uncertainty(spec: ModelSpec, result: SegmentationResult) -> SegmentationResult:
+def with_uncertainty(result: SegmentationResult, calibration: Calibration | None) -> SegmentationResult:
     """The result with its map of uncertainty on the model's grid, if it has evidence."""
     from AutofocusCore.result import UncertaintyMap
-    from AutofocusCore.review import calibration_of
     from AutofocusCore.review.assessment import uncertainty_on_model_grid
 
     if result.evidence is None:
         return result
-    uncertainty = uncertainty_on_model_grid(result.evidence, calibration_of(spec))
+    uncertainty = uncertainty_on_model_grid(result.evidence, calibration)
     return dataclasses.replace(result, uncertainty=UncertaintyMap(uncertainty, result.evidence.grid))
 
 

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import json
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from AutofocusCore.errors import Cancelled
+from AutofocusCore.io.atomic import stem_of
 from AutofocusCore.io.results import attention_names, reach_name, recalibration_name
 from AutofocusCore.jobs.dicom_export import check_dicom_export
 from AutofocusCore.jobs.job import Job, Settings
 from AutofocusCore.jobs.measure import measure
-from AutofocusCore.jobs.provenance import provenance
-from AutofocusCore.jobs.review import review_result
-from AutofocusCore.jobs.write import write_files
+from AutofocusCore.jobs.write import provenance, write_files
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
 
+    from AutofocusCore.images.preparing import CheckedChannels
     from AutofocusCore.inference import CancelledCallback, ProgressCallback
     from AutofocusCore.models import Model, ModelSpec
     from AutofocusCore.result import SegmentationResult
+    from AutofocusCore.review import Calibration
     from AutofocusCore.segmentation import RoiBox
 
 
@@ -35,11 +33,13 @@ class CheckedJob:
     Attributes:
         job, model: as they were given.
         review: whether the result is reviewed.
+        calibration: the model's, for the review; None where it has none, or there is no review.
     """
 
     job: Job
     model: Model
     review: bool
+    calibration: Calibration | None = None
 
 
 def run_job(
@@ -56,7 +56,7 @@ def run_job(
     """
     result = compute_job(checked, progress=progress, cancelled=cancelled)
     start = time.monotonic()
-    files = write_files(checked.job, checked.model, result, reporter(progress, cancelled))
+    files = write_files(checked, result, progress, cancelled)
     return result.written(files, time.monotonic() - start)
 
 
@@ -73,54 +73,38 @@ def check_job(job: Job, model: Model, *, writes: bool = True, review: bool | Non
         InputError, SettingError, OutputError: why the job cannot be run.
         ModelError: the result is to be reviewed, and the model's calibration cannot be used.
     """
-    from AutofocusCore.review.calibration import calibration_of
-
     job.check_images(model.spec)
-    if review is None:
-        review = job.outputs.reviews or bool(model.spec.calibration)
-    if review:
-        calibration_of(model.spec)
     if writes:
         job.check_outputs(_attention_files(job, model.spec) if job.outputs.attention is not None else ())
         if job.outputs.dicom is not None:
             check_dicom_export(job.outputs.segmentation, job.outputs.dicom, job.images[0])
-    return CheckedJob(job, model, review)
+    from AutofocusCore.review.calibration import calibration_of
+
+    if review is None:
+        review = job.outputs.reviews or bool(model.spec.calibration)
+    calibration = calibration_of(model.spec) if review else None
+    return CheckedJob(job, model, review, calibration)
 
 
 def attention_layers(spec: ModelSpec) -> tuple[int, bool]:
     """How many layers of a model have attention to write, and whether it recalibrates the scores of classes."""
-    return _layers_of(json.dumps(spec.architecture))
-
-
-@functools.lru_cache
-def _layers_of(architecture: str) -> tuple[int, bool]:
     from AutofocusCore.models.weights import network_of
 
-    network = network_of(json.loads(architecture), outline=True)
+    network = network_of(spec.architecture, outline=True)
     return network.autofocus_layers, bool(getattr(network, "recalibrates", False))
 
 
-def _attention_files(job: Job, spec: ModelSpec) -> list[str]:
+def _attention_files(job: Job, spec: ModelSpec) -> Iterator[str]:
+    """The names of the files in the attention folder; the network's outline is only built when they are asked for."""
     count, recalibrates = attention_layers(spec)
-    wanted, stem = job.settings.attention_layers, job.outputs.stem
+    wanted, stem = job.settings.attention_layers, stem_of(job.outputs.segmentation)
     layers = range(count) if wanted is None else set(wanted) & set(range(count))
-    names = [name for pair in attention_names(stem, layers).values() for name in pair]
+    for pair in attention_names(stem, layers).values():
+        yield from pair
     if count and len(layers) == count:
-        names.append(reach_name(stem))
-    return [*names, recalibration_name(stem)] if recalibrates else names
-
-
-def reporter(progress: ProgressCallback | None, cancelled: CancelledCallback | None) -> Callable[[str, int, int], None]:
-    """A function that reports a stage with its done and total steps, and raises `Cancelled` if the run shall stop."""
-    from AutofocusCore.inference import Progress
-
-    def report(stage: str, done: int, total: int) -> None:
-        if cancelled is not None and cancelled():
-            raise Cancelled
-        if progress is not None:
-            progress(Progress(stage, done, total, None))
-
-    return report
+        yield reach_name(stem)
+    if recalibrates:
+        yield recalibration_name(stem)
 
 
 def compute_job(
@@ -135,21 +119,22 @@ def compute_job(
         checked: what to do, with which model.
         progress, cancelled: as for `AutofocusCore.segmentation.segment_image`.
     """
-    from AutofocusCore.segmentation import segment_image
+    from AutofocusCore.inference import resolve_device
+    from AutofocusCore.review import assess
+    from AutofocusCore.segmentation import segment_checked
 
     job, model = checked.job, checked.model
-
     start = time.monotonic()
-    channels, read_warnings = _read_channels(job, reporter(progress, cancelled))
+    channels = _read_channels(job, progress, cancelled)
     roi, roi_warnings = read_region(job.settings)
     seconds = {"read": time.monotonic() - start}
     layers = job.settings.attention_layers
-    result = segment_image(
+    result = segment_checked(
         model,
         channels,
         roi=roi,
         mode=job.settings.mode,
-        device=job.settings.device,
+        device=resolve_device(job.settings.device),
         precision=job.settings.precision,
         memory_limit=job.settings.memory_limit,
         attention=None if job.outputs.attention is None else "all" if layers is None else list(layers),
@@ -159,32 +144,38 @@ def compute_job(
         progress=progress,
         cancelled=cancelled,
     )
-    seconds |= {stage: value for stage, value in result.seconds.items() if stage not in seconds}
-    warnings = tuple(dict.fromkeys((*read_warnings, *roi_warnings, *result.warnings)))
+    seconds |= result.seconds
+    warnings = tuple(dict.fromkeys((*channels.warnings, *roi_warnings, *result.warnings)))
     if job.outputs.attention is not None and not result.attention and result.recalibration is None:
         warnings += (f"The model {model.spec.name} has no autofocus layers: there is no attention to write.",)
-    assessment = review_result(model.spec, result, seconds) if checked.review else None
-    if assessment is not None:
+    assessment = None
+    if result.evidence is not None:
+        start = time.monotonic()
+        names, inputs = [s.name for s in model.spec.structures], [c.name for c in model.spec.channels]
+        assessment = assess(result.evidence, names, checked.calibration, inputs)
+        seconds["review"] = time.monotonic() - start
         warnings += assessment.warnings
-    measurements = tuple(measure(result.labels, model.spec.structures, channels[0]))
+    measurements = tuple(measure(result.labels, model.spec.structures, channels.images[0]))
     result = dataclasses.replace(
         result, seconds=seconds, warnings=warnings, assessment=assessment, measurements=measurements
     )
     return dataclasses.replace(result, provenance=provenance(job, model, result))
 
 
-def _read_channels(job: Job, report: Callable[[str, int, int], None]) -> tuple[list[sitk.Image], tuple[str, ...]]:
+def _read_channels(job: Job, progress: ProgressCallback | None, cancelled: CancelledCallback | None) -> CheckedChannels:
     from AutofocusCore.images import read_image
+    from AutofocusCore.images.checks import check_usable
+    from AutofocusCore.images.preparing import CheckedChannels
+    from AutofocusCore.inference.progress import Reporter
 
-    images: list[sitk.Image] = []
-    warnings: list[str] = []
+    scans = []
+    reporter = Reporter("read", len(job.images), progress, cancelled).begin()
     for i, path in enumerate(job.images):
-        report("read", i, len(job.images))
-        scan = read_image(path, series=job.series_of(i), frame=job.settings.frame)
-        images.append(scan.image)
-        warnings += scan.warnings
-    report("read", len(images), len(images))
-    return images, tuple(warnings)
+        scans.append(read_image(path, series=job.series_of(i), frame=job.settings.frame))
+        check_usable(scans[-1].image, str(scans[-1].path))
+        reporter.step()
+    warnings = tuple(text for scan in scans for text in scan.warnings)
+    return CheckedChannels(tuple(scan.image for scan in scans), tuple(str(scan.path) for scan in scans), warnings)
 
 
 def read_region(settings: Settings) -> tuple[sitk.Image | RoiBox | None, tuple[str, ...]]:

@@ -8,7 +8,6 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import InputError, ModelError, SettingError
-from AutofocusCore.jobs.run import reporter
 from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, plain_name, read_cases
 from AutofocusCore.jobs.teach_check import StructureCheck, compare_before_and_after, labels_by
 from AutofocusCore.jobs.teach_settings import TeachSettings
@@ -133,7 +132,11 @@ def teach(
     taught = taught_labels(model.spec, settings.structures)
     names = [case.name for case in cases]
     _check_names(names, settings)
-    report = reporter(progress, cancelled)
+    from AutofocusCore.inference.progress import Reporter
+
+    def report(stage: str, done: int, total: int) -> None:
+        Reporter(stage, total, progress, cancelled, done).begin()
+
     read = read_cases(cases, model.spec, taught, lambda done: report("read", done, len(cases)))
     held = set(settings.check) or set(choose_held_out(read))
     lessons = [case for case in read if case.case.name not in held]
@@ -200,7 +203,7 @@ def _learn(
 
     from AutofocusCore.errors import Cancelled
     from AutofocusCore.inference import Progress, resolve_device
-    from AutofocusCore.inference.computer import memory
+    from AutofocusCore.inference.devices import memory
     from AutofocusCore.teaching.arithmetic import Arithmetic
     from AutofocusCore.teaching.learning import LIGHT, Learner, Lesson
     from AutofocusCore.teaching.predicting import mean_dice
@@ -216,7 +219,11 @@ def _learn(
     largest = max(int(case.case.roi.sum()) for case in lessons)
     part = most_voxels(parent, 2 if arithmetic.low else 4, int(free), largest, PART)
     cases = []
-    report = reporter(progress, cancelled)
+    from AutofocusCore.inference.progress import Reporter
+
+    def report(stage: str, done: int, total: int) -> None:
+        Reporter(stage, total, progress, cancelled, done).begin()
+
     for number, case in enumerate(lessons):
         report("keep", number, len(lessons))
         cases.append(with_soft_labels(case.case, parent, spec.num_classes, arithmetic))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.io.json_values import is_number, is_whole
+from AutofocusCore.io.texts import is_number, is_whole
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,9 @@ the same result.
 
 from __future__ import annotations
 
-from AutofocusCore.kernels.attention import attention_over_rates, infer_attention
 from AutofocusCore.kernels.library import chosen_set
 from AutofocusCore.kernels.normalisation import normalise_rows
-from AutofocusCore.kernels.operator import blended_convolution, infer_layer
+from AutofocusCore.kernels.operator import attention_over_rates, blended_convolution, infer_attention, infer_layer
 from AutofocusCore.kernels.threads import set_threads, threads, torch_on_one_thread
 from AutofocusCore.kernels.voxels import ActiveVoxels
 

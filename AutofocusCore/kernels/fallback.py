@@ -7,79 +7,13 @@ CPU each thread takes chunks of its own.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from AutofocusCore.kernels.threads import in_torch_chunks, threads
-from AutofocusCore.kernels.voxels import ActiveVoxels
-
-CHUNK_BYTES = 2 * 2**20
-"""Size of a chunk's blended inputs on a CPU: enough for the matrix product, little enough for a cache."""
-CHUNK_BYTES_OF_A_GPU = 256 * 2**20
-
-Work = Callable[[int, slice, Tensor], None]
-"""Computes a chunk, given the number of the thread, the chunk's rows of the result, and its neighbours (m, 27, K)."""
-
-
-@dataclass(frozen=True)
-class Domain:
-    """Where a convolution reads and what it computes.
-
-    Attributes:
-        voxels: the active voxels.
-        rates: dilation rates.
-        part: the rows of the result; None for all.
-        first_row: the voxel to which the first row of the features belongs.
-        held: number of rows of the features; None: one for each active voxel.
-    """
-
-    voxels: ActiveVoxels
-    rates: tuple[int, ...]
-    part: slice | None = None
-    first_row: int = 0
-    held: int | None = None
-
-    @property
-    def count(self) -> int:
-        """Rows of the result."""
-        return self.voxels.count if self.part is None else self.part.stop - self.part.start
-
-    def in_chunks(self, row_bytes: int, work: Work, *, fixed: bool = False) -> None:
-        """Call ``work`` for chunks that cover the result, on a CPU from several threads at a time.
-
-        The neighbours are rows of the features, int32; where there is no neighbour it is the row after the last one.
-
-        Args:
-            row_bytes: size of a voxel's blended inputs.
-            work: computes a chunk.
-            fixed: see :func:`AutofocusCore.kernels.threads.in_chunks`.
-        """
-        neighbours = self.voxels.neighbours(max(self.rates))
-        wanted = neighbours.places if self.part is None else neighbours.places[self.part]
-        empty = self.voxels.count if self.held is None else self.held
-        steps = torch.tensor(neighbours.steps(self.rates), dtype=torch.int32, device=wanted.device)
-
-        def find(worker: int, first: int, last: int) -> None:
-            places = (wanted[first:last, None] + steps).view(-1)
-            rows = neighbours.table.index_select(0, places) - self.first_row
-            rows.masked_fill_(rows < 0, empty)
-            work(worker, slice(first, last), rows.view(last - first, 27, len(self.rates)))
-
-        if wanted.device.type == "cpu":
-            in_torch_chunks(self.count, find, max(1, CHUNK_BYTES // row_bytes), fixed=fixed)
-            return
-        size = max(1, CHUNK_BYTES_OF_A_GPU // row_bytes)
-        for start in range(0, self.count, size):
-            find(0, start, min(start + size, self.count))
-
-    @property
-    def workers(self) -> int:
-        """The most threads that :meth:`in_chunks` uses."""
-        return threads() if self.voxels.flat.device.type == "cpu" else 1
+from AutofocusCore.kernels.voxels import Domain
 
 
 def with_empty_row(rows: Tensor) -> Tensor:

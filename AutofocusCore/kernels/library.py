@@ -1,4 +1,4 @@
-"""Loads the native library, checks its version, and chooses the instruction set.
+"""Loads the native library, checks its version, chooses the instruction set, and calls its functions.
 
 The library lies beside this file. It is built by `make kernel`, by the wheel and by the extension's CMake. If it is
 missing, or belongs to another version of this package, everything runs in PyTorch instead.
@@ -9,10 +9,12 @@ from __future__ import annotations
 import ctypes
 import os
 import sys
+from collections.abc import Callable, Sequence
 from functools import cache
 from pathlib import Path
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.kernels.threads import CHUNK, in_chunks
 
 ABI = 3
 """Version of the C interface, AF_ABI in native/kernel.h; a library with another one is not used."""
@@ -20,6 +22,8 @@ VARIABLE = "AUTOFOCUS_KERNEL"
 """Environment variable that forces an instruction set, or "fallback" for PyTorch."""
 FALLBACK = "fallback"
 SUFFIX = {"win32": ".dll", "darwin": ".dylib"}.get(sys.platform, ".so")
+LIBRARY = Path(__file__).with_name("_native" + SUFFIX)
+"""Path of the library; the file exists only if the library was built."""
 
 _pointer, _int, _long = ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64
 
@@ -100,11 +104,6 @@ _SIGNATURES = {
 }
 
 
-def library_file() -> Path:
-    """Path of the library; the file exists only if the library was built."""
-    return Path(__file__).with_name("_native" + SUFFIX)
-
-
 @cache
 def load(path: Path) -> ctypes.CDLL | None:
     """The library with its functions declared; None where it is missing, unreadable or of another version."""
@@ -123,7 +122,7 @@ def load(path: Path) -> ctypes.CDLL | None:
 @cache
 def usable_sets(path: Path | None = None) -> dict[str, int]:
     """Instruction sets that were built and that this processor has, best first, by name; their numbers in C."""
-    library = load(path or library_file())
+    library = load(path or LIBRARY)
     if library is None:
         return {}
     return {library.af_name(i).decode(): i for i in range(library.af_sets()) if library.af_usable(i)}
@@ -147,3 +146,36 @@ def chosen_set() -> str | None:
             f"choose one of {', '.join([*sets, FALLBACK])}, or leave the variable out",
         )
     return wanted
+
+
+def run(
+    function: str,
+    which: tuple[int, int],
+    layer_or_rows: Layer | Rows,
+    count: int,
+    *,
+    of_workers: Sequence[Callable[[int], int | None]] = (),
+    chunk: int = CHUNK,
+    fixed: bool = False,
+) -> None:
+    """Call a C function for ``count`` voxels or rows, in chunks, from several threads at a time.
+
+    Args:
+        function: its name.
+        which: number of the instruction set, and of the features' type.
+        layer_or_rows: the addresses of all tensors, which stay alive until this returns.
+        count: of voxels or rows.
+        of_workers: further addresses, each by the number of the thread that calls.
+        chunk: how many voxels or rows at a time.
+        fixed: see :func:`AutofocusCore.kernels.threads.in_chunks`.
+
+    Raises:
+        MemoryError: the function found no memory for its block.
+    """
+    call = getattr(load(LIBRARY), function)
+
+    def work(worker: int, first: int, last: int) -> None:
+        if call(*which, ctypes.byref(layer_or_rows), first, last, *(address(worker) for address in of_workers)):
+            raise MemoryError(f"{function} found no memory for its block")
+
+    in_chunks(count, work, chunk, fixed=fixed)

@@ -6,16 +6,16 @@ Tensors go to C as addresses. Every tensor whose address is in a :class:`Layer` 
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 
 import torch
 from torch import Tensor
 
-from AutofocusCore.kernels.fallback import Domain
-from AutofocusCore.kernels.library import Layer, chosen_set, library_file, load, usable_sets
-from AutofocusCore.kernels.threads import in_chunks, threads
+from AutofocusCore.kernels.library import LIBRARY, Layer, chosen_set, load, run, usable_sets
+from AutofocusCore.kernels.threads import threads
+from AutofocusCore.kernels.voxels import Domain
 
 MAX_RATES = 16
 TYPES = (torch.float32, torch.bfloat16)
@@ -51,13 +51,13 @@ class _Call:
     @classmethod
     def on(cls, rows: Tensor, domain: Domain, attention: Tensor | None, outputs: int) -> _Call:
         """A layer that reads ``rows`` (N, C); what else it needs is set afterwards."""
-        name, library = chosen_set(), load(library_file())
+        name, library = chosen_set(), load(LIBRARY)
         assert name is not None
         assert library is not None
         neighbours = domain.voxels.neighbours(max(domain.rates))
         places = neighbours.places if domain.part is None else neighbours.places[domain.part]
         steps = torch.tensor(neighbours.steps(domain.rates), dtype=torch.int32)
-        rows = _rows(rows)
+        rows = as_rows(rows)
         attention = None if attention is None else attention.to(rows.dtype).contiguous()
         layer = Layer(rates=len(domain.rates), channels=rows.shape[1], outputs=outputs)
         kept = (rows, attention, neighbours.table, places, steps, _empty_row(rows.dtype))
@@ -78,50 +78,17 @@ class _Call:
         self.layer.weight = _address(packed)
         return packed
 
-    def run(self, function: str, count: int, *more: Callable[[int], int | None], fixed: bool = False) -> None:
-        """Call a C function for ``count`` voxels in chunks; ``more`` are further addresses, given a worker's number."""
-        call = getattr(self.library, function)
-
-        def work(worker: int, first: int, last: int) -> None:
-            if call(*self.which, ctypes.byref(self.layer), first, last, *(address(worker) for address in more)):
-                raise MemoryError(f"{function} found no memory for its block")
-
-        in_chunks(count, work, fixed=fixed)
-
 
 def _address(tensor: Tensor | None) -> int | None:
     return None if tensor is None else tensor.data_ptr()
 
 
-def _rows(tensor: Tensor) -> Tensor:
+def as_rows(tensor: Tensor) -> Tensor:
+    """The tensor (N, C) itself, or a copy whose rows follow each other without gaps in memory."""
     return tensor if tensor.stride(1) == 1 else tensor.contiguous()
 
 
 def forward(
-    features: Tensor,
-    kernel: Tensor,
-    domain: Domain,
-    attention: Tensor | None,
-    bias: Tensor | None,
-    *,
-    first_bias: Tensor | None = None,
-    residual: Tensor | None = None,
-    relu: bool = False,
-    out: Tensor | None = None,
-) -> Tensor:
-    """The blended convolution (N, O) of ``kernel`` (27, C, O); then the residual is added, then ReLU."""
-    return _product(
-        features, kernel, domain, attention, bias, first_bias=first_bias, residual=residual, relu=relu, out=out
-    )
-
-
-def input_gradient(gradient: Tensor, kernel: Tensor, domain: Domain, attention: Tensor | None) -> Tensor:
-    """Gradient of the features, (N, C): the gather that fallback.py explains."""
-    mirrored = kernel.flip(0).transpose(1, 2)
-    return _product(gradient, mirrored, domain, attention, None, neighbours_attention=True)
-
-
-def _product(
     rows: Tensor,
     kernel: Tensor,
     domain: Domain,
@@ -134,6 +101,10 @@ def _product(
     out: Tensor | None = None,
     neighbours_attention: bool = False,
 ) -> Tensor:
+    """The blended convolution (N, O) of ``kernel`` (27, C, O); then the residual is added, then ReLU.
+
+    ``neighbours_attention``: blend with the attention of the neighbours instead of the voxel's own.
+    """
     outputs = kernel.shape[2]
     result = out if out is not None and out.dtype == rows.dtype and out.stride(1) == 1 else None
     if result is None:
@@ -142,15 +113,21 @@ def _product(
     packed = call.pack(kernel, blended=attention is not None)
     bias = None if bias is None else bias.float().contiguous()
     first_bias = None if first_bias is None else first_bias.float().contiguous()
-    residual = None if residual is None else _rows(residual.to(rows.dtype))
+    residual = None if residual is None else as_rows(residual.to(rows.dtype))
     layer = call.layer
     layer.bias, layer.first_bias, layer.residual = _address(bias), _address(first_bias), _address(residual)
     layer.residual_stride = 0 if residual is None else residual.stride(0)
     layer.out, layer.out_stride = _address(result), result.stride(0)
     layer.relu, layer.neighbours_attention = relu, neighbours_attention
-    call.run("af_product", domain.count)
+    run("af_product", call.which, call.layer, domain.count)
     del packed, bias, first_bias, residual  # C has read them by now
     return result if out is None or out is result else out.copy_(result)
+
+
+def input_gradient(gradient: Tensor, kernel: Tensor, domain: Domain, attention: Tensor | None) -> Tensor:
+    """Gradient of the features, (N, C): the gather that fallback.py explains."""
+    mirrored = kernel.flip(0).transpose(1, 2)
+    return forward(gradient, mirrored, domain, attention, None, neighbours_attention=True)
 
 
 def parameter_gradients(
@@ -158,7 +135,7 @@ def parameter_gradients(
 ) -> tuple[Tensor | None, Tensor | None]:
     """Gradients of the kernel (27, C, O) and of the attention (N, K), those that are wanted, in float32."""
     _, channels, outputs = kernel.shape
-    gradient = _rows(gradient)
+    gradient = as_rows(gradient)
     call = _Call.on(features, domain, attention, outputs)
     call.layer.gradient, call.layer.gradient_stride = _address(gradient), gradient.stride(0)
     sums, of_attention, packed = None, None, None
@@ -170,11 +147,15 @@ def parameter_gradients(
         packed = call.pack(kernel.transpose(1, 2), blended=False)
         of_attention = torch.empty(attention.shape)
     if sums is not None or of_attention is not None:
-        call.run(
+        run(
             "af_gradients",
+            call.which,
+            call.layer,
             domain.voxels.count,
-            lambda worker: None if sums is None else _address(sums[worker]),
-            lambda _: _address(of_attention),
+            of_workers=(
+                lambda worker: None if sums is None else _address(sums[worker]),
+                lambda _: _address(of_attention),
+            ),
             fixed=sums is not None,
         )
     del packed  # C has read it by now

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
 
-from AutofocusCore.kernels import passes
+from AutofocusCore.kernels import native, passes
 
 
 def normalise_rows(norm: nn.Module, rows: Tensor, *, residual: Tensor | None = None, relu: bool = False) -> Tensor:
@@ -32,7 +32,7 @@ def normalise_rows(norm: nn.Module, rows: Tensor, *, residual: Tensor | None = N
         if norm.training and norm.running_mean is not None:
             _keep_statistics(norm, mean, variance * (len(rows) / (len(rows) - 1)))
         return _Normalise.apply(
-            passes.as_rows(rows),
+            native.as_rows(rows),
             norm.weight,
             norm.bias,
             residual,
@@ -91,7 +91,7 @@ class _Normalise(torch.autograd.Function):
     ) -> Tensor:
         scale = weight.double() * (variance + eps).rsqrt()
         shift = bias.double() - mean * scale
-        added = None if residual is None else passes.as_rows(residual.to(rows.dtype))
+        added = None if residual is None else native.as_rows(residual.to(rows.dtype))
         result = passes.normalise(rows, scale.float(), shift.float(), residual=added, relu=relu)
         ctx.save_for_backward(rows, weight, mean, variance, result if relu else None)
         ctx.eps, ctx.own = eps, own
@@ -104,7 +104,7 @@ class _Normalise(torch.autograd.Function):
         rows, weight, mean, variance, result = ctx.saved_tensors
         bias_type, residual_type = ctx.types
         of_rows, of_weight, of_bias, of_residual = passes.normalise_gradients(
-            passes.as_rows(gradient.to(rows.dtype)), rows, result, mean, variance, weight,
+            native.as_rows(gradient.to(rows.dtype)), rows, result, mean, variance, weight,
             eps=ctx.eps, training=ctx.own, of_residual=ctx.needs_input_grad[3],
         )  # fmt: skip
         if of_residual is not None:

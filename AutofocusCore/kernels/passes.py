@@ -5,15 +5,12 @@ Tensors go to C as addresses, as in native.py. Letters used for shapes: N rows, 
 
 from __future__ import annotations
 
-import ctypes
-from collections.abc import Callable
-
 import torch
 from torch import Tensor
 
-from AutofocusCore.kernels.library import Rows, chosen_set, library_file, load, usable_sets
+from AutofocusCore.kernels.library import Rows, chosen_set, run, usable_sets
 from AutofocusCore.kernels.native import MAX_RATES, TYPES
-from AutofocusCore.kernels.threads import in_chunks, threads
+from AutofocusCore.kernels.threads import threads
 
 CHUNK = 15_360
 """Rows of a chunk: about a millisecond's work."""
@@ -37,28 +34,16 @@ def _run(
     function: str, count: int, kind: torch.dtype, *, sums: Tensor | None = None, **given: Tensor | int | None
 ) -> None:
     """Call a C function for ``count`` rows of elements of a ``kind``; ``sums`` has a row for each thread."""
-    name, library = chosen_set(), load(library_file())
+    name = chosen_set()
     assert name is not None
-    assert library is not None
     rows = Rows()
     for field, value in given.items():
         setattr(rows, field, value.data_ptr() if isinstance(value, Tensor) else value)
         if isinstance(value, Tensor) and field in _WITH_STRIDE:
             setattr(rows, f"{field}_stride", value.stride(0))
-    call: Callable[..., int] = getattr(library, function)
+    of_workers = () if sums is None else (lambda worker: sums[worker].data_ptr(),)
     which = (usable_sets()[name], int(kind == torch.bfloat16))
-
-    def work(worker: int, first: int, last: int) -> None:
-        more = () if sums is None else (sums[worker].data_ptr(),)
-        if call(*which, ctypes.byref(rows), first, last, *more):
-            raise MemoryError(f"{function} found no memory")
-
-    in_chunks(count, work, CHUNK, fixed=sums is not None)
-
-
-def as_rows(tensor: Tensor) -> Tensor:
-    """The tensor (N, C) itself, or a copy whose rows follow each other without gaps in memory."""
-    return tensor if tensor.stride(1) == 1 else tensor.contiguous()
+    run(function, which, rows, count, of_workers=of_workers, chunk=CHUNK, fixed=sums is not None)
 
 
 def column_sums(rows: Tensor) -> Tensor:

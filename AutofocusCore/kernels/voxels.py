@@ -1,8 +1,8 @@
-"""The active voxels of a mask: a list in raster order, and the map from the box back to it."""
+"""The active voxels of a mask: a list in raster order, the map from the box back to it, and the part to compute."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -10,9 +10,16 @@ import torch
 from torch import Tensor
 
 from AutofocusCore.errors import SettingError
+from AutofocusCore.kernels.threads import in_torch_chunks, threads
 
 TAPS = [(z, y, x) for z in (-1, 0, 1) for y in (-1, 0, 1) for x in (-1, 0, 1)]
 """Steps from a voxel to its 27 neighbours at rate 1, in the order of a flattened 3x3x3 kernel."""
+CHUNK_BYTES = 2 * 2**20
+"""Size of a chunk's blended inputs on a CPU: enough for the matrix product, little enough for a cache."""
+CHUNK_BYTES_OF_A_GPU = 256 * 2**20
+
+Work = Callable[[int, slice, Tensor], None]
+"""Computes a chunk, given the number of the thread, the chunk's rows of the result, and its neighbours (m, 27, K)."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +109,21 @@ class ActiveVoxels:
             if known.reach >= reach:
                 return known
         self._maps.clear()  # the larger one serves for all
-        self._maps[reach] = _neighbour_map(self.shape, self.flat, reach)
+        batch, depth, height, width = self.shape
+        line, lines, planes = width + reach, height + reach, depth + reach
+        plane = line * lines
+        front = reach * (plane + line + 1)
+        rest, x = self.flat // width, self.flat % width
+        rest, y = rest // height, rest % height
+        z = rest % depth + (rest // depth) * planes
+        places = front + z * plane + y * line + x
+        size = front + batch * planes * plane + reach * (line + 1)
+        if size > torch.iinfo(torch.int32).max:
+            cause = f"A volume of {self.shape} voxels is too large for the ROI domain"
+            raise SettingError(cause, "give fewer at a time")
+        table = self.flat.new_full((size,), -1, dtype=torch.int32)
+        table[places] = torch.arange(len(self.flat), dtype=torch.int32, device=self.flat.device)
+        self._maps[reach] = NeighbourMap(reach, table, places.to(torch.int32), line, plane)
         return self._maps[reach]
 
     def _check(self, shape: Sequence[int], what: str) -> None:
@@ -113,27 +134,65 @@ class ActiveVoxels:
             )
 
 
+@dataclass(frozen=True)
+class Domain:
+    """Where a convolution reads and what it computes.
+
+    Attributes:
+        voxels: the active voxels.
+        rates: dilation rates.
+        part: the rows of the result; None for all.
+        first_row: the voxel to which the first row of the features belongs.
+        held: number of rows of the features; None: one for each active voxel.
+    """
+
+    voxels: ActiveVoxels
+    rates: tuple[int, ...]
+    part: slice | None = None
+    first_row: int = 0
+    held: int | None = None
+
+    @property
+    def count(self) -> int:
+        """Rows of the result."""
+        return self.voxels.count if self.part is None else self.part.stop - self.part.start
+
+    def in_chunks(self, row_bytes: int, work: Work, *, fixed: bool = False) -> None:
+        """Call ``work`` for chunks that cover the result, on a CPU from several threads at a time.
+
+        The neighbours are rows of the features, int32; where there is no neighbour it is the row after the last one.
+
+        Args:
+            row_bytes: size of a voxel's blended inputs.
+            work: computes a chunk.
+            fixed: see :func:`AutofocusCore.kernels.threads.in_chunks`.
+        """
+        neighbours = self.voxels.neighbours(max(self.rates))
+        wanted = neighbours.places if self.part is None else neighbours.places[self.part]
+        empty = self.voxels.count if self.held is None else self.held
+        steps = torch.tensor(neighbours.steps(self.rates), dtype=torch.int32, device=wanted.device)
+
+        def find(worker: int, first: int, last: int) -> None:
+            places = (wanted[first:last, None] + steps).view(-1)
+            rows = neighbours.table.index_select(0, places) - self.first_row
+            rows.masked_fill_(rows < 0, empty)
+            work(worker, slice(first, last), rows.view(last - first, 27, len(self.rates)))
+
+        if wanted.device.type == "cpu":
+            in_torch_chunks(self.count, find, max(1, CHUNK_BYTES // row_bytes), fixed=fixed)
+            return
+        size = max(1, CHUNK_BYTES_OF_A_GPU // row_bytes)
+        for start in range(0, self.count, size):
+            find(0, start, min(start + size, self.count))
+
+    @property
+    def workers(self) -> int:
+        """The most threads that :meth:`in_chunks` uses."""
+        return threads() if self.voxels.flat.device.type == "cpu" else 1
+
+
 def _table(shape: Sequence[int], flat: Tensor) -> Tensor:
     batch, depth, height, width = shape
     table = flat.new_full((batch * depth * height * width,), -1, dtype=torch.int32)
     table[flat] = torch.arange(len(flat), dtype=torch.int32, device=flat.device)
     return table
-
-
-def _neighbour_map(shape: Sequence[int], flat: Tensor, reach: int) -> NeighbourMap:
-    batch, depth, height, width = shape
-    line, lines, planes = width + reach, height + reach, depth + reach
-    plane = line * lines
-    front = reach * (plane + line + 1)
-    x = flat % width
-    rest = flat // width
-    y = rest % height
-    rest = rest // height
-    z = rest % depth + (rest // depth) * planes
-    places = front + z * plane + y * line + x
-    size = front + batch * planes * plane + reach * (line + 1)
-    if size > torch.iinfo(torch.int32).max:
-        raise SettingError(f"A volume of {tuple(shape)} voxels is too large for the ROI domain", "give fewer at a time")
-    table = flat.new_full((size,), -1, dtype=torch.int32)
-    table[places] = torch.arange(len(flat), dtype=torch.int32, device=flat.device)
-    return NeighbourMap(reach, table, places.to(torch.int32), line, plane)

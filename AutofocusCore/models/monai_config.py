@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.io.json_values import load_json
+from AutofocusCore.io.texts import load_json
 from AutofocusCore.models.spec import ModelSpec
 
 NETWORK = "AutofocusCore.build_network"

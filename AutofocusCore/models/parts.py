@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 from AutofocusCore.errors import InputError, ModelError
-from AutofocusCore.io.json_values import is_number
+from AutofocusCore.io.texts import is_number
 
 Part = TypeVar("Part")
 
@@ -39,13 +39,6 @@ def require(holds: bool, field: str, value: object, remedy: str) -> None:
 def is_text(value: object) -> bool:
     """Whether the value is a string that is not empty."""
     return isinstance(value, str) and bool(value.strip())
-
-
-def pair_of_numbers(value: object, field: str) -> tuple[float, float]:
-    """Two finite numbers as a tuple of floats."""
-    holds = isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(v) for v in value)
-    require(holds, field, value, "give two numbers, the lower and the upper")
-    return (float(value[0]), float(value[1]))  # type: ignore[index]
 
 
 def from_mapping(cls: type[Part], value: object, field: str) -> Part:
@@ -93,7 +86,7 @@ class Structure:
         category, type, modifier: DICOM's segmented property, for example Anatomical Structure, Femur, Left.
         region, region_modifier: anatomic region, for types without a fixed position, such as a lesion.
         connected: whether the structure is one connected piece; then parts far from the largest
-            are removed, as `AutofocusCore.images.islands.keep_main_parts` says.
+            are removed, as `AutofocusCore.images.labelling.keep_main_parts` says.
     """
 
     label: int
@@ -211,7 +204,9 @@ class Normalization:
         for field in ("percentiles", "sigmas", "window"):
             value = getattr(self, field)
             if value is not None:
-                object.__setattr__(self, field, pair_of_numbers(value, f"normalization {field}"))
+                fits = isinstance(value, (list, tuple)) and len(value) == 2 and all(is_number(v) for v in value)
+                require(fits, f"normalization {field}", value, "give two numbers, the lower and the upper")
+                object.__setattr__(self, field, (float(value[0]), float(value[1])))
         if self.percentiles is not None:
             low, high = self.percentiles
             fits = 0 <= low < high <= 100

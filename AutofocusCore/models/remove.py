@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.io.aside import aside_name, remove_leftovers
 from AutofocusCore.io.atomic import cannot_write
+from AutofocusCore.io.temporary import aside_name, remove_leftovers
 from AutofocusCore.models.bundle import read_bundle
 from AutofocusCore.models.files import METADATA
 from AutofocusCore.models.store import bundled_model_folder, note_of_hiding, user_model_folder

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from AutofocusCore.errors import ModelError, ModelThereError
-from AutofocusCore.io.aside import aside_name, remove_leftovers
 from AutofocusCore.io.atomic import cannot_write
+from AutofocusCore.io.temporary import aside_name, remove_leftovers
 from AutofocusCore.models.files import METADATA
 
 REPLACED = ".autofocus-replaced-"

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.io.json_values import is_number
+from AutofocusCore.io.texts import is_number
 from AutofocusCore.models.parts import (
     DEVICE_NAMES,
     Channel,
@@ -175,9 +175,9 @@ class ModelSpec:
             value = getattr(self, name)
             require(isinstance(value, Mapping), name, value, "give an object with names and values")
             object.__setattr__(self, name, _json_copy(dict(value), name))
-        names = {s.name for s in self.structures}
+        known = {s.name for s in self.structures}
         for name, value in self.dice.items():
-            require(name in names, "dice", name, f"use the names of the structures: {', '.join(sorted(names))}")
+            require(name in known, "dice", name, f"use the names of the structures: {', '.join(sorted(known))}")
             require(is_number(value) and 0 <= value <= 1, f"dice of {name}", value, "use a number from 0 to 1")
 
     def to_metadata(self) -> dict[str, Any]:

@@ -4,9 +4,9 @@ All of it comes from the network's probabilities and from a few numbers in the m
 fitted by `Training/calibrate.py` on cases that the model was not trained on.
 """
 
-from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.review.assessment import Assessment, assess
 from AutofocusCore.review.calibration import Calibration, calibration_of
+from AutofocusCore.review.evidence import Evidence
 from AutofocusCore.review.places import Place
 from AutofocusCore.review.quality import Estimate
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample, to_image
 from AutofocusCore.review.calibration import Calibration
-from AutofocusCore.review.familiar import listed, outside_the_scan, unfamiliar, unlike_any_volume
-from AutofocusCore.review.features import structure_evidence
-from AutofocusCore.review.near import surroundings
+from AutofocusCore.review.cohort import listed, outside_the_scan, unfamiliar, unlike_any_volume
+from AutofocusCore.review.evidence import Evidence, Floats, doubt_of, surroundings
 from AutofocusCore.review.places import Place, in_order, places_of
-from AutofocusCore.review.probabilities import Floats, doubt_of
-from AutofocusCore.review.quality import Estimate
+from AutofocusCore.review.quality import Estimate, structure_evidence
 
 if TYPE_CHECKING:
     import SimpleITK as sitk
@@ -42,16 +38,12 @@ class Assessment:
     warnings: tuple[str, ...]
     calibrated: bool
 
-    def to_dict(self) -> dict[str, Any]:
-        """Fields for JSON."""
-        return dataclasses.asdict(self)
-
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Assessment:
-        """The inverse of `to_dict`; empty if no fields are given.
+        """The inverse of `dataclasses.asdict`; empty if no fields are given.
 
         Raises:
-            SettingError: a field is not what `to_dict` gives.
+            SettingError: a field is not what `asdict` gives.
         """
         try:
             estimates = {
@@ -85,7 +77,9 @@ def assess(
         near = surroundings(evidence, label, known.temperature)
         found.append(structure_evidence(name, near, evidence.grid, known.cohort))
         hills += [] if near is None else places_of(near, evidence.grid, name, label)
-    cut = {name for label, name in enumerate(names, start=1) if evidence.is_cut(label)}
+    cut = set()
+    if evidence.outside is not None:
+        cut = {name for label, name in enumerate(names, start=1) if evidence.is_cut(label)}
     estimates = {
         one.name: None if known.quality is None or one.name in cut else known.quality.estimate(one.name, one.features)
         for one in found

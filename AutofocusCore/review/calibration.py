@@ -5,13 +5,12 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.images.evidence import PERCENTILES
 from AutofocusCore.review.cohort import Cohort
-from AutofocusCore.review.features import FEATURES
-from AutofocusCore.review.quality import QualityModel, StructureQuality
+from AutofocusCore.review.evidence import PERCENTILES
+from AutofocusCore.review.quality import FEATURES, QualityModel, StructureQuality
 
 if TYPE_CHECKING:
     from AutofocusCore.models import ModelSpec
@@ -91,30 +90,30 @@ def _quality(values: Mapping[str, Any]) -> QualityModel | None:
     """The quality model; None where it was fitted to other features than this version's."""
     if tuple(values["features"]) != FEATURES:
         return None
-    structures = {str(name): _structure(own) for name, own in values["structures"].items()}
+    structures = {
+        str(name): StructureQuality(
+            int(own["cases"]),
+            _floats(own["mean"]),
+            _floats(own["spread"]),
+            _floats(own["weights"]),
+            float(own["level"]),
+            float(own["remainder"]),
+        )
+        for name, own in values["structures"].items()
+    }
     rows = [row for own in structures.values() for row in (own.mean, own.spread, own.weights)]
     if any(len(row) != len(FEATURES) for row in rows) or any(min(own.spread) <= 0 for own in structures.values()):
         raise ValueError("weights and features do not fit each other")
+    if values.get("check_by", "dice") not in ("low", "dice"):
+        raise ValueError(f"contours are flagged by {values['check_by']!r}")
     return QualityModel(
         FEATURES,
         float(values["low"]),
         float(values["high"]),
         float(values["check_below"]),
         structures,
-        _check_by(values),
+        values.get("check_by", "dice"),
     )
-
-
-def _check_by(values: Mapping[str, Any]) -> Literal["low", "dice"]:
-    by = values.get("check_by", "dice")
-    if by not in ("low", "dice"):
-        raise ValueError(f"contours are flagged by {by!r}")
-    return "low" if by == "low" else "dice"
-
-
-def _structure(own: Mapping[str, Any]) -> StructureQuality:
-    mean, spread, weights = (_floats(own[name]) for name in ("mean", "spread", "weights"))
-    return StructureQuality(int(own["cases"]), mean, spread, weights, float(own["level"]), float(own["remainder"]))
 
 
 def _cohort(values: Mapping[str, Any]) -> Cohort:

@@ -1,23 +1,33 @@
-"""Statistics of the training cohort: volumes, relative positions of structures, and properties of the scans.
+"""Statistics of the training cohort, and warnings about a scan or a contour that is unlike those in training.
 
-A few numbers for each structure and pair, from the reference contours of the training cases. They show whether a
+A few numbers for each structure and pair, and of the scans, from the training cases. They show whether a
 volume or a position is unusual, where a structure should be, and whether a scan is like those in training.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from AutofocusCore.images.geometry import Grid
+from AutofocusCore.review.evidence import PERCENTILES, Evidence
 
 Point = tuple[float, float, float]
 
 FEWEST_CASES = 5
 """Statistics over fewer cases are not used."""
 LEAST_SD_LOG = 0.05
+AXES = ("from side to side", "from front to back", "from head to foot")
+COARSER = 1.5
+"""Ratio to the largest voxel size in training from which on there is a warning; smaller voxels are resampled."""
+SMALLER, LARGER = 0.7, 1.5
+BEYOND = 0.25
+"""Intensities outside the cohort's range by more than this share of it give a warning."""
+LEAST_RANGE = 0.05
+ODD_VOLUME = 4.0
+"""Standard deviations of the volume's logarithm from its mean, beyond which a contour is like none in training."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +68,15 @@ class Cohort:
         """The expected centroid of a structure in mm, LPS, from those that were found; None if unknown."""
         guesses = []
         for other, centre in centres.items():
-            usual = self._offset(other, name) if other != name else None
-            if usual is not None:
-                guesses.append(np.asarray(centre) + usual[0])
+            for key, sign in ((f"{other} > {name}", 1.0), (f"{name} > {other}", -1.0)):
+                offset = self.offsets.get(key) if other != name else None
+                if offset is not None and offset[6] >= FEWEST_CASES:
+                    guesses.append(np.asarray(centre) + sign * np.asarray(offset[:3]))
+                    break
         if not guesses:
             return None
         x, y, z = np.median(guesses, axis=0).tolist()
         return (x, y, z)
-
-    def _offset(self, start: str, end: str) -> tuple[np.ndarray, np.ndarray] | None:
-        for key, sign in ((f"{start} > {end}", 1.0), (f"{end} > {start}", -1.0)):
-            values = self.offsets.get(key)
-            if values is not None and values[6] >= FEWEST_CASES:
-                return sign * np.asarray(values[:3]), np.asarray(values[3:6])
-        return None
 
 
 def extent_mm(grid: Grid) -> Point:
@@ -86,3 +91,95 @@ def voxel_along_patient(grid: Grid) -> Point:
     steps = np.abs(np.asarray(grid.direction).reshape(3, 3))
     x, y, z = (float(grid.spacing[int(np.argmax(steps[axis]))]) for axis in range(3))
     return (x, y, z)
+
+
+def unfamiliar(evidence: Evidence, cohort: Cohort, modalities: Sequence[str]) -> list[str]:
+    """Sentences about the properties of a scan that are unlike those in training.
+
+    Args:
+        evidence: of the run.
+        cohort: the model's training cases.
+        modalities: names of the channels.
+    """
+    found = []
+    for axis, (edge, seen) in enumerate(zip(voxel_along_patient(evidence.scan), cohort.spacing, strict=False)):
+        if edge > COARSER * seen[1]:
+            found.append(
+                f"The scan's voxels measure {edge:.1f} mm {AXES[axis]}; in training they measured {_range(seen)} mm. "
+                "Contours may be coarse or wrong."
+            )
+    for axis, (length, seen) in enumerate(zip(extent_mm(evidence.scan), cohort.extent, strict=False)):
+        if length < SMALLER * seen[0] or length > LARGER * seen[1]:
+            kind = "a smaller" if length < seen[0] else "a larger"
+            found.append(
+                f"The scan reaches over {length:.0f} mm {AXES[axis]}: {kind} part of the body than in training "
+                f"({_range(seen, 0)} mm). Structures may be missing or found where there are none."
+            )
+    for channel, (values, seen_ones) in enumerate(zip(evidence.intensities, cohort.intensities, strict=False)):
+        for percentile, value, seen in zip(PERCENTILES, values, seen_ones, strict=False):
+            slack = BEYOND * max(seen[1] - seen[0], LEAST_RANGE)
+            if not seen[0] - slack <= value <= seen[1] + slack:
+                name = modalities[channel] if channel < len(modalities) else "image"
+                found.append(
+                    f"The intensities of the {name} are unlike those in training (percentile {percentile:.0f} within "
+                    f"the patient: {value:.2f} after normalisation, {seen[0]:.2f} to {seen[1]:.2f} in training). "
+                    "Check that it is the right kind of scan, in the right units."
+                )
+                break
+    return found
+
+
+def outside_the_scan(
+    names: Sequence[str], centres: Mapping[str, Point], cohort: Cohort, evidence: Evidence
+) -> tuple[list[str], list[str]]:
+    """Structures whose usual place is outside the scan, and structures that were not found although it is inside.
+
+    Structures outside the region of interest are not considered.
+
+    Args:
+        names: all structures.
+        centres: of those that were found, in mm, LPS.
+        cohort: the model's training cases.
+        evidence: of the run.
+    """
+    outside, missed = [], []
+    for name in names:
+        place = cohort.expected_place(name, centres)
+        if place is None:
+            continue
+        index = evidence.scan.to_index(place)
+        if not bool(np.all(index >= -0.5) and np.all(index <= np.asarray(evidence.scan.size) - 0.5)):
+            outside.append(name)
+        elif name not in centres and evidence.holds(place):
+            missed.append(name)
+    return outside, missed
+
+
+def unlike_any_volume(volumes: Mapping[str, float], cohort: Cohort) -> dict[str, str]:
+    """Structures whose volume is far outside that of the training cases, each with how it differs, as a sentence.
+
+    Args:
+        volumes: in mL, by structure; 0 where it is empty.
+        cohort: the model's training cases.
+    """
+    found = {}
+    for name, volume in volumes.items():
+        odd = cohort.odd_volume(name, volume)
+        if abs(odd) > ODD_VOLUME:
+            low, high = cohort.usual_volume(name)
+            kind = "smaller" if odd < 0 else "larger"
+            found[name] = (
+                f"The contour of {listed([name])} is far {kind} than in training, where {low:.3g} to {high:.3g} mL are "
+                "usual. Check whether the scan holds all of it."
+            )
+    return found
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names of structures within a sentence."""
+    return ", ".join(name[:1].lower() + name[1:] for name in names)
+
+
+def _range(seen: tuple[float, float], digits: int = 1) -> str:
+    low, high = (f"{value:.{digits}f}" for value in seen)
+    return low if low == high else f"{low} to {high}"

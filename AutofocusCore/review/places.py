@@ -15,8 +15,7 @@ import numpy.typing as npt
 import SimpleITK as sitk
 
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.review.near import NEAR_MM, Surroundings
-from AutofocusCore.review.probabilities import Floats
+from AutofocusCore.review.evidence import NEAR_MM, Floats, Surroundings
 
 SMOOTH_MM = 5.0
 DOUBTFUL = 0.15

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.io.json_values import is_number
+from AutofocusCore.io.texts import is_number
 
 
 def text(request: Mapping[str, Any], field: str) -> str:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.io.json_values import is_number
-from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.io.temporary import PrivateFolder
+from AutofocusCore.io.texts import is_number
 from AutofocusCore.jobs.job import Job, Settings
 from AutofocusCore.worker.environment import give_memory_back
 from AutofocusCore.worker.fields import numbers, text
@@ -131,9 +131,13 @@ class RequestHandlers:
         self, request: Mapping[str, Any], progress: ProgressCallback, cancelled: CancelledCallback | None
     ) -> dict[str, Any]:
         """Segment into a temporary folder, for a caller that reads the result at once."""
+        from AutofocusCore.inference.progress import Reporter
         from AutofocusCore.jobs.review import with_uncertainty
-        from AutofocusCore.jobs.run import check_job, compute_job, reporter
+        from AutofocusCore.jobs.run import check_job, compute_job
         from AutofocusCore.worker.exchange import write_exchange_files
+
+        def report_files(stage: str, done: int, total: int) -> None:
+            Reporter(stage, total, progress, cancelled, done).begin()
 
         folder = self._folders.new(request.get("id"), keep=bool(request.get("keep", True)))
         try:
@@ -149,9 +153,9 @@ class RequestHandlers:
             if result.review is not None:  # with the provenance it gets into the scene, and is saved with it
                 result = dataclasses.replace(result, provenance={**result.provenance, "review": result.review})
             if request.get("uncertainty"):
-                result = with_uncertainty(model.spec, result)
+                result = with_uncertainty(result, checked.calibration)
             start = time.monotonic()
-            written = write_exchange_files(folder, result, reporter(progress, cancelled))
+            written = write_exchange_files(folder, result, report_files)
             result = result.written(written["files"], time.monotonic() - start)
             return {**result.to_dict(), **written, "model": model.to_record()}
         except BaseException:
@@ -164,9 +168,9 @@ class RequestHandlers:
         """The job with a memory limit, if it has none and this process may use only a share."""
         share = share if is_number(share) and 0 < share <= 1 else self._memory_share
         if job.settings.memory_limit is None and share < 1.0:
-            from AutofocusCore.inference.devices import resolve_device, usable_bytes
+            from AutofocusCore.inference.devices import resolve_device
 
-            limit = int(usable_bytes(resolve_device(job.settings.device)) * share)
+            limit = int(resolve_device(job.settings.device).usable_bytes * share)
             job = dataclasses.replace(job, settings=dataclasses.replace(job.settings, memory_limit=limit))
         return job
 

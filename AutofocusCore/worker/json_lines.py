@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from AutofocusCore.io.json_values import load_json
+from AutofocusCore.io.texts import load_json
 
 MAX_LINE = 1 << 20
 """Bytes; longer lines are skipped and not kept in memory."""

@@ -87,7 +87,7 @@ Arguments: `--folder DIR` sets the private folder, `--threads N` limits the thre
 the free memory for jobs without a memory_limit.
 
 All temporary files are in the private folder, which is removed when the process ends. Folders of crashed or killed
-workers are removed by the next worker of the same user (`AutofocusCore.io.private_folder`).
+workers are removed by the next worker of the same user (`AutofocusCore.io.temporary`).
 """
 
 from __future__ import annotations
@@ -110,7 +110,7 @@ from typing import Any, NoReturn
 from AutofocusCore._version import __version__
 from AutofocusCore.errors import Cancelled, InternalError, as_user_error
 from AutofocusCore.io.atomic import discard_all
-from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
+from AutofocusCore.io.temporary import PrivateFolder, remove_abandoned
 from AutofocusCore.worker import exports, teaching
 from AutofocusCore.worker.environment import prepare_process
 from AutofocusCore.worker.handlers import RequestHandlers

@@ -10,8 +10,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.io.image_files import write_image
-from AutofocusCore.io.results import write_attention, write_segmentation
+from AutofocusCore.io.results import write_attention, write_image, write_segmentation
 from AutofocusCore.models.terminology import structures
 from AutofocusCore.phantom import make_phantom
 from AutofocusCore.segmentation import AttentionMap

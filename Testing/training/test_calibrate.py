@@ -10,7 +10,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.label_sampling import sample_labels
-from AutofocusCore.review.features import FEATURES
+from AutofocusCore.review.quality import FEATURES
 from AutofocusCore.teaching.statistics import evenly
 from Training.calibrate import calibrate, parser
 from Training.calibrating.cases import Collection

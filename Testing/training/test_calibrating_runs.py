@@ -12,11 +12,11 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.images import Grid
-from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.resampling import to_image
 from AutofocusCore.models import find_model
 from AutofocusCore.phantom import make_phantom
 from AutofocusCore.review import calibration_of
+from AutofocusCore.review.evidence import Evidence
 from Testing.small_models import small_spec, write_coarse_pelvis
 from Training import calibrate as script
 from Training.calibrating import phantoms

@@ -18,7 +18,7 @@ import Training.attention_study
 import Training.evaluate
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import read_image
-from AutofocusCore.images.islands import keep_main_parts
+from AutofocusCore.images.labelling import keep_main_parts
 from AutofocusCore.models import find_model
 from AutofocusCore.segmentation import segment_image
 from Testing.training.conftest import TINY

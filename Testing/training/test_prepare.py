@@ -154,7 +154,7 @@ def test_nothing_usable_is_an_error_that_lists_the_reasons(
 
 def left_by_a_killed_run(case: Path) -> Path:
     """A half-written folder of a process that has ended."""
-    script = "import sys; from pathlib import Path; from AutofocusCore.io.aside import aside_name; "
+    script = "import sys; from pathlib import Path; from AutofocusCore.io.temporary import aside_name; "
     script += "left = aside_name(Path(sys.argv[1])); left.mkdir(); (left / 'half.nii.gz').write_bytes(b'half'); "
     script += "print(left)"
     done = fork_server.run([sys.executable, "-c", script, case], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)})

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid, read_image
-from AutofocusCore.images.evidence import Evidence, evidence_of
 from AutofocusCore.io.atomic import Staging
 from AutofocusCore.models import Model
+from AutofocusCore.review.evidence import Evidence, evidence_of
 from Training.configuration.config import Config
 
 SUFFIXES = (".nii.gz", ".nii", ".nrrd", ".mha")

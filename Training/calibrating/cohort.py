@@ -11,12 +11,12 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.images import Grid
-from AutofocusCore.images.evidence import summarise_intensities
+from AutofocusCore.images.body import bounding_region
 from AutofocusCore.images.preparing import prepare
 from AutofocusCore.models import ModelSpec
 from AutofocusCore.review.cohort import FEWEST_CASES, Cohort, Point, extent_mm, voxel_along_patient
-from AutofocusCore.review.features import volume_and_centre
-from AutofocusCore.review.probabilities import bounding_box
+from AutofocusCore.review.evidence import summarise_intensities
+from AutofocusCore.review.quality import volume_and_centre
 from Training.calibrating.cases import Collection
 
 
@@ -76,10 +76,10 @@ def measure_places(
     centres: dict[str, Point] = {}
     for index, name in enumerate(names, start=1):
         contour = labels == index
-        box = bounding_box(contour, (0, 0, 0))
-        inner = contour[box]
-        if inner.any():
-            volumes[name], centres[name] = volume_and_centre(inner, box, grid)
+        if contour.any():
+            depth, height, width = (slice(*ends) for ends in bounding_region(contour, (0, 0, 0)))
+            box = (depth, height, width)
+            volumes[name], centres[name] = volume_and_centre(contour[box], box, grid)
     return volumes, centres
 
 

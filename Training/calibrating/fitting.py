@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from AutofocusCore.review.features import FEATURES, logit
-from AutofocusCore.review.quality import COVERAGE, LIMIT, QualityModel, StructureQuality
+from AutofocusCore.review.quality import COVERAGE, FEATURES, LIMIT, QualityModel, StructureQuality, logit
 
 Floats = NDArray[np.float64]
 
@@ -146,7 +145,8 @@ def _left_out(rows: Sequence[Row]) -> Floats:
         model = _fit([row for row in rows if row.case != case])
         for i, row in enumerate(rows):
             if row.case == case and row.structure in model.structures:
-                estimates[i] = model.centre(model.structures[row.structure], row.features)
+                own = model.structures[row.structure]
+                estimates[i] = own.level + model.contribution(own, row.features)
     return estimates
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from AutofocusCore.io.atomic import Staging
-from AutofocusCore.io.image_files import write_image
+from AutofocusCore.io.results import write_image
 from AutofocusCore.phantom import PHANTOM_STRUCTURES, make_phantom
 from Training.configuration.split_file import FILE_NAME
 from Training.loop.data import FIRST_CALIBRATION_PHANTOM

@@ -8,9 +8,8 @@ import numpy as np
 import SimpleITK as sitk
 from numpy.typing import NDArray
 
-from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.label_sampling import sample_labels
-from AutofocusCore.review.probabilities import calibrated
+from AutofocusCore.review.evidence import Evidence, calibrated
 from Training.calibrating.cases import Collection
 
 TEMPERATURES = (0.7, 0.8, 0.9, 1.0, 1.1, 1.2, 1.35, 1.5, 1.75, 2.0, 2.5, 3.0)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 import AutofocusCore
-from AutofocusCore.images.islands import keep_main_parts
+from AutofocusCore.images.labelling import keep_main_parts
 from AutofocusCore.inference.prediction import in_roi_domain
 from AutofocusCore.models import ModelSpec
 from AutofocusCore.teaching.case import Case

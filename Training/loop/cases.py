@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from AutofocusCore.errors import InputError
-from AutofocusCore.inference.computer import memory
+from AutofocusCore.inference.devices import memory
 from AutofocusCore.models import ModelSpec
 from AutofocusCore.teaching.case import Case
 from Training.configuration.config import Data

@@ -18,7 +18,7 @@ from AutofocusCore import __version__
 from AutofocusCore.errors import AutofocusError, OutputError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.resampling import to_image
-from AutofocusCore.io.aside import aside_name
+from AutofocusCore.io.temporary import aside_name
 from Training.preparing.data_list import sha256_of, write_json
 from Training.preparing.found import Found, FoundCase, Problem, safe_name
 from Training.preparing.reading import Settings, Volumes, read_case

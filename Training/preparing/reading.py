@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.images import Grid
 from AutofocusCore.images.body import body_mask
-from AutofocusCore.images.checks import check_content, check_size
+from AutofocusCore.images.checks import check_usable
 from AutofocusCore.images.intensity import normalise, outside_value, recognise
 from AutofocusCore.images.labelling import label_image
 from AutofocusCore.images.resampling import inside, sample, to_image
@@ -151,8 +151,7 @@ def spaced(grid: Grid, spacing: Sequence[float] | None) -> Grid:
 
 
 def _checked(image: sitk.Image, name: str) -> sitk.Image:
-    check_size(image, name)
-    check_content(image, name)
+    check_usable(image, name)
     return image
 
 

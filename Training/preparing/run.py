@@ -21,8 +21,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from AutofocusCore import __version__
 from AutofocusCore.errors import InputError, OutputError, SettingError
-from AutofocusCore.io.aside import remove_leftovers
 from AutofocusCore.io.atomic import write_text
+from AutofocusCore.io.temporary import remove_leftovers
 from Training.preparing.data_list import CaseEntry, DataList
 from Training.preparing.folds import assign_folds
 from Training.preparing.found import Found, FoundCase

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from AutofocusCore.batch.cohort import IMAGE_SUFFIXES, Case, check_names, read_cohort
 from AutofocusCore.errors import InputError
-from AutofocusCore.io.aside import PREFIX
 from AutofocusCore.io.atomic import suffix_of
+from AutofocusCore.io.temporary import PREFIX
 
 if TYPE_CHECKING:
     from AutofocusCore.models import Channel

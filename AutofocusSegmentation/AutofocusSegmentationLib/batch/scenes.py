@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.batch.manifest import STATE_FOLDER, Manifest, fingerprint, locked
 from AutofocusCore.errors import AutofocusError, Cancelled
-from AutofocusCore.io.aside import aside_name, remove_leftovers
 from AutofocusCore.io.atomic import cannot_write, write_text
+from AutofocusCore.io.temporary import aside_name, remove_leftovers
 from AutofocusCore.io.texts import csv_cell
 
 if TYPE_CHECKING:

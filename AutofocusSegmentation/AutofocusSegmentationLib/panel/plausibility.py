@@ -11,8 +11,8 @@ import numpy as np
 from slicer.i18n import tr as _
 
 from AutofocusCore.errors import AutofocusError
+from AutofocusCore.images.checks import check_size
 from AutofocusCore.images.intensity import modality_warning, recognise
-from AutofocusCore.images.plausible import check_size
 from AutofocusSegmentationLib.panel.sample_data import is_synthetic
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot, snapshot
 from AutofocusSegmentationLib.scene.placing import hierarchy_of, item_of

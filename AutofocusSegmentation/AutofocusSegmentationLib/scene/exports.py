@@ -26,8 +26,8 @@ from vtkmodules.vtkIOGeometry import vtkSTLWriter
 
 from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.io.atomic import Staging
-from AutofocusCore.io.image_files import write_image
 from AutofocusCore.io.outputs import check_sidecar, sidecar_path
+from AutofocusCore.io.results import write_image
 from AutofocusSegmentationLib.scene.placing import RAS_TO_LPS, as_array
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
 

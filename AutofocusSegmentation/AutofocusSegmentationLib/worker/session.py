@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from AutofocusCore.io.private_folder import PrivateFolder, remove_abandoned
+from AutofocusCore.io.temporary import PrivateFolder, remove_abandoned
 from AutofocusCore.worker.client import WorkerProcess
 from AutofocusSegmentationLib.worker.last_words import ErrorStream, why_it_ended
 from AutofocusSegmentationLib.worker.main_thread_queue import MainThreadQueue

@@ -97,13 +97,12 @@ def test_workers_get_the_mask_by_its_whole_path(tmp_path: Path, monkeypatch: pyt
 
 def test_layers_that_the_model_lacks_are_named_as_they_were_given() -> None:
     one = small_spec(architecture={"architecture": "afn-1", "in_channels": 1, "num_classes": 3})
-    check_layers(given(), one)
-    check_layers(given("--attention-layers", "1"), one)
+    check_layers(given("--attention-layers", "1").attention_layers, one)
     with pytest.raises(SettingError, match=r"no autofocus layer 2 or 5; give .* numbers from 1 to 1"):
-        check_layers(given("--attention-layers", "1,2,5"), one)
+        check_layers(given("--attention-layers", "1,2,5").attention_layers, one)
 
 
 def test_a_model_without_autofocus_layers_has_none_to_choose() -> None:
     basic = small_spec(architecture={"architecture": "basic", "in_channels": 1, "num_classes": 3})
     with pytest.raises(SettingError, match="has no autofocus layers; leave out --attention-layers"):
-        check_layers(given("--attention-layers", "1"), basic)
+        check_layers(given("--attention-layers", "1").attention_layers, basic)

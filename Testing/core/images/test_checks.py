@@ -10,7 +10,7 @@ import pytest
 
 from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.images import frame_count, read_image
-from AutofocusCore.io.names import check_name
+from AutofocusCore.io.texts import check_name
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the file system refuses such names itself")

@@ -134,5 +134,6 @@ def test_each_value_becomes_what_it_means() -> None:
     assert as_background((1, 2.5), 2).tolist() == [1, 2.5]
     assert as_background(torch.tensor(-1.5, dtype=torch.bfloat16), 3).tolist() == [-1.5] * 3
     assert as_region(None, (2, 3, 4)) == ((0, 2), (0, 3), (0, 4))
-    assert as_layers("all", 2, "layers") == (0, 1)
-    assert as_layers(None, 2, "layers") == ()
+    network = narrow_network("afn-2")
+    assert as_layers("all", network) == (0, 1)
+    assert as_layers(None, network) is None

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 import torch
 
-from AutofocusCore.inference import computer, plan_volume, predict_volume, speed
-from AutofocusCore.inference.speed import expected_seconds, learn, multiplications, try_out
+from AutofocusCore.inference import devices, plan_volume, predict_volume
+from AutofocusCore.inference import progress as speed
+from AutofocusCore.inference.progress import expected_seconds, learn, multiplications, try_out
 from AutofocusCore.networks.build import build_network
 
 CPU = {"device": "cpu", "precision": "float32"}
@@ -93,6 +94,6 @@ def test_a_busy_computer_takes_longer_and_the_rate_is_that_of_an_idle_one(monkey
 def test_the_load_is_what_other_programs_want(
     monkeypatch: pytest.MonkeyPatch, load: float, own: float, factor: float
 ) -> None:
-    monkeypatch.setattr(computer.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
-    monkeypatch.setattr(computer.os, "cpu_count", lambda: 4)
-    assert computer.load_factor(own) == factor
+    monkeypatch.setattr(devices.os, "getloadavg", lambda: (load, 0.0, 0.0), raising=False)
+    monkeypatch.setattr(devices.os, "cpu_count", lambda: 4)
+    assert devices.load_factor(own) == factor

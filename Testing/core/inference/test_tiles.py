@@ -12,7 +12,7 @@ from torch.nn import functional
 from AutofocusCore.errors import Cancelled, MemoryLimitError, SettingError
 from AutofocusCore.inference import Progress, plan_volume, predict_volume, receptive_reach
 from AutofocusCore.inference.boxes import Box, place, shape_of, shift
-from AutofocusCore.inference.speed import expected_seconds
+from AutofocusCore.inference.progress import expected_seconds
 from AutofocusCore.inference.task import Task
 from AutofocusCore.inference.tiles import context, plan_tiles
 from AutofocusCore.networks.scale_streams import ScaleStreams
@@ -122,7 +122,8 @@ def test_a_tiles_input_is_aligned_and_has_the_halo_or_ends_with_the_volume() -> 
 def test_the_tiles_cover_the_volume_once() -> None:
     network = streams_network(**NARROW)
     shape = (1, 90, 9, 111)
-    task = Task.of(network, torch.empty(shape, device="meta"), 0.0, None, None, device="meta")
+    whole = ((0, 90), (0, 9), (0, 111))
+    task = Task.of(network, torch.empty(shape, device="meta"), torch.zeros(1), whole, None, device="meta")
     limit = memory_for(network, shape, 4)
     plan = plan_tiles(network, task, torch.float32, limit=limit, result_bytes=task.result_bytes)
     counts = torch.zeros(shape[1:], dtype=torch.int32)

@@ -17,11 +17,11 @@ import SimpleITK as sitk
 import slicerio
 
 from AutofocusCore.errors import OutputError
-from AutofocusCore.io.aside import remove_leftovers
 from AutofocusCore.io.atomic import Staging, discard_all, stem_of, suffix_of, write_text
 from AutofocusCore.io.outputs import check_format, check_writable
 from AutofocusCore.io.results import write_attention, write_probabilities, write_segmentation
 from AutofocusCore.io.slicer_nrrd import read_keys, segments_of
+from AutofocusCore.io.temporary import remove_leftovers
 from AutofocusCore.jobs.measure import measure, volumes_ml, write_statistics
 from AutofocusCore.models import Code, Structure
 from Testing import fork_server

@@ -12,7 +12,7 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.io.temporary import PrivateFolder
 from AutofocusCore.models import find_model, write_bundle
 from AutofocusCore.review import Calibration
 from AutofocusCore.review.cohort import Cohort

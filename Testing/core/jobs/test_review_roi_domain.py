@@ -15,14 +15,13 @@ import SimpleITK as sitk
 import torch
 
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.images.islands import keep_main_parts
+from AutofocusCore.images.labelling import keep_main_parts
 from AutofocusCore.images.roi import RoiBox
-from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.io.temporary import PrivateFolder
 from AutofocusCore.models import Channel, Normalization, find_model, write_bundle
 from AutofocusCore.networks.build import build_network
 from AutofocusCore.review import Calibration, assess
-from AutofocusCore.review.features import FEATURES
-from AutofocusCore.review.quality import QualityModel, StructureQuality
+from AutofocusCore.review.quality import FEATURES, QualityModel, StructureQuality
 from AutofocusCore.segmentation import segment_image
 from AutofocusCore.worker.handlers import RequestHandlers
 from Testing.small_models import small_spec

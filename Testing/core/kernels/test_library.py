@@ -10,7 +10,7 @@ import pytest
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.kernels import library, native_kernel, set_threads, threads
-from AutofocusCore.kernels.library import SUFFIX, VARIABLE, library_file, load, usable_sets
+from AutofocusCore.kernels.library import LIBRARY, SUFFIX, VARIABLE, load, usable_sets
 
 needs_library = pytest.mark.skipif(not usable_sets(), reason="The native kernel is not built; run make kernel.")
 
@@ -35,7 +35,7 @@ def test_a_kernel_that_is_not_there_is_refused_by_name(monkeypatch: pytest.Monke
 def test_a_library_of_another_version_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     load.cache_clear()
     monkeypatch.setattr(library, "ABI", library.ABI + 1)
-    assert load(library_file()) is None
+    assert load(LIBRARY) is None
     load.cache_clear()
 
 
@@ -50,7 +50,7 @@ def test_a_missing_or_damaged_library_is_not_used(tmp_path: Path) -> None:
 def test_the_abi_version_in_python_is_that_of_the_c_header() -> None:
     header = (Path(library.__file__).parent / "native" / "kernel.h").read_text(encoding="utf-8")
     assert f"#define AF_ABI {library.ABI}\n" in header
-    assert ctypes.CDLL(str(library_file())).af_abi() == library.ABI
+    assert ctypes.CDLL(str(LIBRARY)).af_abi() == library.ABI
 
 
 def test_the_number_of_threads_can_be_set_and_must_be_positive() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
+from AutofocusCore.review.evidence import Evidence
 
 NAMES = ("Ball", "Far ball")
 GRID = Grid((40, 40, 30), (2.0, 2.0, 2.5), (-40.0, -30.0, 100.0), (1, 0, 0, 0, 1, 0, 0, 0, 1))

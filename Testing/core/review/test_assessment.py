@@ -10,15 +10,12 @@ import pytest
 import SimpleITK as sitk
 
 from AutofocusCore.errors import ModelError
-from AutofocusCore.images.evidence import Evidence
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.review import Calibration, assess, calibration_of
 from AutofocusCore.review.assessment import uncertainty_on_model_grid, uncertainty_on_scan
 from AutofocusCore.review.cohort import Cohort
-from AutofocusCore.review.features import FEATURES, expected_dice, structure_evidence
-from AutofocusCore.review.near import surroundings
-from AutofocusCore.review.probabilities import calibrated, entropy_bits, probability_of
-from AutofocusCore.review.quality import QualityModel, StructureQuality
+from AutofocusCore.review.evidence import Evidence, calibrated, entropy_bits, probability_of, surroundings
+from AutofocusCore.review.quality import FEATURES, QualityModel, StructureQuality, expected_dice, structure_evidence
 from Testing.core.review.conftest import GRID, NAMES, VAGUE_MM, ball
 from Testing.small_models import small_spec
 

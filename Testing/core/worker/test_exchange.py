@@ -16,7 +16,7 @@ import SimpleITK as sitk
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.io.nrrd import grid_matrix
-from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.io.temporary import PrivateFolder
 from AutofocusCore.jobs.measure import Measurement
 from AutofocusCore.models import Model, export_zip, find_model, user_model_folder
 from AutofocusCore.models.terminology import structures

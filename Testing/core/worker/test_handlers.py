@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from AutofocusCore.errors import SettingError
-from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.io.temporary import PrivateFolder
 from AutofocusCore.worker.handlers import RequestHandlers
 
 

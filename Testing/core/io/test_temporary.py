@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from AutofocusCore.io.private_folder import PrivateFolder, private_temporary_files, remove_abandoned
+from AutofocusCore.io.temporary import PrivateFolder, private_temporary_files, remove_abandoned
 from Testing import fork_server
 
 ROOT = Path(__file__).resolve().parents[3]
 CRASH = """
 import os, sys
 from pathlib import Path
-from AutofocusCore.io.private_folder import PrivateFolder
+from AutofocusCore.io.temporary import PrivateFolder
 folder = PrivateFolder(Path(sys.argv[1]) if len(sys.argv) > 1 else None).path()
 (folder / "plain.nii").write_bytes(b"a scan")
 print(folder, flush=True)

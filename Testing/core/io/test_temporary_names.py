@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from AutofocusCore.io import aside
-from AutofocusCore.io.aside import DAY, PREFIX, aside_name, is_leftover, remove_leftovers
+from AutofocusCore.io import temporary
+from AutofocusCore.io.temporary import DAY, PREFIX, aside_name, is_leftover, remove_leftovers
 
 FROM_ELSEWHERE = f"{PREFIX}ffffff-4711-0123456789abcdef.nrrd"
 """Of a computer whose name has another checksum than this one's."""
@@ -81,7 +81,7 @@ def test_a_process_that_belongs_to_someone_else_counts_as_running(
         raise PermissionError
 
     path = of_process(tmp_path, 4711)
-    monkeypatch.setattr(aside.os, "kill", refuse)
+    monkeypatch.setattr(temporary.os, "kill", refuse)
     assert not is_leftover(path)
 
 

@@ -13,7 +13,7 @@ from AutofocusCore.errors import OutputError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.images.resampling import to_image
 from AutofocusCore.io.atomic import Staging
-from AutofocusCore.io.image_files import write_image
+from AutofocusCore.io.results import write_image
 from AutofocusCore.io.sheared_nifti import is_sheared
 
 STEPS = np.array([[-1.0, 0, 0], [0, -1, -0.9], [0, 0, 3]])

@@ -1,4 +1,8 @@
-"""Evidence for the review of a result: the probabilities of the run, and properties of the scan."""
+"""Evidence for the review of a result: the probabilities of the run, calibrated, and properties of the scan.
+
+The probabilities of a large CT take gigabytes. Everything else is computed from them plane by plane, so that at most
+one more volume is in memory: the probability of one class, or the uncertainty.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +11,19 @@ from itertools import product
 
 import numpy as np
 import numpy.typing as npt
+import SimpleITK as sitk
 
+from AutofocusCore.images.body import bounding_region
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.resampling import sample, to_image
 
 Floats = npt.NDArray[np.float32]
+Box = tuple[slice, slice, slice]
+
+LEAST = 1e-6
+"""Smaller probabilities are set to this, so that their logarithm is finite."""
+NEAR_MM = 12.0
+"""Doubtful voxels farther from a contour than this are not counted."""
 Labels = npt.NDArray[np.uint8]
 
 PERCENTILES = (5.0, 50.0, 95.0)
@@ -126,3 +138,85 @@ def summarise_intensities(volume: Floats, patient: npt.NDArray[np.bool_] | None)
         values = channel[patient] if patient is not None and patient.any() else channel.ravel()
         found.append(tuple(float(v) for v in np.percentile(values[:: max(1, values.size // 200_000)], PERCENTILES)))
     return tuple(found)
+
+
+def calibrated(probabilities: Floats, temperature: float) -> Floats:
+    """Probabilities after temperature scaling (Guo et al. 2017): softmax(log p / T); T > 1 makes them less sure.
+
+    Args:
+        probabilities: (classes, ...), summing to 1 over the classes.
+        temperature: T.
+
+    Returns:
+        A new array, float32, of the same shape.
+    """
+    scaled = np.maximum(probabilities.astype(np.float32), LEAST)
+    if temperature != 1.0:
+        np.power(scaled, np.float32(1.0 / temperature), out=scaled)
+    scaled /= scaled.sum(axis=0, keepdims=True)
+    return scaled
+
+
+def probability_of(label: int, probabilities: Floats, box: Box, temperature: float) -> Floats:
+    """The calibrated probability of one class within a box, (d, h, w), computed plane by plane."""
+    part = probabilities[:, box[0], box[1], box[2]]
+    found = np.empty(part.shape[1:], dtype=np.float32)
+    for plane in range(len(found)):
+        found[plane] = calibrated(part[:, plane], temperature)[label]
+    return found
+
+
+def doubt_of(probabilities: Floats, temperature: float) -> Floats:
+    """Entropy in bits of the calibrated probabilities, (D, H, W), computed plane by plane."""
+    doubt = np.empty(probabilities.shape[1:], dtype=np.float32)
+    for plane in range(len(doubt)):
+        doubt[plane] = entropy_bits(calibrated(probabilities[:, plane], temperature))
+    return doubt
+
+
+def entropy_bits(probabilities: Floats) -> Floats:
+    """Entropy of the classes in bits, (...): 0 where one is certain, 1 where two are equally likely."""
+    total = np.zeros(probabilities.shape[1:], dtype=np.float32)
+    for probability in probabilities:
+        safe = np.maximum(probability, np.float32(LEAST))
+        total -= probability * np.log2(safe)
+    return np.maximum(total, 0.0)
+
+
+@dataclass(frozen=True)
+class Surroundings:
+    """A contour and what lies round it, up to `NEAR_MM` and a little more.
+
+    Attributes:
+        box: place of these arrays in the evidence's grid.
+        contour: (d, h, w), true inside the delivered contour.
+        probability: of the structure, calibrated.
+        distance: in mm from the surface, negative inside.
+    """
+
+    box: Box
+    contour: npt.NDArray[np.bool_]
+    probability: Floats
+    distance: Floats
+
+
+def surroundings(evidence: Evidence, label: int, temperature: float) -> Surroundings | None:
+    """The surroundings of a structure's contour; None where it has no voxel.
+
+    Args:
+        evidence: of the run.
+        label: of the structure.
+        temperature: of the calibration.
+    """
+    whole, grid = evidence.delivered == label, evidence.grid
+    if not whole.any():
+        return None
+    x, y, z = (int(np.ceil(NEAR_MM / edge)) for edge in grid.spacing)
+    depth, height, width = (slice(*ends) for ends in bounding_region(whole, (z, y, x)))
+    box = (depth, height, width)
+    contour = np.ascontiguousarray(whole[box])
+    image = sitk.GetImageFromArray(contour.astype(np.uint8))
+    image.SetSpacing(grid.spacing)
+    distance = sitk.SignedMaurerDistanceMap(image, squaredDistance=False, useImageSpacing=True)
+    probability = probability_of(label, evidence.probabilities, box, temperature)
+    return Surroundings(box, contour, probability, sitk.GetArrayFromImage(distance).astype(np.float32, copy=False))

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from AutofocusCore.images.evidence import evidence_of
 from AutofocusCore.images.geometry import Grid
 from AutofocusCore.images.labelling import label_image
+from AutofocusCore.review.evidence import evidence_of
 
 ALONG_AXES = (1, 0, 0, 0, 1, 0, 0, 0, 1)
 GRID = Grid((24, 24, 12), (4.0, 4.0, 2.5), (0.0, 0.0, 0.0), ALONG_AXES)
