@@ -135,13 +135,17 @@ class Learner:
         lowered = rows.to(self._arithmetic.type) if self._arithmetic.low else rows
         logits, _ = self.network.forward_rows(lowered, voxels)  # type: ignore[operator]
         loss = teaching_loss(logits, scan.labels.to(device), scan.unknown, scan.soft.to(device))
-        if not torch.isfinite(loss):
-            raise InternalError(
-                f"The loss of step {self.steps + 1} is {loss.item()}, on {scan.name}", "leave out this case"
-            )
+        self._require_finite("loss", loss, scan)
         loss.backward()
-        nn.utils.clip_grad_norm_(self.network.parameters(), lesson.clip)
+        length = nn.utils.clip_grad_norm_(self.network.parameters(), lesson.clip)
+        self._require_finite("gradient", length, scan)
         self._optimizer.step()
         update_average(self.average, self.network, lesson.average, self.steps)
         self.steps += 1
         self.losses.append(float(loss.detach()))
+
+    def _require_finite(self, what: str, value: torch.Tensor, scan: Scan) -> None:
+        if not torch.isfinite(value):
+            raise InternalError(
+                f"The {what} of step {self.steps + 1} is {value.item()}, on {scan.name}", "leave out this case"
+            )
