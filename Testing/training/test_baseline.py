@@ -13,6 +13,7 @@ from AutofocusCore.errors import AutofocusError
 from AutofocusCore.kernels import ActiveVoxels
 from AutofocusCore.teaching.case import Case
 from Training.configuration.config import load_config
+from Training.evaluation.predicting import predicted_labels
 from Training.loop import convolution
 from Training.loop.baseline import DynUNetBaseline, network_of
 from Training.loop.schedule import build_schedule
@@ -43,6 +44,16 @@ def test_it_is_trained_as_the_model_that_it_is_compared_with() -> None:
 def test_a_baseline_needs_scans() -> None:
     with pytest.raises(AutofocusError, match="baseline"):
         load_config(Path(__file__).with_name("segments.toml"), ["baseline.filters=[4, 6, 8]"])
+
+
+def test_a_case_is_measured_on_the_device_that_the_computer_has() -> None:
+    network = DynUNetBaseline(in_channels=1, num_classes=3, filters=(4, 6, 8)).eval()
+    roi = np.ones((8, 9, 10), bool)
+    roi[:2] = False
+    case = Case("box", np.random.default_rng(0).random((1, *roi.shape), np.float32), roi.astype(np.uint8), roi, 0.0)
+    labels = predicted_labels(network, case, device="auto")
+    assert labels.shape == roi.shape
+    assert not labels[:2].any()
 
 
 def test_its_gradient_in_bfloat16_is_computed_by_the_kernels_that_are_right(

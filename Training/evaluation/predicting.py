@@ -11,6 +11,7 @@ from torch import nn
 
 import AutofocusCore
 from AutofocusCore.images.labelling import keep_main_parts
+from AutofocusCore.inference import resolve_device
 from AutofocusCore.inference.prediction import in_roi_domain
 from AutofocusCore.models import ModelSpec
 from AutofocusCore.teaching.case import Case
@@ -35,7 +36,7 @@ def predicted_labels(
     """
     labels = np.zeros(case.labels.shape, dtype=np.uint8)
     if isinstance(network, DynUNetBaseline):
-        labels = labels_of_scan(network, case, Arithmetic("float32", torch.device(device)))
+        labels = labels_of_scan(network, case, Arithmetic("float32", torch.device(resolve_device(device).id)))
     else:
         prediction = AutofocusCore.predict_volume(
             network, case.image, background=case.background, device=device, precision=precision, region=case.box,
