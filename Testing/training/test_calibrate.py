@@ -13,7 +13,7 @@ from AutofocusCore.images.label_sampling import sample_labels
 from AutofocusCore.review.quality import FEATURES
 from AutofocusCore.teaching.statistics import evenly
 from Training.calibrate import calibrate, parser
-from Training.calibrating.cases import Collection
+from Training.calibrating.cases import Collection, collection
 from Training.calibrating.figures import caught, figures, rank_correlation, worst_tenth
 from Training.calibrating.fitting import Row, cross_validate, fit_quality
 
@@ -46,6 +46,16 @@ def test_the_worst_tenth_is_listed_with_what_was_expected_of_it_and_both_volumes
     share = np.mean([one["flagged"] == "yes" for one in worst])
     assert share == pytest.approx(figures(left_out)["worst_tenth_among_the_flagged_quarter"], abs=0.005)
     assert {(one["contoured mL"], one["found mL"]) for one in worst} == {(10.0, 30.0)}
+
+
+@pytest.mark.parametrize("content", ['{"pt_1": [', "[1, 2]"])
+def test_a_damaged_list_of_contours_is_refused_by_its_name(tmp_path: Path, content: str) -> None:
+    damaged = tmp_path / "contoured.json"
+    damaged.write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match=r"contoured\.json .*case → list of structures"):
+        collection(tmp_path, tmp_path, ["Bladder"], contoured=damaged)
+    with pytest.raises(InputError, match=r"contoured\.json .*label value → structure"):
+        collection(tmp_path, tmp_path, ["Bladder"], names=damaged)
 
 
 def test_no_row_is_estimated_by_a_model_that_saw_its_patient() -> None:

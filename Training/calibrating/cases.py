@@ -94,16 +94,29 @@ def collection(
         names: JSON, label value → structure.
         offset: added to the scans' values.
         config: of the training, whose unknown contours, and those of other conventions, are unknown here too.
+
+    Raises:
+        InputError: a JSON file cannot be read, or is no table.
     """
     values = {name: value for value, name in enumerate(structures, start=1)}
     if names is not None:
-        given = {str(name): int(value) for value, name in json.loads(names.read_text(encoding="utf-8")).items()}
+        given = {str(name): int(value) for value, name in _table(names, "label value → structure").items()}
         values = {name: given[name] for name in structures if name in given}
-    listed = None if contoured is None else json.loads(contoured.read_text(encoding="utf-8"))
+    listed = None if contoured is None else _table(contoured, "case → list of structures")
     if config is None:
         return Collection(images, labels, listed, values, offset)
     unknown = frozenset((case, name) for case, named in config.data.unknown.items() for name in named)
     return Collection(images, labels, listed, values, offset, unknown, dict(config.data.volume_ml))
+
+
+def _table(path: Path, what: str) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error})", f"make it a JSON object: {what}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} is no JSON object", f"make it one: {what}")
+    return found
 
 
 def _file(folder: Path, case: str) -> Path:
