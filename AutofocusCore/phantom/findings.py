@@ -47,7 +47,7 @@ class Findings:
 
     @classmethod
     def drawn(cls, rng: np.random.Generator) -> Findings:
-        """Random findings; two of three phantoms have at least three kinds."""
+        """Random findings; most phantoms have at least two kinds."""
 
         def sometimes(share: float, low: float, high: float) -> float:
             value = float(rng.uniform(low, high))

@@ -147,6 +147,8 @@ def test_every_kind_of_finding_is_drawn_for_some_patients_and_never_for_all() ->
     for kind in plain:
         share = np.mean([one[kind] != plain[kind] for one in found])
         assert 0.05 < share < 0.7, kind
+    kinds = [sum(one[kind] != plain[kind] for kind in plain) for one in found]
+    assert np.mean([count >= 2 for count in kinds]) > 0.75
 
 
 def test_without_findings_a_patient_has_the_same_anatomy() -> None:
