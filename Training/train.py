@@ -20,13 +20,13 @@ from typing import Any
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from AutofocusCore.teaching.statistics import evenly
+from AutofocusCore.teaching.schedule import TrainingSchedule
 from Training.configuration.config import Config, load_config
 from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, add_threads, parse, run_script
 from Training.loop.checkpoints import run_folder, start_from_weights
-from Training.loop.data import load_data
+from Training.loop.data import DataSet, load_data
 from Training.loop.distributed import ProcessGroup, process_group
-from Training.loop.optimisation import Optimisation, StepBatch
+from Training.loop.optimisation import Optimisation, StepBatch, StepResult
 from Training.loop.run_files import RunFiles
 from Training.loop.schedule import build_schedule
 from Training.loop.state import State
@@ -78,32 +78,82 @@ def _train(
     if config.scans is not None:
         config.scans.refuse_unreached(schedule.steps)
     files = RunFiles(out, config, data, batch.size)
-    _begin(files, state, group, schedule.steps, start_from)
+    _begin(files, state, group, arithmetic, schedule.steps, start_from)
 
-    task = build_task(config, state.network, data.train, schedule, arithmetic, group.count)
-    optimisation = Optimisation(config, state, task, schedule, batch, group)
-    run, began = config.run, time.monotonic()
     end = min(schedule.steps, stop_after or schedule.steps)
-    with closing(task), closing(files):
-        out_of_time = False
-        while state.step < end and not out_of_time:
-            if config.scans is not None and 0 < config.scans.fix_statistics_after <= state.step and not state.fixed:
-                state.fix_statistics(evenly(data.train, config.scans.statistics), arithmetic)
-            result = optimisation.step()
-            out_of_time = minutes is not None and any(group.all_gather(time.monotonic() - began > 60 * minutes))
-            watched = None
-            if run.watch_every and data.watch and (state.step == schedule.steps or state.step % run.watch_every == 0):
-                watched = watch(state.average, data, len(config.model.structures), group, arithmetic)
-            if group.is_main:
-                files.log(state, result, watched)
-                if out_of_time or state.step == end or state.step % run.checkpoint_every == 0:
-                    files.save(state)
+    steps = Steps(config, state, data, schedule, batch, arithmetic, group, files, end, minutes)
+    with closing(files):
+        widens = config.run.widen_after
+        if state.step < widens:
+            steps.take(min(widens, end))
+        if widens <= state.step < end and not steps.out_of_time:
+            if widens and not state.wide:
+                state.widen(config, data.train, arithmetic)
+            steps.take(end)
     return files.checkpoint
 
 
-def _begin(files: RunFiles, state: State, group: ProcessGroup, steps: int, start_from: Path | None) -> None:
+class Steps:
+    """The steps of a run, with what is recorded and saved after each.
+
+    Args:
+        config: the experiment.
+        state: of the run, which the steps change.
+        data: its cases.
+        schedule, batch: its length, and the scans or segments of each step.
+        arithmetic, group: device and processes that compute.
+        files: of the run.
+        end: the last step of this start, after which a checkpoint is saved.
+        minutes: None, or the time after which the steps end with a checkpoint.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: State,
+        data: DataSet,
+        schedule: TrainingSchedule,
+        batch: StepBatch,
+        arithmetic: Arithmetic,
+        group: ProcessGroup,
+        files: RunFiles,
+        end: int,
+        minutes: float | None,
+    ) -> None:
+        self._config, self._state, self._data, self._schedule, self._batch = config, state, data, schedule, batch
+        self._arithmetic, self._group, self._files, self._end = arithmetic, group, files, end
+        self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        self.out_of_time = False
+
+    def take(self, until: int) -> None:
+        """Take steps with the state's network until so many are done, or the time has passed."""
+        config, state, group = self._config, self._state, self._group
+        task = build_task(config, state.network, self._data.train, self._schedule, self._arithmetic, group.count)
+        optimisation = Optimisation(config, state, task, self._schedule, self._batch, group)
+        with closing(task):
+            while state.step < until and not self.out_of_time:
+                state.fix_statistics_if_due(config, self._data.train, self._arithmetic)
+                self._record(optimisation.step())
+
+    def _record(self, result: StepResult) -> None:
+        """Log a step, with a look at the watched cases if it is time, and save a checkpoint if it is time."""
+        config, state, files, group = self._config, self._state, self._files, self._group
+        late = self._deadline is not None and time.monotonic() > self._deadline
+        self.out_of_time = self._deadline is not None and any(group.all_gather(late))
+        watched, every = None, config.run.watch_every
+        if every and self._data.watch and (state.step == self._schedule.steps or state.step % every == 0):
+            watched = watch(state.average, self._data, len(config.model.structures), group, self._arithmetic)
+        if group.is_main:
+            files.log(state, result, watched)
+            if self.out_of_time or state.step == self._end or state.step % config.run.checkpoint_every == 0:
+                files.save(state)
+
+
+def _begin(
+    files: RunFiles, state: State, group: ProcessGroup, arithmetic: Arithmetic, steps: int, start_from: Path | None
+) -> None:
     """Continue from the run's checkpoint, or begin: with the weights of another run, or with random ones."""
-    continues = files.restore(state, group.device)
+    continues = files.restore(state, arithmetic)
     facts: dict[str, Any] = {"processes": group.count}
     if not continues and start_from is not None:
         facts["started_from_sha256"] = start_from_weights(start_from, state.network, state.average)

@@ -35,6 +35,7 @@ def build_pathway(
     dilation_rates: Sequence[int] = DILATION_RATES,
     norm: Norm = "branch",
     detach_attention: bool = True,
+    width: float = 1.0,
 ) -> tuple[nn.ModuleList, nn.ModuleList]:
     """The hidden layers that Basic, ASPP and AFN share: two plain layers, and three residual blocks of two.
 
@@ -42,7 +43,11 @@ def build_pathway(
         in_channels: modalities of the input.
         autofocus_layers: how many of the six dilated layers, counted from the last, are autofocus layers (0 to 6).
         dilation_rates, norm, detach_attention: see :class:`AutofocusCore.networks.layers.AutofocusLayer`.
+        width: maps of each layer as a multiple of the paper's, rounded to a whole number.
     """
+
+    def maps(paper: int) -> int:
+        return max(1, round(width * paper))
 
     def dilated(index: int, inputs: int, outputs: int) -> ConvolutionLayer | AutofocusLayer:
         if index < 2 * len(BLOCK_CHANNELS) - autofocus_layers:
@@ -51,13 +56,13 @@ def build_pathway(
             inputs, outputs, dilation_rates=dilation_rates, norm=norm, detach_attention=detach_attention
         )
 
-    first, second = STEM_CHANNELS
+    first, second = map(maps, STEM_CHANNELS)
     stem = nn.ModuleList([ConvolutionLayer(in_channels, first), ConvolutionLayer(first, second)])
     blocks = nn.ModuleList()
-    width = second
-    for index, (middle, last) in enumerate(BLOCK_CHANNELS):
-        blocks.append(ResidualBlock(dilated(2 * index, width, middle), dilated(2 * index + 1, middle, last)))
-        width = last
+    inputs = second
+    for index, (middle, last) in enumerate(tuple(map(maps, block)) for block in BLOCK_CHANNELS):
+        blocks.append(ResidualBlock(dilated(2 * index, inputs, middle), dilated(2 * index + 1, middle, last)))
+        inputs = last
     return stem, blocks
 
 
@@ -71,6 +76,7 @@ class AFNet(nn.Module):
         head: "classifier", or the ASPP heads "sum" and "concatenation".
         dilation_rates: rates of the autofocus layers or of the ASPP head, ascending.
         norm, detach_attention: see :class:`AutofocusCore.networks.layers.AutofocusLayer`.
+        width: maps of each hidden layer as a multiple of the paper's; heads of ASPP keep theirs.
         domain: "box": valid convolutions over the whole volume, as in the paper; "roi": only active voxels, see
             :mod:`AutofocusCore.networks.roi`.
 
@@ -90,6 +96,7 @@ class AFNet(nn.Module):
         dilation_rates: Sequence[int] = DILATION_RATES,
         norm: Norm = "branch",
         detach_attention: bool = True,
+        width: float = 1.0,
         domain: Domain = "box",
     ) -> None:
         super().__init__()
@@ -105,16 +112,17 @@ class AFNet(nn.Module):
             dilation_rates=self.dilation_rates,
             norm=norm,
             detach_attention=detach_attention,
+            width=width,
         )
-        width = BLOCK_CHANNELS[-1][-1]
+        features = cast(ResidualBlock, self.blocks[-1]).second.conv.out_channels
 
         self.head: nn.Module
         if head == "sum":
-            self.head = SumHead(width, num_classes, dilation_rates=self.dilation_rates)
+            self.head = SumHead(features, num_classes, dilation_rates=self.dilation_rates)
         elif head == "concatenation":
-            self.head = ConcatenationHead(width, num_classes, dilation_rates=self.dilation_rates)
+            self.head = ConcatenationHead(features, num_classes, dilation_rates=self.dilation_rates)
         else:
-            self.head = nn.Conv3d(width, num_classes, 1)
+            self.head = nn.Conv3d(features, num_classes, 1)
         margin = sum(cast(ConvolutionLayer, layer).margin for layer in (*self.stem, *self.blocks))
         self.margin = 0 if domain == "roi" else margin
         initialise(self)

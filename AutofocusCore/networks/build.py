@@ -33,6 +33,7 @@ from AutofocusCore.networks.scale_streams import ScaleStreams
 HEADS = {"basic": "classifier", "aspp-s": "sum", "aspp-c": "concatenation"}
 ARCHITECTURES = ("basic", "aspp-s", "aspp-c", "deepmedic", "afn-1", "afn-2", "afn-3", "afn-4", "afn-5", "afn-6")
 SCALE_STREAMS = "scale-streams"
+LEAST_WIDTH, MOST_WIDTH = 0.1, 5.0
 
 PaperNetwork: TypeAlias = AFNet | DeepMedic
 Network: TypeAlias = PaperNetwork | ScaleStreams
@@ -47,7 +48,7 @@ def build_network(architecture: str, *, in_channels: int, num_classes: int, **op
         in_channels: modalities of the input, at least 1.
         num_classes: classes, background included, at least 2.
         options: of "scale-streams" those of :class:`AutofocusCore.networks.scale_streams.StreamOptions`; of the others
-            ``dilation_rates``, ``norm``, ``detach_attention`` and ``domain``, see :func:`build_paper_network`.
+            ``dilation_rates``, ``norm``, ``detach_attention``, ``width`` and ``domain``: :func:`build_paper_network`.
 
     Raises:
         SettingError: an option has an invalid value.
@@ -89,6 +90,7 @@ def build_paper_network(
     dilation_rates: Sequence[int] = DILATION_RATES,
     norm: Norm = "branch",
     detach_attention: bool = True,
+    width: float = 1.0,
     domain: Domain = "box",
 ) -> PaperNetwork:
     """One of the ten networks of Table 3.
@@ -99,6 +101,7 @@ def build_paper_network(
         dilation_rates: rates of the autofocus layers or the ASPP head: positive, ascending.
         norm: "branch" as released, or "fused": one BatchNorm after the weighted sum.
         detach_attention: stop the gradient from the attention branch into the layer's input, as released.
+        width: maps of each hidden layer as a multiple of the paper's, 0.1 to 5. DeepMedic takes 1 only.
         domain: "box", or "roi": only active voxels, ``net(x, mask)`` has the input's size, margin 0. Parameters and
             their names are the same, so that weights fit both domains.
 
@@ -122,6 +125,10 @@ def build_paper_network(
         raise SettingError(f"domain is {domain!r}", f"choose one of {', '.join(get_args(Domain))}")
     if not isinstance(detach_attention, bool):
         raise SettingError(f"detach_attention is {detach_attention!r}", "give true or false")
+    number = isinstance(width, (int, float)) and not isinstance(width, bool)
+    if not number or not (width == 1 if name == "deepmedic" else LEAST_WIDTH <= width <= MOST_WIDTH):
+        remedy = "leave it 1 for deepmedic" if name == "deepmedic" else f"give {LEAST_WIDTH} to {MOST_WIDTH}"
+        raise SettingError(f"width is {width!r}", remedy)
 
     network: PaperNetwork
     if name == "deepmedic":
@@ -135,6 +142,7 @@ def build_paper_network(
             dilation_rates=rates,
             norm=norm,
             detach_attention=detach_attention,
+            width=width,
             domain=domain,
         )
     options: dict[str, Any] = {
@@ -144,6 +152,7 @@ def build_paper_network(
         "dilation_rates": list(rates),
         "norm": norm,
         "detach_attention": detach_attention,
+        "width": width,
         "domain": domain,
     }
     network.options = options

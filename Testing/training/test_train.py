@@ -188,8 +188,8 @@ def test_a_loss_that_is_no_number_stops_the_run_and_names_the_batch(config_file:
 def test_a_gradient_that_is_no_number_stops_the_run_before_it_reaches_the_weights(
     config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def build(config: Config) -> nn.Module:
-        network = network_of(config)
+    def build(config: Config, step: int) -> nn.Module:
+        network = network_of(config, step)
         next(network.parameters()).register_hook(lambda gradient: gradient * float("inf"))
         return network
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +118,23 @@ class Config:
         names = {structure.name for structure in self.model.structures}
         named = {*self.data.volume_ml, *(name for listed in self.data.unknown.values() for name in listed)}
         require(named <= names, "data.unknown and data.volume_ml", sorted(named - names), f"use {', '.join(names)}")
+        after, width = self.run.widen_after, self.model.architecture.get("width", 1.0)
+        fits = after == 0 or (width > 1 and self.baseline is None and (not self.run.steps or after < self.run.steps))
+        remedy = "give less than run.steps, with a model.architecture.width above 1, or 0 for never"
+        require(fits, "run.widen_after", after, remedy)
         structures, swap = len(self.model.structures), self.augmentation.swap
         shares = self.segments.shares if self.segments is not None else ()
         fits = all(label <= structures for pair in swap for label in pair)
         require(fits, "augmentation.swap", swap, f"use labels from 1 to {structures}, the number of structures")
         remedy = f"give {structures + 1} shares, the background's first, or none"
         require(len(shares) in (0, structures + 1), "segments.shares", shares, remedy)
+
+    def model_at(self, step: int) -> ModelSpec:
+        """The model after so many steps: that of the run's end, or up to `run.widen_after` one of the paper's width."""
+        if not 0 <= step <= self.run.widen_after or self.run.widen_after == 0:
+            return self.model
+        narrow = {name: value for name, value in self.model.architecture.items() if name != "width"}
+        return replace(self.model, architecture=narrow)
 
 
 def model_of(values: dict[str, Any]) -> ModelSpec:
@@ -137,6 +148,8 @@ def model_of(values: dict[str, Any]) -> ModelSpec:
     require(isinstance(architecture, Mapping), "model.architecture", architecture, "make it a table of named values")
     channels = tuple(build(Channel, channel, "model.channels") for channel in values["channels"])
     counts = {"in_channels": len(channels), "num_classes": len(values["structures"]) + 1}
+    if architecture.get("width") == 1:  # the same experiment as one that does not name it
+        architecture = {name: value for name, value in architecture.items() if name != "width"}
     ready = {
         **values,
         "channels": channels,

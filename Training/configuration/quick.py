@@ -61,9 +61,9 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
     elif model.spacing is not None:
         x, y, z = model.spacing
         model = replace(model, spacing=(COARSER * x, COARSER * y, COARSER * z))
-    scans = config.scans
+    scans, last = config.scans, {"widen_after": STEPS - 1} if config.run.widen_after else {}
     if scans is not None:
-        for name in ("fix_statistics_after", "unchanged_after"):
+        for name in ("fix_statistics_after", "unchanged_after", "decisive_after"):
             if getattr(scans, name):
                 scans = replace(scans, **{name: STEPS - 1})
     source = "prepared" if (data / "data.json").is_file() else "folder"
@@ -74,7 +74,7 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
         scans=scans,
         segments=None if config.segments is None else replace(config.segments, size=SEGMENT, per_step=1, shares=()),
         optimizer=replace(config.optimizer, cycles=(), cycle_rates=()),
-        run=replace(config.run, **SHORT),
+        run=replace(config.run, **SHORT, **last),
         augmentation=Augmentation(),
     )
 

@@ -209,6 +209,8 @@ class Run:
         initial: weights of the convolutions at the start: "released", from N(0, 0.01); or "he", from He's distribution
             (Kaiming et al. 2015), but for those of attention and the classifier, for large steps: next to steps of
             2e-3, N(0, 0.01) is little.
+        widen_after: up to this step the network has the paper's number of maps, then `model.architecture.width` times
+            as many, see `Training.loop.widening`. The optimiser begins anew there. 0: wide from the start.
     """
 
     steps: int = 0
@@ -225,9 +227,10 @@ class Run:
     watch_every: int = 0
     seed: int = 1
     initial: str = "released"
+    widen_after: int = 0
 
     def __post_init__(self) -> None:
-        for name in ("steps", "epochs", "epoch_steps", "watch_every", "seed"):
+        for name in ("steps", "epochs", "epoch_steps", "watch_every", "seed", "widen_after"):
             require(getattr(self, name) >= 0, f"run.{name}", getattr(self, name), "give 0 or more")
         require(self.seed < 2**32, "run.seed", self.seed, "give less than 2^32")
         one = (self.steps > 0) != (self.epochs > 0)

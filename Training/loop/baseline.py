@@ -65,9 +65,13 @@ class DynUNetBaseline(nn.Module):
         return voxels.gather(self(voxels.scatter(rows).contiguous())), []
 
 
-def network_of(config: Config) -> nn.Module:
-    """The network that an experiment trains: the baseline, if there is one, or the model's."""
-    architecture = config.model.architecture
+def network_of(config: Config, step: int | None = None) -> nn.Module:
+    """The network that an experiment trains: the baseline, if there is one, or the model's.
+
+    Args:
+        step: number of steps done; None: the network of the run's end.
+    """
+    architecture = (config.model if step is None else config.model_at(step)).architecture
     if config.baseline is None:
         return AutofocusCore.build_network(**architecture)
     return DynUNetBaseline(

@@ -70,8 +70,8 @@ def load(path: Path, device: torch.device | str = "cpu") -> State:
 def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
     """Whether a recorded configuration is this one, except for settings that may change between starts of a run.
 
-    These are the intervals of watching and saving, the text of the model's card, the part of a scan in a step, and the
-    run's length, if the learning rates so far stay the same.
+    These are the intervals of watching and saving, the text of the model's card, the part of a scan in a step, the
+    width to come, and the run's length, if the learning rates so far stay the same.
 
     Args:
         recorded: the text of :func:`Training.configuration.config.as_toml`.
@@ -89,6 +89,9 @@ def same_experiment(recorded: str, config: Config, step: int = 0) -> bool:
         return False
     rates = [[learning_rate(c.optimizer, i, c.run.steps) for i in range(step)] for c in (other, config)]
     free = {name: getattr(config.run, name) for name in ("steps", "watch_every", "checkpoint_every")}
+    if step <= config.run.widen_after and other.model_at(step).architecture == config.model_at(step).architecture:
+        other = replace(other, model=config.model)  # the wider network is still to come
+        free["widen_after"] = config.run.widen_after
     alike = replace(
         other,
         run=replace(other.run, **free),

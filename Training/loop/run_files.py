@@ -15,6 +15,7 @@ from Training.loop.data import DataSet, names_of
 from Training.loop.optimisation import StepResult
 from Training.loop.record import Record, write_environment
 from Training.loop.state import State
+from Training.loop.step import Arithmetic
 
 
 class RunFiles:
@@ -33,7 +34,7 @@ class RunFiles:
         self._shared = {"config": self._text, "data_sha256": data.checksum, "segments": batch}
         self._record: Record | None = None
 
-    def restore(self, state: State, device: torch.device) -> bool:
+    def restore(self, state: State, arithmetic: Arithmetic) -> bool:
         """Give the state what the checkpoint holds; returns whether there is one.
 
         Raises:
@@ -45,10 +46,10 @@ class RunFiles:
             lambda recorded, step: same_experiment(recorded, config, step),
             self._data.checksum,
             self._shared["segments"],
-            device,
+            arithmetic.device,
         )
         if saved is not None:
-            state.take(saved)
+            state.take(saved, config, arithmetic)
         return saved is not None
 
     def write_environment(self, network: torch.nn.Module, device: torch.device, more: dict[str, Any]) -> None:

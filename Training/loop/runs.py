@@ -59,18 +59,20 @@ def load_run(run: Path, config: Config, weights: str = "last") -> RunModel:
     checkpoint = run / WEIGHTS[weights]
     if not checkpoint.is_file():
         raise InputError(f"There is no checkpoint {checkpoint}", "train first, or name the run's folder with --run")
-    network = network_of(config)
     try:
         state = torch.load(checkpoint, map_location="cpu", weights_only=True)
-        network.load_state_dict(state["average"])
         step = int(state["step"])
+        network = network_of(config, step)
+        network.load_state_dict(state["average"])
     except (RuntimeError, KeyError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
         raise InputError(
             f"{checkpoint} does not hold the weights of {config.model.architecture['architecture']} "
             f"({type(error).__name__})",
             "give the configuration that the run was made from",
         ) from None
-    return RunModel(config.model, run, hashlib.sha256(checkpoint.read_bytes()).hexdigest(), step, network.eval())
+    return RunModel(
+        config.model_at(step), run, hashlib.sha256(checkpoint.read_bytes()).hexdigest(), step, network.eval()
+    )
 
 
 def log_summary(run: Path, rows: int = 5) -> list[dict[str, Any]]:

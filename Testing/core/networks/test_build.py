@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 import AutofocusCore
 from AutofocusCore.errors import SettingError
@@ -69,6 +70,14 @@ def test_the_fused_norm_has_one_batchnorm_a_layer() -> None:
     assert AutofocusCore.count_parameters(branch) - AutofocusCore.count_parameters(fused) == saved
 
 
+def test_a_wide_network_has_that_many_times_the_paper_s_maps_in_each_hidden_layer() -> None:
+    network = AutofocusCore.build_network("afn-4", in_channels=1, num_classes=8, norm="fused", width=1.6)
+    maps = [len(module.weight) for module in network.modules() if isinstance(module, nn.BatchNorm3d)]
+    assert maps == [48, 48, 64, 64, 64, 64, 64, 80, 80, 80]  # a projection's too, in the first and last block
+    assert network.options["width"] == 1.6
+    assert AutofocusCore.count_parameters(network) == 1_053_056
+
+
 @pytest.mark.parametrize(
     ("options", "word"),
     [
@@ -80,6 +89,11 @@ def test_the_fused_norm_has_one_batchnorm_a_layer() -> None:
         ({"dilation_rates": (6, 2)}, "dilation_rates"),
         ({"dilation_rates": (0, 2)}, "dilation_rates"),
         ({"norm": "group"}, "norm"),
+        ({"width": "wide"}, "width is 'wide'; give 0.1 to 5"),
+        ({"width": float("nan")}, "width is nan"),
+        ({"width": True}, "width is True"),
+        ({"width": 5.1}, "width is 5.1"),
+        ({"architecture": "deepmedic", "width": 2}, "width is 2; leave it 1 for deepmedic"),
     ],
 )
 def test_an_option_that_makes_no_sense_is_named(options: dict[str, object], word: str) -> None:
