@@ -70,7 +70,7 @@ def labels_of(spec: ModelSpec, regions: str | None = None) -> Labels:
 
 
 def grid_spacing(spec: ModelSpec) -> tuple[float, float, float]:
-    """Spacing (z, y, x) in mm of the grid that a model's cases are on.
+    """Spacing (z, y, x) in mm of the grid that a model's cases are on, but for axes that keep the scan's (within 5 %).
 
     Raises:
         SettingError: the model has no fixed spacing, and a prepared case does not tell the scan's.
@@ -111,7 +111,8 @@ def measure_network(
     for source in cases:
         case = source.case
         found = predicted_labels(network, case, spec, device=device, precision=precision)
-        measured = measure_case(case.name, case.labels, found, labels, spacing, case.lost, case.known)
+        own = case.spacing or spacing
+        measured = measure_case(case.name, case.labels, found, labels, own, case.lost, case.known)
         say(f"{case.name}: Dice " + "  ".join(f"{one.structure} {_shown(one)}" for one in measured))
         results += [dataclasses.replace(one, run=run) for one in measured]
     return results

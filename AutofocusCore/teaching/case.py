@@ -36,6 +36,7 @@ class Case:
         lost: label values of structures that are smaller than a voxel of this grid, and do not occur on it.
         known: label values of the known structures; None: all are known.
         soft: what the model that is taught says of the others; None if nothing is to be kept.
+        spacing: of the grid along z, y, x, in mm; None where it is not known.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Case:
     lost: tuple[int, ...] = ()
     known: tuple[int, ...] | None = None
     soft: SoftLabels | None = None
+    spacing: tuple[float, float, float] | None = None
 
     def roi_box(self) -> tuple[slice, slice, slice]:
         """The box around the ROI, for arrays (D, H, W).
@@ -98,7 +100,8 @@ def case_of(
     elif prepared.patient is not None and (spec.normalization.mask == "body" or domain == "roi"):
         within = prepared.patient
     background = each_or_all(prepared.background)
-    return Case(name, prepared.volume, values, within, background, prepared.region, sampled.lost(values))
+    lost, spacing = sampled.lost(values), prepared.grid.spacing[::-1]
+    return Case(name, prepared.volume, values, within, background, prepared.region, lost, spacing=spacing)
 
 
 def each_or_all(background: Sequence[float]) -> float | tuple[float, ...]:

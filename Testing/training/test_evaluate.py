@@ -87,6 +87,12 @@ def test_volumes_are_those_of_the_models_grid(balls_config: Path, balls_run: Pat
     assert results[0].volume_true_ml == pytest.approx((labels == 1).sum() * 3 / 1000)
 
 
+def test_an_axis_that_keeps_the_scans_spacing_is_measured_by_it(balls_config: Path, balls_run: Path) -> None:
+    exact, near = (load_config(balls_config, more) for more in ([], ["model.spacing=[1.55,1.0,2.0]"]))
+    results = [measure_run(config, balls_run, say=lambda text: None) for config in (exact, near)]
+    assert [str(one) for one in results[0]] == [str(one) for one in results[1]]
+
+
 def test_a_bundle_is_measured_as_the_run_it_was_made_of(balls_config: Path, balls_run: Path, tmp_path: Path) -> None:
     config = load_config(balls_config)
     export(config, balls_run, tmp_path / "balls")

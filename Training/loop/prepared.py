@@ -207,5 +207,6 @@ def _load(case: CaseEntry, folder: Path, config: Config, normalised: bool, exami
     volume = np.stack([sample(image, grid, value) for image, value in zip(images, background, strict=True)])
     within = np.ones(grid.shape, dtype=bool) if roi is None else sample(roi, grid, 0.0, nearest=True) > 0
     truth = labels.within(grid)
-    ready = Case(case.name, volume, truth, within, each_or_all(background), lost=labels.lost(truth))
+    lost, spacing = labels.lost(truth), grid.spacing[::-1]
+    ready = Case(case.name, volume, truth, within, each_or_all(background), lost=lost, spacing=spacing)
     return with_known(ready, examined.known)

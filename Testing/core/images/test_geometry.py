@@ -75,6 +75,18 @@ def test_only_the_axis_whose_spacing_differs_is_resampled() -> None:
     np.testing.assert_allclose(fine[1:-1] - fine[1], np.arange(18)[:, None, None] / 2 * np.ones((1, 6, 7)), atol=1e-4)
 
 
+@pytest.mark.parametrize(("spacing", "kept"), [(3.91, True), (4.09, True), (3.71, True), (4.1, False), (3.7, False)])
+def test_an_axis_within_five_percent_of_the_models_spacing_keeps_its_voxels(spacing: float, kept: bool) -> None:
+    scan = Grid((40, 30, 20), (spacing, 3.9, 3.0), (4, 5, 6), tuple(np.eye(3).ravel()))
+    grid = model_grid(scan, "LPS", (3.9, 3.9, 2.5))
+    assert grid.spacing == ((spacing if kept else 3.9), 3.9, 2.5)
+    assert (grid.size[0] == 40) == kept
+    assert grid.origin[1] == pytest.approx(5)
+    index = grid.to_index(scan.corners())
+    assert index.min() >= -0.5 - 1e-6
+    assert np.all(index.max(axis=0) <= np.array(grid.size) - 0.5 + 1e-6)
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("spacing", [None, (1.0, 1.5, 3.0)])
 def test_the_models_grid_holds_all_of_an_oblique_image(seed: int, spacing: object, make_grid: MakeGrid) -> None:
