@@ -14,6 +14,7 @@ import argparse
 import sys
 import time
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def _train(
     _begin(files, state, group, arithmetic, schedule.steps, start_from)
 
     end = min(schedule.steps, stop_after or schedule.steps)
-    steps = Steps(config, state, data, schedule, batch, arithmetic, group, files, end, minutes)
+    deadline = None if minutes is None else time.monotonic() + 60 * minutes
+    steps = Steps(config, state, data, schedule, batch, arithmetic, group, files, end, deadline)
     with closing(files):
         widens = config.run.widen_after
         if state.step < widens:
@@ -93,6 +95,7 @@ def _train(
     return files.checkpoint
 
 
+@dataclass
 class Steps:
     """The steps of a run, with what is recorded and saved after each.
 
@@ -104,48 +107,43 @@ class Steps:
         arithmetic, group: device and processes that compute.
         files: of the run.
         end: the last step of this start, after which a checkpoint is saved.
-        minutes: None, or the time after which the steps end with a checkpoint.
+        deadline: None, or the time (`time.monotonic`) after which the steps end with a checkpoint.
+        out_of_time: whether it has passed.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        state: State,
-        data: DataSet,
-        schedule: TrainingSchedule,
-        batch: StepBatch,
-        arithmetic: Arithmetic,
-        group: ProcessGroup,
-        files: RunFiles,
-        end: int,
-        minutes: float | None,
-    ) -> None:
-        self._config, self._state, self._data, self._schedule, self._batch = config, state, data, schedule, batch
-        self._arithmetic, self._group, self._files, self._end = arithmetic, group, files, end
-        self._deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        self.out_of_time = False
+    config: Config
+    state: State
+    data: DataSet
+    schedule: TrainingSchedule
+    batch: StepBatch
+    arithmetic: Arithmetic
+    group: ProcessGroup
+    files: RunFiles
+    end: int
+    deadline: float | None
+    out_of_time: bool = False
 
     def take(self, until: int) -> None:
         """Take steps with the state's network until so many are done, or the time has passed."""
-        config, state, group = self._config, self._state, self._group
-        task = build_task(config, state.network, self._data.train, self._schedule, self._arithmetic, group.count)
-        optimisation = Optimisation(config, state, task, self._schedule, self._batch, group)
+        config, state, group = self.config, self.state, self.group
+        task = build_task(config, state.network, self.data.train, self.schedule, self.arithmetic, group.count)
+        optimisation = Optimisation(config, state, task, self.schedule, self.batch, group)
         with closing(task):
             while state.step < until and not self.out_of_time:
-                state.fix_statistics_if_due(config, self._data.train, self._arithmetic)
+                state.fix_statistics_if_due(config, self.data.train, self.arithmetic)
                 self._record(optimisation.step())
 
     def _record(self, result: StepResult) -> None:
         """Log a step, with a look at the watched cases if it is time, and save a checkpoint if it is time."""
-        config, state, files, group = self._config, self._state, self._files, self._group
-        late = self._deadline is not None and time.monotonic() > self._deadline
-        self.out_of_time = self._deadline is not None and any(group.all_gather(late))
+        config, state, files, group = self.config, self.state, self.files, self.group
+        late = self.deadline is not None and time.monotonic() > self.deadline
+        self.out_of_time = self.deadline is not None and any(group.all_gather(late))
         watched, every = None, config.run.watch_every
-        if every and self._data.watch and (state.step == self._schedule.steps or state.step % every == 0):
-            watched = watch(state.average, self._data, len(config.model.structures), group, self._arithmetic)
+        if every and self.data.watch and (state.step == self.schedule.steps or state.step % every == 0):
+            watched = watch(state.average, self.data, len(config.model.structures), group, self.arithmetic)
         if group.is_main:
             files.log(state, result, watched)
-            if self.out_of_time or state.step == self._end or state.step % config.run.checkpoint_every == 0:
+            if self.out_of_time or state.step == self.end or state.step % config.run.checkpoint_every == 0:
                 files.save(state)
 
 
