@@ -31,9 +31,9 @@ def cohort(count: int = 30) -> dict[str, CaseEntry]:
     return cases
 
 
-def entry(name: str, volumes: dict, centres: dict) -> CaseEntry:
-    files = {"i.nii.gz": "0"}
-    return CaseEntry(name, tuple(files), None, None, None, "train", files, volumes_ml=volumes, centres_mm=centres)
+def entry(name: str, volumes: dict, centres: dict, outside: dict | None = None) -> CaseEntry:
+    files, places = {"i.nii.gz": "0"}, {"centres_mm": centres, "outside": outside or {}}
+    return CaseEntry(name, tuple(files), None, None, None, "train", files, volumes_ml=volumes, **places)
 
 
 def wrong(cases: dict[str, CaseEntry]) -> dict[tuple[str, str], str]:
@@ -65,6 +65,14 @@ def test_glands_that_have_each_others_names_are_named_with_the_side_that_they_ar
     assert "far to the left of the other structures" in found["pt_5", "Right parotid gland"]
 
 
+def test_a_contour_of_which_a_quarter_is_in_the_air_is_named() -> None:
+    cases = cohort(5)
+    for name, shares in (("pt_1", {"2": 0.35, "1": 0.02}), ("pt_2", {"2": 0.2})):
+        cases[name] = entry(name, dict(cases[name].volumes_ml), dict(cases[name].centres_mm), shares)
+    found = wrong(cases)
+    assert found == {("pt_1", "Right parotid gland"): "35% of it outside the ROI, as if it belonged to another image"}
+
+
 def test_nothing_is_said_of_a_few_cases() -> None:
     cases = cohort(5)
     cases["pt_0"] = entry("pt_0", {"1": 500.0}, {"1": CENTRES["1"]})
@@ -86,12 +94,7 @@ def test_the_wrong_contours_of_real_patients_are_listed_and_none_is_left_out(
     names = [f"pt_{i}" for i in (201, 202, 203, 204, 205, 206, 207, 208, 209, 215, 216)]
     names = [name for name in names if (real / "labels" / f"{name}.nii.gz").is_file()]
     source = tmp_path / "source"
-    for part in ("images", "labels"):
-        (source / part).mkdir(parents=True)
-        for name in names:
-            (source / part / f"{name}.nii.gz").symlink_to(real / "labels" / f"{name}.nii.gz")
-    contoured = json.loads((real / "contoured.json").read_text(encoding="utf-8"))
-    (source / "contoured.json").write_text(json.dumps({name: contoured[name] for name in names}), encoding="utf-8")
+    contoured = link_patients(real, source, names, images="labels")  # smaller, and only the contours count
     words = ["folder", str(source), str(tmp_path / "out"), "--structures", str(real / "labels.json")]
     assert main([*words, "--images", "images/{case}", "--labels", "labels/{case}"]) == 0
     data = read_data_list(tmp_path / "out")
@@ -106,3 +109,25 @@ def test_the_wrong_contours_of_real_patients_are_listed_and_none_is_left_out(
     rows = list(csv.DictReader(io.StringIO((tmp_path / "out" / "contours.csv").read_text(encoding="utf-8"))))
     assert len(rows) == sum(len(contoured[name]) for name in names)
     assert rows[0]["looks_wrong"]
+
+
+def test_the_patient_whose_contours_lie_beside_the_organs_is_found(reference_data: Path, tmp_path: Path) -> None:
+    real, source = reference_data / "ct_openkbp_hn_partial", tmp_path / "source"
+    link_patients(real, source, ["pt_221", "pt_222"])
+    words = ["folder", str(source), str(tmp_path / "out"), "--structures", str(real / "labels.json")]
+    how = ["--channels", "CT", "--offset", "-1024", "--roi", "body"]
+    assert main([*words, *how, "--images", "images/{case}", "--labels", "labels/{case}"]) == 0
+    found = {(one["case"], one["structure"]): one["why"] for one in read_data_list(tmp_path / "out").suspects}
+    assert set(found) == {("pt_221", "Right parotid gland"), ("pt_221", "Left parotid gland")}
+    assert found["pt_221", "Right parotid gland"].startswith("35% of it outside the ROI")
+
+
+def link_patients(real: Path, source: Path, names: list[str], images: str = "images") -> dict[str, list[str]]:
+    """Links to some of the patients' files in a new folder. Returns which structures are contoured in them."""
+    for part, of in (("images", images), ("labels", "labels")):
+        (source / part).mkdir(parents=True)
+        for name in names:
+            (source / part / f"{name}.nii.gz").symlink_to(real / of / f"{name}.nii.gz")
+    contoured = {name: json.loads((real / "contoured.json").read_text(encoding="utf-8"))[name] for name in names}
+    (source / "contoured.json").write_text(json.dumps(contoured), encoding="utf-8")
+    return contoured

@@ -34,6 +34,7 @@ class CaseEntry:
             be anywhere in it.
         volumes_ml: of each structure, by label.
         centres_mm: mean position of each structure that is there, by label: x, y, z in mm, LPS.
+        outside: share of each structure that is there outside the ROI, by label; empty without one.
         background: where the images are normalised, each channel's value of what lies outside the image.
         submission_name: under which BRATS's server takes the case's segmentation: "VSD.{name}.54512" that of 2015, the
             case's own name those of later years.
@@ -52,6 +53,7 @@ class CaseEntry:
     unknown: tuple[str, ...] = ()
     volumes_ml: Mapping[str, float] = field(default_factory=dict)
     centres_mm: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    outside: Mapping[str, float] = field(default_factory=dict)
     background: tuple[float, ...] | None = None
     submission_name: str | None = None
     sources: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ from Training.preparing.reading import Settings, Volumes, read_case
 
 CASES = "cases"
 RECORD = "case.json"
-FORM = 2
+FORM = 3
 """Version of the record; cases with another version are made again."""
 
 
@@ -86,7 +86,7 @@ def _write(volumes: Volumes, found: Found, folder: Path, place: str) -> dict[str
         _save(values, volumes.grid, folder / names[-1])
     facts: dict[str, Any] = {"images": [f"{place}/{name}" for name in names], "labels": None, "roi": None}
     if volumes.labels is not None:
-        facts |= _contours(volumes.labels, volumes.grid, found.structures)
+        facts |= _contours(volumes.labels, volumes.grid, volumes.roi, found.structures)
         facts["unknown"] = [found.structures[label] for label in volumes.unknown]
         facts["labels"] = f"{place}/labels.nii.gz"
         _save(volumes.labels, volumes.grid, folder / "labels.nii.gz")
@@ -100,8 +100,10 @@ def _write(volumes: Volumes, found: Found, folder: Path, place: str) -> dict[str
     return facts
 
 
-def _contours(labels: NDArray[np.uint8], grid: Grid, structures: Mapping[int, str]) -> dict[str, Any]:
-    """Size and centre of each structure: `CaseEntry`'s voxels, volumes_ml, centres_mm."""
+def _contours(
+    labels: NDArray[np.uint8], grid: Grid, roi: NDArray[np.bool_] | None, structures: Mapping[int, str]
+) -> dict[str, Any]:
+    """Size and place of each structure: `CaseEntry`'s voxels, volumes_ml, centres_mm, outside."""
     counts = np.bincount(labels.ravel(), minlength=len(structures) + 1)
     centres = {}
     for label in structures:
@@ -112,7 +114,15 @@ def _contours(labels: NDArray[np.uint8], grid: Grid, structures: Mapping[int, st
         "voxels": {str(label): int(counts[label]) for label in structures},
         "volumes_ml": {str(label): round(float(counts[label] * grid.voxel_mm3 / 1000), 4) for label in structures},
         "centres_mm": centres,
+        "outside": {} if roi is None else _shares_outside(labels, roi, counts, structures),
     }
+
+
+def _shares_outside(
+    labels: NDArray[np.uint8], roi: NDArray[np.bool_], counts: NDArray[np.intp], structures: Mapping[int, str]
+) -> dict[str, float]:
+    beyond = np.bincount(labels[~roi], minlength=len(counts))
+    return {str(label): round(float(beyond[label] / counts[label]), 3) for label in structures if counts[label]}
 
 
 def _save(values: np.ndarray, grid: Grid, path: Path) -> None:
