@@ -83,10 +83,23 @@ def write_seg_nrrd(
     """Write a labelmap as a segmentation; segment `Segment_<label>` is bound to the label value."""
     import SimpleITK as sitk
 
-    from AutofocusCore.io.nrrd import grid_matrix, write_nrrd_to
+    from AutofocusCore.io.nrrd import grid_matrix
 
-    voxels = sitk.GetArrayViewFromImage(labels)
-    extent = " ".join(f"0 {size - 1}" for size in labels.GetSize())
+    matrix = grid_matrix(labels.GetSpacing(), labels.GetOrigin(), labels.GetDirection())
+    write_segments(path, sitk.GetArrayViewFromImage(labels), matrix, structures, provenance)
+
+
+def write_segments(
+    path: Path,
+    voxels: np.ndarray,
+    index_to_lps: np.ndarray,
+    structures: Sequence[Structure],
+    provenance: Mapping[str, Any] | None,
+) -> None:
+    """Write labels (z, y, x) as a segmentation, as `write_seg_nrrd`; the 4×4 matrix gives their place in mm, LPS."""
+    from AutofocusCore.io.nrrd import write_nrrd_to
+
+    extent = " ".join(f"0 {size - 1}" for size in reversed(voxels.shape))
     fields = {
         "Segmentation_ContainedRepresentationNames": "Binary labelmap|",
         "Segmentation_MasterRepresentation": "Binary labelmap",
@@ -95,8 +108,7 @@ def write_seg_nrrd(
     }
     for number, structure in enumerate(structures):
         fields |= {f"Segment{number}_{key}": value for key, value in _segment(structure, extent).items()}
-    matrix = grid_matrix(labels.GetSpacing(), labels.GetOrigin(), labels.GetDirection())
-    write_nrrd_to(path, voxels, matrix, fields=fields, compression=6)
+    write_nrrd_to(path, voxels, index_to_lps, fields=fields, compression=6)
 
 
 def _segment(structure: Structure, extent: str) -> dict[str, str]:

@@ -92,7 +92,7 @@ def _read_labels(path: Path) -> tuple[sitk.Image, dict[str, Any]]:
             f"give a labelmap, whose voxels are whole numbers from 0 to {MOST_LABELS}",
         )
     keys = read_keys(path) if suffix_of(path) in (".nrrd", ".seg.nrrd") else {}
-    return sitk.Cast(image, sitk.sitkUInt8), _provenance(keys.get(PROVENANCE_KEY))
+    return sitk.Cast(image, sitk.sitkUInt8), provenance_in(keys.get(PROVENANCE_KEY))
 
 
 def _read_seg_nrrd(path: Path) -> tuple[sitk.Image, tuple[Structure, ...], dict[str, Any]]:
@@ -131,7 +131,8 @@ def _structure(segment: Mapping[str, Any]) -> Structure:
     )
 
 
-def _provenance(text: str | None) -> dict[str, Any]:
+def provenance_in(text: str | None) -> dict[str, Any]:
+    """The record in a header's text; empty if there is none, or it cannot be read."""
     try:
         content = json.loads(text or "{}")
     except ValueError:

@@ -1,26 +1,35 @@
-"""Closing the application during a run: the user is asked first."""
+"""Closing the application during a run or a lesson: the user is asked first."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import qt
 import slicer
 from slicer.i18n import tr as _
 
 
+class Job(Protocol):
+    """Work that takes long."""
+
+    @property
+    def running(self) -> bool:
+        """Whether it is under way."""
+
+    def cancel(self) -> None:
+        """End it."""
+
+
 class CloseGuard(qt.QObject):
     """Event filter that notices that the main window is about to be closed."""
 
-    def watch(self, running: Callable[[], bool], cancel: Callable[[], None]) -> None:
+    def watch(self, *jobs: tuple[str, Job]) -> None:
         """Install the filter.
 
         Args:
-            running: whether a run is under way.
-            cancel: ends it.
+            jobs: each kind of work, and the sentence that it is under way.
         """
-        self._running, self._cancel = running, cancel
+        self._jobs = jobs
         self._window = slicer.util.mainWindow()
         if self._window is not None:
             self._window.installEventFilter(self)
@@ -33,11 +42,16 @@ class CloseGuard(qt.QObject):
 
     def eventFilter(self, watched: Any, event: Any) -> bool:  # noqa: N802 (Qt's name)
         """Called by Qt before the window gets an event; True stops the event."""
-        if event.type() != qt.QEvent.Close or not self._running():
+        if event.type() != qt.QEvent.Close:
             return False
-        question = _("A segmentation is running. Close all the same? The run ends, and nothing of it is kept.")
+        under_way = [(sentence, job) for sentence, job in self._jobs if job.running]
+        if not under_way:
+            return False
+        question = _("{sentence} Close all the same? It ends, and nothing of it is kept.")
+        question = question.format(sentence=" ".join(sentence for sentence, _job in under_way))
         if slicer.util.confirmYesNoDisplay(question, windowTitle=_("Autofocus Segmentation")):
-            self._cancel()
+            for _sentence, job in under_way:
+                job.cancel()
             return False
         event.ignore()
         return True

@@ -8,6 +8,7 @@ from typing import Any
 import qt
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.panel.rows import fit_rows
 from AutofocusSegmentationLib.panel.segments_table import volume_text
 
 STRUCTURE, OTHER, THIS, DICE, DISTANCE = range(5)
@@ -48,11 +49,7 @@ class ComparisonTable:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
                 item.setToolTip(_told(row))
                 self._table.setItem(number, column, item)
-        line = self._table.fontMetrics().height() + 7
-        self._table.verticalHeader().setDefaultSectionSize(line)
-        shown = min(len(rows), MOST_ROWS)
-        self._table.setFixedHeight(line * shown + self._table.horizontalHeader().sizeHint.height() + 4)
-        self._table.visible = shown > 0
+        fit_rows(self._table, MOST_ROWS)
 
 
 def _told(row: dict[str, Any]) -> str:

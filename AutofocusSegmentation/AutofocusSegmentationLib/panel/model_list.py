@@ -66,7 +66,7 @@ class ModelList:
         ui: the panel's widgets.
         on_change: called with the chosen model, or None.
         request: sends a request to the worker, as WorkerSession.request.
-        reload: asks for the list again.
+        reload: asks for the list again; takes the name of a model to choose, if it is to be another one.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class ModelList:
         ui: Any,
         on_change: Callable[[dict[str, Any] | None], None],
         request: Callable[..., Any],
-        reload: Callable[[], None],
+        reload: Callable[..., None],
     ) -> None:
         self._ui = ui
         self._on_change = on_change
@@ -206,8 +206,7 @@ class ModelList:
             self._import({**fields, "replace": True})
 
     def _imported(self, message: dict[str, Any]) -> None:
-        self._chosen = message["name"]
-        self._reload()
+        self._reload(message["name"])
 
     def _complain(self, message: dict[str, Any]) -> None:
         if message.get("code") != "cancelled":

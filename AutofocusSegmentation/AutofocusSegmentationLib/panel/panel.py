@@ -11,6 +11,7 @@ from typing import Any
 import qt
 import slicer
 import vtk
+from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel import requirements
 from AutofocusSegmentationLib.panel.attention_view import AttentionView
@@ -27,6 +28,7 @@ from AutofocusSegmentationLib.panel.result_view import ResultView
 from AutofocusSegmentationLib.panel.review_section import ReviewSection
 from AutofocusSegmentationLib.panel.run_control import RunControl
 from AutofocusSegmentationLib.panel.shown_volume import ViewsWatch
+from AutofocusSegmentationLib.panel.teach_section import TeachSection
 from AutofocusSegmentationLib.scene.result_identity import newest_result, scan_of
 from AutofocusSegmentationLib.scene.results import Added
 from AutofocusSegmentationLib.worker.errand import Errands
@@ -65,7 +67,16 @@ class Panel:
         self.review = ReviewSection(
             ui, self.errands, self.messages.say, lambda wanted: self.attention.show_uncertainty(wanted)
         )
-        self.result = ResultView(ui, self.errands, self.messages.say, on_show=self.review.show)
+        self.teaching = TeachSection(
+            ui,
+            self.main_thread,
+            self.messages,
+            (self.inputs, self.models, self.devices),
+            segmenting=lambda: self.control.running,
+            on_change=lambda: self.readiness.show(hint=True),
+            on_taught=self.load_models,
+        )
+        self.result = ResultView(ui, self.errands, self.messages.say, self.review.show, self.teaching.show)
         self.attention = AttentionView(ui, self._maps_changed)
         self.control = RunControl(
             ui,
@@ -77,7 +88,9 @@ class Panel:
             on_added=self._added,
             on_change=self._run_changed,
         )
-        self.readiness = Readiness(ui, self.messages, self.inputs, self.models, self.planner, self.control)
+        self.readiness = Readiness(
+            ui, self.messages, self.inputs, self.models, self.planner, self.control, self.teaching
+        )
 
         ui.segmentButton.connect("clicked(bool)", lambda checked=False: self.segment())
         ui.cancelButton.connect("clicked(bool)", lambda checked=False: self.control.cancel())
@@ -92,7 +105,8 @@ class Panel:
         self._observe(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self._node_removed)
         self.views = ViewsWatch(self._views_changed)
         self.guard = CloseGuard()
-        self.guard.watch(lambda: self.control.running, self.control.cancel)
+        segmenting, learning = _("A segmentation is running."), _("A model is being taught.")
+        self.guard.watch((segmenting, self.control), (learning, self.teaching.lesson))
 
     @property
     def run(self) -> Run | None:
@@ -124,6 +138,7 @@ class Panel:
         self.planner.stop()  # last, as the end of a run asks for a plan
         self.attention.close()
         self.result.close()
+        self.teaching.close()
         self.session.close()
         for caller, tag in self._observations:
             caller.RemoveObserver(tag)
@@ -161,8 +176,10 @@ class Panel:
 
     # What there is to choose from
 
-    def load_models(self) -> None:
-        """Ask for the models."""
+    def load_models(self, choose: str = "") -> None:
+        """Ask for the models, and choose one of them, such as a new one; "" keeps the choice."""
+        if choose and self.parameters is not None:
+            self.parameters.model_name = choose
         self.session.request("models", on_result=self._got_models, on_error=self._no_models)
 
     def load_devices(self) -> None:

@@ -27,6 +27,7 @@ class AutofocusParameterNode:
     smallest_island: connected parts smaller than this, in mm³, are removed.
     keep_attention: compute the attention.
     attention_…: how they are shown.
+    teach_minutes: how long a new model learns.
     """
 
     model_name: str = ""
@@ -49,6 +50,7 @@ class AutofocusParameterNode:
     attention_legend: bool = True
     attention_linked: bool = True
     attention_probe: bool = True
+    teach_minutes: Annotated[float, WithinRange(1, 1440)] = 10.0
 
 
 def choose_node(ui: Any, parameters: Any, name: str, node: Any) -> None:

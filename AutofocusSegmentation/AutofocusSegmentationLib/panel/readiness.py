@@ -14,6 +14,7 @@ from AutofocusSegmentationLib.panel.planner import Planner
 from AutofocusSegmentationLib.panel.plausibility import warnings_before
 from AutofocusSegmentationLib.panel.requests import region_fault
 from AutofocusSegmentationLib.panel.run_control import RunControl
+from AutofocusSegmentationLib.panel.teach_section import TeachSection
 from AutofocusSegmentationLib.scene.result_identity import is_result_of
 
 GIB = 2**30
@@ -25,14 +26,22 @@ class Readiness:
     Args:
         ui: the panel's widgets.
         messages: the status line.
-        inputs, models, planner, control: what is chosen, its plan, and the run.
+        inputs, models, planner, control, teaching: what is chosen, its plan, the run, and the section for teaching.
     """
 
     def __init__(
-        self, ui: Any, messages: Messages, inputs: Inputs, models: ModelList, planner: Planner, control: RunControl
+        self,
+        ui: Any,
+        messages: Messages,
+        inputs: Inputs,
+        models: ModelList,
+        planner: Planner,
+        control: RunControl,
+        teaching: TeachSection,
     ) -> None:
         self._ui, self._messages = ui, messages
         self._inputs, self._models, self._planner, self._control = inputs, models, planner, control
+        self._teaching = teaching
         self._parameters: Any = None
 
     def set_parameters(self, parameters: Any) -> None:
@@ -43,6 +52,8 @@ class Readiness:
         """Sentences about what is still missing before Segment can be clicked."""
         if self._control.running:
             return [_("A run is under way.")]
+        if self._teaching.running:
+            return [_("A model is being taught. Segment when it is done, or cancel it in the section Teach.")]
         if self._parameters is None:
             return [_("The scene is being closed.")]
         if self._models.chosen is None:
@@ -56,6 +67,7 @@ class Readiness:
         Args:
             hint: whether the status line shows the next step; otherwise it keeps its text.
         """
+        self._teaching.update()
         lacking, running = self.missing(), self._control.running
         self._ui.segmentButton.enabled = not lacking
         self._ui.cancelButton.enabled = running

@@ -34,12 +34,10 @@ class ResultView:
         ui: the panel's widgets.
         errands: sends requests to the worker.
         say: shows a sentence to the user; `error=True` for a complaint.
-        on_show: told which node is shown.
+        on_show: each is told which node is shown.
     """
 
-    def __init__(
-        self, ui: Any, errands: Errands, say: Callable[..., None], on_show: Callable[[Any], None] = lambda node: None
-    ) -> None:
+    def __init__(self, ui: Any, errands: Errands, say: Callable[..., None], *on_show: Callable[[Any], None]) -> None:
         self._ui = ui
         self._say, self._on_show = say, on_show
         self._node: Any = None
@@ -81,7 +79,8 @@ class ResultView:
         self._ui.show3DButton.blockSignals(blocked)
         scan = node.GetNodeReference(node.GetReferenceImageGeometryReferenceRole()) if there else None
         show_warnings(self._ui.resultWarningLabel, warnings_after(provenance_of(node), scan) if there else [])
-        self._on_show(node)
+        for told in self._on_show:
+            told(node)
 
     def show_new(self, node: Any) -> None:
         """Show the result of a run that has just ended: the views go there, surfaces that were shown are made again."""

@@ -7,6 +7,7 @@ from typing import Any
 import qt
 import slicer
 
+from AutofocusSegmentationLib.panel.rows import fit_rows
 from AutofocusSegmentationLib.scene.review_points import update_points
 from AutofocusSegmentationLib.scene.review_record import places_of, set_done, to_ras
 
@@ -51,12 +52,9 @@ class ReviewView:
             self._table.setItem(row, PLACE, name)
             self._table.setItem(row, AMOUNT, amount)
         self._filling = False
-        line = self._table.fontMetrics().height() + 7
-        self._table.verticalHeader().setDefaultSectionSize(line)
-        shown = min(len(places), MOST_ROWS)
-        self._table.setFixedHeight(line * shown + self._table.horizontalHeader().sizeHint.height() + 4)
-        for widget in (self._table, self._ui.nextPlaceButton, self._ui.donePlaceButton):
-            widget.visible = shown > 0
+        shown = fit_rows(self._table, MOST_ROWS)
+        for widget in (self._ui.nextPlaceButton, self._ui.donePlaceButton):
+            widget.visible = shown
         self._ui.donePlaceButton.enabled = False
 
     def go_to(self, row: int) -> None:

@@ -10,6 +10,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.panel.rows import fit_rows
 from AutofocusSegmentationLib.scene.outlines import drawn_colours
 from AutofocusSegmentationLib.scene.review_record import estimates_of
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
@@ -89,21 +90,13 @@ class SegmentsTable:
             self._table.setItem(row, STRUCTURE, name)
             self._table.setItem(row, VOLUME, amount)
             self._table.setItem(row, ESTIMATE, _estimate_item(estimates.get(str(name.text()))))
-        self._fit()
+        fit_rows(self._table, MOST_ROWS)
         self._filling = False
 
     def jump_to(self, row: int) -> None:
         """Let all slice views show the middle of a structure."""
         if 0 <= row < len(self._keys):
             jump_to_segments(self._node, [self._keys[row]])
-
-    def _fit(self) -> None:
-        """As high as the rows, so that nothing of the panel below is pushed out of sight without need."""
-        line = self._table.fontMetrics().height() + 7
-        self._table.verticalHeader().setDefaultSectionSize(line)
-        shown = min(len(self._keys), MOST_ROWS)
-        self._table.visible = shown > 0
-        self._table.setFixedHeight(line * shown + self._table.horizontalHeader().sizeHint.height() + 4)
 
     def _ticked(self, item: Any) -> None:
         if self._filling or item.column() != STRUCTURE or self._node is None or self._node.GetDisplayNode() is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -31,19 +32,21 @@ class Handover:
     structures: list[dict[str, Any]]
 
 
-def hand_over(node: Any, beside: Any = None) -> Handover:
+def hand_over(node: Any, beside: Any = None, segments: Collection[str] | None = None) -> Handover:
     """A segmentation node for the worker.
 
     Args:
         node: the segmentation.
-        beside: another segmentation, in the coordinates of whose scan the place is wanted; None: those of its own.
+        beside: a volume, or another segmentation for its scan, in whose coordinates the place is wanted; None: those of
+            the segmentation's own scan.
+        segments: ids of those to hand over; None: all.
 
     Raises:
         InputError: it is empty, has too many segments, or lies under a transform that no file can express.
     """
     if not any(volume > 0 for volume in volumes_ml(node).values()):
         raise InputError(f"{node.GetName()} is empty", "segment a volume first")
-    values = label_values(node)
+    values = {key: value for key, value in label_values(node).items() if segments is None or key in segments}
     if len(values) > MOST_LABELS:
         raise InputError(f"{node.GetName()} has {len(values)} segments", f"keep {MOST_LABELS} of them at most")
     if not all(1 <= value <= MOST_LABELS for value in values.values()):
@@ -63,8 +66,9 @@ def hand_over(node: Any, beside: Any = None) -> Handover:
 
 
 def _moved(labels: VolumeSnapshot, node: Any, beside: Any) -> VolumeSnapshot:
-    """The labels in the local coordinates of another segmentation's scan."""
-    own, other = scan_of(node) or node, scan_of(beside) or beside
+    """The labels in the local coordinates of a volume, or of another segmentation's scan."""
+    own = scan_of(node) or node
+    other = beside if beside.IsA("vtkMRMLVolumeNode") else scan_of(beside) or beside
     relative = local_to_local(own, other)
     if not is_rigid(relative):
         raise InputError(

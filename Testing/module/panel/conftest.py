@@ -22,6 +22,7 @@ pytest.importorskip("PySide6", reason="The stand-in for the application needs Py
 
 ROOT = Path(__file__).resolve().parents[3]
 TINY, TINY_MR = "tiny-ct", "tiny-mr"
+SECTIONS = ("review", "teach", "attention", "options", "log")  # that are folded
 
 
 class Application:
@@ -59,10 +60,11 @@ class Application:
     def new_session(self) -> None:
         """An empty scene, and nothing left of the test before."""
         self.panel.control.cancel()
+        self.panel.teaching.lesson.cancel()
         self.host.new_session()
         self.slicer.util.selectModule("AutofocusSegmentation")
         self.widget.enter()
-        for section in ("review", "attention", "options", "log"):
+        for section in SECTIONS:
             getattr(self.ui, f"{section}CollapsibleButton").collapsed = True
 
     def save_and_load(self, folder: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from Testing.module.panel.conftest import Application, computing, go_on
+from Testing.module.panel.conftest import SECTIONS, Application, computing, go_on
 
 WIDTH = 400
 # Of a screen of 1000 pixels, less title, menus, toolbars, module selector, Data Probe with its picture, status bar.
@@ -91,7 +91,7 @@ def test_the_next_place_is_in_sight_below_seven_structures(app: Application) -> 
 
 
 def test_a_folded_section_takes_no_more_room_than_its_header(app: Application) -> None:
-    for section in ("review", "attention", "options", "log"):
+    for section in SECTIONS:
         assert getattr(app.ui, f"{section}CollapsibleButton").collapsedHeight == 0, section
 
 
@@ -133,7 +133,7 @@ def test_nothing_is_cut_where_everything_is_unfolded(app: Application) -> None:
     app.ui.compareButton.click()
     app.wait(lambda: app.ui.comparisonTable.rowCount > 0)
     app.ui.attentionButton.click()
-    for section in ("review", "attention", "options", "log"):
+    for section in SECTIONS:
         getattr(app.ui, f"{section}CollapsibleButton").collapsed = False
     lay_out(app)
     assert cut(app) == []
@@ -148,9 +148,10 @@ def test_nothing_makes_the_dock_wider(app: Application) -> None:
     assert not app.ui.viewsNoticeWidget.isHidden()
     app.segment()
     app.panel.messages.say("A message of some length, as an error may have one. " * 5)
-    for section in ("review", "attention", "options", "log"):
+    for section in SECTIONS:
         getattr(app.ui, f"{section}CollapsibleButton").collapsed = False
-    for label in ("warningLabel", "resultWarningLabel", "comparisonWarningLabel", "planLabel", "modelSummaryLabel"):
+    for label in ("warningLabel", "resultWarningLabel", "comparisonWarningLabel", "planLabel", "modelSummaryLabel",
+                  "teachHintLabel", "teachStatusLabel", "taughtLabel"):  # fmt: skip
         getattr(app.ui, label).text = "A sentence of some length, as a warning may have one. " * 5
         getattr(app.ui, label).visible = True
     root = lay_out(app)

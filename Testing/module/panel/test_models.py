@@ -6,7 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
-from Testing.module.panel.conftest import ROOT, TINY, Application
+from Testing.module.panel.conftest import ROOT, TINY, Application, write_tiny_model
 
 
 def test_the_button_opens_the_list_which_the_search_narrows(app: Application) -> None:
@@ -75,3 +75,16 @@ def test_a_model_of_a_known_name_replaces_it_if_the_user_says_so(app: Applicatio
     app.wait(folder.exists)
     app.pause()
     shutil.rmtree(folder)
+
+
+def test_a_model_that_was_imported_is_chosen(app: Application, tmp_path: Path) -> None:
+    app.wait(lambda: TINY in app.panel.models.names)
+    app.panel.models.choose(TINY)
+    models = Path(os.environ["AUTOFOCUS_MODELS"])
+    write_tiny_model(tmp_path / "tiny-new", title="Tiny new")
+    app.panel.models.import_file(shutil.make_archive(str(tmp_path / "new"), "zip", tmp_path, "tiny-new"))
+    app.wait(lambda: (app.panel.models.chosen or {}).get("name") == "tiny-new")
+    assert app.panel.parameters.model_name == "tiny-new"
+    shutil.rmtree(models / "tiny-new")
+    app.panel.load_models(TINY)
+    app.wait(lambda: "tiny-new" not in app.panel.models.names)

@@ -1,0 +1,363 @@
+"""Teaching from the panel: corrected cases are collected, and a real worker makes a new model of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from AutofocusCore.batch.collected import collected_cases
+from AutofocusCore.images import read_image
+from AutofocusCore.jobs.saved_result import read_result
+from Testing.core.small_lessons import BRIGHT, DIM, ball_spec, balls, write_ball_model
+from Testing.module.panel.conftest import TINY, Application
+from Testing.waiting import alive
+
+pytestmark = pytest.mark.timeout(300)  # a worker loads torch's optimisers, on a busy computer
+
+MODEL = "balls"
+NEW = "our-balls"
+ANTERIOR, POSTERIOR = (structure.name for structure in ball_spec().structures)
+
+
+@pytest.fixture(scope="module")
+def ball_model(application: Application) -> Iterator[None]:
+    folder = Path(os.environ["AUTOFOCUS_MODELS"])
+    write_ball_model(folder / MODEL)
+    yield
+    shutil.rmtree(folder / MODEL)
+
+
+@pytest.fixture
+def teach(app: Application, ball_model: None, tmp_path: Path) -> Iterator[Application]:
+    """The section is open, the model is chosen, and cases are collected in an empty folder."""
+    from AutofocusSegmentationLib.panel.case_collection import SETTING
+
+    app.slicer.app.userSettings().setValue(SETTING, str(tmp_path))
+    app.ui.teachCollapsibleButton.collapsed = False
+    app.panel.load_models()
+    app.wait(lambda: MODEL in app.panel.models.names)
+    app.panel.models.choose(MODEL)
+    app.panel.devices.choose("cpu")
+    app.ui.teachNameLineEdit.text = NEW  # as it is suggested
+    app.panel.teaching.update()
+    yield app
+    app.panel.teaching.lesson.cancel()
+    app.wait(lambda: not app.panel.teaching.running)
+    app.slicer.app.userSettings().remove(SETTING)
+    shutil.rmtree(Path(os.environ["AUTOFOCUS_MODELS"]) / NEW, ignore_errors=True)
+    app.panel.load_models()
+    app.wait(lambda: NEW not in app.panel.models.names)
+
+
+def corrected(app: Application, seed: int, *, grown: float = 0.0, names: Sequence[str] = (ANTERIOR, POSTERIOR)) -> Any:
+    """A scan, as it is loaded, and a segmentation of it, as a result is chosen."""
+    from AutofocusSegmentationLib.scene.geometry import snapshot
+    from AutofocusSegmentationLib.scene.image_node import add_image
+    from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
+
+    image, labels = balls(seed, grown)
+    scan = add_image(app.slicer.mrmlScene, f"Anna {seed}", image)
+    app.slicer.util.setSliceViewerLayers(background=scan, fit=True)
+    app.wait(lambda: app.panel.inputs.nodes() == [scan])
+    entries = [{**s.to_dict(), "name": name} for s, name in zip(ball_spec().structures, names, strict=True)]
+    node = add_segmentation(scan, labels, snapshot(scan).index_to_lps, entries, name=f"Contours {seed}")
+    app.ui.segmentationSelector.setCurrentNode(node)
+    return node
+
+
+def boxes(app: Application) -> list[Any]:
+    return [app.ui.caseStructuresTable.item(row, 0) for row in range(app.ui.caseStructuresTable.rowCount)]
+
+
+def add(app: Application) -> None:
+    count = len(app.panel.teaching.collection.cases)
+    app.ui.addCaseButton.click()
+    assert not app.ui.addCaseButton.enabled, "one at a time"
+    app.wait(lambda: len(app.panel.teaching.collection.cases) == count + 1)
+
+
+def collect(app: Application, *seeds: int) -> None:
+    """Cases in which the bright ball's contour alone was looked at; it lies outside the ball's edge."""
+    import qt
+
+    for seed in seeds:
+        corrected(app, seed, grown=1.0)
+        boxes(app)[1].setCheckState(qt.Qt.Unchecked)
+        add(app)
+
+
+def start(app: Application, **settings: Any) -> None:
+    """Click Teach, with settings that the panel does not have, so that it takes a second."""
+    lesson = app.panel.teaching.lesson
+    begin = lesson.start
+    lesson.start = lambda fields: begin({**fields, "settings": {**fields["settings"], **settings}})
+    try:
+        app.ui.teachButton.click()
+    finally:
+        del lesson.start
+
+
+def test_a_corrected_case_is_written_as_it_is_with_what_was_ticked_alone(teach: Application, tmp_path: Path) -> None:
+    import qt
+
+    node = corrected(teach, 1)
+    assert teach.ui.caseNameLineEdit.text == "Anna 1"
+    assert [box.text() for box in boxes(teach)] == [ANTERIOR, POSTERIOR]
+    boxes(teach)[1].setCheckState(qt.Qt.Unchecked)
+    add(teach)
+    (case,) = collected_cases(tmp_path / MODEL)
+    assert (case.name, case.structures) == ("Anna 1", (ANTERIOR,))
+    image, labels = balls(1)
+    scan, found = read_image(case.images[0]).image, read_result(case.labels)
+    assert np.array_equal(np.asarray(list(scan)), np.asarray(list(image)))
+    assert np.array_equal(found.label_array, np.where(labels == BRIGHT, BRIGHT, 0))
+    assert node.GetSegmentation().GetNumberOfSegments() == 2, "the scene stays as it was"
+    row = [teach.ui.casesTable.item(0, column).text() for column in range(3)]
+    assert row == ["Anna 1", case.added[:10], ANTERIOR]
+    assert "unknown in this case" in teach.ui.teachStatusLabel.text
+
+
+def test_the_case_lies_where_its_scan_lies_under_any_rigid_transform(teach: Application, tmp_path: Path) -> None:
+    from AutofocusSegmentationLib.scene.placing import as_vtk
+
+    node = corrected(teach, 1)
+    (scan,) = teach.panel.inputs.nodes()
+    turned = np.array([[0.0, -1, 0, 9], [1, 0, 0, 8], [0, 0, 1, 7], [0, 0, 0, 1]])
+    transform = teach.slicer.mrmlScene.AddNewNodeByClass("vtkMRMLLinearTransformNode")
+    transform.SetMatrixTransformToParent(as_vtk(turned))
+    for moved in (scan, node):
+        moved.SetAndObserveTransformNodeID(transform.GetID())
+    add(teach)
+    (case,) = collected_cases(tmp_path / MODEL)
+    image, labels = balls(1)
+    assert read_image(case.images[0]).image.GetOrigin() == image.GetOrigin()
+    assert np.array_equal(read_result(case.labels).label_array, labels)
+
+
+def test_a_segment_that_the_model_does_not_know_or_without_contour_cannot_be_ticked(teach: Application) -> None:
+    import qt
+
+    node = corrected(teach, 1, names=("Anterior  HIPPOCAMPUS", "Something else"))
+    node.GetSegmentation().AddEmptySegment("empty", POSTERIOR)
+    teach.wait(lambda: len(boxes(teach)) == 3)
+    assert [box.checkState() == qt.Qt.Checked for box in boxes(teach)] == [True, False, False]
+    assert [bool(box.flags() & qt.Qt.ItemIsEnabled) for box in boxes(teach)] == [True, False, False]
+    assert "no structure of this name" in boxes(teach)[1].toolTip()
+    assert "no contour" in boxes(teach)[2].toolTip()
+    boxes(teach)[0].setCheckState(qt.Qt.Unchecked)
+    assert not teach.ui.addCaseButton.enabled
+    assert "No structure is ticked" in teach.ui.addCaseButton.toolTip
+
+
+def test_a_case_of_the_same_name_is_replaced_only_if_the_user_says_so(teach: Application, tmp_path: Path) -> None:
+    import qt
+
+    corrected(teach, 1)
+    add(teach)
+    labels = Path(collected_cases(tmp_path / MODEL)[0].labels)
+    before = labels.read_bytes()
+    boxes(teach)[0].setCheckState(qt.Qt.Unchecked)
+    teach.ui.addCaseButton.click()  # and No
+    assert "Replace it?" in teach.host.dialogs.seen[-1].text
+    assert teach.ui.addCaseButton.enabled
+    assert labels.read_bytes() == before
+    teach.host.dialogs.answers.append(qt.QMessageBox.Yes)
+    teach.ui.addCaseButton.click()
+    teach.wait(lambda: teach.ui.casesTable.item(0, 2).text() == POSTERIOR)
+    assert [case.structures for case in collected_cases(tmp_path / MODEL)] == [(POSTERIOR,)]
+
+
+def test_a_case_is_removed_if_the_user_says_so(teach: Application, tmp_path: Path) -> None:
+    import qt
+
+    corrected(teach, 1)
+    add(teach)
+    assert not teach.ui.removeCaseButton.enabled
+    teach.ui.casesTable.selectRow(0)
+    teach.ui.removeCaseButton.click()  # and No
+    assert collected_cases(tmp_path / MODEL)
+    teach.host.dialogs.answers.append(qt.QMessageBox.Yes)
+    teach.ui.removeCaseButton.click()
+    teach.wait(lambda: teach.ui.casesTable.rowCount == 0)
+    assert list((tmp_path / MODEL).iterdir()) == []
+    assert "Add a corrected case first" in teach.ui.teachButton.toolTip
+
+
+def test_cases_are_collected_where_the_user_wants_them(teach: Application, tmp_path: Path) -> None:
+    teach.host.dialogs.answers.append(str(tmp_path / "elsewhere"))
+    teach.ui.caseFolderButton.click()
+    corrected(teach, 1)
+    add(teach)
+    assert [case.name for case in collected_cases(tmp_path / "elsewhere" / MODEL)] == ["Anna 1"]
+
+
+def test_the_name_of_a_case_follows_the_scan_and_knows_the_patient(teach: Application) -> None:
+    corrected(teach, 1)
+    teach.ui.caseNameLineEdit.text = "Somebody"
+    hierarchy = teach.slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(teach.slicer.mrmlScene)
+    patient = hierarchy.CreateSubjectItem(hierarchy.GetSceneItemID(), "Doe^Anna")
+    corrected(teach, 2)
+    assert teach.ui.caseNameLineEdit.text == "Anna 2"
+    (scan,) = teach.panel.inputs.nodes()
+    hierarchy.SetItemParent(hierarchy.GetItemByDataNode(scan), patient)
+    teach.panel.teaching.update()
+    assert teach.ui.caseNameLineEdit.text == "Doe_Anna Anna 2"
+
+
+def test_contours_of_another_scan_are_no_case_of_this_one(teach: Application) -> None:
+    first = corrected(teach, 1)
+    corrected(teach, 2)
+    teach.ui.segmentationSelector.setCurrentNode(first)
+    teach.wait(lambda: not teach.ui.addCaseButton.enabled)
+    assert "Contours 1 are not of Anna 2" in teach.ui.addCaseButton.toolTip
+
+
+def test_a_model_of_the_box_domain_says_that_it_cannot_be_taught(teach: Application) -> None:
+    corrected(teach, 1)
+    teach.panel.models.choose(TINY)
+    assert "cannot be taught" in teach.ui.teachHintLabel.text
+    for button in (teach.ui.addCaseButton, teach.ui.teachButton):
+        assert not button.enabled
+        assert "box domain" in button.toolTip
+
+
+def test_a_new_model_is_taught_measured_listed_and_chosen(teach: Application) -> None:
+    collect(teach, 1, 2, 3, 4)
+    assert "quarter of the 4 cases" in teach.ui.teachHintLabel.text
+    assert teach.ui.teachNameLineEdit.text == NEW
+    lesson, heard = teach.panel.teaching.lesson, []
+    hear = lesson._progressed
+
+    def progressed(message: dict[str, Any]) -> None:
+        hear(message)
+        heard.append((message["stage"], teach.ui.teachProgressBar.value, teach.ui.teachStatusLabel.text))
+
+    lesson._progressed = progressed
+    start(teach, steps=25)
+    del lesson._progressed
+    assert not teach.ui.teachButton.enabled
+    assert not teach.ui.segmentButton.enabled
+    assert "being taught" in teach.ui.segmentButton.toolTip
+    teach.wait(lambda: not teach.panel.teaching.running)
+    assert list(dict.fromkeys(stage for stage, _, _ in heard)) == ["read", "before", "keep", "teach", "after"]
+    assert [value for _, value, _ in heard] == sorted(value for _, value, _ in heard)
+    assert any(re.fullmatch(r"Learning, \d+ (s|min) left", text) for _, _, text in heard)
+    assert "chosen" in teach.ui.teachStatusLabel.text, teach.ui.teachStatusLabel.text
+    teach.wait(lambda: (teach.panel.models.chosen or {}).get("name") == NEW)
+    table = teach.ui.taughtTable
+    rows = [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
+    assert [row[:2] for row in rows] == [[ANTERIOR, "3 cases"], [POSTERIOR, "-"]]
+    assert float(rows[0][3]) > float(rows[0][2]), "that contour was grown"
+    assert "not learned from: Anna" in teach.ui.taughtLabel.text
+    assert teach.ui.teachNameLineEdit.text == f"{NEW}-2"
+    corrected(teach, 5)
+    teach.wait(lambda: teach.ui.segmentButton.enabled)
+
+
+def test_what_is_not_better_is_not_written_and_the_panel_says_so(teach: Application) -> None:
+    collect(teach, 1, 2)
+    assert "With 4 cases or more" in teach.ui.teachHintLabel.text
+    start(teach, minutes=1e-9, check=["Anna 1"])
+    teach.wait(lambda: not teach.panel.teaching.running)
+    assert "not better" in teach.ui.teachStatusLabel.text
+    assert "nothing was written" in teach.ui.teachStatusLabel.text
+    assert teach.ui.taughtTable.rowCount == 2
+    assert not (Path(os.environ["AUTOFOCUS_MODELS"]) / NEW).exists()
+    assert teach.panel.models.chosen["name"] == MODEL
+
+
+def test_a_lesson_is_cancelled_at_once_leaves_nothing_and_keeps_the_other_worker(teach: Application) -> None:
+    collect(teach, 1, 2)
+    teach.wait(lambda: teach.panel.session.pid is not None)
+    other = psutil.Process(teach.panel.session.pid)
+    start(teach, minutes=30)
+    teach.wait(lambda: "Learning" in teach.ui.teachStatusLabel.text)
+    mine = [psutil.Process(teach.panel.teaching.lesson._session.pid)]
+    teach.ui.teachCancelButton.click()
+    teach.wait(lambda: not teach.panel.teaching.running)
+    assert "nothing was written" in teach.ui.teachStatusLabel.text
+    teach.wait(lambda: not alive(mine))
+    assert alive([other])
+    assert teach.ui.teachButton.enabled
+    assert not (Path(os.environ["AUTOFOCUS_MODELS"]) / NEW).exists()
+
+
+def test_a_segmentation_and_a_lesson_do_not_run_at_once(teach: Application) -> None:
+    collect(teach, 1)
+    teach.wait(lambda: teach.ui.segmentButton.enabled)
+    teach.ui.segmentButton.click()
+    assert not teach.ui.teachButton.enabled
+    assert "segmentation is running" in teach.ui.teachButton.toolTip
+    teach.wait(lambda: teach.ended)
+    assert teach.ui.teachButton.enabled
+
+
+def test_a_name_that_is_taken_is_replaced_only_if_the_user_says_so(teach: Application) -> None:
+    import qt
+
+    collect(teach, 1)
+    teach.ui.teachNameLineEdit.text = MODEL
+    start(teach, steps=1)
+    teach.wait(lambda: not teach.panel.teaching.running)  # and No
+    assert "in its place" in teach.host.dialogs.seen[-1].text
+    assert "another name" in teach.ui.teachStatusLabel.text
+    shutil.copytree(Path(os.environ["AUTOFOCUS_MODELS"]) / MODEL, Path(os.environ["AUTOFOCUS_MODELS"]) / NEW)
+    teach.ui.teachNameLineEdit.text = NEW
+    teach.host.dialogs.answers.append(qt.QMessageBox.Yes)
+    start(teach, steps=1)
+    teach.wait(lambda: "chosen" in teach.ui.teachStatusLabel.text)
+    assert "too good" in teach.ui.taughtLabel.text, "one case, so none was held out"
+
+
+def test_a_name_that_no_model_may_have_is_refused_before_the_click(teach: Application) -> None:
+    collect(teach, 1)
+    teach.ui.teachNameLineEdit.text = "../Our Balls"
+    teach.panel.teaching.update()
+    assert not teach.ui.teachButton.enabled
+    assert "lower-case letters" in teach.ui.teachButton.toolTip
+
+
+def test_closing_the_application_during_a_lesson_asks_and_the_scene_may_be_closed(teach: Application) -> None:
+    import qt
+
+    collect(teach, 1)
+    start(teach, minutes=30)
+    teach.slicer.mrmlScene.Clear(0)
+    assert teach.panel.teaching.running, "the cases are files"
+    window = teach.slicer.util.mainWindow()
+    window.show()
+    assert not window.close(), "and No"
+    assert "being taught" in teach.host.dialogs.seen[-1].text
+    teach.host.dialogs.answers.append(qt.QMessageBox.Yes)
+    assert window.close()
+    teach.wait(lambda: not teach.panel.teaching.running)
+    window.hide()
+
+
+def test_the_label_of_an_overlapping_segment_that_is_not_ticked_takes_nothing_away(
+    teach: Application, tmp_path: Path
+) -> None:
+    import qt
+
+    node = corrected(teach, 1)
+    segmentation = node.GetSegmentation()
+    first = segmentation.GetSegment(segmentation.GetNthSegmentID(0))
+    over = teach.slicer.vtkSegment()
+    over.DeepCopy(first)
+    over.SetName(POSTERIOR)
+    segmentation.RemoveSegment(segmentation.GetNthSegmentID(1))
+    segmentation.AddSegment(over)
+    teach.wait(lambda: len(boxes(teach)) == 2 and boxes(teach)[1].text() == POSTERIOR)
+    boxes(teach)[1].setCheckState(qt.Qt.Unchecked)
+    add(teach)
+    (case,) = collected_cases(tmp_path / MODEL)
+    assert (read_result(case.labels).label_array > 0).sum() == (balls(1)[1] == BRIGHT).sum()
+    assert DIM not in read_result(case.labels).label_array
