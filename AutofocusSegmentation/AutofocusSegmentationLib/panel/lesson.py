@@ -109,10 +109,12 @@ class Lesson:
         gain = answer.get("gain")
         change = "" if gain is None else " " + _("(mean change of the Dice {gain:+.3f})").format(gain=gain)
         if answer.get("written"):
-            sentence = _("{name} was taught in {time}{change}. It is in the list of models now, and chosen.").format(
-                name=fields["output"], time=duration(time.monotonic() - self._started), change=change
+            sentence = _(
+                "{name} was taught in {time}{change}. It is in the list of models now, and chosen; the cases stay with "
+                "{parent}."
             )
-            self._say(sentence)
+            seconds = duration(time.monotonic() - self._started)
+            self._say(sentence.format(name=fields["output"], time=seconds, change=change, parent=fields["model"]))
             self._on_taught(fields["output"])
         else:
             sentence = _(

@@ -10,7 +10,6 @@ from typing import Any
 
 import qt
 import slicer
-import vtk
 from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel import requirements
@@ -20,6 +19,7 @@ from AutofocusSegmentationLib.panel.device_choice import DeviceChoice
 from AutofocusSegmentationLib.panel.inputs import Inputs
 from AutofocusSegmentationLib.panel.messages import Messages
 from AutofocusSegmentationLib.panel.model_list import ModelList
+from AutofocusSegmentationLib.panel.nodes_watch import NodesWatch
 from AutofocusSegmentationLib.panel.output import fitting_output
 from AutofocusSegmentationLib.panel.parameters import choose_node
 from AutofocusSegmentationLib.panel.planner import Planner
@@ -50,7 +50,6 @@ class Panel:
         self.ui = ui
         self.parameters: Any = None
         self._gui_tag: Any = None
-        self._observations: list[tuple[Any, int]] = []
         self._asked = False
         self._input: Any = None  # the scan whose result is shown
 
@@ -101,8 +100,7 @@ class Panel:
         self.timer = qt.QTimer()
         self.timer.setInterval(POLL_MS)
         self.timer.connect("timeout()", self._tick)
-        self._observe(slicer.mrmlScene, slicer.vtkMRMLScene.NodeAddedEvent, self._node_added)
-        self._observe(slicer.mrmlScene, slicer.vtkMRMLScene.NodeRemovedEvent, self._node_removed)
+        self.nodes = NodesWatch(self._node_added, self._node_removed)
         self.views = ViewsWatch(self._views_changed)
         self.guard = CloseGuard()
         segmenting, learning = _("A segmentation is running."), _("A model is being taught.")
@@ -140,9 +138,7 @@ class Panel:
         self.result.close()
         self.teaching.close()
         self.session.close()
-        for caller, tag in self._observations:
-            caller.RemoveObserver(tag)
-        self._observations = []
+        self.nodes.stop()
 
     def scene_closes(self) -> None:
         """The scene is being emptied."""
@@ -254,7 +250,7 @@ class Panel:
 
     # The scene
 
-    def _node_added(self, caller: Any, event: Any, node: Any) -> None:
+    def _node_added(self, node: Any) -> None:
         if node is None or self.parameters is None:
             return
         self.views.add(node)
@@ -271,7 +267,7 @@ class Panel:
         self.inputs.refresh()
         self.attention.update()
 
-    def _node_removed(self, caller: Any, event: Any, node: Any) -> None:
+    def _node_removed(self, node: Any) -> None:
         self.control.node_removed(node)
         if node is self.result.node:
             self.result.show(None)
@@ -296,10 +292,3 @@ class Panel:
             return
         choose_node(self.ui, self.parameters, "segmentation", node)
         self._result_chosen(node)
-
-    def _observe(self, caller: Any, event: Any, call: Any) -> None:
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def heard(source: Any, name: Any, data: Any) -> None:
-            call(source, name, data)
-
-        self._observations.append((caller, caller.AddObserver(event, heard)))

@@ -10,7 +10,7 @@ from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.rows import fit_rows
 
-STRUCTURE, TAUGHT, BEFORE, AFTER = range(4)
+STRUCTURE, TAUGHT, BEFORE, AFTER, AGREEMENT = range(5)
 MOST_ROWS = 10  # that are in sight at once
 
 
@@ -26,7 +26,7 @@ class TaughtTable:
         self._table, self._label = table, label
         header = table.horizontalHeader()
         header.setSectionResizeMode(STRUCTURE, qt.QHeaderView.Stretch)
-        for column in (TAUGHT, BEFORE, AFTER):
+        for column in (TAUGHT, BEFORE, AFTER, AGREEMENT):
             header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
         table.verticalHeader().hide()
         self.fill(None)
@@ -36,8 +36,9 @@ class TaughtTable:
         rows = [] if answer is None else answer["structures"]
         self._table.setRowCount(len(rows))
         for number, row in enumerate(rows):
-            taught = _cases(row["lessons"]) if row["taught"] else "-"
-            for column, text in enumerate((row["structure"], taught, _dice(row["before"]), _dice(row["after"]))):
+            taught = str(row["lessons"]) if row["taught"] else "-"
+            dice = [_dice(row[key]) for key in ("before", "after", "agreement")]
+            for column, text in enumerate((row["structure"], taught, *dice)):
                 item = qt.QTableWidgetItem(text)
                 if column != STRUCTURE:
                     item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)

@@ -253,9 +253,11 @@ def test_a_new_model_is_taught_measured_listed_and_chosen(teach: Application) ->
     assert "chosen" in teach.ui.teachStatusLabel.text, teach.ui.teachStatusLabel.text
     teach.wait(lambda: (teach.panel.models.chosen or {}).get("name") == NEW)
     table = teach.ui.taughtTable
-    rows = [[table.item(row, column).text() for column in range(4)] for row in range(table.rowCount)]
-    assert [row[:2] for row in rows] == [[ANTERIOR, "3 cases"], [POSTERIOR, "-"]]
+    rows = [[table.item(row, column).text() for column in range(5)] for row in range(table.rowCount)]
+    assert [row[:2] for row in rows] == [[ANTERIOR, "3"], [POSTERIOR, "-"]]
     assert float(rows[0][3]) > float(rows[0][2]), "that contour was grown"
+    assert rows[1][2:4] == ["-", "-"], "it was not looked at"
+    assert float(rows[1][4]) > 0.7, "and it stays"
     assert "not learned from: Anna" in teach.ui.taughtLabel.text
     assert teach.ui.teachNameLineEdit.text == f"{NEW}-2"
     corrected(teach, 5)
