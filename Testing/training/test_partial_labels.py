@@ -138,6 +138,25 @@ def test_what_is_known_is_counted_and_contours_that_are_not_used_are_named(
     assert two.lost == ()
 
 
+def test_a_case_none_of_whose_contours_is_used_is_left_out_with_a_sentence(
+    config_file: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    none = ["data.unknown.pt_0=['Spinal cord', 'Larynx', 'Mandible']", "data.unknown.pt_4=['Spinal cord', 'Mandible']"]
+    with caplog.at_level(logging.WARNING):
+        data = load_data(load_config(config_file, [*none, "data.watch=0"]))
+    assert "Left out, because none of their contours is used: pt_0, pt_4." in caplog.text
+    left = {source.name for source in (*data.train, *data.test)}
+    assert left == {"pt_1", "pt_2", "pt_3"}
+
+
+def test_nothing_to_train_on_is_refused(config_file: Path) -> None:
+    everything = [f"data.unknown.{name}={names}" for name, names in CONTOURED.items()]
+    with pytest.raises(
+        InputError, match=r"pt_0: None of its contours is used, as data\.unknown and data\.volume_ml say"
+    ):
+        load_data(load_config(config_file, everything))
+
+
 def test_segments_which_take_the_unknown_for_background_do_not_do_so_silently(
     config_file: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -18,7 +18,7 @@ from AutofocusCore.models import ModelSpec
 from AutofocusCore.teaching.case import Case, case_of, each_or_all, with_known
 from AutofocusCore.teaching.sampled_labels import SampledLabels
 from Training.configuration.config import Config
-from Training.loop.cases import CaseCache, DataSet, Source, parts_to_use, refuse, remark_on_lost, remark_on_small
+from Training.loop.cases import CaseCache, DataSet, Source, parts_to_use, refuse, remark_on_lost, remark_on_small, some
 from Training.loop.known import (
     Unused,
     contoured_in,
@@ -30,6 +30,8 @@ from Training.loop.known import (
     unused_contours,
 )
 from Training.preparing.data_list import CaseEntry, DataList, read_data_list, sha256_of
+
+NOTHING_USED = "None of its contours is used, as data.unknown and data.volume_ml say."
 
 
 def load_prepared(config: Config, folder: Path) -> DataSet:
@@ -57,8 +59,13 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
             problems += [f"{name}: {' '.join(looked[name].faults)}"] if looked[name].faults else []
             told = f" unknown {case.unknown}" if case.unknown else ""
             digest.update(f"{part} {name} {' '.join(case.sha256[path] for path in case.files)}{told}\n".encode())
+    empty = [name for name in by_name if name in looked and not looked[name].is_known]
+    if not problems and set(train) <= set(empty):
+        problems = [f"{name}: {NOTHING_USED}" for name in train]
     if problems:
         refuse(problems, folder)
+    train, watch, test = ([name for name in names if name not in empty] for names in (train, watch, test))
+    looked = {name: one for name, one in looked.items() if name not in empty}
     grids = {name: _grid_of(folder / by_name[name].images[0]) for name in train}
     shapes = {n: model_grid(g, config.model.orientation, config.model.spacing).shape for n, g in grids.items()}
     cache = CaseCache(None if config.scans is None or config.scans.cache else 0.0)
@@ -70,6 +77,7 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     size = config.segments.size if config.segments is not None else (1, 1, 1)
     known = {name: looked[name].known for name in train}
     remarks = remark_on_small(shapes, size)
+    remarks += (f"Left out, because none of their contours is used: {some(empty)}.",) if empty else ()
     remarks += remark_on_lost({name: one.lost for name, one in looked.items()}, config.model)
     remarks += remark_on_unused([contour for one in looked.values() for contour in one.unused])
     remarks += remark_on_suspects(listed, known)
@@ -137,6 +145,7 @@ class _Examined:
         known: labels of the structures that are known; None for all.
         lost: labels of these that are not there on the model's grid.
         unused: contours that are there and not used.
+        is_known: whether any contour is used.
     """
 
     faults: tuple[str, ...]
@@ -144,6 +153,7 @@ class _Examined:
     known: tuple[int, ...] | None = None
     lost: tuple[int, ...] = ()
     unused: tuple[Unused, ...] = ()
+    is_known: bool = True
 
 
 def _examine(case: CaseEntry, folder: Path, config: Config, contoured: Sequence[str] | None) -> _Examined:
@@ -178,10 +188,9 @@ def _examine(case: CaseEntry, folder: Path, config: Config, contoured: Sequence[
     on_grid = sampled.whole()
     if not on_grid.any():
         problems.append("It has no foreground on the model's grid; use smaller voxels, or take it out.")
-    elif known is not None and not np.isin(on_grid, known).any():
-        problems.append("None of its contours is used, as data.unknown and data.volume_ml say; take it out.")
+    is_known = known is None or bool(np.isin(on_grid, known).any())
     lost = tuple(label for label in sampled.lost(on_grid) if known is None or label in known)
-    return _Examined(tuple(problems), sampled, known, lost, unused)
+    return _Examined(tuple(problems), sampled, known, lost, unused, is_known)
 
 
 def _grid_of(path: Path) -> Grid:
