@@ -38,6 +38,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument("--structures", type=names, default=(), metavar="A,B", help="teach only these structures")
     parser.add_argument("--check", type=names, default=(), metavar="CASE,…", help="hold out these cases to measure on")
     parser.add_argument("--anyway", action="store_true", help="write the model even if it is not better")
+    parser.add_argument("--anew", action="store_true", help="do not go on with a lesson that was stopped")
     parser.add_argument("--replace", action="store_true", help="replace a model of the same name")
     group = parser.add_argument_group("how to compute")
     group.add_argument("--device", default="auto", metavar="D", help="auto (default), cpu or cuda:N")
@@ -69,7 +70,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     cases = read_corrections(Path(args.cases).absolute(), model.spec.channels, warn)
 
     from AutofocusCore.jobs.teach import teach
-    from AutofocusCore.jobs.teach_output import output_place, write_taught
+    from AutofocusCore.jobs.teach_output import lesson_place, output_place, write_taught
 
     name, place = output_place(args.output, replace=args.replace)
     if args.threads:
@@ -79,7 +80,12 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         def show(state: Progress) -> None:
             display.show(state.stage, state.done, state.total, state.seconds_left)
 
-        taught = teach(model, cases, name, settings, progress=show, cancelled=signals.cancelled)
+        lesson = lesson_place(place)
+        if args.anew:
+            lesson.unlink(missing_ok=True)
+        taught = teach(
+            model, cases, name, settings, keep=lesson, progress=show, cancelled=signals.cancelled, say=display.line
+        )
     for text in taught.warnings:
         warn(text)
     writes = taught.better or args.anyway
@@ -88,6 +94,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         signals.hold()
         written = str(write_taught(taught, model, place).path)
         signals.release()
+    lesson.unlink(missing_ok=True)
     if args.json:
         print_json({**taught.to_dict(), "written": written or None})
     elif not args.quiet:
@@ -107,7 +114,8 @@ REMEDY = "give more cases or --minutes, or add --anyway to have it all the same"
 
 def _print_table(taught: Taught) -> None:
     """The Dice before and after, and what it was measured on."""
-    say(f"Taught with {len(taught.lessons)} cases, {taught.steps} steps, in {readable_seconds(taught.seconds)}.")
+    steps = f"{taught.steps} steps" + (f" ({taught.resumed} of them before it was stopped)" if taught.resumed else "")
+    say(f"Taught with {len(taught.lessons)} cases, {steps}, in {readable_seconds(taught.seconds)}.")
     if taught.held_out:
         say(f"Mean Dice on {len(taught.held_out)} cases held out, which also chose the best moment to stop:")
         say(f"  {', '.join(taught.held_out)}")

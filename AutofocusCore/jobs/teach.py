@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import InputError, ModelError, SettingError
 from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, plain_name, read_cases
 from AutofocusCore.jobs.teach_check import StructureCheck, compare_before_and_after, labels_by
+from AutofocusCore.jobs.teach_learn import Learned, learn
 from AutofocusCore.jobs.teach_settings import TeachSettings
 
 if TYPE_CHECKING:
@@ -19,11 +20,6 @@ if TYPE_CHECKING:
 FEWEST_TO_HOLD_OUT = 4
 """Cases from which on some are held out."""
 MOST_HELD_OUT = 6
-LOOKS = (0.5, 0.75, 1.0)
-"""Shares of the lesson after which the network is looked at on the held-out cases; the best one is kept."""
-PART = 80_000
-"""Active voxels of a scan that one step learns from, mostly where contours are: more steps in the same minutes."""
-PERCENT = 100
 
 
 @dataclass(frozen=True)
@@ -36,6 +32,7 @@ class Taught:
         lessons: names of the cases that it learned from.
         held_out: names of those that both models were measured on, empty if there were too few to hold any out.
         steps, seconds: of the learning.
+        resumed: those of the steps that were done before the lesson was stopped.
         warnings: sentences for the user.
     """
 
@@ -45,6 +42,7 @@ class Taught:
     held_out: tuple[str, ...]
     steps: int
     seconds: float
+    resumed: int
     warnings: tuple[str, ...]
 
     @property
@@ -63,7 +61,7 @@ class Taught:
         rows = [{**asdict(row), "gain": row.gain} for row in self.rows]
         names = {"lessons": list(self.lessons), "held_out": list(self.held_out)}
         return {"structures": rows, "gain": self.gain, "better": self.better, **names, "steps": self.steps,
-                "seconds": self.seconds, "warnings": list(self.warnings)}  # fmt: skip
+                "seconds": self.seconds, "resumed": self.resumed, "warnings": list(self.warnings)}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -111,18 +109,23 @@ def teach(
     name: str,
     settings: TeachSettings,
     *,
+    keep: Path | None = None,
     progress: ProgressCallback | None = None,
     cancelled: CancelledCallback | None = None,
+    say: Callable[[str], None] = lambda sentence: None,
 ) -> Taught:
-    """Teach a model. Nothing is written.
+    """Teach a model. Nothing is written but the lesson itself, if it is to be kept.
 
     Args:
         model: the parent, of the ROI domain.
         cases: corrected ones.
         name: of the new model.
         settings: how.
-        progress: called for the stages "read", "before", "teach", "after".
+        keep: file in which the lesson is kept, and from which one that was stopped goes on, with the same cases and
+            settings. Remove it when the model is written. None: a lesson that is stopped is lost.
+        progress: called for the stages "read", "before", "keep", "teach", "after".
         cancelled: asked before each step and case whether to stop.
+        say: receives a sentence when a lesson goes on where it was stopped, or begins anew although one was.
 
     Raises:
         InputError, SettingError, ModelError, MemoryLimitError, DeviceError: why it cannot be taught.
@@ -142,19 +145,20 @@ def teach(
     lessons = [case for case in read if case.case.name not in held]
     checked = [case for case in read if case.case.name in held] or lessons
     before = labels_by(model, checked, settings.device, lambda done: report("before", done, len(checked)))
-    network, steps, seconds = _learn(model, lessons, checked if held else [], settings, progress, cancelled)
-    found = TaughtModel(model.spec, network)
+    learned = learn(model, lessons, checked if held else [], settings, keep, progress, cancelled, say)
+    found = TaughtModel(model.spec, learned.network)
     after = labels_by(found, checked, settings.device, lambda done: report("after", done, len(checked)))
     rows = compare_before_and_after(model.spec, taught, lessons, checked, before, after)
     warnings = tuple(f"{case.case.name}: {text}" for case in read for text in case.warnings)
     return Taught(
-        TaughtModel(_spec(model, name, rows, lessons, len(held), seconds, steps), network),
+        TaughtModel(_spec(model, name, rows, lessons, len(held), learned), learned.network),
         tuple(rows),
         tuple(case.case.name for case in lessons),
         tuple(case.case.name for case in checked) if held else (),
-        steps,
-        seconds,
-        warnings,
+        learned.steps,
+        learned.seconds,
+        learned.resumed,
+        (*warnings, *learned.warnings),
     )
 
 
@@ -188,78 +192,13 @@ def choose_held_out(cases: Sequence[ReadCase]) -> list[str]:
     return chosen
 
 
-def _learn(
-    model: Model,
-    lessons: Sequence[ReadCase],
-    held_out: Sequence[ReadCase],
-    settings: TeachSettings,
-    progress: ProgressCallback | None,
-    cancelled: CancelledCallback | None,
-) -> tuple[Any, int, float]:
-    """The taught network, on the CPU and in evaluation mode; the steps and seconds that it took."""
-    import copy
-
-    import torch
-
-    from AutofocusCore.errors import Cancelled
-    from AutofocusCore.inference import Progress, resolve_device
-    from AutofocusCore.inference.devices import memory
-    from AutofocusCore.teaching.arithmetic import Arithmetic
-    from AutofocusCore.teaching.learning import LIGHT, Learner, Lesson
-    from AutofocusCore.teaching.predicting import mean_dice
-    from AutofocusCore.teaching.room import most_voxels
-    from AutofocusCore.teaching.scans import ScanSampler
-    from AutofocusCore.teaching.soft_labels import with_soft_labels
-
-    spec = model.spec
-    device = torch.device(resolve_device(settings.device).id)
-    arithmetic = Arithmetic("bfloat16", device)
-    parent = model.build().to(device)
-    free = settings.memory_limit or (torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else memory()[0])
-    largest = max(int(case.case.roi.sum()) for case in lessons)
-    part = most_voxels(parent, 2 if arithmetic.low else 4, int(free), largest, PART)
-    cases = []
-    from AutofocusCore.inference.progress import Reporter
-
-    def report(stage: str, done: int, total: int) -> None:
-        Reporter(stage, total, progress, cancelled, done).begin()
-
-    for number, case in enumerate(lessons):
-        report("keep", number, len(lessons))
-        cases.append(with_soft_labels(case.case, parent, spec.num_classes, arithmetic))
-    x, y, z = spec.spacing or (1.0, 1.0, 1.0)
-    bounds = (0.0, 1.0) if spec.normalization.method == "window" else None
-    sampler = ScanSampler(LIGHT, (z, y, x), bounds, part)
-    lesson = Lesson(60 * settings.minutes, settings.steps, most_voxels=part, seed=settings.seed)
-    learner = Learner(parent, cases, sampler, lesson, arithmetic)
-    best: list[Any] = [-1.0, learner.average]
-
-    def look() -> None:
-        score = mean_dice(learner.average, [case.case for case in held_out], spec, arithmetic) if held_out else 0.0
-        if score >= best[0] or not held_out:
-            best[:] = [score, copy.deepcopy(learner.average)]
-
-    def step(done: float, left: float) -> None:
-        if cancelled is not None and cancelled():
-            raise Cancelled
-        if progress is not None:
-            progress(Progress("teach", int(PERCENT * done), PERCENT, left))
-
-    began = time.monotonic()
-    learner.learn(step, LOOKS if held_out else (1.0,), look)
-    if progress is not None:
-        progress(Progress("teach", PERCENT, PERCENT, None))
-    return best[1].cpu().eval(), learner.steps, time.monotonic() - began
-
-
 def _spec(
     model: Model,
     name: str,
     rows: Sequence[StructureCheck],
     lessons: Sequence[ReadCase],
     held: int,
-    seconds: float,
-    steps: int,
+    learned: Learned,
 ) -> ModelSpec:
     from AutofocusCore.teaching.taught import Teaching, taught_spec
 
@@ -272,4 +211,5 @@ def _spec(
     table = [{key: "" if value is None else value for key, value in row.items()} for row in table]
     counts = {row.structure: row.lessons for row in rows}
     dice = {row.structure: row.after for row in rows if held and row.after is not None}
-    return taught_spec(model, name, Teaching(len(lessons), counts, held, table, seconds / 60, steps), dice)
+    teaching = Teaching(len(lessons), counts, held, table, learned.seconds / 60, learned.steps)
+    return taught_spec(model, name, teaching, dice)

@@ -47,6 +47,11 @@ def output_place(output: str, *, replace: bool) -> tuple[str, Path]:
     return name, place
 
 
+def lesson_place(place: Path) -> Path:
+    """The file in which the lesson of a model to come is kept, beside where it goes."""
+    return place.with_name(f".{place.name}.lesson")
+
+
 def write_taught(taught: Taught, parent: Model, place: Path) -> Model:
     """Write the new model as a folder or zip, whole or not at all.
 

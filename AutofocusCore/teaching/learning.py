@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -81,10 +82,32 @@ class Learner:
         keep_statistics(self.network)
         self.average = copy.deepcopy(self.network).eval()
         self.steps, self.losses = 0, list[float]()
+        self.seconds = 0.0
+        self._looks = 0  # how many are done
         self._cases, self._sampler, self._lesson, self._arithmetic = cases, sampler, lesson, arithmetic
         self._order = TrainingSchedule(0, 1, len(cases), float(len(cases)), in_turn=True, seed=lesson.seed)
         groups = parameter_groups(self.network, lesson.attention)
         self._optimizer = torch.optim.AdamW(groups, lr=lesson.rate, weight_decay=0.0)
+
+    def state(self) -> dict[str, Any]:
+        """Everything that a learner of the same cases and lesson needs to go on from here: tensors and numbers."""
+        return {
+            "network": self.network.state_dict(),
+            "average": self.average.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "losses": list(self.losses),
+            "steps": self.steps,
+            "seconds": self.seconds,
+            "looks": self._looks,
+        }
+
+    def resume(self, state: dict[str, Any]) -> None:
+        """Go on from a state, before `learn` is called."""
+        self.network.load_state_dict(state["network"])
+        self.average.load_state_dict(state["average"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self.losses = list(state["losses"])
+        self.steps, self.seconds, self._looks = state["steps"], state["seconds"], state["looks"]
 
     def learn(self, report: Callable[[float, float], None], looks: Sequence[float], look: Callable[[], None]) -> None:
         """Learn until the lesson is over.
@@ -97,15 +120,16 @@ class Learner:
             look: called with `average` up to date.
         """
         torch.manual_seed(self._lesson.seed)
-        waiting, looked = list(looks), -1
+        waiting, looked = list(looks)[self._looks :], -1
         ahead = Prefetcher(self._scan, 1, self._lesson.steps or 2**31)
-        began = time.monotonic()
+        began = time.monotonic() - self.seconds
         try:
             while True:
-                seconds = time.monotonic() - began
+                seconds = self.seconds = time.monotonic() - began
                 done = self._lesson.done(self.steps, seconds)
                 due = [share for share in waiting if share <= done]
                 del waiting[: len(due)]
+                self._looks += len(due)
                 if due and self.steps != looked:
                     looked = self.steps
                     look()

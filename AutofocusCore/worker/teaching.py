@@ -10,6 +10,10 @@
      "written": path or null, "warnings": […], …}
 
 Settings and result: `AutofocusCore.jobs.teach`. A model that is not better is written only with "anyway": true.
+
+A lesson that was stopped goes on when the same request comes again, with the same cases and settings; "resumed" in the
+result is the number of steps that were done before. A progress message then has the sentence "said": that it goes on,
+or why it begins anew.
 """
 
 from __future__ import annotations
@@ -42,18 +46,25 @@ def teach(
         AutofocusError: an error that the user can correct; nothing was written.
     """
     from AutofocusCore.jobs.teach import teach as teach_model
-    from AutofocusCore.jobs.teach_output import output_place, write_taught
+    from AutofocusCore.jobs.teach_output import lesson_place, output_place, write_taught
     from AutofocusCore.models import find_model
 
     def progress(state: Progress) -> None:
         report(dataclasses.asdict(state))
 
+    def said(sentence: str) -> None:
+        report({"stage": "keep", "done": len(cases), "total": len(cases), "seconds_left": None, "said": sentence})
+
     model, cases, settings = find_model(text(request, "model")), _cases(request), _settings(request)
     name, place = output_place(text(request, "output"), replace=bool(request.get("replace")))
     try:
-        taught = teach_model(model, cases, name, settings, progress=progress, cancelled=cancelled)
+        lesson = lesson_place(place)
+        taught = teach_model(
+            model, cases, name, settings, keep=lesson, progress=progress, cancelled=cancelled, say=said
+        )
         writes = taught.better or bool(request.get("anyway"))
         written = str(write_taught(taught, model, place).path) if writes else None
+        lesson.unlink(missing_ok=True)
     finally:
         give_memory_back()
     return {**taught.to_dict(), "written": written}

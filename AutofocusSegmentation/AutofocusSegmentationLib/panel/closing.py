@@ -47,7 +47,7 @@ class CloseGuard(qt.QObject):
         under_way = [(sentence, job) for sentence, job in self._jobs if job.running]
         if not under_way:
             return False
-        question = _("{sentence} Close all the same? It ends, and nothing of it is kept.")
+        question = _("{sentence} Close all the same? It ends without a result.")
         question = question.format(sentence=" ".join(sentence for sentence, _job in under_way))
         if slicer.util.confirmYesNoDisplay(question, windowTitle=_("Autofocus Segmentation")):
             for _sentence, job in under_way:

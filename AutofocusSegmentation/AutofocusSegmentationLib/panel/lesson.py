@@ -84,7 +84,7 @@ class Lesson:
         )
 
     def cancel(self) -> None:
-        """End the lesson now. Its process goes with it, and nothing is written."""
+        """End the lesson now. Its process goes with it; no model is written."""
         if self.running:
             self._session.cancel()
 
@@ -93,6 +93,8 @@ class Lesson:
         self._session.close()
 
     def _progressed(self, message: dict[str, Any]) -> None:
+        if message.get("said"):
+            self._messages.log(str(message["said"]))
         stage, left = str(message.get("stage")), message.get("seconds_left")
         rest = "" if left is None else ", " + _("{time} left").format(time=duration(left))
         self._ui.teachStatusLabel.text = f"{stage_title(stage)}{rest}"
@@ -133,7 +135,11 @@ class Lesson:
                 self._say(_("Nothing was started. Give the new model another name."))
         elif message.get("code") == "cancelled":
             after = duration(time.monotonic() - self._started)
-            self._say(_("Cancelled after {time}; nothing was written.").format(time=after))
+            sentence = _(
+                "Cancelled after {time}; no model was written. With the same cases, name and minutes, Teach goes on "
+                "from the step that was saved last."
+            )
+            self._say(sentence.format(time=after))
         else:
             self._say(str(message["message"]), error=True)
 

@@ -14,6 +14,8 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from AutofocusCore.errors import OutputError
+from AutofocusCore.jobs import teach_output
 from AutofocusCore.models import find_model, load_bundle
 from Testing.core.small_lessons import BRIGHT, DIM, write_ball_model, write_corrections
 from Testing.core.small_networks import narrow_networks
@@ -155,6 +157,27 @@ def test_no_time_to_learn_is_wrong_usage(autofocus_here: Autofocus) -> None:
     run = autofocus_here("teach", "hippocampus-mr", "--cases", "x", "-o", "new", "--minutes", "0")
     assert run.returncode == 2
     assert "is no time; give minutes above 0" in run.stderr
+
+
+def test_the_same_command_goes_on_where_it_was_stopped_unless_it_is_to_begin_anew(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("The disk is full", "free space there")
+
+    cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
+    command = ("teach", parent, "--cases", cases, "-o", "late", "--steps", 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(teach_output, "write_taught", full)
+        assert autofocus_here(*command).returncode == 1
+        assert [path.name for path in own_folder.iterdir()] == [".late.lesson"]
+        anew = autofocus_here(*command, "--anew")
+        assert "goes on" not in anew.stderr
+    run = autofocus_here(*command)
+    assert run.returncode == 0, run.stderr
+    assert "The lesson goes on after 2 steps, where it was stopped." in run.stderr
+    assert "2 steps (2 of them before it was stopped)" in run.stdout
+    assert [path.name for path in own_folder.iterdir()] == ["late"]
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to one process")

@@ -82,6 +82,27 @@ def test_an_error_of_the_report_ends_the_loop_before_the_next_step(parent: Any) 
     assert one.steps == 1
 
 
+def test_a_lesson_that_was_stopped_ends_with_the_same_weights_bit_for_bit(parent: Any) -> None:
+    whole, looks = learner(parent, steps=6), (0.5, 0.75, 1.0)
+    assert run(whole, looks) == [3, 5, 6]
+    first = learner(parent, steps=6)
+
+    def stop(done: float, left: float) -> None:
+        if first.steps == 4:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        first.learn(stop, looks, lambda: None)
+    second = learner(parent, steps=6)
+    second.resume(copy.deepcopy(first.state()))
+    assert run(second, looks) == [5, 6], "the first look was done"
+    assert second.losses == whole.losses
+    assert second.seconds > first.seconds
+    for one, other in ((second.network, whole.network), (second.average, whole.average)):
+        expected = other.state_dict()
+        assert all(torch.equal(value, expected[name]) for name, value in one.state_dict().items())
+
+
 def test_looking_takes_of_the_time_and_looks_that_are_overdue_are_one(
     parent: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -51,6 +51,23 @@ def test_a_model_that_is_not_better_is_written_only_anyway(request_fields: dict[
     assert teach({**request, "anyway": True}, lambda fields: None, lambda: False)["written"]
 
 
+def test_a_request_that_was_stopped_goes_on_when_it_comes_again(request_fields: dict[str, Any], tmp_path: Path) -> None:
+    said: list[dict[str, Any]] = []
+    request = {**request_fields, "output": str(tmp_path / "new"), "settings": {"steps": 3}}
+
+    def stopped() -> bool:
+        return bool(said) and (said[-1]["stage"], said[-1]["done"]) == ("teach", 33)
+
+    with pytest.raises(Cancelled):
+        teach(request, said.append, stopped)
+    said.clear()
+    assert teach(request, said.append, lambda: False)["resumed"] == 2
+    assert [fields["said"] for fields in said if "said" in fields] == [
+        "The lesson goes on after 2 steps, where it was stopped."
+    ]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
 def test_a_cancelled_request_leaves_nothing(request_fields: dict[str, Any], tmp_path: Path) -> None:
     stages: list[str] = []
     request = {**request_fields, "output": str(tmp_path / "new")}

@@ -285,7 +285,7 @@ def test_a_lesson_is_cancelled_at_once_leaves_nothing_and_keeps_the_other_worker
     mine = [psutil.Process(teach.panel.teaching.lesson._session.pid)]
     teach.ui.teachCancelButton.click()
     teach.wait(lambda: not teach.panel.teaching.running)
-    assert "nothing was written" in teach.ui.teachStatusLabel.text
+    assert "no model was written" in teach.ui.teachStatusLabel.text
     teach.wait(lambda: not alive(mine))
     assert alive([other])
     assert teach.ui.teachButton.enabled
