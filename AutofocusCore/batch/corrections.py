@@ -6,7 +6,7 @@
         CT.seg.nrrd              bert_ct.nrrd             labels/ (or labelsTr/)
       bert/                      bert_labels.nrrd           anna.nii.gz
         DICOM files
-        Segmentation.seg.nrrd
+        RTSTRUCT, or Segmentation.seg.nrrd
 
 A table has the columns of a cohort's and `labels` (or `segmentation`), a file for each case.
 """
@@ -67,7 +67,7 @@ def read_corrections(source: Path, channels: Sequence[Channel], say: Callable[[s
     found, without = [], []
     for case in cases:
         own = source / case.name
-        choices = _segmentations(own, channels) if pair is None and own.is_dir() else _of_case(case, files, channels)
+        choices = _in_folder(own, channels) if pair is None and own.is_dir() else _of_case(case, files, channels)
         if len(choices) > 1:
             raise InputError(
                 f"The case {case.name} has {len(choices)} segmentations: {some([path.name for path in choices])}",
@@ -103,6 +103,14 @@ def _segmentations(folder: Path, channels: Sequence[Channel], *, named: bool = F
         return list(dict.fromkeys([*slicers, *images]))
     called = [file for file in images if file not in slicers and LABEL_WORDS & words_of(file, channels)]
     return [*slicers, *called]
+
+
+def _in_folder(folder: Path, channels: Sequence[Channel]) -> list[Path]:
+    """The segmentations of a case in its own folder; where it has none, the RTSTRUCT files among its DICOM files."""
+    from AutofocusCore.images.structure_set import is_structure_set
+
+    found = _segmentations(folder, channels)
+    return found or [file for file in sorted(folder.rglob("*")) if is_file(file) and is_structure_set(file)]
 
 
 def _of_case(case: Case, files: Sequence[Path], channels: Sequence[Channel]) -> list[Path]:

@@ -28,7 +28,7 @@ def add_parser(commands: Any) -> None:
     parser.add_argument(
         "--cases", required=True, metavar="FOLDER|CSV",
         help="folder with an image and a segmentation for each case (anna.nii.gz and anna.seg.nrrd, or a folder anna "
-        "with both), or a table with the columns case, one per channel, and labels",
+        "with both, or with a DICOM series and its RTSTRUCT), or a table: case, one column per channel, labels",
     )  # fmt: skip
     parser.add_argument(
         "-o", "--output", required=True, metavar="NEW_MODEL",
@@ -36,6 +36,10 @@ def add_parser(commands: Any) -> None:
     )  # fmt: skip
     parser.add_argument("--minutes", type=minutes, default=10.0, metavar="M", help="time to learn; default 10")
     parser.add_argument("--structures", type=names, default=(), metavar="A,B", help="teach only these structures")
+    parser.add_argument(
+        "--names", type=pairs, default=(), metavar="A=B,…",
+        help="other names of structures in the cases: 'Parotid_L=Left parotid gland,Cord=Spinal cord'",
+    )  # fmt: skip
     parser.add_argument("--check", type=names, default=(), metavar="CASE,…", help="hold out these cases to measure on")
     parser.add_argument("--anyway", action="store_true", help="write the model even if it is not better")
     parser.add_argument("--anew", action="store_true", help="do not go on with a lesson that was stopped")
@@ -56,10 +60,11 @@ def add_parser(commands: Any) -> None:
 def run(args: argparse.Namespace, signals: Signals) -> int:
     """Run the command."""
     from AutofocusCore.jobs.teach import check_teachable, taught_labels
+    from AutofocusCore.jobs.teach_contours import labels_by_name
     from AutofocusCore.jobs.teach_settings import TeachSettings
 
     settings = TeachSettings(
-        args.minutes, args.structures, args.check, args.device, args.memory_limit, args.steps, args.seed
+        args.minutes, args.structures, args.check, args.device, args.memory_limit, args.steps, args.seed, args.names
     )
     from AutofocusCore.batch.corrections import read_corrections
     from AutofocusCore.models import find_model
@@ -67,6 +72,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     model = find_model(args.model)
     check_teachable(model)
     taught_labels(model.spec, settings.structures)
+    labels_by_name(model.spec, settings.names)
     cases = read_corrections(Path(args.cases).absolute(), model.spec.channels, warn)
 
     from AutofocusCore.jobs.teach import teach
@@ -147,3 +153,14 @@ def minutes(text: str) -> float:
 def names(text: str) -> tuple[str, ...]:
     """`Larynx,Mandible` as names."""
     return tuple(filter(None, (name.strip() for name in text.split(","))))
+
+
+def pairs(text: str) -> tuple[tuple[str, str], ...]:
+    """`Cord=Spinal cord,Parotid_L=Left parotid gland` as pairs."""
+    found = []
+    for one in names(text):
+        other, sign, name = (part.strip() for part in one.partition("="))
+        if not (other and sign and name):
+            raise argparse.ArgumentTypeError(f"{one!r} does not say which is which; write 'Cord=Spinal cord'")
+        found.append((other, name))
+    return tuple(found)

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from AutofocusCore.errors import InputError, ModelError, SettingError
-from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, plain_name, read_cases
+from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, read_cases
 from AutofocusCore.jobs.teach_check import StructureCheck, compare_before_and_after, labels_by
+from AutofocusCore.jobs.teach_contours import plain_name
 from AutofocusCore.jobs.teach_learn import Learned, learn
 from AutofocusCore.jobs.teach_settings import TeachSettings
 
@@ -140,7 +141,7 @@ def teach(
     def report(stage: str, done: int, total: int) -> None:
         Reporter(stage, total, progress, cancelled, done).begin()
 
-    read = read_cases(cases, model.spec, taught, lambda done: report("read", done, len(cases)))
+    read = read_cases(cases, model.spec, taught, lambda done: report("read", done, len(cases)), settings.names)
     held = set(settings.check) or set(choose_held_out(read))
     lessons = [case for case in read if case.case.name not in held]
     checked = [case for case in read if case.case.name in held] or lessons

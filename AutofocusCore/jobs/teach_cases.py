@@ -13,9 +13,10 @@ import SimpleITK as sitk
 from AutofocusCore.errors import AutofocusError, InputError
 from AutofocusCore.images import read_image
 from AutofocusCore.images.geometry import Grid
-from AutofocusCore.images.resampling import to_image
-from AutofocusCore.io.atomic import suffix_of
-from AutofocusCore.jobs.saved_result import read_result
+from AutofocusCore.images.series import list_series
+from AutofocusCore.images.structure_set import StructureSet, is_structure_set, read_structure_set, series_drawn_on
+from AutofocusCore.io.kinds import is_file, is_folder
+from AutofocusCore.jobs.teach_contours import Named, labels_of_result, labels_of_structure_set
 from AutofocusCore.teaching.case import Case, case_of, with_known
 
 if TYPE_CHECKING:
@@ -33,8 +34,8 @@ class CorrectedCase:
     Args:
         name: for messages alone; it goes into no model.
         images: file or DICOM folder for each channel, in the model's order.
-        labels: `.seg.nrrd`, whose segments have the names of the model's structures; or a label map with the model's
-            label values, or with a sidecar of this program.
+        labels: `.seg.nrrd` or RTSTRUCT, whose segments have the names of the model's structures; or a label map with
+            the model's label values, or with a sidecar of this program.
     """
 
     name: str
@@ -62,7 +63,11 @@ class ReadCase:
 
 
 def read_cases(
-    cases: Sequence[CorrectedCase], spec: ModelSpec, taught: Sequence[int], step: Callable[[int], None]
+    cases: Sequence[CorrectedCase],
+    spec: ModelSpec,
+    taught: Sequence[int],
+    step: Callable[[int], None],
+    named: Named = (),
 ) -> list[ReadCase]:
     """Read and check all cases.
 
@@ -71,6 +76,7 @@ def read_cases(
         spec: of the model.
         taught: labels of the structures to teach.
         step: called with the number of cases that are done; what it raises ends the work.
+        named: other names of structures in the cases, each with the model's.
 
     Raises:
         InputError: all that is wrong with the cases, in one sentence each.
@@ -80,7 +86,7 @@ def read_cases(
     for number, corrected in enumerate(cases):
         step(number)
         try:
-            read.append(read_corrected(corrected, spec, taught))
+            read.append(read_corrected(corrected, spec, taught, named))
         except AutofocusError as error:
             problems.append(f"{corrected.name}: {error}")
             if len(cases) == 1:
@@ -99,16 +105,32 @@ def _refuse(problems: Sequence[str], count: int) -> None:
     )
 
 
-def read_corrected(corrected: CorrectedCase, spec: ModelSpec, taught: Sequence[int]) -> ReadCase:
-    """Read one case.
+def _series_of(corrected: CorrectedCase, drawn: StructureSet) -> tuple[int, str | None]:
+    """The number of the channel that was contoured, and the UID of its series if that is a DICOM folder."""
+    folders = {number: Path(path) for number, path in enumerate(corrected.images) if is_folder(path)}
+    holding = (n for n, path in folders.items() if any(s.uid in drawn.series for s in list_series(path)))
+    number = next(holding, next(iter(folders), 0))
+    if number not in folders:
+        return number, None
+    return number, series_drawn_on(drawn, folders[number], Path(corrected.labels).name)
+
+
+def read_corrected(corrected: CorrectedCase, spec: ModelSpec, taught: Sequence[int], named: Named = ()) -> ReadCase:
+    """Read one case; arguments as for `read_cases`.
 
     Raises:
         InputError: an image or the segmentation cannot be used; they do not lie in one place; no structure to teach is
             contoured, or none within the part of the scan that the model looks at.
     """
-    scans = [read_image(path) for path in corrected.images]
-    truth, warnings = _labels(corrected.labels, spec)
-    _check_place(truth, Grid.of(scans[0].image), Path(corrected.labels).name)
+    path = Path(corrected.labels)
+    drawn = read_structure_set(path) if is_file(path) and is_structure_set(path) else None
+    on, series = (0, None) if drawn is None else _series_of(corrected, drawn)
+    scans = [read_image(file, series=series if number == on else None) for number, file in enumerate(corrected.images)]
+    if drawn is None:
+        truth, warnings = labels_of_result(path, spec, named)
+    else:
+        truth, warnings = labels_of_structure_set(drawn, path, Grid.of(scans[on].image), spec, named)
+    _check_place(truth, Grid.of(scans[0].image), path.name)
     values = np.unique(sitk.GetArrayViewFromImage(truth))
     contoured = tuple(int(value) for value in values if value)
     known = tuple(label for label in contoured if label in taught)
@@ -124,39 +146,6 @@ def read_corrected(corrected: CorrectedCase, spec: ModelSpec, taught: Sequence[i
         raise InputError(f"No contour lies within {where}", "check that segmentation and image belong together")
     warnings += [warning for scan in scans for warning in scan.warnings]
     return ReadCase(case, tuple(channels), truth, contoured, tuple(warnings))
-
-
-def _labels(path: str, spec: ModelSpec) -> tuple[sitk.Image, list[str]]:
-    """The segmentation with the model's label values, and warnings about segments that are not the model's."""
-    result = read_result(path, spec.structures)
-    given = sitk.GetArrayViewFromImage(result.labels)
-    by_name = {plain_name(structure.name): structure.label for structure in spec.structures}
-    there = {structure.label: structure.name for structure in result.structures}
-    values = np.zeros(256, dtype=np.uint8)
-    unknown = []
-    for value in np.unique(given):
-        name = there.get(int(value))
-        label = by_name.get(plain_name(name)) if name is not None else None
-        if label is not None:
-            values[value] = label
-        elif value:
-            unknown.append(name or f"label {value}")
-    names = ", ".join(structure.name for structure in spec.structures)
-    if unknown and not values.any():
-        raise InputError(
-            f"{Path(path).name} has {', '.join(unknown)}, and the model has none of them",
-            f"name the segments as the model does: {names}" if suffix_of(path) == ".seg.nrrd" else f"it has {names}",
-        )
-    warnings = []
-    if unknown:
-        they = "is not a structure" if len(unknown) == 1 else "are not structures"
-        warnings = [f"{Path(path).name}: {', '.join(unknown)} {they} of the model ({names}), and is left out."]
-    return to_image(values[given], Grid.of(result.labels)), warnings
-
-
-def plain_name(name: str) -> str:
-    """A name for comparing: letters and digits in lower case."""
-    return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
 def _check_place(labels: sitk.Image, image: Grid, name: str) -> None:

@@ -11,7 +11,7 @@ import slicer
 
 from AutofocusCore.batch.collected import safe_case_name
 from AutofocusCore.errors import InputError
-from AutofocusCore.jobs.teach_cases import plain_name
+from AutofocusCore.jobs.teach_contours import plain_name
 from AutofocusCore.models.parts import Structure, from_mapping
 from AutofocusSegmentationLib.scene.geometry import VolumeSnapshot, snapshot
 from AutofocusSegmentationLib.scene.handover import hand_over

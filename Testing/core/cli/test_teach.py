@@ -153,6 +153,27 @@ def test_a_model_of_the_box_domain_and_a_folder_without_corrections_are_refused(
     assert "holds no corrected case" in run.stderr
 
 
+@pytest.mark.parametrize(("names", "sentence"), [("Cord", "'Cord' does not say which"), ("a=", "which is which")])
+def test_other_names_without_the_models_are_wrong_usage(names: str, sentence: str, autofocus_here: Autofocus) -> None:
+    run = autofocus_here("teach", "hippocampus-mr", "--cases", "x", "-o", "new", "--names", names)
+    assert run.returncode == 2
+    assert sentence in run.stderr
+
+
+def test_other_names_of_structures_are_those_that_the_user_says(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path
+) -> None:
+    cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
+    for path in cases.glob("*.seg.nrrd"):
+        path.write_bytes(path.read_bytes().replace(b"Name:=Anterior hippocampus", b"Name:=Hc_a"))
+    command = ("teach", parent, "--cases", cases, "-o", "few", "--steps", 1)
+    run = autofocus_here(*command, "--names", "Nothing=Liver")
+    assert "no structure 'Liver', as which 'Nothing' is to count" in run.stderr
+    run = autofocus_here(*command, "--names", "hc_A = anterior hippocampus")
+    assert run.returncode == 0, run.stderr
+    assert find_model("few").spec.training_data.count("Anterior hippocampus in 2") == 1
+
+
 def test_no_time_to_learn_is_wrong_usage(autofocus_here: Autofocus) -> None:
     run = autofocus_here("teach", "hippocampus-mr", "--cases", "x", "-o", "new", "--minutes", "0")
     assert run.returncode == 2

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
+from matplotlib.path import Path as Polygon
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images import Grid
-from Training.preparing.contours import fill
+from AutofocusCore.images.polygons import fill, fill_skipped, inside
 
 SIZE = (44, 40, 24)
 SPACING = (1.5, 1.25, 2.5)
@@ -80,3 +82,35 @@ def test_contours_between_the_slices_leave_none_of_them_empty(grid: Grid, offset
     assert len(filled) == 20
     assert filled.max() - filled.min() == 19
     assert notes == []
+
+
+def test_pixels_within_a_polygon_are_those_that_matplotlib_finds() -> None:
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:50, :60]
+    for _ in range(100):
+        angles = np.sort(rng.uniform(0, 2 * np.pi, rng.integers(3, 60)))
+        radius = rng.uniform(3, 40, len(angles))  # some reach beyond the image
+        polygon = np.stack([30 + radius * np.cos(angles), 25 + radius * np.sin(angles)], axis=1)
+        expected = Polygon(polygon).contains_points(np.stack([x.ravel(), y.ravel()], axis=1)).reshape(50, 60)
+        assert np.array_equal(inside(polygon, (50, 60)), expected)
+
+
+def test_polygons_side_by_side_share_no_pixel_and_leave_none_out() -> None:
+    corners = [(0.0, 0.0), (7.0, 0.0), (7.0, 9.0), (0.0, 9.0)]  # on pixel centres
+    middle = (3.0, 5.0)
+    parts = [inside(np.array([one, two, middle]), (9, 7)) for one, two in pairwise([*corners, corners[0]])]
+    assert np.array_equal(np.sum(parts, axis=0), np.ones((9, 7)))
+
+
+def test_a_few_skipped_slices_are_filled_halfway_and_a_long_gap_stays() -> None:
+    mask = np.zeros((12, 30, 30), dtype=bool)
+    mask[1, 5:15, 5:15] = True
+    mask[3, 5:25, 5:25] = True
+    mask[8, 5:15, 5:15] = True
+    assert fill_skipped(mask, 3) == 1
+    assert (mask[1].sum(), mask[3].sum()) == (100, 400)
+    assert 180 <= mask[2].sum() <= 260
+    assert mask[2, 5:15, 5:15].all()
+    assert not mask[4:8].any()
+    assert not mask[0].any()
+    assert not mask[9:].any()
