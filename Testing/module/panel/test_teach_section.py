@@ -229,6 +229,7 @@ def test_a_model_of_the_box_domain_says_that_it_cannot_be_taught(teach: Applicat
         assert "box domain" in button.toolTip
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_new_model_is_taught_measured_listed_and_chosen(teach: Application) -> None:
     collect(teach, 1, 2, 3, 4)
     assert "quarter of the 4 cases" in teach.ui.teachHintLabel.text
@@ -264,6 +265,7 @@ def test_a_new_model_is_taught_measured_listed_and_chosen(teach: Application) ->
     teach.wait(lambda: teach.ui.segmentButton.enabled)
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_what_is_not_better_is_not_written_and_the_panel_says_so(teach: Application) -> None:
     collect(teach, 1, 2)
     assert "With 4 cases or more" in teach.ui.teachHintLabel.text
@@ -302,6 +304,7 @@ def test_a_segmentation_and_a_lesson_do_not_run_at_once(teach: Application) -> N
     assert teach.ui.teachButton.enabled
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_name_that_is_taken_is_replaced_only_if_the_user_says_so(teach: Application) -> None:
     import qt
 
