@@ -131,22 +131,26 @@ def _is_side_file(file: Path, headers: set[str]) -> bool:
 
 
 def _holds_image(folder: Path) -> bool:
-    """Whether there is an image or a DICOM file anywhere below a folder."""
-    from AutofocusCore.images.dicom import is_dicom
-
+    """Whether there is an image or a DICOM slice anywhere below a folder."""
     for name, _, files in os.walk(folder):
         paths = [Path(name, file) for file in files if is_file(Path(name, file))]
-        if any(suffix_of(path) in IMAGE_SUFFIXES or is_dicom(path) for path in paths):
+        if any(suffix_of(path) in IMAGE_SUFFIXES or _is_slice(path) for path in paths):
             return True
     return False
 
 
 def _holds_slices(folder: Path) -> bool:
-    """Whether a folder itself contains DICOM files."""
-    from AutofocusCore.images.dicom import is_dicom
-
+    """Whether a folder itself contains DICOM slices."""
     files = (entry for entry in _listed(folder) if is_file(entry))
-    return any(suffix_of(file) not in IMAGE_SUFFIXES and is_dicom(file) for file in files)
+    return any(suffix_of(file) not in IMAGE_SUFFIXES and _is_slice(file) for file in files)
+
+
+def _is_slice(path: Path) -> bool:
+    """Whether a file is DICOM, and no structure set, plan, report or the like."""
+    from AutofocusCore.images.series import NOT_IMAGES
+    from AutofocusCore.images.slices import is_dicom, modality_of
+
+    return is_dicom(path) and modality_of(path) not in NOT_IMAGES
 
 
 def _unpacked(folder: Path) -> list[Path]:

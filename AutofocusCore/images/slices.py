@@ -101,14 +101,24 @@ def read_slices(files: Iterable[Path]) -> list[Slice]:
 
 def series_uid_of(path: Path) -> str | None:
     """Series UID of a DICOM file, without reading the rest of its header; None if it has none."""
+    return _early(path, "SeriesInstanceUID", 0x0020000E)
+
+
+def modality_of(path: Path) -> str | None:
+    """Modality of a DICOM file, without reading the rest of its header; None if it has none."""
+    return _early(path, "Modality", 0x00080060)
+
+
+def _early(path: Path, name: str, tag: int) -> str | None:
+    """The text of an attribute near the beginning of a DICOM file."""
     from pydicom.filereader import read_partial
 
     if not is_dicom(path):
         return None
     try:
         with open_regular(path) as file:
-            header = read_partial(file, stop_when=lambda tag, vr, length: tag > 0x0020000E, force=True)
-        return str(header.get("SeriesInstanceUID") or "") or None
+            header = read_partial(file, stop_when=lambda one, vr, length: one > tag, force=True)
+        return str(header.get(name) or "").strip() or None
     except Exception:
         return None
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
 from AutofocusCore.images.series import list_series
-from AutofocusCore.images.slices import is_dicom
+from AutofocusCore.images.slices import modality_of
 
 MODALITY = "RTSTRUCT"
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
@@ -36,15 +36,7 @@ class StructureSet:
 
 def is_structure_set(path: Path) -> bool:
     """Whether a file is an RTSTRUCT."""
-    import pydicom
-
-    if not is_dicom(path):
-        return False
-    try:
-        header = pydicom.dcmread(path, stop_before_pixels=True, force=True, specific_tags=["Modality"])
-        return str(header.get("Modality") or "") == MODALITY
-    except Exception:  # pydicom raises errors of many types for damaged files
-        return False
+    return modality_of(path) == MODALITY
 
 
 def read_structure_set(path: Path) -> StructureSet:

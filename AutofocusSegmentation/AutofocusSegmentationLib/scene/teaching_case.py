@@ -68,6 +68,8 @@ def segments_of_model(segmentation: Any, model: Mapping[str, Any]) -> dict[str, 
 
 def suggested_name(volume: Any) -> str:
     """The name of a case: the patient's in the subject hierarchy, if there is one, and the volume's."""
+    if volume.GetScene() is None:  # it is being removed
+        return safe_case_name(volume.GetName() or "")
     hierarchy = slicer.vtkMRMLSubjectHierarchyNode.GetSubjectHierarchyNode(volume.GetScene())
     item = hierarchy.GetItemByDataNode(volume)
     level = slicer.vtkMRMLSubjectHierarchyConstants.GetDICOMLevelPatient()

@@ -102,6 +102,20 @@ def test_of_several_series_the_one_that_was_drawn_on_is_read(draw: Draw, write_s
     assert sitk.GetArrayFromImage(case.channels[0]).max() > 1500
 
 
+@pytest.mark.parametrize(("series", "own"), [("CT", "RS"), ("1.2.3", "1.2.4"), ("CT", ".")])
+def test_series_and_structure_set_may_lie_in_folders_of_their_own(series: str, own: str, draw: Draw) -> None:
+    path = draw("anna")
+    patient = path.parent
+    for folder in (series, own):
+        (patient / folder).mkdir(exist_ok=True)
+    for file in [file for file in patient.iterdir() if file.is_file()]:
+        file.rename(patient / (own if file == path else series) / file.name)
+    (case,) = read_corrections(patient.parent, CT, pytest.fail)
+    assert Path(case.images[0]) == patient / series
+    assert Path(case.labels) == patient / own / "rs.dcm"
+    assert np.array_equal(truth(read_corrected(case, ball_spec(), (BRIGHT, DIM))), balls(1)[1])
+
+
 def test_two_structure_sets_of_a_case_are_told_and_a_segmentation_beside_comes_first(draw: Draw) -> None:
     path = draw("anna")
     second = path.with_name("rs2.dcm")

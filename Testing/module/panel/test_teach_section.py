@@ -212,6 +212,17 @@ def test_the_name_of_a_case_follows_the_scan_and_knows_the_patient(teach: Applic
     assert teach.ui.caseNameLineEdit.text == "Doe_Anna Anna 2"
 
 
+def test_what_is_removed_from_the_scene_is_no_case(teach: Application) -> None:
+    node = corrected(teach, 1)
+    teach.slicer.mrmlScene.RemoveNode(node)
+    teach.wait(lambda: not boxes(teach))
+    assert "Segment the scan first" in teach.ui.addCaseButton.toolTip
+    (scan,) = teach.panel.inputs.nodes()
+    teach.slicer.mrmlScene.RemoveNode(scan)
+    teach.wait(lambda: teach.ui.caseNameLineEdit.text == "")
+    assert not teach.ui.addCaseButton.enabled
+
+
 def test_contours_of_another_scan_are_no_case_of_this_one(teach: Application) -> None:
     first = corrected(teach, 1)
     corrected(teach, 2)
