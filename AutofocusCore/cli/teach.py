@@ -76,31 +76,29 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     cases = read_corrections(Path(args.cases).absolute(), model.spec.channels, warn)
 
     from AutofocusCore.jobs.teach import teach
-    from AutofocusCore.jobs.teach_output import lesson_place, output_place, write_taught
+    from AutofocusCore.jobs.teach_output import kept_lesson, output_place, write_taught
 
     name, place = output_place(args.output, replace=args.replace)
     if args.threads:
         _limit_threads(args.threads)
-    with ProgressDisplay(quiet=args.quiet) as display:
+    with kept_lesson(place, anew=args.anew) as lesson:
+        with ProgressDisplay(quiet=args.quiet) as display:
 
-        def show(state: Progress) -> None:
-            display.show(state.stage, state.done, state.total, state.seconds_left)
+            def show(state: Progress) -> None:
+                display.show(state.stage, state.done, state.total, state.seconds_left)
 
-        lesson = lesson_place(place)
-        if args.anew:
-            lesson.unlink(missing_ok=True)
-        taught = teach(
-            model, cases, name, settings, keep=lesson, progress=show, cancelled=signals.cancelled, say=display.line
-        )
-    for text in taught.warnings:
-        warn(text)
-    writes = taught.better or args.anyway
-    written = ""
+            taught = teach(
+                model, cases, name, settings, keep=lesson, progress=show, cancelled=signals.cancelled, say=display.line
+            )
+        for text in taught.warnings:
+            warn(text)
+        writes = taught.better or args.anyway
+        written = ""
+        if writes:
+            signals.hold()
+            written = str(write_taught(taught, model, place, replace=args.replace).path)
     if writes:
-        signals.hold()
-        written = str(write_taught(taught, model, place).path)
         signals.release()
-    lesson.unlink(missing_ok=True)
     if args.json:
         print_json({**taught.to_dict(), "written": written or None})
     elif not args.quiet:
@@ -110,7 +108,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         return 1
     if not args.json and not args.quiet:
         say(f"Written: {written}")
-        shown = name if args.output == name else args.output
+        shown = f'"{args.output}"' if " " in args.output else args.output
         say(f"Use it: autofocus segment IMAGE -m {shown} -o RESULT.seg.nrrd")
     return 0
 
@@ -120,10 +118,11 @@ REMEDY = "give more cases or --minutes, or add --anyway to have it all the same"
 
 def _print_table(taught: Taught) -> None:
     """The Dice before and after, and what it was measured on."""
-    steps = f"{taught.steps} steps" + (f" ({taught.resumed} of them before it was stopped)" if taught.resumed else "")
-    say(f"Taught with {len(taught.lessons)} cases, {steps}, in {readable_seconds(taught.seconds)}.")
+    steps = count(taught.steps, "step")
+    steps += f" ({taught.resumed} of them before it was stopped)" if taught.resumed else ""
+    say(f"Taught with {count(len(taught.lessons), 'case')}, {steps}, in {readable_seconds(taught.seconds)}.")
     if taught.held_out:
-        say(f"Mean Dice on {len(taught.held_out)} cases held out, which also chose the best moment to stop:")
+        say(f"Mean Dice on {count(len(taught.held_out), 'case')} held out, which also chose the best moment to stop:")
         say(f"  {', '.join(taught.held_out)}")
     else:
         say("Mean Dice on the cases that it was taught with (too few to hold any out), so the gain is too good:")
@@ -134,6 +133,11 @@ def _print_table(taught: Taught) -> None:
         rows.append((row.structure, str(row.lessons) if row.taught else "not taught", str(row.cases),
                      cells[0], cells[1], gain, cells[2]))  # fmt: skip
     print_table(("Structure", "Taught in", "Measured on", "Before", "After", "Change", "Old and new agree"), rows)
+
+
+def count(number: int, what: str) -> str:
+    """`1 case`, `2 cases`."""
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _limit_threads(count: int) -> None:
@@ -152,7 +156,10 @@ def minutes(text: str) -> float:
 
 def names(text: str) -> tuple[str, ...]:
     """`Larynx,Mandible` as names."""
-    return tuple(filter(None, (name.strip() for name in text.split(","))))
+    found = tuple(filter(None, (name.strip() for name in text.split(","))))
+    if not found:
+        raise argparse.ArgumentTypeError(f"{text!r} names nothing; give names with commas between, or leave it out")
+    return found
 
 
 def pairs(text: str) -> tuple[tuple[str, str], ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,13 @@ class StructureSet:
     """What an RTSTRUCT file describes.
 
     Args:
-        contours: of each structure, by its name, closed polygons (n, 3) in mm, LPS; empty where it has none.
+        structures: names, and of each closed polygons (n, 3) in mm, LPS; none where it has none. Several structures
+            may have one name.
         series: UIDs of the series that it refers to.
-        frames: UIDs of their frames of reference.
     """
 
-    contours: Mapping[str, tuple[NDArray[np.float64], ...]]
+    structures: tuple[tuple[str, tuple[NDArray[np.float64], ...]], ...]
     series: tuple[str, ...]
-    frames: tuple[str, ...]
 
 
 def is_structure_set(path: Path) -> bool:
@@ -40,7 +39,7 @@ def is_structure_set(path: Path) -> bool:
 
 
 def read_structure_set(path: Path) -> StructureSet:
-    """Read an RTSTRUCT file. Of two structures of one name, the contours are taken together.
+    """Read an RTSTRUCT file.
 
     Raises:
         InputError: it is damaged.
@@ -51,13 +50,13 @@ def read_structure_set(path: Path) -> StructureSet:
         header = pydicom.dcmread(path, force=True)
         regions = header.StructureSetROISequence
         names = {int(roi.ROINumber): str(roi.get("ROIName") or "").strip() for roi in regions}
-        contours: dict[str, tuple[NDArray[np.float64], ...]] = dict.fromkeys(names.values(), ())
+        contours: dict[int, tuple[NDArray[np.float64], ...]] = dict.fromkeys(names, ())
         for roi in header.get("ROIContourSequence") or []:
-            contours[names[int(roi.ReferencedROINumber)]] += tuple(closed_contours(roi))
-        series, frames = _references(header)
+            contours[int(roi.ReferencedROINumber)] += tuple(closed_contours(roi))
+        series = _series(header)
     except DAMAGED as error:
         raise InputError(f"{path} is a damaged structure set ({type(error).__name__})", "export it again") from None
-    return StructureSet(contours, tuple(series), tuple(frames))
+    return StructureSet(tuple((name, contours[number]) for number, name in names.items()), tuple(series))
 
 
 def series_drawn_on(structures: StructureSet, folder: Path, name: str) -> str:
@@ -88,18 +87,15 @@ def series_drawn_on(structures: StructureSet, folder: Path, name: str) -> str:
     )
 
 
-def _references(header: Any) -> tuple[dict[str, None], dict[str, None]]:
-    """UIDs of the series and the frames of reference, each once."""
+def _series(header: Any) -> dict[str, None]:
+    """UIDs of the series that it refers to, each once."""
     series: dict[str, None] = {}
-    frames: dict[str, None] = {}
     for frame in header.get("ReferencedFrameOfReferenceSequence") or []:
-        frames[str(frame.get("FrameOfReferenceUID") or "")] = None
         for study in frame.get("RTReferencedStudySequence") or []:
             for one in study.get("RTReferencedSeriesSequence") or []:
                 series[str(one.get("SeriesInstanceUID") or "")] = None
     series.pop("", None)
-    frames.pop("", None)
-    return series, frames
+    return series
 
 
 def closed_contours(roi: Any) -> Iterator[NDArray[np.float64]]:

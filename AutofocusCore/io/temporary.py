@@ -136,7 +136,7 @@ class PrivateFolder:
                 folder.mkdir(mode=0o700, parents=True, exist_ok=True)
                 self._there_before = list(folder.iterdir())
             with contextlib.suppress(ImportError):  # filelock comes with torch; without torch no scans need protection
-                self._held = _lock(folder)
+                self._held = lock_file(folder / LOCK)
                 self._held.acquire(timeout=LOCK_SECONDS)
                 (folder / OWNER).write_text(str(os.getpid()), encoding="ascii")
             self._folder = folder
@@ -211,7 +211,7 @@ def _removed(folder: Path) -> bool:
         own = stat.S_ISDIR(status.st_mode) and (not hasattr(os, "getuid") or status.st_uid == os.getuid())
         if not own or not (folder / OWNER).is_file():
             return False  # another user's, being created, or of another program
-        held = _lock(folder)
+        held = lock_file(folder / LOCK)
         held.acquire(timeout=0)
     except Exception:  # its process lives
         return False
@@ -220,8 +220,9 @@ def _removed(folder: Path) -> bool:
     return True
 
 
-def _lock(folder: Path) -> Any:
+def lock_file(path: Path) -> Any:
+    """A lock that the system releases when its process ends; not yet acquired."""
     from filelock import FileLock
 
     logging.getLogger("filelock").setLevel(logging.INFO)  # Slicer would print debug messages
-    return FileLock(str(folder / LOCK), thread_local=False)
+    return FileLock(str(path), thread_local=False)

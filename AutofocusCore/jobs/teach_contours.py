@@ -83,17 +83,17 @@ def labels_of_structure_set(
         named: other names of structures.
 
     Raises:
-        InputError: it has none of the model's structures, or contours that do not lie in the slices.
+        InputError: it has none of the model's structures, or contours outside the series or between its slices.
     """
     by_name = labels_by_name(spec, named)
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    unknown, warnings, found = [], list[str](), False
-    for name, contours in drawn.contours.items():
+    unknown, warnings, found, any_contour = [], list[str](), False, False
+    for name, contours in drawn.structures:
         label = by_name.get(plain_name(name))
         if label is None:
             unknown.append(name or "a structure without a name")
             continue
-        found = True
+        found, any_contour = True, any_contour or bool(contours)
         try:
             mask, notes = fill(contours, grid)
         except AutofocusError as error:
@@ -104,6 +104,9 @@ def labels_of_structure_set(
         labels[mask] = label
     if unknown and not found:
         raise _none_of_them(path, unknown, spec, drawn=True)
+    if any_contour and not labels.any():
+        cause = f"The contours of {path.name} enclose no voxel of the image"
+        raise InputError(cause, "give image and contours of one patient")
     return to_image(labels, grid), _left_out(path, unknown, spec) + warnings
 
 

@@ -46,7 +46,7 @@ def teach(
         AutofocusError: an error that the user can correct; nothing was written.
     """
     from AutofocusCore.jobs.teach import teach as teach_model
-    from AutofocusCore.jobs.teach_output import lesson_place, output_place, write_taught
+    from AutofocusCore.jobs.teach_output import kept_lesson, output_place, write_taught
     from AutofocusCore.models import find_model
 
     def progress(state: Progress) -> None:
@@ -56,15 +56,15 @@ def teach(
         report({"stage": "keep", "done": len(cases), "total": len(cases), "seconds_left": None, "said": sentence})
 
     model, cases, settings = find_model(text(request, "model")), _cases(request), _settings(request)
-    name, place = output_place(text(request, "output"), replace=bool(request.get("replace")))
+    replace = bool(request.get("replace"))
+    name, place = output_place(text(request, "output"), replace=replace)
     try:
-        lesson = lesson_place(place)
-        taught = teach_model(
-            model, cases, name, settings, keep=lesson, progress=progress, cancelled=cancelled, say=said
-        )
-        writes = taught.better or bool(request.get("anyway"))
-        written = str(write_taught(taught, model, place).path) if writes else None
-        lesson.unlink(missing_ok=True)
+        with kept_lesson(place) as lesson:
+            taught = teach_model(
+                model, cases, name, settings, keep=lesson, progress=progress, cancelled=cancelled, say=said
+            )
+            writes = taught.better or bool(request.get("anyway"))
+            written = str(write_taught(taught, model, place, replace=replace).path) if writes else None
     finally:
         give_memory_back()
     return {**taught.to_dict(), "written": written}

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -15,7 +17,9 @@ import SimpleITK as sitk
 import torch
 
 from AutofocusCore.errors import OutputError
+from AutofocusCore.jobs import teach as jobs_teach
 from AutofocusCore.jobs import teach_output
+from AutofocusCore.jobs.teach import Taught, teach
 from AutofocusCore.models import find_model, load_bundle
 from Testing.core.small_lessons import BRIGHT, DIM, write_ball_model, write_corrections
 from Testing.core.small_networks import narrow_networks
@@ -44,6 +48,8 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ("options", "sentence"),
     [
         (("-o", "Ä"), "would name the model 'Ä'; use up to 64 lower-case letters"),
+        (("-o", ""), "The output '' would name the model ''; use up to 64"),
+        (("-o", ".."), "The output .. would name the model '..'; use up to 64"),
         (("-o", "pelvis-phantom"), "A model that comes with the program is named 'pelvis-phantom'"),
         (("-o", "taken"), "There is already a model at"),
         (("-o", "taken", "--replace"), "taken exists and is not a model; choose another name"),
@@ -183,7 +189,7 @@ def test_no_time_to_learn_is_wrong_usage(autofocus_here: Autofocus) -> None:
 def test_the_same_command_goes_on_where_it_was_stopped_unless_it_is_to_begin_anew(
     autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **options: object) -> None:
         raise OutputError("The disk is full", "free space there")
 
     cases = write_corrections(tmp_path / "cases", range(2), grown=1.0)
@@ -199,6 +205,65 @@ def test_the_same_command_goes_on_where_it_was_stopped_unless_it_is_to_begin_ane
     assert "The lesson goes on after 2 steps, where it was stopped." in run.stderr
     assert "2 steps (2 of them before it was stopped)" in run.stdout
     assert [path.name for path in own_folder.iterdir()] == ["late"]
+
+
+def test_a_model_that_was_made_meanwhile_is_not_replaced_and_what_was_learned_is_kept(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def taught_meanwhile(*arguments: Any, **options: Any) -> Taught:
+        taught = teach(*arguments, **options)
+        shutil.copytree(parent, own_folder / "new")
+        return taught
+
+    cases = write_corrections(tmp_path / "cases", [1], grown=1.0)
+    command = ("teach", parent, "--cases", cases, "-o", "new", "--steps", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(jobs_teach, "teach", taught_meanwhile)
+        run = autofocus_here(*command)
+    assert run.returncode == 1
+    assert "There is already a model at" in run.stderr
+    assert load_bundle(own_folder / "new").identity == load_bundle(parent).identity
+    run = autofocus_here(*command, "--replace")
+    assert run.returncode == 0, run.stderr
+    assert "goes on after 1 step," in run.stderr
+    assert find_model("new").identity != load_bundle(parent).identity
+
+
+def test_two_lessons_of_one_new_model_do_not_run_at_once(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path, own_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cases = write_corrections(tmp_path / "cases", [1], grown=1.0)
+    command = ("teach", parent, "--cases", cases, "-o", "new", "--steps", 1)
+    monkeypatch.setattr(teach_output, "LOCK_SECONDS", 0.0)
+    with teach_output.kept_lesson(own_folder / "new"):
+        run = autofocus_here(*command)
+        assert run.returncode == 1
+        assert "Another process is teaching new at the moment; wait for it, or give" in run.stderr
+    assert not own_folder.exists(), "nothing was written into it"
+    assert autofocus_here(*command).returncode == 0
+
+
+def test_a_lesson_that_was_stopped_long_ago_is_removed_by_that_of_another_model(tmp_path: Path) -> None:
+    old, recent, own = (tmp_path / f".{name}.lesson" for name in ("old", "recent", "own"))
+    for file in (old, recent, own):
+        file.write_bytes(b"weights")
+    for file in (old, own):
+        os.utime(file, (0, 0))
+    with teach_output.kept_lesson(tmp_path / "own") as lesson:
+        assert lesson.read_bytes() == b"weights", "it goes on, however old it is"
+        assert recent.exists()
+        assert not old.exists()
+    assert list(tmp_path.iterdir()) == [recent]
+
+
+def test_the_command_to_use_a_model_in_a_folder_with_spaces_can_be_copied(
+    autofocus_here: Autofocus, parent: Path, tmp_path: Path
+) -> None:
+    cases = write_corrections(tmp_path / "cases", [1], grown=1.0)
+    place = tmp_path / "my models" / "new"
+    run = autofocus_here("teach", parent, "--cases", cases, "-o", place, "--steps", 1)
+    assert f'-m "{place}" -o' in run.stdout
+    assert "Taught with 1 case, 1 step, in" in run.stdout
 
 
 @pytest.mark.skipif(os.name != "posix", reason="sends SIGINT to one process")

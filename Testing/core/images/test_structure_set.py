@@ -45,11 +45,12 @@ def test_every_voxel_comes_back_with_its_holes_and_islands(
     folder, path = drawn(kind)
     assert is_structure_set(path)
     found = read_structure_set(path)
-    assert list(found.contours) == ["Prostate", "Left femur", "Rectum"]
-    assert found.contours["Rectum"] == ()
+    contours = dict(found.structures)
+    assert list(contours) == ["Prostate", "Left femur", "Rectum"]
+    assert contours["Rectum"] == ()
     grid = Grid.of(read_image(folder, series=series_drawn_on(found, folder, "rs.dcm")).image)
     for structure in NAMED[:2]:
-        mask, notes = fill(found.contours[structure.name], grid)
+        mask, notes = fill(contours[structure.name], grid)
         assert notes == []
         assert np.array_equal(mask, awkward_labels == structure.label)
 

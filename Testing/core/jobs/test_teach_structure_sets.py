@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -134,3 +135,41 @@ def test_a_table_names_series_and_structure_set(draw: Draw, tmp_path: Path) -> N
     (case,) = read_corrections(table, CT, pytest.fail)
     found = read_corrected(case, ball_spec(), (BRIGHT, DIM))
     assert np.array_equal(truth(found), balls(1)[1])
+
+
+def changed(path: Path, change: Callable[[pydicom.Dataset], None]) -> Path:
+    """The RTSTRUCT file, changed."""
+    data = pydicom.dcmread(path)
+    change(data)
+    data.save_as(path)
+    return path
+
+
+def test_two_structures_of_one_name_are_both_learned_also_where_they_overlap(draw: Draw) -> None:
+    def twice(data: pydicom.Dataset) -> None:
+        region, drawn = copy.deepcopy(data.StructureSetROISequence[0]), copy.deepcopy(data.ROIContourSequence[0])
+        region.ROINumber = drawn.ReferencedROINumber = 99
+        data.StructureSetROISequence.append(region)
+        data.ROIContourSequence.append(drawn)
+
+    assert np.array_equal(truth(read(changed(draw("anna"), twice))), balls(1)[1])
+
+
+def test_points_enclose_nothing_and_this_is_said(draw: Draw) -> None:
+    def points(data: pydicom.Dataset) -> None:
+        for roi in data.ROIContourSequence:
+            for contour in roi.ContourSequence:
+                contour.ContourGeometricType = "POINT"
+
+    with pytest.raises(InputError, match=r"rs\.dcm has no contour; contour something"):
+        read(changed(draw("anna"), points))
+
+
+def test_contours_that_all_lie_outside_the_series_are_told_as_such(draw: Draw) -> None:
+    def away(data: pydicom.Dataset) -> None:
+        for roi in data.ROIContourSequence:
+            for contour in roi.ContourSequence:
+                contour.ContourData = [float(v) + 500 for v in contour.ContourData]
+
+    with pytest.raises(InputError, match=r"The contours of rs\.dcm enclose no voxel of the image; give image and"):
+        read(changed(draw("anna"), away))
