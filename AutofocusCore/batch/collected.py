@@ -9,6 +9,7 @@ A case's folder has its name only when it is complete. `autofocus teach --cases 
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import numpy.typing as npt
 
 from AutofocusCore.batch.case_folder import SEGMENTATION_SUFFIXES
@@ -59,6 +61,7 @@ class CollectedCase:
         labels: the file of the contours.
         added: when, as ISO 8601 in local time, to the second.
         structures: names of those that are contoured.
+        scans: checksums of the images' voxels, as `scan_checksum` gives them.
     """
 
     name: str
@@ -66,6 +69,18 @@ class CollectedCase:
     labels: str
     added: str
     structures: tuple[str, ...]
+    scans: tuple[str, ...]
+
+    def is_of(self, images: Mapping[str, VolumeLike]) -> bool:
+        """Whether its images have the voxels of these, wherever they lie."""
+        return self.scans == tuple(map(scan_checksum, images.values()))
+
+
+def scan_checksum(image: VolumeLike) -> str:
+    """A checksum of the voxels of an image."""
+    digest = hashlib.blake2b(str((image.array.shape, image.array.dtype.str)).encode(), digest_size=16)
+    digest.update(np.ascontiguousarray(image.array).data)
+    return digest.hexdigest()
 
 
 def collecting_folder() -> Path:
@@ -110,7 +125,9 @@ def write_case(
         raise InputError(f"Nothing is contoured in {name}", "contour a structure first")
     final, part = folder / name, aside_name(folder / name)
     files = _file_names(images)
-    about = {COLLECTED: {"model": model, "added": datetime.now().isoformat(timespec="seconds"), "images": files}}
+    scans = [scan_checksum(image) for image in images.values()]
+    added = datetime.now().isoformat(timespec="seconds")
+    about = {COLLECTED: {"model": model, "added": added, "images": files, "scans": scans}}
     try:
         part.mkdir(parents=True)
         remove_leftovers(folder)
@@ -153,8 +170,25 @@ def read_case(folder: Path) -> CollectedCase | None:
     files = record.get("images")
     if not isinstance(files, list) or not files or not all(_is_file_in(folder, file) for file in files):
         return None
-    images = tuple(str(folder / file) for file in files)
-    return CollectedCase(folder.name, images, str(labels), str(record.get("added") or ""), names)
+    images, scans = tuple(str(folder / file) for file in files), record.get("scans")
+    checksums = tuple(map(str, scans)) if isinstance(scans, list) else ()
+    return CollectedCase(folder.name, images, str(labels), str(record.get("added") or ""), names, checksums)
+
+
+def free_name(name: str, images: Mapping[str, VolumeLike], cases: Sequence[CollectedCase]) -> str:
+    """A name for a case of these images, much like the given one, that no other scan's case has."""
+    for number in range(2, len(cases) + 3):
+        end = f" {number}"
+        tried = name[: LONGEST_NAME - len(end)].rstrip(" .") + end
+        there = case_named(tried, cases)
+        if there is None or there.is_of(images):
+            return tried
+    raise AssertionError("There are more names than cases.")
+
+
+def case_named(name: str, cases: Sequence[CollectedCase]) -> CollectedCase | None:
+    """The case whose folder would have this name on a file system that does not tell upper from lower case."""
+    return next((case for case in cases if case.name.lower() == name.lower()), None)
 
 
 def remove_case(case: CollectedCase) -> None:
@@ -167,7 +201,7 @@ def remove_case(case: CollectedCase) -> None:
     try:
         for file in (case.labels, *case.images):  # without the contours it is no case any more
             Path(file).unlink(missing_ok=True)
-        if not any(folder.iterdir()):
+        if folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
     except OSError as error:
         raise cannot_write(folder, error) from error

@@ -98,9 +98,10 @@ def read_cases(
 
 
 def _refuse(problems: Sequence[str], count: int) -> None:
+    listed = " ".join(problems[:SHOWN_PROBLEMS]).removesuffix(".")
     more = f" (and {len(problems) - SHOWN_PROBLEMS} more)" if len(problems) > SHOWN_PROBLEMS else ""
     raise InputError(
-        f"{len(problems)} of {count} corrected cases cannot be used: {' '.join(problems[:SHOWN_PROBLEMS])}{more}",
+        f"{len(problems)} of {count} corrected cases cannot be used: {listed}{more}",
         "correct them or take them out",
     )
 

@@ -10,7 +10,15 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from AutofocusCore.batch.collected import CollectedCase, collected_cases, collecting_folder, remove_case, write_case
+from AutofocusCore.batch.collected import (
+    CollectedCase,
+    case_named,
+    collected_cases,
+    collecting_folder,
+    free_name,
+    remove_case,
+    write_case,
+)
 from AutofocusCore.errors import AutofocusError
 from AutofocusSegmentationLib.panel.rows import fit_rows
 from AutofocusSegmentationLib.scene.teaching_case import TeachingCase
@@ -34,7 +42,8 @@ class CaseCollection:
     def __init__(
         self, ui: Any, main_thread: MainThreadQueue, say: Callable[..., None], on_change: Callable[[], None]
     ) -> None:
-        self._table, self._main_thread, self._say, self._on_change = ui.casesTable, main_thread, say, on_change
+        self._table, self._name = ui.casesTable, ui.caseNameLineEdit
+        self._main_thread, self._say, self._on_change = main_thread, say, on_change
         self._model = ""
         self.cases: list[CollectedCase] = []
         self.adding = False  # whether one is being written
@@ -92,8 +101,20 @@ class CaseCollection:
             self.refresh()
 
     def add(self, name: str, case: TeachingCase) -> None:
-        """Write a case; where one of this name is there, the user is asked whether to replace it."""
-        there = next((one for one in self.cases if one.name.lower() == name.lower()), None)
+        """Write a case.
+
+        Where one of this name is there, the user is asked whether to replace it; but if that is of another scan, it
+        stays, and another name is proposed.
+        """
+        there = case_named(name, self.cases)
+        if there is not None and not there.is_of(case.images):
+            self._name.text = free_name(name, case.images, self.cases)
+            sentence = _(
+                "The case {name} is of another scan, so nothing was added. Click Add this case again to name this "
+                "one {other}, or type another name."
+            )
+            self._say(sentence.format(name=there.name, other=self._name.text), error=True)
+            return
         if there is not None:
             question = _("The case {name} was added on {date}. Replace it?").format(name=name, date=_day(there))
             if not slicer.util.confirmYesNoDisplay(question, windowTitle=_("Teach")):

@@ -11,7 +11,7 @@ from slicer.i18n import tr as _
 
 from AutofocusSegmentationLib.panel.messages import Messages
 from AutofocusSegmentationLib.panel.model_list import duration
-from AutofocusSegmentationLib.panel.taught_table import TaughtTable
+from AutofocusSegmentationLib.panel.taught_table import TaughtTable, counted_cases
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
 # Where each stage begins and ends on the bar, about as long as it takes: the bar moves forward only.
@@ -73,7 +73,8 @@ class Lesson:
         self.table.fill(None)
         self._ui.teachProgressBar.value = 0
         self._ui.teachProgressBar.visible = True
-        self._say(_("Teaching {name} with {count} cases…").format(name=fields["output"], count=len(fields["cases"])))
+        cases = counted_cases(len(fields["cases"]))
+        self._say(_("Teaching {name} with {cases}…").format(name=fields["output"], cases=cases))
         self._on_change()
         self._session.request(
             "teach",

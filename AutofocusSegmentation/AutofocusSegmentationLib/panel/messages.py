@@ -39,6 +39,7 @@ class Messages:
 
     def __init__(self, ui: Any) -> None:
         self._ui = ui
+        self.news = False  # whether the status line tells what happened, and nothing was changed since
         self._labels = WrappedLabels(ui)
 
     def stop(self) -> None:
@@ -48,11 +49,13 @@ class Messages:
     def say(self, sentence: str, *, error: bool = False) -> None:
         """Show a sentence, and keep it in the log."""
         self._ui.statusLabel.text = red(sentence) if error else html.escape(sentence)
+        self.news = True
         self.log(sentence)
 
     def hint(self, sentence: str) -> None:
         """Show a hint about the next step, without a line in the log."""
         self._ui.statusLabel.text = html.escape(sentence)
+        self.news = False
 
     def log(self, line: str) -> None:
         """A line in the log."""

@@ -77,7 +77,6 @@ class Readiness:
             return
         if hint:
             self._messages.hint(sentence)
-            self._control.news = False
         show_warnings(self._ui.warningLabel, self._doubts(lacking))
 
     def _doubts(self, lacking: list[str]) -> list[str]:
@@ -91,8 +90,8 @@ class Readiness:
         return warnings_before(nodes, model)
 
     def show_plan(self) -> None:
-        """The plan is there, or cannot be made: say so, unless the status line still tells of the last run."""
-        self.show(hint=not self._control.news or bool(self.missing()))
+        """The plan is there, or cannot be made: say so, unless the status line still tells what happened."""
+        self.show(hint=not self._messages.news or bool(self.missing()))
 
     def next_step(self) -> str:
         """A sentence about what to do next."""

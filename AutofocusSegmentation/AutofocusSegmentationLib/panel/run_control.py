@@ -84,7 +84,6 @@ class RunControl:
         self._started = 0.0
         self._steps: Iterator[None] | None = None
         self.run: Run | None = None
-        self.news = False  # whether the status line tells of a run that has ended, and nothing was changed since
 
     @property
     def running(self) -> bool:
@@ -225,7 +224,6 @@ class RunControl:
             self._main_thread.post(self._go_on)
 
     def _rest(self) -> None:
-        self.news = True
         self._frames, self._channels, self._parameters, self._output, self._steps = None, [], None, None, None
         self._ui.progressBar.visible = False
         self._on_change()

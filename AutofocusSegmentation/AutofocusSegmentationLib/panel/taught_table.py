@@ -55,7 +55,7 @@ def measured_on(answer: Mapping[str, Any]) -> str:
         return _(
             "Mean Dice on {count} not learned from: {names}. They also chose the best moment to stop, so the figures "
             "are a little too good."
-        ).format(count=_cases(len(answer["held_out"])), names=", ".join(answer["held_out"]))
+        ).format(count=counted_cases(len(answer["held_out"])), names=", ".join(answer["held_out"]))
     return _(
         "Mean Dice on the cases that it was taught with, as there were too few to hold any out: the figures are too "
         "good. Collect four cases or more for an honest measurement."
@@ -63,7 +63,9 @@ def measured_on(answer: Mapping[str, Any]) -> str:
 
 
 def _told(row: Mapping[str, Any]) -> str:
-    parts = [_("measured on {cases}").format(cases=_cases(row["cases"])) if row["cases"] else _("contoured in none")]
+    parts = [
+        _("measured on {cases}").format(cases=counted_cases(row["cases"])) if row["cases"] else _("contoured in none")
+    ]
     if row["gain"] is not None:
         parts.append(_("change {gain:+.3f}").format(gain=row["gain"]))
     if row["agreement"] is not None:
@@ -71,7 +73,8 @@ def _told(row: Mapping[str, Any]) -> str:
     return f"{row['structure']}: {'; '.join(parts)}."
 
 
-def _cases(count: int) -> str:
+def counted_cases(count: int) -> str:
+    """`1 case`, `2 cases`."""
     return _("1 case") if count == 1 else _("{count} cases").format(count=count)
 
 

@@ -51,12 +51,13 @@ class TeachSection:
     ) -> None:
         self._ui, self._messages = ui, messages
         self._inputs, self._models, self._devices = choices
-        self._segmenting = segmenting
+        self._segmenting, self._on_change = segmenting, on_change
         self._node: Any = None
         self._suggested = {"case": "", "model": ""}  # names, as the fields have them until the user types
+        self._scan = ""  # id of the volume that the case's name was suggested for
         self._made = False
         session = WorkerSession(main_thread, on_log=messages.log)
-        self.lesson = Lesson(ui, session, messages, self._say, on_change, on_taught)
+        self.lesson = Lesson(ui, session, messages, self._say, self._lesson_changed, on_taught)
         self.collection = CaseCollection(ui, main_thread, self._say, self.update)
         self.choices = StructureChoices(ui.caseStructuresTable, self.update)
         self._made = True
@@ -205,14 +206,21 @@ class TeachSection:
 
     def _suggest(self, model: dict[str, Any] | None, nodes: list[Any]) -> None:
         """Names of the case and of the new model; a name that was typed stays, but no case's for another scan."""
-        case = suggested_name(nodes[0]) if nodes and nodes[0] is not None else ""
-        if case != self._suggested["case"]:
+        node = next(iter(nodes), None)
+        case, scan = ("", "") if node is None else (suggested_name(node), str(node.GetID() or ""))
+        if (case, scan) != (self._suggested["case"], self._scan):
+            self._scan = scan
             self._ui.caseNameLineEdit.text = case
         name = self._free_name(model["name"]) if model is not None else ""
         line = self._ui.teachNameLineEdit
         if name != self._suggested["model"] and str(line.text) in ("", self._suggested["model"]):
             line.text = name
         self._suggested = {"case": case, "model": name}
+
+    def _lesson_changed(self) -> None:
+        if not self.running:
+            self.collection.refresh()  # files may have gone, for which it could not be taught
+        self._on_change()
 
     def _unfolded(self, is_open: bool) -> None:
         if is_open:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,7 +11,13 @@ import numpy as np
 import pytest
 
 from AutofocusCore.batch import collected
-from AutofocusCore.batch.collected import collected_cases, remove_case, safe_case_name, write_case
+from AutofocusCore.batch.collected import (
+    collected_cases,
+    free_name,
+    remove_case,
+    safe_case_name,
+    write_case,
+)
 from AutofocusCore.batch.corrections import read_corrections
 from AutofocusCore.errors import InputError, OutputError
 from AutofocusCore.images import read_image
@@ -75,6 +82,25 @@ def test_a_case_is_replaced_only_on_request_and_as_a_whole(tmp_path: Path) -> No
     assert [entry.name for entry in tmp_path.iterdir()] == ["Anna"]
 
 
+def test_a_case_knows_its_scan_by_the_voxels(tmp_path: Path) -> None:
+    image = np.arange(60, dtype=np.int16).reshape(3, 4, 5)
+    case, other = add(tmp_path, "Anna"), image.copy()
+    other[0, 0, 0] += 1
+    assert collected_cases(tmp_path) == [case]
+    assert case.is_of({"CT": volume(image)})
+    for another in (other, image.reshape(4, 3, 5), image.astype(np.uint16)):
+        assert not case.is_of({"CT": volume(another)})
+
+
+def test_a_free_name_is_that_of_no_other_scan(tmp_path: Path) -> None:
+    image = {"CT": volume(np.arange(60, dtype=np.int16).reshape(3, 4, 5))}
+    other = {"CT": volume(np.zeros((3, 4, 5), np.int16))}
+    cases = [add(tmp_path, "CT"), add(tmp_path, "ct 2")]
+    assert free_name("CT", other, cases) == "CT 3"
+    assert free_name("CT", image, cases) == "CT 2", "it is that case"
+    assert free_name("a" * 64, other, cases) == "a" * 62 + " 2"
+
+
 def test_a_folder_of_something_else_is_neither_listed_nor_replaced(tmp_path: Path) -> None:
     (tmp_path / "Anna").mkdir()
     (tmp_path / "Anna" / "thesis.txt").write_text("all of it")
@@ -111,6 +137,13 @@ def test_removing_a_case_leaves_files_of_others(tmp_path: Path) -> None:
         "Bert", str(Path("Bert", "notes.txt"))
     ]  # fmt: skip
     assert collected_cases(tmp_path) == []
+
+
+def test_a_case_whose_files_have_gone_is_removed_without_a_complaint(tmp_path: Path) -> None:
+    case = add(tmp_path, "Anna")
+    shutil.rmtree(tmp_path / "Anna")
+    remove_case(case)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_nothing_contoured_is_no_case(tmp_path: Path) -> None:

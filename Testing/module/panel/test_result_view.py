@@ -44,6 +44,18 @@ def test_the_menu_writes_the_file_that_is_chosen_and_says_so(app: Any, result: A
     assert app.ui.statusLabel.text.startswith(f"Written: {tmp_path / 'out.nii.gz'}")
 
 
+def test_a_plan_that_comes_later_leaves_what_was_written_in_the_status_line(
+    app: Any, result: Any, tmp_path: Path
+) -> None:
+    choose(app, ".nii.gz", str(tmp_path / "out.nii.gz"))
+    app.panel.planner.soon(anew=True)
+    app.wait(lambda: app.panel.planner.estimate is not None)
+    assert app.ui.statusLabel.text.startswith("Written: ")
+    app.panel.planner.soon()
+    app.panel.readiness.show(hint=True)  # as after any change
+    app.wait(lambda: "about" in app.ui.statusLabel.text)
+
+
 def test_surfaces_go_into_the_folder_that_is_chosen(app: Any, result: Any, tmp_path: Path) -> None:
     choose(app, ".stl", str(tmp_path))
     assert [path.suffix for path in tmp_path.iterdir()] == [".stl"]

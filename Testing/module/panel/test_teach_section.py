@@ -175,6 +175,26 @@ def test_a_case_of_the_same_name_is_replaced_only_if_the_user_says_so(teach: App
     assert [case.structures for case in collected_cases(tmp_path / MODEL)] == [(POSTERIOR,)]
 
 
+def test_a_case_of_another_scan_is_not_replaced_and_another_name_is_proposed(
+    teach: Application, tmp_path: Path
+) -> None:
+    for seed in (1, 2):
+        corrected(teach, seed)
+        teach.ui.caseNameLineEdit.text = "CT"
+        teach.panel.teaching.update()
+        if seed == 1:
+            add(teach)
+    seen = len(teach.host.dialogs.seen)
+    teach.ui.addCaseButton.click()
+    assert len(teach.host.dialogs.seen) == seen, "no hasty Yes"
+    assert "The case CT is of another scan, so nothing was added" in teach.ui.teachStatusLabel.text
+    assert teach.ui.caseNameLineEdit.text == "CT 2"
+    add(teach)
+    images = [read_image(case.images[0]).image for case in collected_cases(tmp_path / MODEL)]
+    for image, seed in zip(images, (1, 2), strict=True):
+        assert np.array_equal(np.asarray(list(image)), np.asarray(list(balls(seed)[0])))
+
+
 def test_a_case_is_removed_if_the_user_says_so(teach: Application, tmp_path: Path) -> None:
     import qt
 
@@ -210,6 +230,21 @@ def test_the_name_of_a_case_follows_the_scan_and_knows_the_patient(teach: Applic
     hierarchy.SetItemParent(hierarchy.GetItemByDataNode(scan), patient)
     teach.panel.teaching.update()
     assert teach.ui.caseNameLineEdit.text == "Doe_Anna Anna 2"
+
+
+def test_a_name_that_was_typed_goes_with_its_scan_also_if_the_next_one_is_called_the_same(teach: Application) -> None:
+    first, second = (corrected(teach, seed) for seed in (1, 2))
+    scans = [one.GetNodeReference(one.GetReferenceImageGeometryReferenceRole()) for one in (first, second)]
+    for scan in scans:
+        scan.SetName("CT")
+    teach.panel.teaching.update()
+    teach.ui.caseNameLineEdit.text = "Bert"
+    teach.panel.teaching.update()
+    assert teach.ui.caseNameLineEdit.text == "Bert"
+    teach.slicer.util.setSliceViewerLayers(background=scans[0], fit=True)
+    teach.wait(lambda: teach.panel.inputs.nodes() == [scans[0]])
+    teach.panel.teaching.update()
+    assert teach.ui.caseNameLineEdit.text == "CT"
 
 
 def test_what_is_removed_from_the_scene_is_no_case(teach: Application) -> None:
@@ -339,6 +374,30 @@ def test_a_name_that_no_model_may_have_is_refused_before_the_click(teach: Applic
     teach.panel.teaching.update()
     assert not teach.ui.teachButton.enabled
     assert "lower-case letters" in teach.ui.teachButton.toolTip
+
+
+def test_cases_whose_files_have_gone_are_told_and_leave_the_list(teach: Application, tmp_path: Path) -> None:
+    collect(teach, 1, 2)
+    shutil.rmtree(tmp_path / MODEL)
+    start(teach, steps=1)
+    teach.wait(lambda: not teach.panel.teaching.running)
+    assert "Anna 1: There is no file or folder" in teach.ui.teachStatusLabel.text
+    assert ".;" not in teach.ui.teachStatusLabel.text
+    teach.wait(lambda: teach.ui.casesTable.rowCount == 0)
+
+
+def test_a_case_that_is_being_written_is_whole_although_scene_and_model_change(
+    teach: Application, tmp_path: Path
+) -> None:
+    corrected(teach, 1)
+    teach.ui.addCaseButton.click()
+    teach.slicer.mrmlScene.Clear(0)
+    teach.panel.models.choose(TINY)
+    teach.wait(lambda: not teach.panel.teaching.collection.adding)
+    (case,) = collected_cases(tmp_path / MODEL)
+    image, labels = balls(1)
+    assert np.array_equal(np.asarray(list(read_image(case.images[0]).image)), np.asarray(list(image)))
+    assert np.array_equal(read_result(case.labels).label_array, labels)
 
 
 def test_closing_the_application_during_a_lesson_asks_and_the_scene_may_be_closed(teach: Application) -> None:
