@@ -8,6 +8,8 @@
         DICOM files
         RTSTRUCT, or Segmentation.seg.nrrd
 
+Cases that were collected from the panel (collected.py) say themselves what belongs together, whatever their names are.
+
 A table has the columns of a cohort's and `labels` (or `segmentation`), a file for each case.
 """
 
@@ -21,6 +23,7 @@ from AutofocusCore.batch.case import Case
 from AutofocusCore.batch.case_folder import IMAGE_SUFFIXES, SEGMENTATION_SUFFIXES
 from AutofocusCore.batch.case_table import column_of_table
 from AutofocusCore.batch.cohort import read_cohort
+from AutofocusCore.batch.collected import collected_cases
 from AutofocusCore.batch.label_maps import LABEL_WORDS, patient_of, words_of
 from AutofocusCore.batch.skipped import some
 from AutofocusCore.errors import InputError
@@ -57,6 +60,7 @@ def read_corrections(source: Path, channels: Sequence[Channel], say: Callable[[s
                 raise InputError(cause, f"fill in the column {COLUMNS[0]!r}")
             listed.append(_corrected(case, labels))
         return listed
+    collected = {case.name: case for case in collected_cases(source) if len(case.images) == len(channels)}
     pair = next(((source / a, source / b) for a, b in PAIRED if (source / a).is_dir() and (source / b).is_dir()), None)
     if pair is not None:
         cases = read_cohort(pair[0], channels, say=say)
@@ -64,8 +68,9 @@ def read_corrections(source: Path, channels: Sequence[Channel], say: Callable[[s
     else:
         cases = read_cohort(source, channels, say=lambda line: None)
         files = _segmentations(source, channels)
-    found, without = [], []
-    for case in cases:
+    found = [CorrectedCase(name, case.images, case.labels) for name, case in collected.items()]
+    without = []
+    for case in [case for case in cases if case.name not in collected]:
         own = source / case.name
         choices = _in_folder(own, channels) if pair is None and own.is_dir() else _of_case(case, files, channels)
         if len(choices) > 1:

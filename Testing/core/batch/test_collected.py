@@ -64,6 +64,16 @@ def test_the_command_line_finds_the_collected_cases_of_a_model(tmp_path: Path) -
     ]
 
 
+def test_a_collected_case_is_taught_with_whatever_it_and_the_models_files_are_called(tmp_path: Path) -> None:
+    names = ["Anna", "Anna label", "images"]
+    for name in names:
+        add(tmp_path, name, channels=("CT", "Dose"))
+    channels = (Channel("CT", "CT", ("planning*",)), Channel("Dose", "RTDOSE", ("dose*",)))
+    found = read_corrections(tmp_path, channels, lambda line: pytest.fail(line))
+    assert {case.name for case in found} == set(names)
+    assert [Path(image).name for image in found[0].images] == ["CT.nrrd", "Dose.nrrd"]
+
+
 def test_the_images_of_several_channels_keep_the_models_order(tmp_path: Path) -> None:
     case = add(tmp_path, "Anna", channels=("T2", "FLAIR", "T1/T1"))
     assert [Path(image).name for image in case.images] == ["T2.nrrd", "FLAIR.nrrd", "T1_T1.nrrd"]
