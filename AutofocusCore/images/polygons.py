@@ -27,7 +27,7 @@ def fill(contours: Sequence[NDArray[np.float64]], grid: Grid) -> tuple[NDArray[n
     """The voxels whose centres lie within the contours of a structure.
 
     Args:
-        contours: closed polygons, (n, 3) points in mm, x, y, z.
+        contours: closed polygons, (n, 3) points in mm, x, y, z. One that is given twice counts once.
         grid: where the voxels are.
 
     Returns:
@@ -39,7 +39,7 @@ def fill(contours: Sequence[NDArray[np.float64]], grid: Grid) -> tuple[NDArray[n
     mask = np.zeros(grid.shape, dtype=bool)
     outside = 0
     planes: dict[int, dict[float, list[NDArray[np.float64]]]] = defaultdict(dict)
-    for points in contours:
+    for points in {points.tobytes(): points for points in contours}.values():
         index = grid.to_index(points)  # (n, 3), x, y, z
         depth = float(index[:, 2].mean())
         if np.abs(index[:, 2] - depth).max() > FLAT:
@@ -54,11 +54,15 @@ def fill(contours: Sequence[NDArray[np.float64]], grid: Grid) -> tuple[NDArray[n
         # Contours denser than the slices: only those nearest to the slice count, because several would cancel out.
         for polygon in drawn[min(drawn, key=lambda depth: abs(depth - k))]:
             mask[k] ^= inside(polygon, (grid.size[1], grid.size[0]))
-    notes = [f"has {outside} contours outside the series"] if outside else []
+    notes = [f"has {_count(outside, 'contour')} outside the series"] if outside else []
     if planes:
         skipped = max(planes) - min(planes) + 1 - len(planes)
-        notes += [f"has no contours on {skipped} slices between its first and last"] if skipped else []
+        notes += [f"has no contours on {_count(skipped, 'slice')} between its first and last"] if skipped else []
     return mask, notes
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def fill_skipped(mask: NDArray[np.bool_], most: int) -> int:

@@ -16,7 +16,6 @@ from AutofocusCore.images.slices import modality_of
 
 MODALITY = "RTSTRUCT"
 CLOSED = ("CLOSED_PLANAR", "CLOSEDPLANAR_XOR", "")
-DAMAGED = (OSError, ValueError, TypeError, AttributeError, KeyError, IndexError, EOFError)
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def read_structure_set(path: Path) -> StructureSet:
         for roi in header.get("ROIContourSequence") or []:
             contours[int(roi.ReferencedROINumber)] += tuple(closed_contours(roi))
         series = _series(header)
-    except DAMAGED as error:
+    except Exception as error:  # pydicom raises errors of many types for damaged files
         raise InputError(f"{path} is a damaged structure set ({type(error).__name__})", "export it again") from None
     return StructureSet(tuple((name, contours[number]) for number, name in names.items()), tuple(series))
 

@@ -99,7 +99,7 @@ def labels_of_structure_set(
         except AutofocusError as error:
             raise InputError(f"{path.name}, {name}: {error.cause}", error.remedy) from None
         filled = fill_skipped(mask, MOST_SKIPPED)
-        notes += [f"was filled on {filled} of them, between its neighbours"] if filled else []
+        notes += [f"was filled between its neighbours on {filled} of them"] if filled else []
         warnings += [f"{path.name}: {name} {note}." for note in notes]
         labels[mask] = label
     if unknown and not found:

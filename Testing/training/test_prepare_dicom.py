@@ -257,7 +257,7 @@ def test_a_patient_none_of_whose_contours_can_be_used_is_named_with_the_reason(
     error = capsys.readouterr().err
     missing = f"{patient.folder / 'rs.dcm'} has no Prostate, which is unknown here (it has CTV, prostate)"
     assert f"Its labels are empty: {missing}; correct the table of --structures" in error
-    assert "Its labels are empty: Prostate has 1 contours outside the series; Prostate has no voxel" in error
+    assert "Its labels are empty: Prostate has 1 contour outside the series; Prostate has no voxel" in error
 
 
 def test_patients_whose_names_differ_in_umlauts_alone_are_both_prepared(tmp_path: Path) -> None:

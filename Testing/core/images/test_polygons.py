@@ -38,6 +38,13 @@ def test_a_contour_within_a_contour_is_a_hole(grid: Grid) -> None:
     assert only_inner.sum() > 20
 
 
+def test_a_contour_that_is_given_twice_counts_once(grid: Grid) -> None:
+    mask, _ = fill([circle(12.0, ORIGIN[2])] * 2, grid)
+    once, _ = fill([circle(12.0, ORIGIN[2])], grid)
+    assert np.array_equal(mask, once)
+    assert once.any()
+
+
 def test_a_hole_that_a_keyhole_joins_to_the_outer_contour_is_a_hole(grid: Grid) -> None:
     outer, inner = circle(12.0, ORIGIN[2]), circle(5.0, ORIGIN[2])
     keyhole = np.concatenate([outer, outer[:1], inner[:1], inner[::-1], outer[:1]])
@@ -56,7 +63,7 @@ def test_contours_finer_than_the_slices_do_not_cancel_out(grid: Grid) -> None:
 def test_skipped_slices_and_contours_outside_the_series_are_named(grid: Grid) -> None:
     depths = [ORIGIN[2], ORIGIN[2] + 2 * SPACING[2], ORIGIN[2] - 50]
     _, notes = fill([circle(8.0, depth) for depth in depths], grid)
-    assert notes == ["has 1 contours outside the series", "has no contours on 1 slices between its first and last"]
+    assert notes == ["has 1 contour outside the series", "has no contours on 1 slice between its first and last"]
 
 
 def test_contours_of_other_planes_than_the_slices_are_refused(grid: Grid) -> None:

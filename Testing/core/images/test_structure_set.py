@@ -77,6 +77,15 @@ def test_contours_of_another_series_are_refused(drawn: Callable[[str], tuple[Pat
     assert series_drawn_on(read_structure_set(path), folder, path.name), "there is only one that it can be"
 
 
+def test_a_structure_set_that_is_cut_off_within_a_length_is_refused(drawn: Callable[[str], tuple[Path, Path]]) -> None:
+    _, path = drawn("axial")
+    data = path.read_bytes()
+    header = bytes.fromhex("0630 3900") + b"SQ\0\0"  # of the ROIContourSequence; four bytes with its length follow
+    path.write_bytes(data[: data.index(header) + len(header) + 2])
+    with pytest.raises(InputError, match="damaged structure set"):
+        read_structure_set(path)
+
+
 @pytest.mark.parametrize("damage", ["coordinate", "number", "regions"])
 def test_a_damaged_structure_set_is_refused_in_a_sentence(
     damage: str, drawn: Callable[[str], tuple[Path, Path]]

@@ -91,8 +91,8 @@ def test_a_slice_that_was_skipped_is_filled_between_its_neighbours_and_this_is_s
     for label in (BRIGHT, DIM):
         found, expected = truth(case)[middle] == label, whole[middle] == label
         assert 2 * (found & expected).sum() / (found.sum() + expected.sum()) > 0.7
-    assert f"rs.dcm: {ANTERIOR} has no contours on 1 slices between its first and last." in case.warnings
-    assert f"rs.dcm: {ANTERIOR} was filled on 1 of them, between its neighbours." in case.warnings
+    assert f"rs.dcm: {ANTERIOR} has no contours on 1 slice between its first and last." in case.warnings
+    assert f"rs.dcm: {ANTERIOR} was filled between its neighbours on 1 of them." in case.warnings
 
 
 def test_of_several_series_the_one_that_was_drawn_on_is_read(draw: Draw, write_series: Callable[..., Path]) -> None:
