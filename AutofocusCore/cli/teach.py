@@ -97,6 +97,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
         if writes:
             signals.hold()
             written = str(write_taught(taught, model, place, replace=args.replace).path)
+            lesson.unlink(missing_ok=True)
     if writes:
         signals.release()
     if args.json:
@@ -113,7 +114,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     return 0
 
 
-REMEDY = "give more cases or --minutes, or add --anyway to have it all the same"
+REMEDY = "give more cases or --minutes, or add --anyway to have it at once all the same"
 
 
 def _print_table(taught: Taught) -> None:

@@ -158,7 +158,7 @@ def model_grid(grid: Grid, orientation: str, spacing: Sequence[float] | None) ->
         centre = grid.to_mm([(n - 1) / 2 for n in grid.size])
         size = []
         for a in range(3):
-            if abs(target[a] - kept[a]) <= SAME_SPACING * target[a]:
+            if abs(target[a] - kept[a]) <= (SAME_SPACING + 1e-6) * target[a]:  # 3.8 for 4 mm, too
                 target[a] = kept[a]
                 size.append(grid.size[order[a]])
             else:

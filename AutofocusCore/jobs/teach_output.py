@@ -28,7 +28,7 @@ from AutofocusCore.models.files import METADATA
 from AutofocusCore.teaching.taught import check_model_name
 
 OLD_DAYS = 30
-"""Days after which a lesson that was stopped is removed."""
+"""Days after which a lesson is removed that was neither taken up again nor led to a model."""
 LOCK_SECONDS = 10.0
 """Within which a process that was ended gives its lesson free."""
 
@@ -60,8 +60,8 @@ def output_place(output: str, *, replace: bool) -> tuple[str, Path]:
 def kept_lesson(place: Path, *, anew: bool = False) -> Iterator[Path]:
     """File in which the lesson of a model to come is kept, beside where that goes; for one process at a time.
 
-    It is removed at the end of the block, unless that fails. Lessons of other models in that folder that were stopped
-    long ago are removed at the beginning.
+    Whoever writes the model removes it. Until then the same lesson goes on from it, and one that was not better is at
+    its end at once. Lessons of other models in that folder that were left long ago are removed.
 
     Args:
         place: of the model to come.
@@ -89,7 +89,6 @@ def kept_lesson(place: Path, *, anew: bool = False) -> Iterator[Path]:
         raise cannot_write(file, error) from error
     try:
         yield file
-        file.unlink(missing_ok=True)
     finally:
         with contextlib.suppress(OSError):
             Path(lock.lock_file).unlink(missing_ok=True)

@@ -11,9 +11,9 @@
 
 Settings and result: `AutofocusCore.jobs.teach`. A model that is not better is written only with "anyway": true.
 
-A lesson that was stopped goes on when the same request comes again, with the same cases and settings; "resumed" in the
-result is the number of steps that were done before. A progress message then has the sentence "said": that it goes on,
-or why it begins anew.
+A lesson that was stopped, or brought no better model, goes on when the same request comes again, with the same cases
+and settings; "resumed" in the result is the number of steps that were done before. A progress message then has the
+sentence "said": that it goes on, or why it begins anew.
 """
 
 from __future__ import annotations
@@ -65,6 +65,8 @@ def teach(
             )
             writes = taught.better or bool(request.get("anyway"))
             written = str(write_taught(taught, model, place, replace=replace).path) if writes else None
+            if writes:
+                lesson.unlink(missing_ok=True)
     finally:
         give_memory_back()
     return {**taught.to_dict(), "written": written}

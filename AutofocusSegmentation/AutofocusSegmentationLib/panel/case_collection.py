@@ -47,6 +47,7 @@ class CaseCollection:
         self._model = ""
         self.cases: list[CollectedCase] = []
         self.adding = False  # whether one is being written
+        self._looks = 0  # how often the folder was looked into
         header = self._table.horizontalHeader()
         for column in (CASE, STRUCTURES):
             header.setSectionResizeMode(column, qt.QHeaderView.Stretch)
@@ -83,9 +84,11 @@ class CaseCollection:
     def refresh(self) -> None:
         """Look into the folder again."""
         folder, model = self.folder, self._model
+        self._looks += 1
+        number = self._looks
 
         def listed(cases: list[CollectedCase]) -> None:
-            if (folder, model) == (self.folder, self._model):
+            if (number, folder, model) == (self._looks, self.folder, self._model):  # an older look may end later
                 self._fill(cases)
                 self._on_change()
 

@@ -87,6 +87,12 @@ def test_an_axis_within_five_percent_of_the_models_spacing_keeps_its_voxels(spac
     assert np.all(index.max(axis=0) <= np.array(grid.size) - 0.5 + 1e-6)
 
 
+@pytest.mark.parametrize(("spacing", "models"), [(3.8, 4.0), (4.2, 4.0), (0.95, 1.0), (1.05, 1.0)])
+def test_five_percent_are_within_five_percent_whatever_their_rounding(spacing: float, models: float) -> None:
+    scan = Grid((40, 30, 20), (spacing,) * 3, (4, 5, 6), tuple(np.eye(3).ravel()))
+    assert model_grid(scan, "LPS", (models,) * 3).size == scan.size
+
+
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("spacing", [None, (1.0, 1.5, 3.0)])
 def test_the_models_grid_holds_all_of_an_oblique_image(seed: int, spacing: object, make_grid: MakeGrid) -> None:

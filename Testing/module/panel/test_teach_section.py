@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,12 @@ import numpy as np
 import psutil
 import pytest
 
-from AutofocusCore.batch.collected import collected_cases
+from AutofocusCore.batch.collected import CollectedCase, collected_cases
 from AutofocusCore.images import read_image
 from AutofocusCore.jobs.saved_result import read_result
 from Testing.core.small_lessons import BRIGHT, DIM, ball_spec, balls, write_ball_model
 from Testing.module.panel.conftest import TINY, Application
-from Testing.waiting import alive
+from Testing.waiting import alive, patience
 
 pytestmark = pytest.mark.timeout(300)  # a worker loads torch's optimisers, on a busy computer
 
@@ -42,8 +43,7 @@ def teach(app: Application, ball_model: None, tmp_path: Path) -> Iterator[Applic
 
     app.slicer.app.userSettings().setValue(SETTING, str(tmp_path))
     app.ui.teachCollapsibleButton.collapsed = False
-    app.panel.load_models()
-    app.wait(lambda: MODEL in app.panel.models.names)
+    read_models(app)
     app.panel.models.choose(MODEL)
     app.panel.devices.choose("cpu")
     app.ui.teachNameLineEdit.text = NEW  # as it is suggested
@@ -53,8 +53,17 @@ def teach(app: Application, ball_model: None, tmp_path: Path) -> Iterator[Applic
     app.wait(lambda: not app.panel.teaching.running)
     app.slicer.app.userSettings().remove(SETTING)
     shutil.rmtree(Path(os.environ["AUTOFOCUS_MODELS"]) / NEW, ignore_errors=True)
+    for lesson in Path(os.environ["AUTOFOCUS_MODELS"]).glob(".*.lesson*"):
+        lesson.unlink()
+    read_models(app)
+
+
+def read_models(app: Application) -> None:
+    """Read the models that are there now; no answer to an earlier question is still to come."""
+    answers: list[Any] = []
     app.panel.load_models()
-    app.wait(lambda: NEW not in app.panel.models.names)
+    app.panel.session.request("models", on_result=answers.append, on_error=answers.append)  # answered in order
+    app.wait(lambda: answers)
 
 
 def corrected(app: Application, seed: int, *, grown: float = 0.0, names: Sequence[str] = (ANTERIOR, POSTERIOR)) -> Any:
@@ -193,6 +202,31 @@ def test_a_case_of_another_scan_is_not_replaced_and_another_name_is_proposed(
     images = [read_image(case.images[0]).image for case in collected_cases(tmp_path / MODEL)]
     for image, seed in zip(images, (1, 2), strict=True):
         assert np.array_equal(np.asarray(list(image)), np.asarray(list(balls(seed)[0])))
+
+
+def test_a_look_into_the_folder_that_ends_late_hides_no_newer_case(
+    teach: Application, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from AutofocusSegmentationLib.panel import case_collection
+
+    first, later = threading.Event(), threading.Event()
+
+    def listed(folder: Path) -> list[CollectedCase]:
+        cases = collected_cases(folder)
+        if not first.is_set():
+            first.set()
+            later.wait(patience())
+        return cases
+
+    teach.wait(lambda: not teach.panel.main_thread.busy)
+    monkeypatch.setattr(case_collection, "collected_cases", listed)
+    corrected(teach, 1)
+    teach.panel.teaching.collection.refresh()
+    teach.wait(first.is_set)
+    add(teach)
+    later.set()
+    teach.wait(lambda: not teach.panel.main_thread.busy)
+    assert teach.ui.casesTable.rowCount == 1
 
 
 def test_a_case_is_removed_if_the_user_says_so(teach: Application, tmp_path: Path) -> None:
