@@ -114,7 +114,7 @@ def run(args: argparse.Namespace, signals: Signals) -> int:
     return 0
 
 
-REMEDY = "give more cases or --minutes, or add --anyway to have it at once all the same"
+REMEDY = "give more cases or --minutes, or add --anyway to have it all the same, at once"
 
 
 def _print_table(taught: Taught) -> None:

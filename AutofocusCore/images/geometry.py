@@ -105,6 +105,12 @@ class Grid:
         """Continuous indices (..., 3) of points (..., 3) in mm, both (x, y, z)."""
         return (np.asarray(points, dtype=np.float64) - np.asarray(self.origin)) @ np.linalg.inv(self.matrix).T
 
+    def outside(self, points: npt.ArrayLike) -> npt.NDArray[np.bool_]:
+        """Which of the points (n, 3), in mm (x, y, z), lie outside the outer faces of the voxels."""
+        index = self.to_index(points)
+        beyond = (index < -0.5 - 1e-3) | (index > np.asarray(self.size) - 0.5 + 1e-3)
+        return np.asarray(beyond.any(axis=1))
+
     def corners(self, margin: float = 0.5) -> Floats:
         """The eight corners in mm; a margin of 0.5 voxel reaches the outer faces, 0 the centres of the end voxels."""
         ends = [(-margin, n - 1 + margin) for n in self.size]

@@ -155,9 +155,7 @@ def _check_place(labels: sitk.Image, image: Grid, name: str) -> None:
     z, y, x = np.nonzero(sitk.GetArrayViewFromImage(labels))
     if not len(z):
         raise InputError(f"{name} has no contour", "contour something, or leave this case out")
-    index = image.to_index(own.to_mm(np.stack([x, y, z], axis=1).astype(np.float64)))
-    size = np.asarray(image.size)
-    outside = float(((index < -0.5 - 1e-3) | (index > size - 0.5 + 1e-3)).any(axis=1).mean())
+    outside = float(image.outside(own.to_mm(np.stack([x, y, z], axis=1).astype(np.float64))).mean())
     if outside > MOST_OUTSIDE:
         raise InputError(
             f"{100 * outside:.0f} % of what {name} contours lies outside the image",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import SimpleITK as sitk
+from numpy.typing import NDArray
 
 from AutofocusCore.errors import AutofocusError, InputError, SettingError
 from AutofocusCore.images.geometry import Grid
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 MOST_SKIPPED = 3
 """Slices in a row that a structure may lack between its contours: they are filled; a longer gap separates parts."""
+MOST_OUTSIDE = 0.5
+"""Share of the contours' points that may lie outside the image, which can be a part of what was drawn on."""
 Named = Sequence[tuple[str, str]]
 """Other names of structures, each with the model's."""
 
@@ -87,13 +90,15 @@ def labels_of_structure_set(
     """
     by_name = labels_by_name(spec, named)
     labels = np.zeros(grid.shape, dtype=np.uint8)
-    unknown, warnings, found, any_contour = [], list[str](), False, False
+    unknown, warnings, found = [], list[str](), list[NDArray[np.float64]]()
+    known = False
     for name, contours in drawn.structures:
         label = by_name.get(plain_name(name))
         if label is None:
             unknown.append(name or "a structure without a name")
             continue
-        found, any_contour = True, any_contour or bool(contours)
+        known = True
+        found += contours
         try:
             mask, notes = fill(contours, grid)
         except AutofocusError as error:
@@ -102,10 +107,11 @@ def labels_of_structure_set(
         notes += [f"was filled between its neighbours on {filled} of them"] if filled else []
         warnings += [f"{path.name}: {name} {note}." for note in notes]
         labels[mask] = label
-    if unknown and not found:
+    if unknown and not known:
         raise _none_of_them(path, unknown, spec, drawn=True)
-    if any_contour and not labels.any():
-        cause = f"The contours of {path.name} enclose no voxel of the image"
+    outside = float(np.mean(grid.outside(np.concatenate(found)))) if found else 0.0
+    if outside > MOST_OUTSIDE:
+        cause = f"{100 * outside:.0f} % of what {path.name} contours lies outside the image"
         raise InputError(cause, "give image and contours of one patient")
     return to_image(labels, grid), _left_out(path, unknown, spec) + warnings
 

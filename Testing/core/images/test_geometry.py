@@ -39,6 +39,12 @@ def test_a_crop_keeps_its_voxels_in_place(make_grid: MakeGrid) -> None:
     np.testing.assert_allclose(part.to_mm((1, 1, 1)), grid.to_mm((6, 4, 3)))
 
 
+def test_points_within_the_outer_faces_lie_inside(make_grid: MakeGrid) -> None:
+    grid = make_grid(3)
+    assert not grid.outside(grid.corners()).any()
+    assert grid.outside(grid.corners(0.6)).all()
+
+
 def test_axes_that_span_no_volume_are_refused() -> None:
     flat = np.array([[1.0, 0, 1], [0, 1, 0], [0, 0, 0]])
     with pytest.raises(InputError, match="do not span a volume"):

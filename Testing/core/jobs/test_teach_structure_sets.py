@@ -165,11 +165,12 @@ def test_points_enclose_nothing_and_this_is_said(draw: Draw) -> None:
         read(changed(draw("anna"), points))
 
 
-def test_contours_that_all_lie_outside_the_series_are_told_as_such(draw: Draw) -> None:
+@pytest.mark.parametrize("moved", [(500.0, 0.0, 0.0), (8.0, 0.0, 0.0), (0.0, 0.0, 7.0)])
+def test_contours_that_mostly_lie_outside_the_image_are_of_another_one(moved: tuple[float, ...], draw: Draw) -> None:
     def away(data: pydicom.Dataset) -> None:
         for roi in data.ROIContourSequence:
             for contour in roi.ContourSequence:
-                contour.ContourData = [float(v) + 500 for v in contour.ContourData]
+                contour.ContourData = [float(v) + moved[i % 3] for i, v in enumerate(contour.ContourData)]
 
-    with pytest.raises(InputError, match=r"The contours of rs\.dcm enclose no voxel of the image; give image and"):
+    with pytest.raises(InputError, match=r"^\d+ % of what rs\.dcm contours lies outside the image; give image"):
         read(changed(draw("anna"), away))
