@@ -18,7 +18,7 @@ def result(app: Any) -> Any:
 
     from AutofocusCore.models.terminology import structures
 
-    scan = app.scan()
+    scan = app.ready()
     app.wait(lambda: app.panel.planner.estimate is not None)  # which the status line tells of as soon as it is known
     labels = np.zeros((20, 28, 36), np.uint8)
     labels[5:8, 6:10, 7:12] = 1

@@ -34,6 +34,8 @@ def ball_model(application: Application) -> Iterator[None]:
     write_ball_model(folder / MODEL)
     yield
     shutil.rmtree(folder / MODEL)
+    read_models(application)
+    application.panel.models.choose(TINY)  # the tests that follow choose none, and this one is gone
 
 
 @pytest.fixture
