@@ -6,6 +6,7 @@ A model of the user takes precedence over a bundled one of the same name. A dama
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 import io
@@ -123,12 +124,12 @@ def import_model(path: str | os.PathLike[str], *, checksum: str | None = None, r
         raise ModelThereError(
             f"A model that comes with the program is named {name!r}", "ask to replace it, to hide that one"
         )
-    placed = read_bundle(place_folder(files, user_model_folder() / name, replace=replace))
+    placed = place_folder(files, user_model_folder() / name, replace=replace)
     if hides:
         note = note_of_hiding(name)
         note.parent.mkdir(exist_ok=True)
-        write_text(note, placed.identity)
-    return placed
+        write_text(note, model.identity)
+    return dataclasses.replace(model, path=placed)  # not read again: another process may be replacing it
 
 
 def verify_model(model: Model) -> list[str]:
