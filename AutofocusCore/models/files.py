@@ -34,10 +34,14 @@ LITTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 GET_ANOTHER = "get the model from its source again"
 DO_NOT_USE = "do not use this model; get it from a source you trust"
+MOST_READINGS = 10
+"""How often a model is read again that other processes replace meanwhile."""
 
 
 def read_files(path: str | os.PathLike[str], archive: bytes | None = None) -> dict[str, bytes]:
     """All files of the model in a folder or zip, by their path inside the model ("/" between folders).
+
+    If another process replaces the model meanwhile, it is read again: files of two models would not fit together.
 
     Args:
         path: the folder or zip.
@@ -47,6 +51,29 @@ def read_files(path: str | os.PathLike[str], archive: bytes | None = None) -> di
         ModelError: the model is missing, not readable or damaged, or has suspicious names or sizes.
     """
     path = Path(path)
+    for _ in range(MOST_READINGS):
+        before = _folder_stamp(path)
+        try:
+            files = _read_once(path, archive)
+        except ModelError:
+            if _folder_stamp(path) == before:
+                raise
+        else:
+            if _folder_stamp(path) == before:
+                return files
+    raise ModelError(f"Other processes keep writing {path}", "try again when they have finished")
+
+
+def _folder_stamp(path: Path) -> tuple[int, int] | None:
+    """What tells a folder from another one that has taken its name; None where there is none."""
+    try:
+        there = path.stat()
+    except OSError:
+        return None
+    return there.st_dev, there.st_ino
+
+
+def _read_once(path: Path, archive: bytes | None) -> dict[str, bytes]:
     try:
         if archive is not None:
             return _read_zip(path, io.BytesIO(archive))

@@ -21,6 +21,7 @@ from AutofocusCore.errors import ModelError, OutputError
 from AutofocusCore.models import (
     damaged_models,
     export_zip,
+    files,
     find_model,
     import_model,
     list_models,
@@ -318,6 +319,28 @@ def test_imports_at_once_leave_one_whole_model(
     model = find_model("test-model")
     assert verify_model(model) == []
     assert model.spec.version in ("1.2.0", "9.0.0")
+
+
+@pytest.mark.parametrize("fails", [False, True], ids=["files of both", "files missing"])
+def test_a_model_that_is_replaced_while_it_is_read_is_read_again(
+    fails: bool, bundle: Path, user_folder: Path, network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import_model(bundle)
+    other = write_bundle(bundle.parent / "other", make_spec(version="9.0.0"), network.state_dict(), LICENCE)
+    read_folder, readings = files._read_folder, []
+
+    def read(path: Path) -> dict[str, bytes]:
+        found = read_folder(path)
+        readings.append(path)
+        if path == user_folder / "test-model" and readings.count(path) == 1:
+            import_model(other, replace=True)
+            if fails:
+                raise FileNotFoundError(path)
+            return {**read_folder(path), files.METADATA: found[files.METADATA]}
+        return found
+
+    monkeypatch.setattr(files, "_read_folder", read)
+    assert find_model("test-model").spec.version == "9.0.0"
 
 
 def test_a_killed_import_leaves_no_model_by_half(bundle: Path, user_folder: Path) -> None:
