@@ -3,7 +3,7 @@
 The first steps of a run, which a narrow network takes as well as a wide one, cost a fraction; the wide one goes on from
 there. Maps of the narrow network keep their weights. Each new map sees all maps of the layer before, with random
 weights, and no old map nor the classifier listens to it at first (weights 0), so that the output stays the same.
-Source: Chen et al., "Net2Net", ICLR 2016; zero weights in place of split ones, as Evci et al., "GradMax", ICLR 2022.
+Source: Chen et al., "Net2Net", ICLR 2016, where old maps are split instead.
 """
 
 from __future__ import annotations
