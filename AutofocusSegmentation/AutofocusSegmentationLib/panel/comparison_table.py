@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
-from AutofocusSegmentationLib.panel.rows import fit_rows
+from AutofocusSegmentationLib.panel.rows import fill_figures, prepare_figures
 from AutofocusSegmentationLib.panel.segments_table import volume_text
 
-STRUCTURE, OTHER, THIS, DICE, DISTANCE = range(5)
 MOST_ROWS = 8  # that are in sight at once
 UNKNOWN = "-"
 
@@ -25,31 +23,17 @@ class ComparisonTable:
 
     def __init__(self, table: Any) -> None:
         self._table = table
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(STRUCTURE, qt.QHeaderView.Stretch)
-        for column in (OTHER, THIS, DICE, DISTANCE):
-            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
-        table.verticalHeader().hide()
+        prepare_figures(table)
         self.fill([])
 
     def fill(self, rows: Sequence[dict[str, Any]]) -> None:
         """Show these structures; the table goes where there are none."""
-        self._table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            texts = (
-                row["structure"],
-                _volume(row["first_ml"]),
-                _volume(row["second_ml"]),
-                _number(row["dice"], 2),
-                _number(row["mean_distance_mm"], 1),
-            )
-            for column, text in enumerate(texts):
-                item = qt.QTableWidgetItem(text)
-                if column != STRUCTURE:
-                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                item.setToolTip(_told(row))
-                self._table.setItem(number, column, item)
-        fit_rows(self._table, MOST_ROWS)
+        fill_figures(self._table, [(_cells(row), _told(row)) for row in rows], MOST_ROWS)
+
+
+def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+    volumes = (_volume(row["first_ml"]), _volume(row["second_ml"]))
+    return (row["structure"], *volumes, _number(row["dice"], 2), _number(row["mean_distance_mm"], 1))
 
 
 def _told(row: dict[str, Any]) -> str:

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import qt
 from slicer.i18n import tr as _
 
-from AutofocusSegmentationLib.panel.rows import fit_rows
+from AutofocusSegmentationLib.panel.rows import fill_figures, prepare_figures
 
-STRUCTURE, TAUGHT, BEFORE, AFTER, AGREEMENT = range(5)
 MOST_ROWS = 10  # that are in sight at once
 
 
@@ -24,29 +22,20 @@ class TaughtTable:
 
     def __init__(self, table: Any, label: Any) -> None:
         self._table, self._label = table, label
-        header = table.horizontalHeader()
-        header.setSectionResizeMode(STRUCTURE, qt.QHeaderView.Stretch)
-        for column in (TAUGHT, BEFORE, AFTER, AGREEMENT):
-            header.setSectionResizeMode(column, qt.QHeaderView.ResizeToContents)
-        table.verticalHeader().hide()
+        prepare_figures(table)
         self.fill(None)
 
     def fill(self, answer: Mapping[str, Any] | None) -> None:
         """Show an answer; the table goes where there is none."""
         rows = [] if answer is None else answer["structures"]
-        self._table.setRowCount(len(rows))
-        for number, row in enumerate(rows):
-            taught = str(row["lessons"]) if row["taught"] else "-"
-            dice = [_dice(row[key]) for key in ("before", "after", "agreement")]
-            for column, text in enumerate((row["structure"], taught, *dice)):
-                item = qt.QTableWidgetItem(text)
-                if column != STRUCTURE:
-                    item.setTextAlignment(qt.Qt.AlignRight | qt.Qt.AlignVCenter)
-                item.setToolTip(_told(row))
-                self._table.setItem(number, column, item)
-        fit_rows(self._table, MOST_ROWS)
+        fill_figures(self._table, [(_cells(row), _told(row)) for row in rows], MOST_ROWS)
         self._label.text = "" if answer is None else measured_on(answer)
         self._label.visible = answer is not None
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    taught = str(row["lessons"]) if row["taught"] else "-"
+    return (row["structure"], taught, *(_dice(row[key]) for key in ("before", "after", "agreement")))
 
 
 def measured_on(answer: Mapping[str, Any]) -> str:
