@@ -8,6 +8,8 @@ from typing import Any
 import slicer
 import vtk
 
+from AutofocusSegmentationLib.panel.observers import Observers
+
 
 class NodesWatch:
     """Observes the scene of the application.
@@ -17,21 +19,18 @@ class NodesWatch:
     """
 
     def __init__(self, on_added: Callable[[Any], None], on_removed: Callable[[Any], None]) -> None:
-        scene = slicer.mrmlScene
-        self._observed = [
-            (scene, self._observe(scene, scene.NodeAddedEvent, on_added)),
-            (scene, self._observe(scene, scene.NodeRemovedEvent, on_removed)),
-        ]
+        scene, self._observers = slicer.mrmlScene, Observers()
+        self._observers.add(scene, scene.NodeAddedEvent, _with_node(on_added))
+        self._observers.add(scene, scene.NodeRemovedEvent, _with_node(on_removed))
 
     def stop(self) -> None:
         """The panel goes."""
-        for scene, tag in self._observed:
-            scene.RemoveObserver(tag)
-        self._observed = []
+        self._observers.stop()
 
-    def _observe(self, scene: Any, event: Any, call: Callable[[Any], None]) -> int:
-        @vtk.calldata_type(vtk.VTK_OBJECT)
-        def heard(source: Any, name: Any, node: Any) -> None:
-            call(node)
 
-        return int(scene.AddObserver(event, heard))
+def _with_node(call: Callable[[Any], None]) -> Callable[..., None]:
+    @vtk.calldata_type(vtk.VTK_OBJECT)
+    def heard(source: Any, name: Any, node: Any) -> None:
+        call(node)
+
+    return heard

@@ -17,6 +17,7 @@ from AutofocusSegmentationLib.panel.device_choice import DeviceChoice, plan_text
 from AutofocusSegmentationLib.panel.inputs import Inputs
 from AutofocusSegmentationLib.panel.messages import red
 from AutofocusSegmentationLib.panel.model_list import ModelList
+from AutofocusSegmentationLib.panel.observers import Observers
 from AutofocusSegmentationLib.panel.requests import plan_fields
 from AutofocusSegmentationLib.worker.session import WorkerSession
 
@@ -53,7 +54,7 @@ class Planner:
         self._timer.setSingleShot(True)
         self._timer.setInterval(DELAY_MS)
         self._timer.connect("timeout()", self.plan)
-        self._observed: list[tuple[Any, int]] = []
+        self._observers = Observers()
         self._known: dict[str, Any] | None = None  # the plan for `_planned_for`
         self.estimate: dict[str, Any] | None = None  # the plan for what is chosen, once it is known
 
@@ -81,13 +82,11 @@ class Planner:
 
     def _observe(self, nodes: list[Any]) -> None:
         """Plan again when one of these nodes is moved or changed."""
-        for node, tag in self._observed:
-            node.RemoveObserver(tag)
-        self._observed = []
+        self._observers.stop()
         for node in nodes:
             for event in (vtk.vtkCommand.ModifiedEvent, slicer.vtkMRMLTransformableNode.TransformModifiedEvent):
                 if node is not None:
-                    self._observed.append((node, node.AddObserver(event, lambda *_: self._timer.start())))
+                    self._observers.add(node, event, lambda *_: self._timer.start())
 
     def plan(self) -> None:
         """Ask how the chosen volume would be computed, and what the other models would take."""

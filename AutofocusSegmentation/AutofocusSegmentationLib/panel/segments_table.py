@@ -10,6 +10,7 @@ import slicer
 import vtk
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.panel.observers import Observers
 from AutofocusSegmentationLib.panel.rows import fit_rows
 from AutofocusSegmentationLib.scene.outlines import drawn_colours
 from AutofocusSegmentationLib.scene.review_record import estimates_of
@@ -32,7 +33,7 @@ class SegmentsTable:
         self._table = table
         self._node: Any = None
         self._keys: list[str] = []
-        self._observed: list[tuple[Any, int]] = []
+        self._observers = Observers()
         self._volumes: dict[str, float] | None = None
         self._filling = False
         self._timer = qt.QTimer()
@@ -55,18 +56,16 @@ class SegmentsTable:
         self.stop()
         self._node, self._volumes = node, None
         if node is not None:
-            self._observe(node, self._changed_later)
-            self._observe(node.GetSegmentation(), self._recount_later)
+            self._observers.add(node, vtk.vtkCommand.AnyEvent, self._changed_later)
+            self._observers.add(node.GetSegmentation(), vtk.vtkCommand.AnyEvent, self._recount_later)
             if node.GetDisplayNode() is not None:
-                self._observe(node.GetDisplayNode(), self._changed_later)
+                self._observers.add(node.GetDisplayNode(), vtk.vtkCommand.AnyEvent, self._changed_later)
         self._timer.start()
 
     def stop(self) -> None:
         """Follow the node no longer."""
         self._timer.stop()
-        for caller, tag in self._observed:
-            caller.RemoveObserver(tag)
-        self._observed = []
+        self._observers.stop()
 
     def fill(self) -> None:
         """Write the rows."""
@@ -118,9 +117,6 @@ class SegmentsTable:
     def _recount_later(self, *_: Any) -> None:
         self._volumes = None
         self._timer.start()
-
-    def _observe(self, caller: Any, call: Any) -> None:
-        self._observed.append((caller, caller.AddObserver(vtk.vtkCommand.AnyEvent, call)))
 
 
 def _estimate_item(estimate: dict[str, Any] | None) -> Any:

@@ -9,6 +9,7 @@ import qt
 import vtk
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.panel.observers import Observers
 from AutofocusSegmentationLib.panel.rows import fit_rows
 from AutofocusSegmentationLib.panel.segments_table import volume_text
 from AutofocusSegmentationLib.scene.segmentation_node import volumes_ml
@@ -33,7 +34,7 @@ class StructureChoices:
         self._model: Mapping[str, Any] | None = None
         self._keys: list[str] = []
         self._left_out: set[str] = set()  # names of the structures that are not ticked
-        self._observed: list[tuple[Any, int]] = []
+        self._observers = Observers()
         self._filling = False
         self._timer = qt.QTimer()
         self._timer.setSingleShot(True)
@@ -58,8 +59,7 @@ class StructureChoices:
             self.stop()
             self._node, self._left_out = node, set()
             if node is not None:
-                segmentation = node.GetSegmentation()
-                self._observed = [(segmentation, segmentation.AddObserver(vtk.vtkCommand.AnyEvent, self._changed))]
+                self._observers.add(node.GetSegmentation(), vtk.vtkCommand.AnyEvent, self._changed)
         elif model is self._model:
             return
         self._model = model
@@ -68,9 +68,7 @@ class StructureChoices:
     def stop(self) -> None:
         """Follow the node no longer."""
         self._timer.stop()
-        for caller, tag in self._observed:
-            caller.RemoveObserver(tag)
-        self._observed = []
+        self._observers.stop()
 
     def fill(self) -> None:
         """Write the rows."""
