@@ -80,12 +80,20 @@ class Signals:
         if self._closing:
             return
         self.received = True
-        if not self._holding:
+        if not (self._holding or _torch_is_loading()):
             raise KeyboardInterrupt
 
     def _hush(self, unraisable: Any) -> None:
         if not (self.received and isinstance(unraisable.exc_value, KeyboardInterrupt)):
             self._unraisable(unraisable)
+
+
+def _torch_is_loading() -> bool:
+    """Whether torch is being imported: its C++ code would abort the process at a KeyboardInterrupt.
+
+    The signal is remembered then, and takes effect where the run next asks `cancelled`.
+    """
+    return bool(getattr(getattr(sys.modules.get("torch"), "__spec__", None), "_initializing", False))
 
 
 INTERRUPTED = "autofocus: The run was interrupted; nothing was written, start it again when you like."

@@ -6,6 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -81,6 +82,18 @@ def test_a_signal_waits_while_files_get_their_names() -> None:
         assert signals.cancelled(), "and the work went on"
         with pytest.raises(KeyboardInterrupt):
             signals.release()
+
+
+def test_a_signal_waits_while_torch_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = ModuleType("torch")
+    torch.__spec__ = SimpleNamespace(_initializing=True)  # type: ignore[assignment]
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with Signals(restore=True) as signals:
+        signal.raise_signal(STOP)
+        assert signals.cancelled()
+    torch.__spec__._initializing = False  # type: ignore[union-attr]
+    with pytest.raises(KeyboardInterrupt), Signals(restore=True):
+        signal.raise_signal(STOP)
 
 
 def test_letting_go_without_a_signal_goes_on() -> None:
