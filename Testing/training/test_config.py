@@ -40,6 +40,24 @@ def test_a_configuration_written_out_is_the_same_when_read_back(path: Path) -> N
     assert config_of(values_of(as_toml(config), "it")) == config
 
 
+def test_an_empty_list_takes_back_what_a_base_configuration_leaves_out(tmp_path: Path) -> None:
+    def configured(name: str, unknown: str, volume: str) -> Data:
+        base = (FOLDER / "head-neck-ct.toml").as_posix()
+        path = tmp_path / name
+        path.write_text(
+            f'base = "{base}"\n[data.unknown]\npt_221 = {unknown}\n[data.volume_ml]\nLarynx = {volume}\n',
+            encoding="utf-8",
+        )
+        return load_config(path).data
+
+    taken_back = configured("none.toml", "[]", "[]")
+    assert "pt_221" not in taken_back.unknown
+    assert taken_back.volume_ml == {}
+    kept = configured("other.toml", '["Larynx"]', "[1, 2]")
+    assert kept.unknown == {**taken_back.unknown, "pt_221": ("Larynx",)}
+    assert kept.volume_ml == {"Larynx": (1, 2)}
+
+
 def test_a_structure_of_ones_own_has_name_colour_and_codes(tmp_path: Path) -> None:
     text = (FOLDER / "hippocampus-mr.toml").read_text(encoding="utf-8")
     own = (

@@ -38,7 +38,8 @@ class Data:
         unknown: names of structures whose contours are not to be used, by case: wrong ones, for example. They are
             unknown there, not absent.
         volume_ml: for a structure, by its name, the least and the largest volume in mL that its contour is used with;
-            where it is smaller or larger, it follows another convention and is unknown.
+            where it is smaller or larger, it follows another convention and is unknown. In both, an empty list takes
+            back what a base configuration says.
         folds: into how many folds a "folder" has its training cases dealt, by their sorted names. A prepared folder
             holds its folds.
     """
@@ -63,7 +64,7 @@ class Data:
         require(self.watch >= 0, "data.watch", self.watch, "give 0 or more cases")
         require(self.test >= 0, "data.test", self.test, "give 0 or more cases")
         for name in ("unknown", "volume_ml"):
-            object.__setattr__(self, name, {key: tuple(value) for key, value in getattr(self, name).items()})
+            object.__setattr__(self, name, {k: tuple(v) for k, v in getattr(self, name).items() if len(v)})
         require(self.watch_from in ("train", "test"), "data.watch_from", self.watch_from, "use train or test")
         for name, limits in self.volume_ml.items():
             fits = len(limits) == 2 and 0 <= limits[0] < limits[1]
