@@ -3,6 +3,7 @@
     python Training/evaluate.py CONFIG --run RUN                       # a run's averaged weights on the test cases
     python Training/evaluate.py CONFIG --model hippocampus-mr -o OUT   # a model (name or folder) on the same cases
     python Training/evaluate.py --predictions DIR --truth DIR -o OUT   # label maps from any program
+    python Training/evaluate.py CONFIG --predictions DIR -o OUT        # those of predict.py, on the test cases
     python Training/evaluate.py --compare A/cases.csv B/cases.csv -o OUT
 
 A run or a model is measured on the model's own grid, with exact whole-volume prediction in float32; label maps are
@@ -39,7 +40,7 @@ from Training.configuration.shared_options import (
     parse,
     run_script,
 )
-from Training.evaluation.label_maps import Known, measure_label_maps
+from Training.evaluation.label_maps import Known, Truth, measure_label_maps, prepared_truth
 from Training.evaluation.measures import BRATS_REGIONS, Labels, Measures, measure_case
 from Training.evaluation.offsets import add_offsets
 from Training.evaluation.predicting import predicted_labels
@@ -107,12 +108,13 @@ def measure_network(
         say: called with a sentence after each case.
     """
     labels, spacing = labels_of(spec, regions), grid_spacing(spec)
+    axis = 2 - next(i for i, letter in enumerate(spec.orientation) if letter in "SI")  # from feet to head
     results = []
     for source in cases:
         case = source.case
         found = predicted_labels(network, case, spec, device=device, precision=precision)
         own = case.spacing or spacing
-        measured = measure_case(case.name, case.labels, found, labels, own, case.lost, case.known)
+        measured = measure_case(case.name, case.labels, found, labels, own, case.lost, case.known, axis)
         say(f"{case.name}: Dice " + "  ".join(f"{one.structure} {_shown(one)}" for one in measured))
         results += [dataclasses.replace(one, run=run) for one in measured]
     return results
@@ -226,7 +228,8 @@ def build_parser() -> argparse.ArgumentParser:
     what.add_argument("--predictions", type=Path, metavar="DIR", help="label maps, named as those of --truth")
     what.add_argument("--compare", type=Path, nargs="+", metavar="CSV", help="cases.csv of two or more evaluations")
     parser.add_argument("-o", "--out", type=Path, help="folder for the tables (RUN/evaluation)")
-    parser.add_argument("--truth", type=Path, metavar="DIR", help="true label maps, for --predictions")
+    truth = "true label maps for --predictions (those of the configuration's test cases)"
+    parser.add_argument("--truth", type=Path, metavar="DIR", help=truth)
     add_data(parser)
     add_overrides(parser, "data.fold=1")
     parser.add_argument("--weights", choices=tuple(WEIGHTS), default="last", help="which of the run's (last)")
@@ -250,8 +253,13 @@ def run(options: argparse.Namespace) -> str:
         labels = None if config is None else labels_of(config.model, options.regions)
         if labels is None and options.regions:
             labels = BRATS_REGIONS
-        known = _known_in(options.truth, config)
-        results = measure_label_maps(options.predictions, options.truth, labels, say=print, known=known)
+        truth: Truth = options.truth
+        if truth is None:
+            assert config is not None
+            truth, known = prepared_truth(config, options.data)
+        else:
+            known = _known_in(options.truth, config)
+        results = measure_label_maps(options.predictions, truth, labels, say=print, known=known)
         return write_evaluation(options.out, results, f"Label maps of {options.predictions.name}", "the truth's grid")
     assert config is not None
     shared = {"regions": options.regions, "device": options.device, "precision": options.precision}
@@ -274,8 +282,8 @@ def main() -> int:
         parser.error("name a folder for the tables with -o")
     if options.config is None and (options.run is not None or options.model is not None):
         parser.error("name the configuration of the data")
-    if options.predictions is not None and options.truth is None:
-        parser.error("name the folder of the true label maps with --truth")
+    if options.predictions is not None and options.truth is None and options.config is None:
+        parser.error("name the folder of the true label maps with --truth, or the configuration of the data")
     return run_script(lambda: run(options), "nothing was written")
 
 

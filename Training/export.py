@@ -89,6 +89,8 @@ def _row(summary: Summary, partial: bool) -> dict[str, Any]:
         "HD95 median": summary.median["hd95_mm"],
         "ASD mm": summary.mean["asd_mm"],
         "ASD SD": summary.sd["asd_mm"],
+        "Dice, shared slices": summary.mean["dice_shared"],
+        "HD95 median, shared slices": summary.median["hd95_shared_mm"],
     }
     counts = {"missed": summary.missed, "false positive": summary.false_positive, "absent": summary.absent}
     counts |= {"unknown": summary.unknown} if partial else {}

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from typing import Any
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from AutofocusCore.io.holding import HELD, hold
 from AutofocusCore.teaching.schedule import TrainingSchedule
 from Training.configuration.config import Config, load_config
 from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, add_threads, parse, run_script
@@ -79,12 +80,11 @@ def _train(
     if config.scans is not None:
         config.scans.refuse_unreached(schedule.steps)
     files = RunFiles(out, config, data, batch.size)
-    _begin(files, state, group, arithmetic, schedule.steps, start_from)
-
     end = min(schedule.steps, stop_after or schedule.steps)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     steps = Steps(config, state, data, schedule, batch, arithmetic, group, files, end, deadline)
-    with closing(files):
+    with _held(out, group), closing(files):
+        _begin(files, state, group, arithmetic, schedule.steps, start_from)
         widens = config.run.widen_after
         if state.step < widens:
             steps.take(min(widens, end))
@@ -93,6 +93,13 @@ def _train(
                 state.widen(config, data.train, arithmetic)
             steps.take(end)
     return files.checkpoint
+
+
+def _held(out: Path, group: ProcessGroup) -> AbstractContextManager[None]:
+    """The run's folder, held for this run: two that write into one would spoil its log and checkpoint."""
+    if not group.is_main:
+        return nullcontext()
+    return hold(out / HELD, f"Another training is writing to {out}", "wait for it to end, or give another --out")
 
 
 @dataclass

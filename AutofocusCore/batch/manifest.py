@@ -19,8 +19,6 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
-import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,8 +26,8 @@ from typing import Any
 
 from AutofocusCore._version import __version__
 from AutofocusCore.batch.image_files import files_of
-from AutofocusCore.errors import OutputError
 from AutofocusCore.io.atomic import cannot_write, write_text
+from AutofocusCore.io.holding import hold
 from AutofocusCore.jobs.job import Job
 
 STATE_FOLDER = ".autofocus-batch"
@@ -52,32 +50,9 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         OutputError: another batch is writing there.
     """
-    from filelock import FileLock, Timeout
-
-    state = folder / STATE_FOLDER
-    try:
-        state.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(state / "lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise OutputError(
-            f"Another batch is writing to {folder}{_owner(state)}", "wait for it, or write to another folder"
-        ) from None
-    except OSError as error:
-        raise cannot_write(state, error) from error
-    try:
-        write_text(state / "owner.json", json.dumps({"pid": os.getpid(), "computer": platform.node()}))
+    cause, remedy = f"Another batch is writing to {folder}", "wait for it, or write to another folder"
+    with hold(folder / STATE_FOLDER, cause, remedy):
         yield
-    finally:
-        lock.release()
-
-
-def _owner(state: Path) -> str:
-    try:
-        owner = json.loads((state / "owner.json").read_text(encoding="utf-8"))
-        return f" (process {owner['pid']} on {owner['computer']})"
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
 
 
 def fingerprint(job: Job, identity: str) -> dict[str, Any]:

@@ -70,6 +70,21 @@ def test_what_is_missing_in_truth_or_result_has_its_own_state() -> None:
         assert math.isnan(one.asd_mm)
 
 
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_shared_slices_leave_out_where_a_structure_begins_and_ends(axis: int) -> None:
+    truth = block(slice(1, 7), slice(2, 6), slice(2, 6))
+    found = block(slice(4, 11), slice(2, 6), slice(3, 7))
+    one = measure("a", "Oesophagus", np.moveaxis(truth, 0, axis), np.moveaxis(found, 0, axis), (2.0, 2.0, 2.0), axis)
+    assert one.dice_shared == pytest.approx(3 / 4)  # a step of one of four voxels
+    assert one.hd95_shared_mm == pytest.approx(2.0)
+    assert one.dice == pytest.approx(2 * 3 * 12 / (6 * 16 + 7 * 16))
+    assert one.hd95_mm > 6
+    apart = measure("a", "Oesophagus", truth, np.roll(truth, 6, 0), SPACING)
+    assert math.isnan(apart.dice_shared)
+    assert math.isnan(apart.hd95_shared_mm)
+    assert apart.dice == 0
+
+
 @pytest.mark.parametrize("found", [0, 5])
 def test_what_the_grid_lost_of_a_case_is_missed_not_absent(found: int) -> None:
     truth = np.zeros((12, 12, 12), dtype=np.uint8)
@@ -103,7 +118,7 @@ def test_a_case_counts_with_the_mean_of_what_its_structures_define() -> None:
 
 def test_every_number_of_a_measurement_is_in_the_tables() -> None:
     assert NUMBERS[0] == "dice"
-    assert len(NUMBERS) == 7
+    assert len(NUMBERS) == 9
 
 
 def test_two_grids_are_refused() -> None:

@@ -284,6 +284,27 @@ def test_attention_is_studied_within_the_patient(
     assert ("pt_3", "Mandible") not in looked
 
 
+def test_label_maps_of_the_test_cases_are_measured_by_the_prepared_data(
+    source: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def evaluate(*words: object) -> int:
+        options = ["--predictions", source / "labels", "-o", tmp_path, *words]
+        monkeypatch.setattr(sys, "argv", ["evaluate.py", *map(str, (config_file, *options))])
+        return Training.evaluate.main()
+
+    assert evaluate() == 0
+    measured = read_cases(tmp_path / "cases.csv")
+    assert list(dict.fromkeys(one.case for one in measured)) == ["pt_3", "pt_4"]
+    unknown = {(one.case, one.structure) for one in measured if one.state == "unknown"}
+    assert unknown == {("pt_3", "Mandible"), ("pt_4", "Larynx")}
+    assert all(one.dice == one.dice_shared == 1 for one in measured if one.state == "found")
+    assert evaluate("--set", 'data.unknown={pt_4 = ["Spinal cord", "Mandible"]}') == 0
+    assert "pt_4: none of its contours is used" in capsys.readouterr().out
+    assert {one.case for one in read_cases(tmp_path / "cases.csv")} == {"pt_3"}
+    assert evaluate("--set", "data.source=folder") == 1
+    assert "are not a prepared folder; give --truth" in capsys.readouterr().err
+
+
 def test_label_maps_of_others_are_measured_on_what_is_known(
     source: Path, config_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

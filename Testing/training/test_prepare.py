@@ -16,6 +16,7 @@ import SimpleITK as sitk
 from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError
+from AutofocusCore.io.holding import HELD, hold
 from Testing import fork_server
 from Testing.waiting import alive, wait_until
 from Training.prepare import main
@@ -408,3 +409,13 @@ def test_labels_of_another_organ_are_refused(
     options = ["--structures", "Anterior,Posterior"]
     assert main(["folder", str(tmp_path / "source"), str(tmp_path / "out"), *options]) == 1
     assert "case: Image and labels are not on the same grid" in capsys.readouterr().err
+
+
+def test_two_preparations_do_not_write_into_one_folder(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with hold(tmp_path / "out" / HELD, "This test holds it", "wait"):
+        assert prepare(source, tmp_path / "out") == 1
+    assert "Another preparation is writing to" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "data.json").exists()
+    assert prepare(source, tmp_path / "out") == 0

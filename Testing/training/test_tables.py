@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import math
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from Training.evaluation.comparing import interval
 from Training.evaluation.measures import Measures
 from Training.evaluation.tables import (
     ALL,
+    CASE_COLUMNS,
     cases_csv,
     comparison_markdown,
     models_markdown,
@@ -108,6 +111,17 @@ def test_cases_read_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "cases.csv"
     path.write_text(cases_csv(RESULTS), encoding="utf-8")
     assert [str(r) for r in read_cases(path)] == [str(r) for r in RESULTS]  # as text, in which NaN equals NaN
+
+
+def test_a_table_from_before_the_measures_of_shared_slices_is_read(tmp_path: Path) -> None:
+    assert CASE_COLUMNS[-2:] == ("dice_shared", "hd95_shared_mm")
+    path = tmp_path / "cases.csv"
+    rows = csv.reader(io.StringIO(cases_csv(RESULTS)))
+    with path.open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(row[:-2] for row in rows)
+    found = read_cases(path)
+    assert [one.dice for one in found if one.state == "found"] == [r.dice for r in RESULTS if r.state == "found"]
+    assert all(math.isnan(one.dice_shared) for one in found)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import SimpleITK as sitk
 import torch
 from torch import nn
 
-from AutofocusCore.errors import InputError, SettingError
+from AutofocusCore.errors import InputError, OutputError, SettingError
+from AutofocusCore.io.holding import HELD, hold
 from AutofocusCore.models import load_bundle
 from Testing import fork_server
 from Testing.training.conftest import TINY
@@ -267,3 +268,12 @@ def test_the_command_prints_one_sentence_for_a_missing_split(
     assert "split.json cannot be used" in said
     assert "Traceback" not in said
     assert not (tmp_path / "run").exists()
+
+
+def test_two_trainings_do_not_write_into_one_folder(config_file: Path, tmp_path: Path) -> None:
+    config = load_config(config_file)
+    with hold(tmp_path / "run" / HELD, "This test holds it", "wait"):
+        with pytest.raises(OutputError, match=rf"Another training is writing to .*run \(process {os.getpid()} on"):
+            train(config, tmp_path / "run", stop_after=1)
+        assert not (tmp_path / "run" / "log.jsonl").exists()
+    assert train(config, tmp_path / "run", stop_after=1).is_file()

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
 import SimpleITK as sitk
 
-from AutofocusCore.errors import InputError
+from AutofocusCore.errors import InputError, SettingError
 from AutofocusCore.images import Grid, read_image
 from AutofocusCore.io.atomic import stem_of, suffix_of
 from AutofocusCore.io.outputs import SEGMENTATION_FORMATS
+from Training.configuration.config import Config
 from Training.evaluation.measures import Labels, Measures, measure_case
+from Training.loop.known import contoured_in, contoured_structures, known_labels
+from Training.loop.prepared import check_fits, parts_of
+from Training.preparing.data_list import read_data_list
 
 SHOWN = 5
 
@@ -35,13 +39,18 @@ def label_maps(folder: Path) -> dict[str, list[Path]]:
     return found
 
 
-def pairs(predictions: Path, truth: Path) -> dict[str, tuple[Path, Path]]:
+Truth = Path | Mapping[str, Path]
+"""A folder of true label maps, or their files by case."""
+
+
+def pairs(predictions: Path, truth: Truth) -> dict[str, tuple[Path, Path]]:
     """Prediction and truth by case, for every true label map.
 
     Raises:
         InputError: no truth at all, a truth without a prediction, or two files of one case.
     """
-    found, true = label_maps(predictions), label_maps(truth)
+    found = label_maps(predictions)
+    true = label_maps(truth) if isinstance(truth, Path) else {case: [path] for case, path in truth.items()}
     if not true:
         raise InputError(f"{truth} holds no label map", f"give a folder of {', '.join(SEGMENTATION_FORMATS)}")
     missing = [case for case in true if case not in found]
@@ -57,7 +66,7 @@ def pairs(predictions: Path, truth: Path) -> dict[str, tuple[Path, Path]]:
 
 def measure_label_maps(
     predictions: Path,
-    truth: Path,
+    truth: Truth,
     labels: Labels | None = None,
     say: Callable[[str], None] = print,
     known: Known | None = None,
@@ -65,10 +74,12 @@ def measure_label_maps(
     """Measure every pair on the truth's own grid, in millimetres.
 
     Args:
-        predictions, truth: folders with files of the same names, whatever their formats.
+        predictions: folder of label maps.
+        truth: a folder with files of the same names, whatever their formats, or the files by case.
         labels: label values by structure; None: every value that occurs, as "label 1" and so on.
         say: receives a line for each case, and one for predictions without a truth.
-        known: the label values that are known in a case, from its name and true label map; None: all in all cases.
+        known: the label values that are known in a case, from its name and true label map; None: all in all cases. A
+            case of which nothing is known is left out.
 
     Raises:
         InputError: what `pairs` says; a file that cannot be read or holds no labels; nothing but background; two grids
@@ -91,10 +102,40 @@ def measure_label_maps(
         if grid.sheared:
             raise InputError(f"The axes of {case} are not perpendicular", "resample both onto perpendicular axes")
         there = known(case, read_image(files[1]).image) if known is not None else None
-        measured = measure_case(case, true, found, labels, tuple(reversed(grid.spacing)), known=there)
+        if there == ():
+            say(f"{case}: none of its contours is used")
+            continue
+        axis = 2 - int(np.abs(np.asarray(grid.direction).reshape(3, 3)[2]).argmax())  # from feet to head
+        measured = measure_case(case, true, found, labels, tuple(reversed(grid.spacing)), known=there, axis=axis)
         say(f"{case}: " + "  ".join(f"{one.structure} {one.state} {one.dice:.3f}" for one in measured))
         results += measured
     return results
+
+
+def prepared_truth(config: Config, folder: Path | None = None) -> tuple[dict[str, Path], Known]:
+    """The true label maps of a prepared folder's test cases on their scans' own grids, and what is known in them.
+
+    Args:
+        config: names the folder, its fold to test on, and contours that are not used.
+        folder: in place of the configuration's.
+
+    Raises:
+        SettingError: the configuration's data are not prepared.
+        InputError: the folder cannot be used, or does not fit the model.
+    """
+    if config.data.source != "prepared":
+        raise SettingError(f"The data of {config.model.name} are not a prepared folder", "give --truth")
+    place = Path(folder or config.data.folder)
+    listed = read_data_list(place)
+    check_fits(listed, config.model, place)
+    beside, cases = contoured_structures(place), {case.name: case for case in listed.cases}
+    _, test = parts_of(listed, config.data.fold, place)
+
+    def known(case: str, labels: sitk.Image) -> tuple[int, ...] | None:
+        contoured = contoured_in(cases[case], listed, beside, config.model)
+        return known_labels(case, contoured, labels, config.data, config.model)
+
+    return {name: place / str(cases[name].labels) for name in test}, known
 
 
 def _read(path: Path) -> tuple[Grid, np.ndarray]:

@@ -15,19 +15,26 @@ Undefined measures are NaN and left out of means; the tables count every case by
 A structure that was not contoured is unknown: it counts neither as missed nor as a false positive. A known structure is
 measured in full, whatever else is unknown in the case. Distances run between the outermost voxels of both (MONAI's
 definition), in millimetres.
+
+Where a long structure's contour begins and ends is a matter of convention and of the planned field: of the oesophagus
+only what matters for the plan is drawn. The measures of the shared slices, those in which both have voxels of the
+structure, leave that out.
 """
 
 from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 import torch
 from monai.metrics import compute_average_surface_distance, compute_hausdorff_distance
 from numpy.typing import NDArray
+from torch import Tensor
 
 from AutofocusCore.errors import InputError, SettingError
 
@@ -55,6 +62,7 @@ class Measures:
         sensitivity, specificity: shares of the true, and of the other voxels, that are labelled so.
         volume_true_ml, volume_found_ml: in millilitres.
         run: which of several models measured it: seed, fold; "" where there is one.
+        dice_shared, hd95_shared_mm: the same of the shared slices alone; undefined where there is none.
     """
 
     case: str
@@ -68,6 +76,8 @@ class Measures:
     volume_true_ml: float
     volume_found_ml: float
     run: str = ""
+    dice_shared: float = math.nan
+    hd95_shared_mm: float = math.nan
 
     def __post_init__(self) -> None:
         if self.state not in STATES:
@@ -76,10 +86,17 @@ class Measures:
 
 NUMBERS = tuple(f.name for f in fields(Measures) if f.type == "float")
 """Names of the measures that are numbers, in the order of the tables."""
+SHARED = ("dice_shared", "hd95_shared_mm")
+"""Those that tables of earlier versions do not have."""
 
 
 def measure(
-    case: str, structure: str, truth: NDArray[np.bool_], found: NDArray[np.bool_], spacing: Sequence[float]
+    case: str,
+    structure: str,
+    truth: NDArray[np.bool_],
+    found: NDArray[np.bool_],
+    spacing: Sequence[float],
+    axis: int = 0,
 ) -> Measures:
     """Measure one structure.
 
@@ -87,6 +104,7 @@ def measure(
         case, structure: names.
         truth, found: (D, H, W).
         spacing: z, y, x in mm.
+        axis: of the arrays, from feet to head, along which the slices lie.
 
     Raises:
         InputError: both are not of one shape.
@@ -99,14 +117,15 @@ def measure(
     voxel_ml = math.prod(spacing) / 1000
     true, guessed, both = int(truth.sum()), int(found.sum()), int((truth & found).sum())
     state = ("found" if guessed else "missed") if true else ("false positive" if guessed else "absent")
-    hd95 = asd = math.nan
+    hd95 = asd = dice_shared = hd95_shared = math.nan
     if state == "found":
-        pair = [torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (found, truth)]
-        shared = {"include_background": True, "spacing": [float(s) for s in spacing]}
-        with warnings.catch_warnings():  # MONAI 1.6 warns of an argument that it passes to itself
-            warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
-            hd95 = float(compute_hausdorff_distance(*pair, percentile=PERCENTILE, **shared))
-            asd = float(compute_average_surface_distance(*pair, symmetric=True, **shared))
+        hd95, asd = _hd95(truth, found, spacing), _surface_distance(truth, found, spacing)
+        across = tuple(other for other in range(3) if other != axis)
+        shared = np.flatnonzero(truth.any(axis=across) & found.any(axis=across))
+        if len(shared):
+            true_there, found_there = (np.take(mask, shared, axis) for mask in (truth, found))
+            dice_shared = 2 * int((true_there & found_there).sum()) / int(true_there.sum() + found_there.sum())
+            hd95_shared = _hd95(true_there, found_there, spacing)
     others = truth.size - true
     return Measures(
         case=case,
@@ -119,7 +138,37 @@ def measure(
         specificity=(others - (guessed - both)) / others if others else math.nan,
         volume_true_ml=true * voxel_ml,
         volume_found_ml=guessed * voxel_ml,
+        dice_shared=dice_shared,
+        hd95_shared_mm=hd95_shared,
     )
+
+
+def _hd95(truth: NDArray[np.bool_], found: NDArray[np.bool_], spacing: Sequence[float]) -> float:
+    """95 % Hausdorff distance in mm of two masks that are not empty."""
+    with _quiet():
+        return float(compute_hausdorff_distance(*_pair(truth, found), percentile=PERCENTILE, **_options(spacing)))
+
+
+def _surface_distance(truth: NDArray[np.bool_], found: NDArray[np.bool_], spacing: Sequence[float]) -> float:
+    """Average surface distance in mm of two masks that are not empty."""
+    with _quiet():
+        return float(compute_average_surface_distance(*_pair(truth, found), symmetric=True, **_options(spacing)))
+
+
+def _pair(truth: NDArray[np.bool_], found: NDArray[np.bool_]) -> list[Tensor]:
+    return [torch.from_numpy(np.ascontiguousarray(mask))[None, None] for mask in (found, truth)]
+
+
+def _options(spacing: Sequence[float]) -> dict[str, Any]:
+    return {"include_background": True, "spacing": [float(s) for s in spacing]}
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without MONAI 1.6's warning of an argument that it passes to itself."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", category=FutureWarning, module="monai")
+        yield
 
 
 def measure_case(
@@ -130,6 +179,7 @@ def measure_case(
     spacing: Sequence[float],
     lost: Sequence[int] = (),
     known: Collection[int] | None = None,
+    axis: int = 0,
 ) -> list[Measures]:
     """Measure every structure of a case that is known in it.
 
@@ -146,9 +196,10 @@ def measure_case(
     for name, values in labels.items():
         if known is not None and not set(values) <= set(known):
             volume_ml = float(np.isin(found, values).sum()) * math.prod(spacing) / 1000
-            results.append(Measures(case, name, UNKNOWN, *[math.nan] * (len(NUMBERS) - 1), volume_ml))
+            undefined = dict.fromkeys(NUMBERS, math.nan) | {"volume_found_ml": volume_ml}
+            results.append(Measures(case, name, UNKNOWN, **undefined))
             continue
-        one = measure(case, name, np.isin(truth, values), np.isin(found, values), spacing)
+        one = measure(case, name, np.isin(truth, values), np.isin(found, values), spacing, axis)
         if one.volume_true_ml == 0 and set(values) & set(lost):
             one = replace(one, state="missed", dice=0.0, sensitivity=0.0)
         results.append(one)

@@ -31,7 +31,8 @@ the model found none of it (Dice 0 enters the mean, distances are undefined); *f
 none (Dice undefined); *absent*: rightly not found (Dice undefined); *unknown*: not contoured there, and nothing is \
 said of it. *Cases* counts those that know a structure. *Mean of structures*: of the rows above it, each counting the \
 same; its SD is between the cases' own means. HD95: 95 % Hausdorff distance, ASD: average surface distance, both \
-directions. CI: percentile bootstrap over cases.
+directions. *Shared slices*: those in which both contours have voxels; where a long structure begins and ends is a \
+matter of convention. CI: percentile bootstrap over cases.
 """
 TESTS = """\
 Differences of Dice over the same cases, of *mean of structures* between the cases' own means; CI: percentile \

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError, SettingError
 from Training.evaluation.comparing import Comparison, Values, interval
-from Training.evaluation.measures import NUMBERS, STATES, UNKNOWN, Measures, mean_of, mean_over_structures
+from Training.evaluation.measures import NUMBERS, SHARED, STATES, UNKNOWN, Measures, mean_of, mean_over_structures
 
 CASE_COLUMNS = tuple(f.name for f in fields(Measures))
 SUMMARY_COLUMNS = (
@@ -156,7 +156,8 @@ def read_cases(path: Path) -> list[Measures]:
         rows = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8"))))
         results = []
         for row in rows:
-            numbers = {name: float(row[name]) if row[name] else math.nan for name in NUMBERS}
+            there = [name for name in NUMBERS if name in row or name not in SHARED]
+            numbers = {name: float(row[name]) if row[name] else math.nan for name in there}
             results.append(Measures(row["case"], row["structure"], row["state"], run=row["run"], **numbers))
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror})", "check its path") from None
@@ -187,19 +188,26 @@ def summary_markdown(summaries: Sequence[Summary]) -> str:
     """Mean (SD) of each measure by structure, as the paper's Table 2 has them, and what the means leave out."""
     header = ["structure", "cases", "Dice", "95 % CI", "HD95 (mm)", "median HD95 (mm)", "ASD (mm)"]
     header += ["sensitivity", "specificity"]
-    header += ["true (mL)", "found (mL)", "missed", "false positive", "absent"]
+    header += ["true (mL)", "found (mL)", "Dice, shared slices", "median HD95, shared slices (mm)"]
+    header += ["missed", "false positive", "absent"]
     partial = any(s.unknown for s in summaries)
     header += ["unknown"] if partial else []
     rows = []
     for s in summaries:
-        cells = [mean_sd(s, number) for number in NUMBERS]
+        cells = {number: mean_sd(s, number) for number in NUMBERS}
         span = "–" if math.isnan(s.low) else f"{s.low:.3f} to {s.high:.3f}"
         states = (s.missed, s.false_positive, s.absent, *((s.unknown,) if partial else ()))
         counts = ["" if n is None else str(n) for n in states]
-        middle = s.median["hd95_mm"]
-        half = "–" if math.isnan(middle) else f"{middle:.1f}"
-        rows.append([s.structure, str(s.cases), cells[0], span, cells[1], half, *cells[2:], *counts])
+        half, shared_half = (_median(s, number) for number in ("hd95_mm", "hd95_shared_mm"))
+        others = [cells[number] for number in NUMBERS if number not in ("dice", "hd95_mm", *SHARED)]
+        own = [cells["dice"], span, cells["hd95_mm"], half, *others, cells["dice_shared"], shared_half]
+        rows.append([s.structure, str(s.cases), *own, *counts])
     return markdown(header, rows)
+
+
+def _median(summary: Summary, number: str) -> str:
+    middle = summary.median[number]
+    return "–" if math.isnan(middle) else f"{middle:.1f}"
 
 
 def models_markdown(models: Mapping[str, Sequence[Measures]], number: str = "dice") -> str:

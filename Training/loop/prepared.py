@@ -43,7 +43,7 @@ def load_prepared(config: Config, folder: Path) -> DataSet:
     listed = read_data_list(folder)
     check_fits(listed, config.model, folder)
     by_name = {case.name: case for case in listed.cases}
-    train, test = _parts(listed, config.data.fold, folder)
+    train, test = parts_of(listed, config.data.fold, folder)
     train, watch, test = parts_to_use(train, test, config.data, str(folder))
 
     beside = contoured_structures(folder)
@@ -121,8 +121,12 @@ def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 
 
-def _parts(listed: DataList, fold: int | None, folder: Path) -> tuple[list[str], list[str]]:
-    """Names to train on and to test on."""
+def parts_of(listed: DataList, fold: int | None, folder: Path) -> tuple[list[str], list[str]]:
+    """Names to train on and to test on.
+
+    Raises:
+        InputError: there is no such fold.
+    """
     train = [case for case in listed.cases if case.part == "train"]
     if fold is None:
         return [c.name for c in train], [c.name for c in listed.cases if c.part == "test" and c.labels is not None]

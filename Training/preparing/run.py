@@ -22,6 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from AutofocusCore import __version__
 from AutofocusCore.errors import InputError, OutputError, SettingError
 from AutofocusCore.io.atomic import write_text
+from AutofocusCore.io.holding import HELD, hold
 from AutofocusCore.io.temporary import remove_leftovers
 from Training.preparing.data_list import CaseEntry, DataList
 from Training.preparing.folds import assign_folds
@@ -47,7 +48,7 @@ def prepare_all(
     Raises:
         InputError: no case can be used; all problems are in the message.
         SettingError: the folder lies within the source, where the next run would read it as data.
-        OutputError: nothing may be written there, or a process was ended from outside.
+        OutputError: nothing may be written there, another process writes there, or one was ended from outside.
     """
     if out.resolve().is_relative_to(found.source.resolve()):
         raise SettingError(f"{out} lies in the data's own folder {found.source}", "give a folder elsewhere")
@@ -55,6 +56,12 @@ def prepare_all(
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{out} cannot be made ({error.strerror})", "give another folder") from None
+    cause, remedy = f"Another preparation is writing to {out}", "wait for it to end, or give another folder"
+    with hold(out / HELD, cause, remedy):
+        return _prepare(found, out, settings, folds, seed, workers, asked)
+
+
+def _prepare(found: Found, out: Path, settings: Settings, folds: int, seed: int, workers: int, asked: Any) -> DataList:
     remove_leftovers(out / CASES)
     outcomes: dict[str, Outcome] = {}
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
