@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import torch
 import AutofocusCore
 from AutofocusCore.errors import SettingError
 from AutofocusCore.models import find_model
+from AutofocusCore.networks.build import build_network, count_parameters
 from Testing.core.small_networks import random_network
 from Training.configuration.config import as_toml, load_config
 from Training.export import export
@@ -71,6 +73,10 @@ def test_a_run_that_is_stopped_round_its_widening_ends_with_the_same_weights(
     for part in ("network", "average"):
         for name, value in states[0][part].items():
             assert all(torch.equal(value, state[part][name]) for state in states[1:]), name
+    facts = json.loads((runs[0] / "environment.json").read_text(encoding="utf-8"))
+    assert facts["parameters"] == count_parameters(build_network(**config.model_at(1).architecture))
+    assert facts["parameters_once_wide"] == count_parameters(build_network(**config.model.architecture))
+    assert facts["parameters"] < facts["parameters_once_wide"]
 
 
 def test_a_narrow_run_goes_on_wide_and_its_model_has_the_width_that_it_has_come_to(

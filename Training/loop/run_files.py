@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from AutofocusCore.networks.build import count_parameters
+from AutofocusCore.networks.build import build_network, count_parameters
 from Training.configuration.config import Config, as_toml
 from Training.loop.checkpoints import own_checkpoint, same_experiment, save
 from Training.loop.data import DataSet, names_of
@@ -54,10 +54,14 @@ class RunFiles:
 
     def write_environment(self, network: torch.nn.Module, device: torch.device, more: dict[str, Any]) -> None:
         """Write the configuration and what is known of a run that begins, and print its number of parameters."""
-        data, parameters = self._data, count_parameters(network)
+        data, config, parameters = self._data, self._config, count_parameters(network)
         parts = {"train": names_of(data.train), "watch": names_of(data.watch), "test": names_of(data.test)}
         facts = {"data_sha256": data.checksum, **parts, "known": dict(data.known), "parameters": parameters, **more}
-        print(f"{parameters:,} trainable parameters", flush=True)
+        told = f"{parameters:,} trainable parameters"
+        if config.run.widen_after:
+            facts["parameters_once_wide"] = wide = count_parameters(build_network(**config.model.architecture))
+            told += f" up to step {config.run.widen_after}, then {wide:,}"
+        print(told, flush=True)
         write_environment(self._folder, self._text, device, facts)
 
     def open_log(self, done: int, steps: int) -> None:
