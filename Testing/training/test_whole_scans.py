@@ -13,12 +13,11 @@ import torch
 import AutofocusCore
 from AutofocusCore.errors import SettingError
 from AutofocusCore.teaching.predicting import dice_of_scan
-from AutofocusCore.teaching.schedule import TrainingSchedule
 from Training.configuration.config import load_config
 from Training.loop.checkpoints import same_experiment
 from Training.loop.data import load_data
 from Training.loop.step import Arithmetic
-from Training.loop.tasks import ScanTask, spread
+from Training.loop.tasks import spread
 from Training.train import train
 
 pytestmark = pytest.mark.usefixtures("narrow")
@@ -73,28 +72,6 @@ def test_the_last_steps_can_take_scans_as_inference_meets_them(scans_config: Pat
     assert counts["after 5"][:5] == counts["never"][:5]
     assert counts["after 5"][5:] == [active[line["cases"][0]] for line in log[5:]]
     assert max(counts["never"]) < min(active.values())
-
-
-def test_unchanged_scans_can_still_be_flipped(scans_config: Path) -> None:
-    settings = ["scans.unchanged_after=2", "scans.flipped_after=4", "augmentation.flip=[2]", "augmentation.noise=0.1"]
-    config = load_config(scans_config, settings)
-    cases = load_data(config).train
-    network = AutofocusCore.build_network(**config.model.architecture)
-    schedule = TrainingSchedule(40, 1, len(cases), len(cases), in_turn=False, seed=1)
-    task = ScanTask(config, network, cases, schedule, Arithmetic("float32", torch.device("cpu")))
-    turned = []
-    for number in range(2, 40):
-        scan = task.scan(number)
-        case = next(source.case for source in cases if source.name == scan.name)
-        image = torch.from_numpy(case.image)[:, case.roi_box()[0], case.roi_box()[1], case.roi_box()[2]]
-        straight, mirrored = (float((scan.image - one)[:, scan.mask].abs().max()) for one in (image, image.flip(-1)))
-        assert min(straight, mirrored) < 1e-4
-        turned.append(mirrored < straight)
-    assert not any(turned[:2])
-    assert 10 < sum(turned) < 28
-    task.close()
-    with pytest.raises(SettingError, match=r"flipped_after is 1; give a step from scans.unchanged_after on"):
-        load_config(scans_config, ["scans.unchanged_after=2", "scans.flipped_after=1"])
 
 
 def test_a_run_that_has_not_come_so_far_can_be_given_unchanged_scans(scans_config: Path, tmp_path: Path) -> None:

@@ -19,7 +19,6 @@ from AutofocusCore.models import Channel, Normalization
 from AutofocusCore.models.terminology import structures
 from AutofocusCore.phantom import make_phantom
 from Training.configuration.config import Augmentation, Config, Data
-from Training.configuration.settings import STARTS
 from Training.configuration.split_file import FILE_NAME, read_split, split_text
 from Training.preparing.data_list import read_data_list
 
@@ -64,7 +63,7 @@ def quick_config(config: Config, data: Path, phantoms: bool) -> Config:
         model = replace(model, spacing=(COARSER * x, COARSER * y, COARSER * z))
     scans, last = config.scans, {"widen_after": STEPS - 1} if config.run.widen_after else {}
     if scans is not None:
-        for name in STARTS:
+        for name in ("fix_statistics_after", "unchanged_after", "decisive_after"):
             if getattr(scans, name):
                 scans = replace(scans, **{name: STEPS - 1})
     source = "prepared" if (data / "data.json").is_file() else "folder"

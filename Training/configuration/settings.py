@@ -43,10 +43,6 @@ class Segments:
         require(fits, "segments.shares", self.shares, 'give shares of 0 or more, with centres = "classes" only')
 
 
-STARTS = ("fix_statistics_after", "unchanged_after", "flipped_after", "decisive_after")
-"""Settings of `Scans` that give the step after which something changes."""
-
-
 @dataclass(frozen=True)
 class Scans:
     """Training on whole scans in the ROI domain: each step takes one, and supervises all its active voxels.
@@ -65,8 +61,6 @@ class Scans:
         statistics: number of scans that they are measured over.
         unchanged_after: after this step scans are whole and unchanged, as inference meets them. A network that has only
             seen changed parts of scans is unsure of structures in a way that whole ones do not bear out. 0: never.
-        flipped_after: after this step those unchanged scans are flipped at random, as `augmentation.flip` says: twice
-            as many scans, none of them interpolated. 0: never.
         decisive: weight in the loss of what `Training.loop.decisive` rewards: attention that decides at each voxel and
             differently between voxels. Without it, attention of the first layers stays nearly the same everywhere.
         decisive_after: the step from which it counts; 0: from the start.
@@ -79,7 +73,6 @@ class Scans:
     fix_statistics_after: int = 0
     statistics: int = 40
     unchanged_after: int = 0
-    flipped_after: int = 0
     decisive: float = 0.0
     decisive_after: int = 0
 
@@ -88,17 +81,14 @@ class Scans:
         require(self.draws >= 1, "scans.draws", self.draws, "give at least 1")
         require(self.most_voxels >= 0, "scans.most_voxels", self.most_voxels, "give 0 or more voxels")
         require(0 <= self.decisive <= 1, "scans.decisive", self.decisive, "give a weight between 0 and 1")
-        for name in STARTS:
+        for name in ("fix_statistics_after", "unchanged_after", "decisive_after"):
             after = getattr(self, name)
             require(after >= 0, f"scans.{name}", after, "give the number of a step, or 0 for never")
-        late = self.flipped_after == 0 or 0 < self.unchanged_after <= self.flipped_after
-        remedy = "give a step from scans.unchanged_after on: the scans before are flipped anyway"
-        require(late, "scans.flipped_after", self.flipped_after, remedy)
         require(self.statistics >= 1, "scans.statistics", self.statistics, "give at least 1 scan")
 
     def refuse_unreached(self, steps: int) -> None:
         """Raise a SettingError if a run of `steps` steps ends before a step from which something is to change."""
-        for name in STARTS:
+        for name in ("fix_statistics_after", "unchanged_after", "decisive_after"):
             after = getattr(self, name)
             remedy = f"give less than {steps}, the number of the run's steps, or 0 for never"
             require(after < steps or after == 0, f"scans.{name}", after, remedy)

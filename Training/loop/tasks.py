@@ -120,24 +120,24 @@ class ScanTask:
         scans = config.scans
         self.outputs = RowOutputs(network)
         spacing, normalization = config.model.spacing or (1.0, 1.0, 1.0), config.model.normalization
-        mm, bounds = (spacing[2], spacing[1], spacing[0]), (0.0, 1.0) if normalization.method == "window" else None
-        flips = Augmentation(flip=config.augmentation.flip, swap=config.augmentation.swap)
-        self._samplers = (  # each from a step on; the last that has begun counts
-            (0, ScanSampler(config.augmentation, mm, bounds, scans.most_voxels)),
-            (scans.unchanged_after or schedule.steps, ScanSampler(Augmentation(), mm, bounds)),
-            (scans.flipped_after or schedule.steps, ScanSampler(flips, mm, bounds)),
-        )
-        self._cases, self._schedule, self._draws = cases, schedule, scans.draws
+        bounds = (0.0, 1.0) if normalization.method == "window" else None
+        changed = ScanSampler(config.augmentation, (spacing[2], spacing[1], spacing[0]), bounds, scans.most_voxels)
+        unchanged = ScanSampler(Augmentation(), changed.spacing, bounds)
         self._decisive, self._first_decisive = scans.decisive, scans.decisive_after * schedule.batch
-        self._ahead = Prefetcher(self.scan, scans.ahead, schedule.steps * schedule.batch, stride)
+        first_unchanged = (scans.unchanged_after or schedule.steps) * schedule.batch
+
+        def make(number: int) -> Scan:
+            sampler = changed if number < first_unchanged else unchanged
+            return draw_scan(cases, sampler, schedule, number, scans.draws)
+
+        self._ahead = Prefetcher(
+            make,
+            scans.ahead,
+            schedule.steps * schedule.batch,
+            stride,
+        )
         self._rates = tuple(config.model.architecture.get("dilation_rates", network.options["dilation_rates"]))
         self._loss, self._arithmetic = build_row_loss(config.run.loss, config.run.background_weight), arithmetic
-
-    def scan(self, number: int) -> Scan:
-        """The scan of a number, counted from the run's start."""
-        step = number // self._schedule.batch
-        sampler = next(one for start, one in reversed(self._samplers) if start <= step)
-        return draw_scan(self._cases, sampler, self._schedule, number, self._draws)
 
     def learn(self, network: nn.Module, first: int, share: float) -> Learned:
         scan, device = self._ahead.get(first), self._arithmetic.device
