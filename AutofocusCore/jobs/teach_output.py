@@ -56,6 +56,11 @@ def output_place(output: str, *, replace: bool) -> tuple[str, Path]:
     return name, place
 
 
+def lesson_file(place: Path) -> Path:
+    """Where the lesson of a model to come is kept."""
+    return place.with_name(f".{place.name}.lesson")
+
+
 @contextlib.contextmanager
 def kept_lesson(place: Path, *, anew: bool = False) -> Iterator[Path]:
     """File in which the lesson of a model to come is kept, beside where that goes; for one process at a time.
@@ -72,7 +77,7 @@ def kept_lesson(place: Path, *, anew: bool = False) -> Iterator[Path]:
     """
     from filelock import Timeout
 
-    file = place.with_name(f".{place.name}.lesson")
+    file = lesson_file(place)
     made = [folder for folder in (file.parent, *file.parent.parents) if not folder.exists()]
     lock = lock_file(file.with_name(f"{file.name}.lock"))
     try:

@@ -15,11 +15,20 @@ import numpy as np
 import torch
 
 from AutofocusCore.io.atomic import Staging
+from AutofocusCore.io.texts import is_number
 from AutofocusCore.teaching.case import Case
 
 State = dict[str, Any]
 FORMAT = 1
 FIELDS = {"lesson", "cases", "state"}
+NAMES = {
+    "format": "another format",
+    "parent": "another model",
+    "software": "another version of the program",
+    "held_out": "other cases held out",
+    "seed": "another seed",
+}
+"""In words, what a lesson is beside its settings."""
 
 
 class LessonFile:
@@ -48,7 +57,7 @@ class LessonFile:
         except Exception:  # torch raises errors of many types for damaged files
             return None, "The lesson that was stopped cannot be read, so it begins anew."
         if found["lesson"] != self._lesson:
-            return None, "The lesson that was stopped had another model or other settings, so it begins anew."
+            return None, f"The lesson that was stopped had {self._other(found['lesson'])}, so it begins anew."
         known = dict(found["cases"])
         changed = [name for key, name in self._names.items() if known.get(key) != self._cases[key]]
         if changed:
@@ -58,6 +67,16 @@ class LessonFile:
         if list(known) != list(self._cases):
             return None, "The lesson that was stopped had further cases or another order of them, so it begins anew."
         return found["state"], ""
+
+    def _other(self, lesson: str) -> str:
+        """What another lesson has that differs from this one's."""
+        try:
+            old, new = dict(json.loads(lesson)), json.loads(self._lesson)
+        except (TypeError, ValueError):
+            return "other settings"
+        differ = [name for name in new if old.get(name) != new[name]]
+        told = [NAMES.get(name) or f"{_short(old.get(name))} instead of {_short(new[name])} {name}" for name in differ]
+        return " and ".join(told) or "other settings"
 
     def save(self, state: State) -> None:
         """Keep the state: tensors, numbers, text, lists and dictionaries.
@@ -78,6 +97,10 @@ def case_checksum(case: Case) -> str:
         digest.update(np.ascontiguousarray(array).tobytes())
     digest.update(repr((case.known, case.lost, case.spacing, np.asarray(case.background).tolist())).encode())
     return digest.hexdigest()
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if is_number(value) else "unknown"
 
 
 def _digest(data: bytes) -> str:

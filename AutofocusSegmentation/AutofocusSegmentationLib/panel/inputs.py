@@ -10,6 +10,7 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
+from AutofocusSegmentationLib.panel.messages import plain
 from AutofocusSegmentationLib.panel.parameters import INPUT_ROLE
 from AutofocusSegmentationLib.panel.shown_volume import shown_volume
 from AutofocusSegmentationLib.scene.attention_nodes import is_attention
@@ -156,7 +157,7 @@ class Inputs:
         self._ui.viewsNoticeWidget.visible = differs
         if differs:
             sentence = _("The views show {shown}, the input is {input}.")
-            self._ui.viewsNoticeLabel.text = sentence.format(shown=shown.GetName(), input=nodes[0].GetName())
+            self._ui.viewsNoticeLabel.text = plain(sentence.format(shown=shown.GetName(), input=nodes[0].GetName()))
         self._ui.useShownButton.visible = len(self._channels) == 1
 
     def _use_shown(self) -> None:

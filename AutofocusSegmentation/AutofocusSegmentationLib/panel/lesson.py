@@ -9,7 +9,9 @@ from typing import Any
 import slicer
 from slicer.i18n import tr as _
 
-from AutofocusSegmentationLib.panel.messages import Messages
+from AutofocusCore.jobs.teach_output import lesson_file
+from AutofocusCore.models.store import user_model_folder
+from AutofocusSegmentationLib.panel.messages import Messages, plain
 from AutofocusSegmentationLib.panel.model_list import duration
 from AutofocusSegmentationLib.panel.taught_table import TaughtTable, counted_cases
 from AutofocusSegmentationLib.worker.session import WorkerSession
@@ -22,6 +24,7 @@ STAGES = {
     "teach": (0.17, 0.90),
     "after": (0.90, 1.00),
 }
+LEARNED = ("teach", "after")  # stages of which something may be saved
 
 
 def stage_title(stage: str) -> str:
@@ -60,6 +63,8 @@ class Lesson:
         self._ui, self._session, self._messages, self._say = ui, session, messages, say
         self._on_change, self._on_taught = on_change, on_taught
         self._started = 0.0
+        self._learning = False  # whether it has begun to learn
+        self._said = ""  # whether it goes on, or why it begins anew
         self.running = False
         self.table = TaughtTable(ui.taughtTable, ui.taughtLabel)
 
@@ -70,6 +75,7 @@ class Lesson:
             fields: those of the worker's request "teach".
         """
         self.running, self._started = True, time.monotonic()
+        self._learning, self._said = False, ""
         self.table.fill(None)
         self._ui.teachProgressBar.value = 0
         self._ui.teachProgressBar.visible = True
@@ -95,10 +101,14 @@ class Lesson:
 
     def _progressed(self, message: dict[str, Any]) -> None:
         if message.get("said"):
-            self._messages.log(str(message["said"]))
+            self._said = str(message["said"])
+            self._messages.log(self._said)
         stage, left = str(message.get("stage")), message.get("seconds_left")
         rest = "" if left is None else ", " + _("{time} left").format(time=duration(left))
-        self._ui.teachStatusLabel.text = f"{stage_title(stage)}{rest}"
+        self._learning = self._learning or stage in LEARNED
+        self._ui.teachStatusLabel.text = plain(
+            f"{stage_title(stage)}{rest}" + (f". {self._said}" if self._said else "")
+        )
         share = min((message.get("done") or 0) / (message.get("total") or 1), 1.0)
         begin, end = STAGES.get(stage, (0.0, 0.0))
         bar = self._ui.teachProgressBar
@@ -113,11 +123,12 @@ class Lesson:
         change = "" if gain is None else " " + _("(mean change of the Dice {gain:+.3f})").format(gain=gain)
         if answer.get("written"):
             sentence = _(
-                "{name} was taught in {time}{change}. It is in the list of models now, and chosen; the cases stay with "
-                "{parent}."
+                "{name} was taught in {time}{change}.{resumed} It is in the list of models now, and chosen: Segment "
+                "uses it. The cases stay with {parent}."
             )
             seconds = duration(time.monotonic() - self._started)
-            self._say(sentence.format(name=fields["output"], time=seconds, change=change, parent=fields["model"]))
+            told = {"name": fields["output"], "time": seconds, "change": change, "parent": fields["model"]}
+            self._say(sentence.format(**told, resumed=_resumed(answer)))
             self._on_taught(fields["output"])
         else:
             sentence = _(
@@ -136,11 +147,12 @@ class Lesson:
                 self._say(_("Nothing was started. Give the new model another name."))
         elif message.get("code") == "cancelled":
             after = duration(time.monotonic() - self._started)
-            sentence = _(
-                "Cancelled after {time}; no model was written. With the same cases, name and minutes, Teach goes on "
-                "from the step that was saved last."
-            )
-            self._say(sentence.format(time=after))
+            sentence = _("Cancelled after {time}; no model was written.").format(time=after)
+            if self._learning or lesson_file(user_model_folder() / fields["output"]).is_file():
+                rest = _("With the same cases, name and minutes, Teach goes on from the step that was saved last.")
+            else:
+                rest = _("It had not begun to learn.")
+            self._say(f"{sentence} {rest}")
         else:
             self._say(str(message["message"]), error=True)
 
@@ -149,3 +161,10 @@ class Lesson:
         self._ui.teachProgressBar.visible = False
         self._session.cancel()  # nothing is asked any more, so this only ends the process
         self._on_change()
+
+
+def _resumed(answer: dict[str, Any]) -> str:
+    """Sentence on the steps that were learned before the lesson was stopped; empty without any."""
+    steps = int(answer.get("resumed") or 0)
+    counted = _("1 step") if steps == 1 else _("{count} steps").format(count=steps)
+    return " " + _("It went on after {steps}, where it had been stopped.").format(steps=counted) if steps else ""

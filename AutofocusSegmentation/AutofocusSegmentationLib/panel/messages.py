@@ -13,6 +13,13 @@ ERROR_COLOUR = "#c0392b"
 WARNING_COLOUR = "#b35c00"
 
 
+def plain(sentence: str) -> str:
+    """A sentence as the text of a QLabel, which guesses whether it is HTML: what could be a tag is shown as it is."""
+    if "<" not in sentence and "&" not in sentence:
+        return sentence
+    return f"<span>{html.escape(sentence)}</span>".replace("\n", "<br>")
+
+
 def red(sentence: str) -> str:
     """An error message as rich text."""
     return f'<span style="color:{ERROR_COLOUR}">{html.escape(sentence)}</span>'
@@ -48,13 +55,13 @@ class Messages:
 
     def say(self, sentence: str, *, error: bool = False) -> None:
         """Show a sentence, and keep it in the log."""
-        self._ui.statusLabel.text = red(sentence) if error else html.escape(sentence)
+        self._ui.statusLabel.text = red(sentence) if error else plain(sentence)
         self.news = True
         self.log(sentence)
 
     def hint(self, sentence: str) -> None:
         """Show a hint about the next step, without a line in the log."""
-        self._ui.statusLabel.text = html.escape(sentence)
+        self._ui.statusLabel.text = plain(sentence)
         self.news = False
 
     def log(self, line: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ import qt
 import slicer
 from slicer.i18n import tr as _
 
-from AutofocusSegmentationLib.panel.messages import red
+from AutofocusSegmentationLib.panel.messages import plain, red
 
 TITLE, MODALITY, DICE, TIME, STRUCTURES, LICENCE = range(6)
 MOST_NAMES = 4  # of structures that the summary lists; its tooltip has all
@@ -45,13 +44,13 @@ def duration(seconds: float) -> str:
 
 
 def summary(model: dict[str, Any]) -> str:
-    """Two lines of rich text about a model: what it finds and how well, and what it may be used for."""
-    names = [html.escape(structure["name"]) for structure in model["structures"]]
+    """Two lines about a model: what it finds and how well, and what it may be used for."""
+    names = [structure["name"] for structure in model["structures"]]
     listed = ", ".join(names[:MOST_NAMES]) + (_(" and {count} more").format(count=len(names) - MOST_NAMES)
                                               if len(names) > MOST_NAMES else "")  # fmt: skip
     dice = mean_dice(model)
     measured = "" if dice is None else "; " + _("mean Dice {dice:.2f} on unseen cases").format(dice=dice)
-    return f"{listed}{measured}."
+    return plain(f"{listed}{measured}.")
 
 
 def button_text(model: dict[str, Any] | None) -> str:

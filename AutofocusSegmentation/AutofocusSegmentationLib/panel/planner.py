@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ from slicer.i18n import tr as _
 from AutofocusSegmentationLib.panel import requirements
 from AutofocusSegmentationLib.panel.device_choice import DeviceChoice, plan_text
 from AutofocusSegmentationLib.panel.inputs import Inputs
-from AutofocusSegmentationLib.panel.messages import red
+from AutofocusSegmentationLib.panel.messages import plain, red
 from AutofocusSegmentationLib.panel.model_list import ModelList
 from AutofocusSegmentationLib.panel.observers import Observers
 from AutofocusSegmentationLib.panel.requests import plan_fields
@@ -92,7 +91,7 @@ class Planner:
         """Ask how the chosen volume would be computed, and what the other models would take."""
         lacking = requirements.missing()
         if lacking is not None:
-            self._ui.planLabel.text = html.escape(str(lacking))
+            self._ui.planLabel.text = plain(str(lacking))
             return
         reference = next(iter(self._inputs.nodes()), None)
         model = self._models.chosen
@@ -132,7 +131,7 @@ class Planner:
         self._models.set_time(name, message.get("seconds"))
         if chosen:
             self.estimate = self._known = message
-            self._ui.planLabel.text = html.escape(plan_text(message))
+            self._ui.planLabel.text = plain(plan_text(message))
             self._on_plan()
 
     def _not_planned(self, message: dict[str, Any]) -> None:

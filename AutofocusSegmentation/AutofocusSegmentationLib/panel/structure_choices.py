@@ -33,7 +33,7 @@ class StructureChoices:
         self._node: Any = None
         self._model: Mapping[str, Any] | None = None
         self._keys: list[str] = []
-        self._left_out: set[str] = set()  # names of the structures that are not ticked
+        self._left_out: set[str] = set()  # names of the structures that are not ticked, here and in the next case
         self._observers = Observers()
         self._filling = False
         self._timer = qt.QTimer()
@@ -57,7 +57,7 @@ class StructureChoices:
         """Show these segments for this model; nothing without either."""
         if node is not self._node:
             self.stop()
-            self._node, self._left_out = node, set()
+            self._node = node
             if node is not None:
                 self._observers.add(node.GetSegmentation(), vtk.vtkCommand.AnyEvent, self._changed)
         elif model is self._model:

@@ -29,7 +29,10 @@ class TaughtTable:
         """Show an answer; the table goes where there is none."""
         rows = [] if answer is None else answer["structures"]
         fill_figures(self._table, [(_cells(row), _told(row)) for row in rows], MOST_ROWS)
-        self._label.text = "" if answer is None else measured_on(answer)
+        agreement = _(
+            "Same as old: Dice between the contours of both models. Of what was not taught it should stay near 1."
+        )
+        self._label.text = "" if answer is None else f"{measured_on(answer)} {agreement}"
         self._label.visible = answer is not None
 
 
@@ -42,8 +45,8 @@ def measured_on(answer: Mapping[str, Any]) -> str:
     """What the figures of an answer were measured on."""
     if answer["held_out"]:
         return _(
-            "Mean Dice on {count} not learned from: {names}. They also chose the best moment to stop, so the figures "
-            "are a little too good."
+            "Mean Dice on {count} not learned from: {names}. It also chose the best moment to stop, so the figures are "
+            "a little too good."
         ).format(count=counted_cases(len(answer["held_out"])), names=", ".join(answer["held_out"]))
     return _(
         "Mean Dice on the cases that it was taught with, as there were too few to hold any out: the figures are too "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Callable
 from typing import Any
 
@@ -11,13 +10,15 @@ from slicer.i18n import tr as _
 from AutofocusCore.batch.collected import safe_case_name
 from AutofocusCore.errors import AutofocusError
 from AutofocusCore.jobs.teach import FEWEST_TO_HOLD_OUT
+from AutofocusCore.jobs.teach_output import lesson_file
+from AutofocusCore.models.store import user_model_folder
 from AutofocusCore.teaching.taught import check_model_name
 from AutofocusSegmentationLib.panel import requirements
 from AutofocusSegmentationLib.panel.case_collection import CaseCollection
 from AutofocusSegmentationLib.panel.device_choice import DeviceChoice
 from AutofocusSegmentationLib.panel.inputs import Inputs
 from AutofocusSegmentationLib.panel.lesson import Lesson
-from AutofocusSegmentationLib.panel.messages import Messages, red
+from AutofocusSegmentationLib.panel.messages import Messages, plain, red
 from AutofocusSegmentationLib.panel.model_list import ModelList
 from AutofocusSegmentationLib.panel.structure_choices import StructureChoices
 from AutofocusSegmentationLib.scene.result_identity import scan_of
@@ -103,9 +104,10 @@ class TeachSection:
             button.enabled = not lacking
             button.toolTip = lacking or tip
         self._ui.caseFolderButton.toolTip = _("Collected in {folder}").format(folder=self.collection.folder)
-        self._ui.caseFolderButton.enabled = not self.running
+        for widget in (self._ui.caseFolderButton, self._ui.teachNameLineEdit, self._ui.teachMinutesSpinBox):
+            widget.enabled = not self.running
         self._ui.teachCancelButton.enabled = self.running
-        self._ui.teachHintLabel.text = html.escape(self._hint(to_add, to_teach))
+        self._ui.teachHintLabel.text = plain(self._hint(to_add, to_teach))
 
     def add_case(self) -> None:
         """Handle a click on Add this case."""
@@ -173,7 +175,9 @@ class TeachSection:
         try:
             check_model_name(name, repr(name))
         except AutofocusError as error:
-            return str(error)
+            if not name:
+                return _("Give the new model a name.")
+            return _("The new model cannot be named {name}; {remedy}.").format(name=name, remedy=error.remedy)
         return ""
 
     def _missing_to_remove(self) -> str:
@@ -191,12 +195,22 @@ class TeachSection:
         if to_teach:
             return to_teach
         if count < FEWEST_TO_HOLD_OUT:
-            return _("With {most} cases or more, some are held out to measure whether the new model is better.").format(
-                most=FEWEST_TO_HOLD_OUT
+            held_out = _("With {most} cases or more, some are held out to measure whether the new model is better.")
+        else:
+            held_out = _(
+                "About a quarter of the {count} cases is held out, to measure whether the new model is better."
             )
-        return _(
-            "About a quarter of the {count} cases is held out, to measure whether the new model is better."
-        ).format(count=count)
+        return f"{self._kept()}{held_out.format(most=FEWEST_TO_HOLD_OUT, count=count)}"
+
+    def _kept(self) -> str:
+        """Sentence on the lesson with which a click on Teach may go on; empty without one."""
+        name = str(self._ui.teachNameLineEdit.text).strip()
+        if not lesson_file(user_model_folder() / name).is_file():
+            return ""
+        sentence = _(
+            "The last lesson of {name} is kept: with the same model, cases and minutes, Teach goes on with it."
+        )
+        return sentence.format(name=name) + " "
 
     def _free_name(self, model: str) -> str:
         """A name for a new model that no other has."""
@@ -228,5 +242,5 @@ class TeachSection:
             self.update()
 
     def _say(self, sentence: str, *, error: bool = False) -> None:
-        self._ui.teachStatusLabel.text = red(sentence) if error else html.escape(sentence)
+        self._ui.teachStatusLabel.text = red(sentence) if error else plain(sentence)
         self._messages.log(sentence)

@@ -42,8 +42,9 @@ def test_a_state_comes_back_as_it_was(tmp_path: Path) -> None:
         ({**CASES, "carl": "3", "dora": "4"}, {}, "the cases have changed or is new: carl, dora"),
         ({"anna": "1"}, {}, "further cases or another order"),
         ({"bert": "2", "anna": "1"}, {}, "further cases or another order"),
-        (CASES, {"minutes": 20}, "another model or other settings"),
-        (CASES, {"parent": "q"}, "another model or other settings"),
+        (CASES, {"minutes": 20.0}, "had 10 instead of 20 minutes, so it"),
+        (CASES, {"parent": "q"}, "had another model, so it"),
+        (CASES, {"parent": "q", "minutes": 2}, "had 10 instead of 2 minutes and another model, so it"),
     ],
 )
 def test_another_lesson_begins_anew_and_the_sentence_says_why(

@@ -200,3 +200,42 @@ def go_on() -> None:
     """Let the stopped worker compute."""
     for process in workers():
         process.resume()
+
+
+@pytest.fixture(scope="module")
+def ball_model(application: Application) -> Iterator[None]:
+    """A model that can be taught in a second."""
+    from Testing.core.small_lessons import write_ball_model
+    from Testing.module.panel.lessons import MODEL, read_models
+
+    folder = Path(os.environ["AUTOFOCUS_MODELS"])
+    write_ball_model(folder / MODEL)
+    yield
+    shutil.rmtree(folder / MODEL)
+    read_models(application)
+    application.panel.models.choose(TINY)  # the tests that follow choose none, and this one is gone
+
+
+@pytest.fixture
+def teach(app: Application, ball_model: None, tmp_path: Path) -> Iterator[Application]:
+    """The section is open, the model is chosen, and cases are collected in an empty folder."""
+    from AutofocusSegmentationLib.panel.case_collection import SETTING
+
+    from Testing.module.panel.lessons import MODEL, NEW, read_models
+
+    app.slicer.app.userSettings().setValue(SETTING, str(tmp_path))
+    app.ui.teachCollapsibleButton.collapsed = False
+    read_models(app)
+    app.panel.models.choose(MODEL)
+    app.panel.devices.choose("cpu")
+    app.panel.teaching.choices._left_out.clear()  # the ticks of the test before
+    app.ui.teachNameLineEdit.text = NEW  # as it is suggested
+    app.panel.teaching.update()
+    yield app
+    app.panel.teaching.lesson.cancel()
+    app.wait(lambda: not app.panel.teaching.running)
+    app.slicer.app.userSettings().remove(SETTING)
+    shutil.rmtree(Path(os.environ["AUTOFOCUS_MODELS"]) / NEW, ignore_errors=True)
+    for lesson in Path(os.environ["AUTOFOCUS_MODELS"]).glob(".*.lesson*"):
+        lesson.unlink()
+    read_models(app)

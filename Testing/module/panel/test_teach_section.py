@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,103 +16,22 @@ import pytest
 from AutofocusCore.batch.collected import CollectedCase, collected_cases
 from AutofocusCore.images import read_image
 from AutofocusCore.jobs.saved_result import read_result
-from Testing.core.small_lessons import BRIGHT, DIM, ball_spec, balls, write_ball_model
+from Testing.core.small_lessons import BRIGHT, DIM, balls
 from Testing.module.panel.conftest import TINY, Application
+from Testing.module.panel.lessons import (
+    ANTERIOR,
+    MODEL,
+    NEW,
+    POSTERIOR,
+    add,
+    boxes,
+    collect,
+    corrected,
+    start,
+)
 from Testing.waiting import alive, patience
 
 pytestmark = pytest.mark.timeout(300)  # a worker loads torch's optimisers, on a busy computer
-
-MODEL = "balls"
-NEW = "our-balls"
-ANTERIOR, POSTERIOR = (structure.name for structure in ball_spec().structures)
-
-
-@pytest.fixture(scope="module")
-def ball_model(application: Application) -> Iterator[None]:
-    folder = Path(os.environ["AUTOFOCUS_MODELS"])
-    write_ball_model(folder / MODEL)
-    yield
-    shutil.rmtree(folder / MODEL)
-    read_models(application)
-    application.panel.models.choose(TINY)  # the tests that follow choose none, and this one is gone
-
-
-@pytest.fixture
-def teach(app: Application, ball_model: None, tmp_path: Path) -> Iterator[Application]:
-    """The section is open, the model is chosen, and cases are collected in an empty folder."""
-    from AutofocusSegmentationLib.panel.case_collection import SETTING
-
-    app.slicer.app.userSettings().setValue(SETTING, str(tmp_path))
-    app.ui.teachCollapsibleButton.collapsed = False
-    read_models(app)
-    app.panel.models.choose(MODEL)
-    app.panel.devices.choose("cpu")
-    app.ui.teachNameLineEdit.text = NEW  # as it is suggested
-    app.panel.teaching.update()
-    yield app
-    app.panel.teaching.lesson.cancel()
-    app.wait(lambda: not app.panel.teaching.running)
-    app.slicer.app.userSettings().remove(SETTING)
-    shutil.rmtree(Path(os.environ["AUTOFOCUS_MODELS"]) / NEW, ignore_errors=True)
-    for lesson in Path(os.environ["AUTOFOCUS_MODELS"]).glob(".*.lesson*"):
-        lesson.unlink()
-    read_models(app)
-
-
-def read_models(app: Application) -> None:
-    """Read the models that are there now; no answer to an earlier question is still to come."""
-    answers: list[Any] = []
-    app.panel.load_models()
-    app.panel.session.request("models", on_result=answers.append, on_error=answers.append)  # answered in order
-    app.wait(lambda: answers)
-
-
-def corrected(app: Application, seed: int, *, grown: float = 0.0, names: Sequence[str] = (ANTERIOR, POSTERIOR)) -> Any:
-    """A scan, as it is loaded, and a segmentation of it, as a result is chosen."""
-    from AutofocusSegmentationLib.scene.geometry import snapshot
-    from AutofocusSegmentationLib.scene.image_node import add_image
-    from AutofocusSegmentationLib.scene.segmentation_node import add_segmentation
-
-    image, labels = balls(seed, grown)
-    scan = add_image(app.slicer.mrmlScene, f"Anna {seed}", image)
-    app.slicer.util.setSliceViewerLayers(background=scan, fit=True)
-    app.wait(lambda: app.panel.inputs.nodes() == [scan])
-    entries = [{**s.to_dict(), "name": name} for s, name in zip(ball_spec().structures, names, strict=True)]
-    node = add_segmentation(scan, labels, snapshot(scan).index_to_lps, entries, name=f"Contours {seed}")
-    app.ui.segmentationSelector.setCurrentNode(node)
-    return node
-
-
-def boxes(app: Application) -> list[Any]:
-    return [app.ui.caseStructuresTable.item(row, 0) for row in range(app.ui.caseStructuresTable.rowCount)]
-
-
-def add(app: Application) -> None:
-    count = len(app.panel.teaching.collection.cases)
-    app.ui.addCaseButton.click()
-    assert not app.ui.addCaseButton.enabled, "one at a time"
-    app.wait(lambda: len(app.panel.teaching.collection.cases) == count + 1)
-
-
-def collect(app: Application, *seeds: int) -> None:
-    """Cases in which the bright ball's contour alone was looked at; it lies outside the ball's edge."""
-    import qt
-
-    for seed in seeds:
-        corrected(app, seed, grown=1.0)
-        boxes(app)[1].setCheckState(qt.Qt.Unchecked)
-        add(app)
-
-
-def start(app: Application, **settings: Any) -> None:
-    """Click Teach, with settings that the panel does not have, so that it takes a second."""
-    lesson = app.panel.teaching.lesson
-    begin = lesson.start
-    lesson.start = lambda fields: begin({**fields, "settings": {**fields["settings"], **settings}})
-    try:
-        app.ui.teachButton.click()
-    finally:
-        del lesson.start
 
 
 def test_a_corrected_case_is_written_as_it_is_with_what_was_ticked_alone(teach: Application, tmp_path: Path) -> None:
@@ -166,6 +84,15 @@ def test_a_segment_that_the_model_does_not_know_or_without_contour_cannot_be_tic
     boxes(teach)[0].setCheckState(qt.Qt.Unchecked)
     assert not teach.ui.addCaseButton.enabled
     assert "No structure is ticked" in teach.ui.addCaseButton.toolTip
+
+
+def test_what_was_not_looked_at_in_one_case_is_not_ticked_in_the_next(teach: Application) -> None:
+    import qt
+
+    corrected(teach, 1)
+    boxes(teach)[1].setCheckState(qt.Qt.Unchecked)
+    corrected(teach, 2)
+    assert [box.checkState() == qt.Qt.Checked for box in boxes(teach)] == [True, False]
 
 
 def test_a_case_of_the_same_name_is_replaced_only_if_the_user_says_so(teach: Application, tmp_path: Path) -> None:
@@ -341,7 +268,9 @@ def test_a_new_model_is_taught_measured_listed_and_chosen(teach: Application) ->
     assert float(rows[0][3]) > float(rows[0][2]), "that contour was grown"
     assert rows[1][2:4] == ["-", "-"], "it was not looked at"
     assert float(rows[1][4]) > 0.7, "and it stays"
-    assert "not learned from: Anna" in teach.ui.taughtLabel.text
+    assert re.search(r"not learned from: Anna \d\. It also chose", teach.ui.taughtLabel.text)
+    assert "Same as old: Dice between the contours of both models" in teach.ui.taughtLabel.text
+    assert table.horizontalHeaderItem(4).text() == "Same as old"
     assert teach.ui.teachNameLineEdit.text == f"{NEW}-2"
     corrected(teach, 5)
     teach.wait(lambda: teach.ui.segmentButton.enabled)
@@ -409,7 +338,11 @@ def test_a_name_that_no_model_may_have_is_refused_before_the_click(teach: Applic
     teach.ui.teachNameLineEdit.text = "../Our Balls"
     teach.panel.teaching.update()
     assert not teach.ui.teachButton.enabled
-    assert "lower-case letters" in teach.ui.teachButton.toolTip
+    assert "cannot be named ../Our Balls; use up to 64 lower-case letters" in teach.ui.teachButton.toolTip
+    assert "would name" not in teach.ui.teachButton.toolTip
+    teach.ui.teachNameLineEdit.text = ""
+    teach.panel.teaching.update()
+    assert teach.ui.teachButton.toolTip == "Give the new model a name."
 
 
 def test_cases_whose_files_have_gone_are_told_and_leave_the_list(teach: Application, tmp_path: Path) -> None:
