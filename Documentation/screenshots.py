@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from Demo.offscreen import choose_window, why_not
+from Documentation.teach_picture import photograph_teaching
 
 ROOT = Path(__file__).resolve().parents[1]
 PICTURES = Path(__file__).with_name("Pictures")
@@ -49,7 +50,7 @@ class Photographer:
 
     def take(self, name: str, *unfolded: str) -> None:
         """A picture of the whole panel, with these sections unfolded."""
-        for section in ("review", "attention", "options", "log"):
+        for section in ("review", "teach", "attention", "options", "log"):
             getattr(self.ui, f"{section}CollapsibleButton").collapsed = section not in unfolded
         self.host.run(lambda: False, 0.3)
         self.host.grab(self.widget.parent, self.folder / f"panel-{name}{self.suffix}.png", width=WIDTH)
@@ -72,9 +73,12 @@ class Photographer:
 
     def choose(self) -> None:
         """The model, and the plan for what is chosen."""
+        self.choose_model()
+        self.wait(lambda: self.panel.planner.estimate is not None)
+
+    def choose_model(self) -> None:
         self.wait(lambda: self.model in self.panel.models.names)
         self.panel.models.choose(self.model)
-        self.wait(lambda: self.panel.planner.estimate is not None)
 
     def segment(self, picture: bool = True) -> None:
         self.ui.segmentButton.click()
@@ -171,11 +175,16 @@ def photograph_views(mrb: Path, folder: Path, what: str) -> None:
         picture.replace(picture.with_name(f"tutorial-{picture.name}"))
 
 
+def in_own_process(*options: str, **environment: str) -> None:
+    """This program again, with other options: what follows begins with an empty scene and the models as they came."""
+    command = [sys.executable, "-m", "Documentation.screenshots", *options]
+    subprocess.run(command, check=True, env={**os.environ, **environment}, cwd=ROOT)
+
+
 def at_200_percent(folder: Path, model: str) -> None:
     """The same panel on a screen that is scaled by two: a process of its own, as Qt scales a whole process."""
     with tempfile.TemporaryDirectory() as place:
-        command = [sys.executable, "-m", "Documentation.screenshots", "--scaled", "--model", model, "--output", place]
-        subprocess.run(command, check=True, env={**os.environ, "QT_SCALE_FACTOR": "2"}, cwd=ROOT)
+        in_own_process("--scaled", "--model", model, "--output", place, QT_SCALE_FACTOR="2")
         (Path(place) / "panel-attention-200.png").replace(folder / "panel-attention-200.png")
 
 
@@ -186,6 +195,7 @@ def main() -> int:
     parser.add_argument("--scan", type=Path, help="image file, in place of the synthetic scan")
     parser.add_argument("--model", default=MODEL, help=f"name of the model ({MODEL})")
     parser.add_argument("--scaled", action="store_true", help="the panel alone, on a screen that is scaled")
+    parser.add_argument("--teaching", action="store_true", help="the section Teach alone, after a lesson")
     options = parser.parse_args()
     reason = why_not()
     if reason is not None:
@@ -194,11 +204,15 @@ def main() -> int:
     choose_window()
     folder = options.output.absolute()
     folder.mkdir(parents=True, exist_ok=True)
+    if options.teaching:
+        photograph_teaching(Photographer(folder))
+        return 0
     suffix = "-200" if options.scaled else ""
     mrb = photograph_panel(folder, scan=options.scan, model=options.model, suffix=suffix)
     if not options.scaled:
         photograph_views(mrb, folder, "synthetic CT" if options.scan is None else options.scan.name)
         at_200_percent(folder, options.model)
+        in_own_process("--teaching", "--output", str(folder))
     mrb.unlink()
     print(f"The pictures are in {options.output}.")
     return 0

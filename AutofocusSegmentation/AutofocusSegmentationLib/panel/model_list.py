@@ -48,9 +48,19 @@ def summary(model: dict[str, Any]) -> str:
     names = [structure["name"] for structure in model["structures"]]
     listed = ", ".join(names[:MOST_NAMES]) + (_(" and {count} more").format(count=len(names) - MOST_NAMES)
                                               if len(names) > MOST_NAMES else "")  # fmt: skip
-    dice = mean_dice(model)
-    measured = "" if dice is None else "; " + _("mean Dice {dice:.2f} on unseen cases").format(dice=dice)
-    return plain(f"{listed}{measured}.")
+    measured = measured_dice(model)
+    return plain(f"{listed}; {measured}." if measured else f"{listed}.")
+
+
+def measured_dice(model: dict[str, Any]) -> str:
+    """The mean Dice in words, and of which structures, if not of all; empty where it was not measured."""
+    dice, names = mean_dice(model), list(model.get("dice") or {})
+    if dice is None:
+        return ""
+    if len(names) >= len(model["structures"]):
+        return _("mean Dice {dice:.2f} on unseen cases").format(dice=dice)
+    listed = ", ".join(names) if len(names) <= MOST_NAMES else _("{count} structures").format(count=len(names))
+    return _("Dice {dice:.2f} on unseen cases, measured of {structures} alone").format(dice=dice, structures=listed)
 
 
 def button_text(model: dict[str, Any] | None) -> str:
@@ -109,9 +119,10 @@ class ModelList:
             names = ", ".join(structure["name"] for structure in model["structures"])
             dice = mean_dice(model)
             cells = [title, modality(model), "" if dice is None else f"{dice:.2f}", "", names, model["licence"]]
+            tips = {STRUCTURES: names, DICE: measured_dice(model)}
             for column, text in enumerate(cells):
                 item.setText(column, text)
-                item.setToolTip(column, names if column == STRUCTURES else model.get("intended_use") or text)
+                item.setToolTip(column, tips.get(column) or model.get("intended_use") or text)
             tree.addTopLevelItem(item)  # the tree owns the item now; with the tree as its parent, Python would
             self._items[model["name"]] = item
         for column in (TITLE, MODALITY, DICE, TIME):

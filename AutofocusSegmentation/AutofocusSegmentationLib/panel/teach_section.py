@@ -103,7 +103,8 @@ class TeachSection:
         ):
             button.enabled = not lacking
             button.toolTip = lacking or tip
-        self._ui.caseFolderButton.toolTip = _("Collected in {folder}").format(folder=self.collection.folder)
+        place = _("Collected in {folder}. The copies are as confidential as the scans; click to choose another folder.")
+        self._ui.caseFolderButton.toolTip = place.format(folder=self.collection.folder)
         for widget in (self._ui.caseFolderButton, self._ui.teachNameLineEdit, self._ui.teachMinutesSpinBox):
             widget.enabled = not self.running
         self._ui.teachCancelButton.enabled = self.running

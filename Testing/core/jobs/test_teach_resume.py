@@ -124,7 +124,7 @@ def test_a_changed_case_or_other_settings_begin_anew_and_say_so(
     assert lesson()[0].resumed == 4, "the new lesson is kept"
     other, said = lesson(replace(SETTINGS, seed=2))
     assert other.resumed == 0
-    assert "another model or other settings" in said[0]
+    assert "had another seed" in said[0]
 
 
 def test_files_of_equal_content_under_the_same_names_are_the_same_cases(

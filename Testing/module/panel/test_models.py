@@ -39,6 +39,18 @@ def test_the_chosen_model_says_what_it_finds_in_plain_text(app: Application) -> 
     assert "<b>" not in summary(hostile)
 
 
+def test_a_dice_of_some_structures_says_of_which(app: Application) -> None:
+    from AutofocusSegmentationLib.panel.model_list import summary
+
+    structures = [{"name": name} for name in ("Bladder", "Prostate", "Rectum", "Sacrum", "Colon", "Femur")]
+    assert summary({"structures": structures[:2], "dice": {"Bladder": 0.9}}) == (
+        "Bladder, Prostate; Dice 0.90 on unseen cases, measured of Bladder alone."
+    )
+    five = {entry["name"]: 0.9 for entry in structures[:5]}
+    assert "measured of 5 structures alone." in summary({"structures": structures, "dice": five})
+    assert "mean Dice 0.90 on unseen cases." in summary({"structures": structures[:5], "dice": five})
+
+
 def test_escape_at_the_question_for_the_checksum_imports_nothing(app: Application, tmp_path: Path) -> None:
     app.wait(lambda: TINY in app.panel.models.names)
     archive = shutil.make_archive(
