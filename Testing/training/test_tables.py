@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +63,13 @@ def test_undefined_values_leave_the_mean_and_enter_the_counts() -> None:
 
 def test_what_was_not_contoured_enters_no_figure_and_is_counted() -> None:
     known = [one("a", "Bladder", 0.9), one("b", "Bladder", 0.5), one("a", "Rectum", 0.6)]
-    bladder, rectum, whole = summarise([*known, one("b", "Rectum", NAN, "unknown", hd95=NAN)])
+    bladder, rectum, whole = summarise(
+        [*known, replace(one("b", "Rectum", NAN, "unknown", hd95=NAN), volume_found_ml=9.0)]
+    )
     assert (rectum.cases, rectum.unknown, rectum.missed, rectum.false_positive) == (1, 1, 0, 0)
     assert (bladder.cases, bladder.unknown, whole.cases) == (2, 0, 2)
     assert rectum.mean["dice"] == 0.6
+    assert rectum.mean["volume_found_ml"] == 2.5  # not what was found where nobody contoured
     assert whole.mean["dice"] == pytest.approx((0.7 + 0.6) / 2)
     table = summary_markdown([bladder, rectum, whole]).splitlines()
     assert table[0].endswith("| absent | unknown |")

@@ -206,11 +206,16 @@ def measure_case(
     return results
 
 
+def value_of(one: Measures, number: str) -> float:
+    """A measure by its name, as it enters means: NaN where the structure is unknown, also for what was found there."""
+    return math.nan if one.state == UNKNOWN else float(getattr(one, number))
+
+
 def mean_over_structures(results: Sequence[Measures], number: str) -> dict[str, float]:
     """For each case the mean of a measure over its structures, of those that define it; NaN where none does."""
     by_case: dict[str, list[float]] = {}
     for one in results:
-        by_case.setdefault(one.case, []).append(getattr(one, number))
+        by_case.setdefault(one.case, []).append(value_of(one, number))
     return {case: mean_of(values) for case, values in by_case.items()}
 
 

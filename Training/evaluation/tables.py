@@ -18,7 +18,16 @@ from numpy.typing import NDArray
 
 from AutofocusCore.errors import InputError, SettingError
 from Training.evaluation.comparing import Comparison, Values, interval
-from Training.evaluation.measures import NUMBERS, SHARED, STATES, UNKNOWN, Measures, mean_of, mean_over_structures
+from Training.evaluation.measures import (
+    NUMBERS,
+    SHARED,
+    STATES,
+    UNKNOWN,
+    Measures,
+    mean_of,
+    mean_over_structures,
+    value_of,
+)
 
 CASE_COLUMNS = tuple(f.name for f in fields(Measures))
 SUMMARY_COLUMNS = (
@@ -68,7 +77,7 @@ def values_by_case(results: Sequence[Measures], structure: str, number: str) -> 
         if structure == ALL:
             by_run[run] = mean_over_structures(own, number)
         else:
-            by_run[run] = {one.case: getattr(one, number) for one in own if one.structure == structure}
+            by_run[run] = {one.case: value_of(one, number) for one in own if one.structure == structure}
     cases = dict.fromkeys(case for values in by_run.values() for case in values)
     return {case: mean_of([values[case] for values in by_run.values() if case in values]) for case in cases}
 
