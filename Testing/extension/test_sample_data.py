@@ -19,6 +19,8 @@ from Testing.module.conftest import SceneMaker  # which makes the module's folde
 # isort: split
 from AutofocusSegmentationLib.panel.sample_data import CATEGORY, SAMPLES, add_sample, register_sample_data
 
+from Demo.demo import PHANTOM_SEED
+
 
 class SampleDataLogic:
     """Stands for SampleData.SampleDataLogic: the registry, whose functions are static, with Slicer 5.10's arguments."""
@@ -53,6 +55,7 @@ def test_every_sample_is_registered_once_says_that_it_is_synthetic_and_has_a_pic
     registered: list[types.SimpleNamespace],
 ) -> None:
     assert [source.sampleName for source in registered] == [sample.title for sample in SAMPLES]
+    assert {sample.seed for sample in SAMPLES} == {PHANTOM_SEED}  # no model has seen it
     for source in registered:
         assert "synthetic" in source.sampleName
         start = Path(source.thumbnailFileName).read_bytes()[:24]

@@ -11,11 +11,19 @@ import SimpleITK as sitk
 
 from AutofocusCore.errors import SettingError
 from AutofocusCore.phantom import make_phantom
+from Demo.demo import PHANTOM_SEED
 from Training.calibrate import check_phantoms
 from Training.calibrating import phantoms
 from Training.calibrating.phantoms import phantom_folder
 from Training.configuration.config import load_config
-from Training.loop.data import FIRST_CALIBRATION_PHANTOM, load_data
+from Training.loop.data import (
+    FIRST_CALIBRATION_PHANTOM,
+    FIRST_WATCHED_PHANTOM,
+    LEFT_OUT,
+    SHOWN_PHANTOM,
+    load_data,
+    training_phantoms,
+)
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMES = ["Prostate", "Seminal vesicles", "Bladder", "Rectum", "Left femur", "Right femur"]
@@ -53,3 +61,11 @@ def test_models_of_other_structures_and_more_phantoms_than_have_seeds_are_refuse
     for names, count, part in ((["Liver"], 24, "phantoms have"), (NAMES, 3, "8 to 900"), (NAMES, 901, "8 to 900")):
         with pytest.raises(SettingError, match=part):
             check_phantoms(names, count)
+
+
+@pytest.mark.parametrize("count", [5, 919, 3000])
+def test_the_phantom_that_demonstrations_show_is_never_trained_on(count: int) -> None:
+    seeds = training_phantoms(count)
+    assert len(set(seeds)) == count
+    assert SHOWN_PHANTOM == PHANTOM_SEED
+    assert not {SHOWN_PHANTOM, *range(FIRST_WATCHED_PHANTOM, FIRST_WATCHED_PHANTOM + LEFT_OUT)} & set(seeds)

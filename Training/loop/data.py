@@ -47,6 +47,8 @@ FIRST_WATCHED_PHANTOM = 900
 FIRST_CALIBRATION_PHANTOM = 1100
 LEFT_OUT = 1100
 """Number of phantoms, from the first watched one on, that are never trained on."""
+SHOWN_PHANTOM = 2018
+"""The phantom of the demonstrations, which is never trained on either."""
 
 
 def load_data(config: Config, folder: Path | None = None) -> DataSet:
@@ -70,6 +72,12 @@ def load_data(config: Config, folder: Path | None = None) -> DataSet:
     return data
 
 
+def training_phantoms(count: int) -> list[int]:
+    """Seeds of so many phantoms to train on."""
+    seeds = [i if i < FIRST_WATCHED_PHANTOM else i + LEFT_OUT for i in range(count)]
+    return [count + LEFT_OUT if seed == SHOWN_PHANTOM else seed for seed in seeds]
+
+
 def _phantoms(config: Config) -> DataSet:
     def source(seed: int, cache: CaseCache) -> Source:
         name = f"phantom-{seed}"
@@ -84,7 +92,7 @@ def _phantoms(config: Config) -> DataSet:
     digest = hashlib.sha256(sitk.GetArrayViewFromImage(example).tobytes())
     digest.update(sitk.GetArrayViewFromImage(truth).tobytes())
     return DataSet(
-        [source(i if i < FIRST_WATCHED_PHANTOM else i + LEFT_OUT, once) for i in range(train)],
+        [source(seed, once) for seed in training_phantoms(train)],
         [source(FIRST_WATCHED_PHANTOM + i, kept) for i in range(watch)],
         [source(FIRST_TEST_PHANTOM + i, kept) for i in range(test)],
         digest.hexdigest(),
