@@ -79,13 +79,27 @@ def _rename(part: Path, final: Path, *, replace: bool) -> None:
 
 
 def _check_replaceable(final: Path, *, replace: bool) -> None:
-    empty = final.is_dir() and not any(final.iterdir())
-    if empty:
-        return
+    """Refuse to replace what must stay. A folder that another process moves away meanwhile is not judged."""
+    looked_at = _identity(final)
+    with contextlib.suppress(FileNotFoundError):
+        if final.is_dir() and not any(final.iterdir()):
+            return
+    refused: ModelError | None = None
     if not replace:
-        raise ModelThereError(f"There is already a model at {final}", "remove it first, or ask to replace it")
-    if final.is_symlink() or not (final / METADATA).is_file():
-        raise ModelError(f"{final} exists and is not a model", "choose another folder")
+        refused = ModelThereError(f"There is already a model at {final}", "remove it first, or ask to replace it")
+    elif final.is_symlink() or not (final / METADATA).is_file():
+        refused = ModelError(f"{final} exists and is not a model", "choose another folder")
+    if refused is not None and looked_at is not None and _identity(final) == looked_at:
+        raise refused
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """What tells this folder from another one of its name; None where there is none."""
+    try:
+        status = path.lstat()
+    except FileNotFoundError:
+        return None
+    return status.st_dev, status.st_ino
 
 
 def _remove_leftovers(folder: Path) -> None:

@@ -321,6 +321,29 @@ def test_imports_at_once_leave_one_whole_model(
     assert model.spec.version in ("1.2.0", "9.0.0")
 
 
+@pytest.mark.parametrize("look", ["iterdir", "is_file"])
+@pytest.mark.parametrize("comes_back", [False, True], ids=["away", "replaced"])
+def test_a_model_that_another_process_moves_away_while_it_is_looked_at_is_no_stranger(
+    look: str, comes_back: bool, bundle: Path, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed, moved = import_model(bundle).path, []
+    of_old = getattr(Path, look)
+
+    def looked(path: Path) -> object:
+        if path in (placed, placed / files.METADATA) and not moved:
+            moved.append(placed.rename(user_folder.parent / "moved"))
+            found = of_old(path) if look == "is_file" else iter(of_old(path))
+            if comes_back:
+                shutil.copytree(moved[0], placed)
+            return found
+        return of_old(path)
+
+    monkeypatch.setattr(Path, look, looked)
+    assert import_model(bundle, replace=True).path == placed
+    assert moved
+    assert verify_model(find_model("test-model")) == []
+
+
 @pytest.mark.parametrize("fails", [False, True], ids=["files of both", "files missing"])
 def test_a_model_that_is_replaced_while_it_is_read_is_read_again(
     fails: bool, bundle: Path, user_folder: Path, network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
