@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import secrets
 import shutil
@@ -16,6 +17,8 @@ from AutofocusCore.io.temporary import aside_name, remove_leftovers
 from AutofocusCore.models.files import METADATA
 
 REPLACED = ".autofocus-replaced-"
+THERE = (errno.ENOTEMPTY, errno.EEXIST)
+"""Errors of a rename to a name that was taken, though another process may have moved that folder away since."""
 
 
 def place_folder(files: Mapping[str, bytes], final: Path, *, replace: bool) -> Path:
@@ -55,8 +58,8 @@ def _rename(part: Path, final: Path, *, replace: bool) -> None:
             # Every system refuses this if a folder with content has that name.
             part.rename(final)
             return
-        except OSError:
-            if not final.exists():
+        except OSError as error:
+            if not final.exists() and error.errno not in THERE:
                 raise
         _check_replaceable(final, replace=replace)
         old = final.parent / f"{REPLACED}{secrets.token_hex(8)}-{final.name}"

@@ -344,6 +344,25 @@ def test_a_model_that_another_process_moves_away_while_it_is_looked_at_is_no_str
     assert verify_model(find_model("test-model")) == []
 
 
+def test_a_model_that_is_moved_away_just_after_it_was_in_the_way_is_not_missed(
+    bundle: Path, user_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    placed, moved, rename = import_model(bundle).path, [], Path.rename
+
+    def renamed(path: Path, target: Path) -> Path:
+        try:
+            return rename(path, target)
+        except OSError:
+            if target == placed and not moved:
+                moved.append(rename(placed, user_folder.parent / "moved"))
+            raise
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    assert import_model(bundle, replace=True).path == placed
+    assert moved
+    assert verify_model(find_model("test-model")) == []
+
+
 @pytest.mark.parametrize("fails", [False, True], ids=["files of both", "files missing"])
 def test_a_model_that_is_replaced_while_it_is_read_is_read_again(
     fails: bool, bundle: Path, user_folder: Path, network: torch.nn.Module, monkeypatch: pytest.MonkeyPatch
