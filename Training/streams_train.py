@@ -27,6 +27,7 @@ from AutofocusCore.teaching.rates import set_rates
 from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, run_script
 from Training.loop.checkpoints import own_checkpoint, run_folder, save
 from Training.loop.record import Record, write_environment
+from Training.loop.run_files import hold_run
 from Training.photographs.data import UNLABELLED, checksum, draw_crops, photographs
 from Training.photographs.settings import Descent, StreamsConfig, load_streams_config, streams_toml
 
@@ -93,7 +94,15 @@ def train_streams(
         InputError: files are missing or cannot be used.
         SettingError: the folder holds another experiment, or the loss is no longer a number.
         ModelError: weights that do not fit the encoder.
+        OutputError: another training writes into the folder, or nothing may be written there.
     """
+    with hold_run(out):
+        return _train_streams(config, out, folder, encoder_weights, stop_after)
+
+
+def _train_streams(
+    config: StreamsConfig, out: Path, folder: Path | None, encoder_weights: Path | None, stop_after: int | None
+) -> Path:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     items = photographs(config.data, "train", folder)
     data = checksum(items)

@@ -13,7 +13,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from contextlib import AbstractContextManager, closing, nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,6 @@ from typing import Any
 if __package__ in (None, ""):  # started by its path
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from AutofocusCore.io.holding import HELD, hold
 from AutofocusCore.teaching.schedule import TrainingSchedule
 from Training.configuration.config import Config, load_config
 from Training.configuration.shared_options import CONTINUED, add_data, add_overrides, add_threads, parse, run_script
@@ -29,7 +28,7 @@ from Training.loop.checkpoints import run_folder, start_from_weights
 from Training.loop.data import DataSet, load_data
 from Training.loop.distributed import ProcessGroup, process_group
 from Training.loop.optimisation import Optimisation, StepBatch, StepResult
-from Training.loop.run_files import RunFiles
+from Training.loop.run_files import RunFiles, hold_run
 from Training.loop.schedule import build_schedule
 from Training.loop.state import State
 from Training.loop.step import Arithmetic
@@ -58,6 +57,7 @@ def train(
         InputError: something is wrong with the data, found before the first step.
         SettingError: the folder holds another experiment, or the loss is no longer a number.
         DeviceError: fewer GPUs than processes.
+        OutputError: another training writes into the folder, or nothing may be written there.
     """
     with process_group() as group:
         return _train(config, out, group, data_folder, stop_after, start_from, minutes)
@@ -83,7 +83,7 @@ def _train(
     end = min(schedule.steps, stop_after or schedule.steps)
     deadline = None if minutes is None else time.monotonic() + 60 * minutes
     steps = Steps(config, state, data, schedule, batch, arithmetic, group, files, end, deadline)
-    with _held(out, group), closing(files):
+    with hold_run(out) if group.is_main else nullcontext(), closing(files):
         _begin(files, state, group, arithmetic, schedule.steps, start_from)
         widens = config.run.widen_after
         if state.step < widens:
@@ -93,13 +93,6 @@ def _train(
                 state.widen(config, data.train, arithmetic)
             steps.take(end)
     return files.checkpoint
-
-
-def _held(out: Path, group: ProcessGroup) -> AbstractContextManager[None]:
-    """The run's folder, held for this run: two that write into one would spoil its log and checkpoint."""
-    if not group.is_main:
-        return nullcontext()
-    return hold(out / HELD, f"Another training is writing to {out}", "wait for it to end, or give another --out")
 
 
 @dataclass

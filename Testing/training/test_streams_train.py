@@ -14,10 +14,11 @@ import torch
 from torch import nn
 
 from AutofocusCore import build_network
-from AutofocusCore.errors import SettingError
+from AutofocusCore.errors import OutputError, SettingError
 from AutofocusCore.networks.scale_streams import VARIANTS, ScaleStreams
 from Testing.core.small_networks import narrow_streams
 from Testing.training.test_streams_data import write_ade, write_voc
+from Training.loop.run_files import hold_run
 from Training.loop.supervision import DeepSupervisionOutputs
 from Training.photographs.measures import Counts
 from Training.photographs.settings import load_streams_config, streams_toml
@@ -117,6 +118,13 @@ def test_the_log_of_a_run_that_was_killed_holds_every_step_once(voc: Path, tmp_p
     assert [line["step"] for line in lines] == [1, 2, 3]
     facts = json.loads((tmp_path / "run" / "environment.json").read_text("utf-8"))
     assert {"git_commit", "data_sha256", "photographs", "encoder_weights_sha256", "torch", "threads"} <= set(facts)
+
+
+def test_two_trainings_do_not_write_into_one_folder(voc: Path, tmp_path: Path) -> None:
+    config = load_streams_config(write_config(voc, "voc2012", 3))
+    with hold_run(tmp_path / "run"), pytest.raises(OutputError, match="Another training is writing to"):
+        train_streams(config, tmp_path / "run", stop_after=1)
+    assert train_streams(config, tmp_path / "run", stop_after=1).is_file()
 
 
 def test_ade_goes_through_the_same_scripts(ade: Path, tmp_path: Path) -> None:

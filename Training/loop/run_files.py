@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
+from AutofocusCore.io.holding import HELD, hold
 from AutofocusCore.networks.build import build_network, count_parameters
 from Training.configuration.config import Config, as_toml
 from Training.loop.checkpoints import own_checkpoint, same_experiment, save
@@ -16,6 +18,15 @@ from Training.loop.optimisation import StepResult
 from Training.loop.record import Record, write_environment
 from Training.loop.state import State
 from Training.loop.step import Arithmetic
+
+
+def hold_run(folder: Path) -> AbstractContextManager[None]:
+    """Hold a run's folder for one training: two that write into one would spoil its log and checkpoint.
+
+    Raises:
+        OutputError: another training holds it, or it cannot be written to.
+    """
+    return hold(folder / HELD, f"Another training is writing to {folder}", "wait for it to end, or give another --out")
 
 
 class RunFiles:
