@@ -21,7 +21,7 @@ def hold(state: Path, cause: str, remedy: str) -> Iterator[None]:
     """Hold what a folder stands for until the block ends.
 
     Args:
-        state: folder for the lock and the name of its owner; made if need be, and left behind.
+        state: folder for the lock and the name of its owner; made if need be, and left behind unless the block fails.
         cause, remedy: of the error if another process holds it.
 
     Raises:
@@ -31,9 +31,10 @@ def hold(state: Path, cause: str, remedy: str) -> Iterator[None]:
 
     from AutofocusCore.io.temporary import lock_file
 
+    made = [folder for folder in (state, *state.parents) if not folder.exists()]
+    lock = lock_file(state / "lock")
     try:
         state.mkdir(parents=True, exist_ok=True)
-        lock = lock_file(state / "lock")
         with contextlib.suppress(NotImplementedError):  # a shared disk without locks
             lock.acquire(timeout=0)
     except Timeout:
@@ -43,8 +44,22 @@ def hold(state: Path, cause: str, remedy: str) -> Iterator[None]:
     try:
         write_text(state / OWNER, json.dumps({"pid": os.getpid(), "computer": platform.node()}))
         yield
+    except BaseException:
+        if state in made:
+            _remove_own(state)
+        raise
     finally:
         lock.release()
+        for folder in made:  # those that have content stay
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+
+
+def _remove_own(state: Path) -> None:
+    """Remove the files of a folder that was made for something that then failed, as far as the system allows it."""
+    for name in (OWNER, "lock"):
+        with contextlib.suppress(OSError):
+            (state / name).unlink()
 
 
 def _owner(state: Path) -> str:
