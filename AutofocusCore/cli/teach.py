@@ -118,7 +118,9 @@ REMEDY = "give more cases or --minutes, or add --anyway to have it all the same,
 
 
 def _print_table(taught: Taught) -> None:
-    """The Dice before and after, and what it was measured on."""
+    """The Dice before and after, what it was measured on, and what changed although nobody taught it."""
+    from AutofocusCore.jobs.teach_check import has_drifted
+
     steps = count(taught.steps, "step")
     steps += f" ({taught.resumed} of them before it was stopped)" if taught.resumed else ""
     say(f"Taught with {count(len(taught.lessons), 'case')}, {steps}, in {readable_seconds(taught.seconds)}.")
@@ -134,6 +136,11 @@ def _print_table(taught: Taught) -> None:
         rows.append((row.structure, str(row.lessons) if row.taught else "not taught", str(row.cases),
                      cells[0], cells[1], gain, cells[2]))  # fmt: skip
     print_table(("Structure", "Taught in", "Measured on", "Before", "After", "Change", "Old and new agree"), rows)
+    changed = [
+        f"{row.structure} ({row.agreement:.2f})" for row in taught.rows if has_drifted(row.taught, row.agreement)
+    ]
+    if changed:
+        say(f"Not taught, but changed: {', '.join(changed)}. Look at their contours before you use the new model.")
 
 
 def count(number: int, what: str) -> str:

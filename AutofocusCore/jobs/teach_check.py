@@ -20,6 +20,15 @@ if TYPE_CHECKING:
 Labels = npt.NDArray[np.uint8]
 
 
+LEAST_AGREEMENT = 0.9
+"""Mean Dice between the contours of both models below which a structure that nobody taught is named as changed."""
+
+
+def has_drifted(taught: bool, agreement: float | None) -> bool:
+    """Whether a structure has changed although it was not taught; arguments as in `StructureCheck`."""
+    return not taught and agreement is not None and agreement < LEAST_AGREEMENT
+
+
 @dataclass(frozen=True)
 class StructureCheck:
     """One structure on the cases that the models were compared on.

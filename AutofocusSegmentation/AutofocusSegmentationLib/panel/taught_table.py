@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Mapping
 from typing import Any
 
 from slicer.i18n import tr as _
 
+from AutofocusCore.jobs.teach_check import has_drifted
+from AutofocusSegmentationLib.panel.messages import amber, plain
 from AutofocusSegmentationLib.panel.rows import fill_figures, prepare_figures
 
 MOST_ROWS = 10  # that are in sight at once
@@ -29,16 +32,30 @@ class TaughtTable:
         """Show an answer; the table goes where there is none."""
         rows = [] if answer is None else answer["structures"]
         fill_figures(self._table, [(_cells(row), _told(row)) for row in rows], MOST_ROWS)
-        agreement = _(
-            "Same as old: Dice between the contours of both models. Of what was not taught it should stay near 1."
-        )
-        self._label.text = "" if answer is None else f"{measured_on(answer)} {agreement}"
+        self._label.text = "" if answer is None else _below(answer)
         self._label.visible = answer is not None
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
     taught = str(row["lessons"]) if row["taught"] else "-"
     return (row["structure"], taught, *(_dice(row[key]) for key in ("before", "after", "agreement")))
+
+
+def _below(answer: Mapping[str, Any]) -> str:
+    """What the figures mean, and a warning of structures that changed although nobody taught them; rich text."""
+    agreement = _(
+        "Same as old: Dice between the contours of both models. Of what was not taught it should stay near 1."
+    )
+    told = f"{measured_on(answer)} {agreement}"
+    changed = [
+        f"{row['structure']} ({row['agreement']:.2f})"
+        for row in answer["structures"]
+        if has_drifted(row["taught"], row["agreement"])
+    ]
+    if not changed:
+        return plain(told)
+    warning = _("Not taught, but changed: {structures}. Look at their contours before you use the new model.")
+    return f"<span>{html.escape(told)}</span><br>{amber([warning.format(structures=', '.join(changed))])}"
 
 
 def measured_on(answer: Mapping[str, Any]) -> str:

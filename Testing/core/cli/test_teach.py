@@ -9,6 +9,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ import pytest
 import SimpleITK as sitk
 import torch
 
+from AutofocusCore.cli.teach import _print_table
 from AutofocusCore.errors import OutputError
 from AutofocusCore.jobs import teach as jobs_teach
 from AutofocusCore.jobs import teach_output
 from AutofocusCore.jobs.teach import Taught, teach
+from AutofocusCore.jobs.teach_check import StructureCheck
 from AutofocusCore.models import find_model, load_bundle
 from Testing.core.small_lessons import BRIGHT, DIM, write_ball_model, write_corrections
 from Testing.core.small_networks import narrow_networks
@@ -290,3 +293,17 @@ def test_ctrl_c_ends_it_in_a_sentence_and_leaves_nothing_behind(
     assert process.returncode == 1
     assert rest.endswith("autofocus: The run was interrupted; nothing was written, start it again when you like.\n")
     assert not own_folder.exists() or not any(own_folder.iterdir())
+
+
+@pytest.mark.parametrize(("agreement", "said"), [(0.79, True), (0.95, False)])
+def test_what_changed_although_nobody_taught_it_is_said(
+    agreement: float, said: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = (
+        StructureCheck("Bladder", True, 6, 2, 0.83, 0.93, 0.7),
+        StructureCheck("Seminal vesicles", False, 0, 0, None, None, agreement),
+    )
+    taught: Any = SimpleNamespace(steps=9, resumed=0, lessons=["a"], seconds=60.0, held_out=["b"], rows=rows)
+    _print_table(taught)
+    sentence = "Not taught, but changed: Seminal vesicles (0.79). Look at their contours before you use the new model."
+    assert (sentence in " ".join(capsys.readouterr().out.split())) == said

@@ -9,7 +9,7 @@ import pytest
 from AutofocusCore.errors import SettingError
 from AutofocusCore.jobs.teach import choose_held_out, taught_labels
 from AutofocusCore.jobs.teach_cases import CorrectedCase, ReadCase, read_corrected
-from AutofocusCore.jobs.teach_check import compare_before_and_after, dice
+from AutofocusCore.jobs.teach_check import compare_before_and_after, dice, has_drifted
 from AutofocusCore.jobs.teach_settings import TeachSettings
 from Testing.core.small_lessons import BRIGHT, DIM, ball_spec, balls, write_corrections
 
@@ -62,6 +62,18 @@ def test_a_structure_is_measured_where_it_is_contoured_and_compared_everywhere(c
     assert (bright.before, bright.after, bright.gain, bright.agreement) == (1.0, 1.0, 0.0, 1.0)
     assert (dim.taught, dim.lessons, dim.cases) == (False, 0, 2)
     assert (dim.before, dim.after, dim.gain, dim.agreement) == (1.0, 0.0, -1.0, 0.0)
+    assert not has_drifted(bright.taught, bright.agreement)
+    assert has_drifted(dim.taught, dim.agreement)
+
+
+@pytest.mark.parametrize(
+    ("taught", "agreement", "drifted"),
+    [(False, 0.89, True), (False, 0.9, False), (True, 0.5, False), (False, None, False)],
+)
+def test_a_structure_that_nobody_taught_has_drifted_where_both_models_disagree(
+    taught: bool, agreement: float | None, drifted: bool
+) -> None:
+    assert has_drifted(taught, agreement) == drifted
 
 
 def test_dice_of_nothing_and_nothing_is_not_defined() -> None:
