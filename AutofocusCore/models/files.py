@@ -52,22 +52,22 @@ def read_files(path: str | os.PathLike[str], archive: bytes | None = None) -> di
     """
     path = Path(path)
     for _ in range(MOST_READINGS):
-        before = _folder_stamp(path)
+        before = folder_stamp(path)
         try:
             files = _read_once(path, archive)
         except ModelError:
-            if _folder_stamp(path) == before:
+            if folder_stamp(path) == before:
                 raise
         else:
-            if _folder_stamp(path) == before:
+            if folder_stamp(path) == before:
                 return files
     raise ModelError(f"Other processes keep writing {path}", "try again when they have finished")
 
 
-def _folder_stamp(path: Path) -> tuple[int, int] | None:
+def folder_stamp(path: Path, *, follow_symlinks: bool = True) -> tuple[int, int] | None:
     """What tells a folder from another one that has taken its name; None where there is none."""
     try:
-        there = path.stat()
+        there = path.stat(follow_symlinks=follow_symlinks)
     except OSError:
         return None
     return there.st_dev, there.st_ino

@@ -14,7 +14,7 @@ from pathlib import Path
 from AutofocusCore.errors import ModelError, ModelThereError
 from AutofocusCore.io.atomic import cannot_write
 from AutofocusCore.io.temporary import aside_name, remove_leftovers
-from AutofocusCore.models.files import METADATA
+from AutofocusCore.models.files import METADATA, folder_stamp
 
 REPLACED = ".autofocus-replaced-"
 THERE = (errno.ENOTEMPTY, errno.EEXIST)
@@ -83,7 +83,7 @@ def _rename(part: Path, final: Path, *, replace: bool) -> None:
 
 def _check_replaceable(final: Path, *, replace: bool) -> None:
     """Refuse to replace what must stay. A folder that another process moves away meanwhile is not judged."""
-    looked_at = _identity(final)
+    looked_at = folder_stamp(final, follow_symlinks=False)
     with contextlib.suppress(FileNotFoundError):
         if final.is_dir() and not any(final.iterdir()):
             return
@@ -92,17 +92,8 @@ def _check_replaceable(final: Path, *, replace: bool) -> None:
         refused = ModelThereError(f"There is already a model at {final}", "remove it first, or ask to replace it")
     elif final.is_symlink() or not (final / METADATA).is_file():
         refused = ModelError(f"{final} exists and is not a model", "choose another folder")
-    if refused is not None and looked_at is not None and _identity(final) == looked_at:
+    if refused is not None and looked_at is not None and folder_stamp(final, follow_symlinks=False) == looked_at:
         raise refused
-
-
-def _identity(path: Path) -> tuple[int, int] | None:
-    """What tells this folder from another one of its name; None where there is none."""
-    try:
-        status = path.lstat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def _remove_leftovers(folder: Path) -> None:
