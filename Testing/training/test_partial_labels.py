@@ -301,6 +301,10 @@ def test_label_maps_of_the_test_cases_are_measured_by_the_prepared_data(
     assert evaluate("--set", 'data.unknown={pt_4 = ["Spinal cord", "Mandible"]}') == 0
     assert "pt_4: none of its contours is used" in capsys.readouterr().out
     assert {one.case for one in read_cases(tmp_path / "cases.csv")} == {"pt_3"}
+    unused = '{pt_3 = ["Spinal cord", "Larynx"], pt_4 = ["Spinal cord", "Mandible"]}'
+    assert evaluate("--set", f"data.unknown={unused}", "-o", tmp_path / "none") == 1
+    assert "None of the contours in the true label maps is used; look at data.unknown" in capsys.readouterr().err
+    assert not (tmp_path / "none").exists()
     assert evaluate("--set", "data.source=folder") == 1
     assert "are not a prepared folder; give --truth" in capsys.readouterr().err
 

@@ -82,8 +82,8 @@ def measure_label_maps(
             case of which nothing is known is left out.
 
     Raises:
-        InputError: what `pairs` says; a file that cannot be read or holds no labels; nothing but background; two grids
-            that differ, or a grid that is sheared.
+        InputError: what `pairs` says; no contour is used; a file that cannot be read or holds no labels; nothing but
+            background; two grids that differ, or a grid that is sheared.
     """
     cases = pairs(predictions, truth)
     extra = sorted(label_maps(predictions).keys() - cases.keys())
@@ -109,6 +109,10 @@ def measure_label_maps(
         measured = measure_case(case, true, found, labels, tuple(reversed(grid.spacing)), known=there, axis=axis)
         say(f"{case}: " + "  ".join(f"{one.structure} {one.state} {one.dice:.3f}" for one in measured))
         results += measured
+    if not results:
+        raise InputError(
+            "None of the contours in the true label maps is used", "look at data.unknown and data.volume_ml"
+        )
     return results
 
 
